@@ -1,0 +1,75 @@
+"""The local engine: a pool of processes on this machine, nothing to install or start."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Any
+
+from gymrecipe.errors import MachineError
+from gymrecipe.rollouts.table import Map
+
+IN_FLIGHT = 3
+"""Slices a worker has waiting or done but not yet taken: the back-pressure."""
+
+
+def default_workers() -> int:
+    """The cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def local(workers: int) -> Iterator[Map]:
+    """A `map` over `workers` processes, started at the first use that has work for two.
+
+    Few slices are not worth a process: a single one is done right here.
+    """
+    pools: list[ProcessPoolExecutor] = []
+
+    def run(function: Callable[[Any], Any], jobs: Iterable[Any], count: int) -> Iterator[Any]:
+        if workers == 1 or count < 2:
+            yield from map(function, jobs)
+            return
+        if not pools:
+            context = multiprocessing.get_context("spawn")
+            pools.append(ProcessPoolExecutor(workers, context, _ignore_interrupts))
+        yield from _in_order(pools[0], function, jobs, workers * IN_FLIGHT)
+
+    try:
+        yield run
+    finally:
+        for pool in pools:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _in_order(
+    pool: ProcessPoolExecutor, function: Callable[[Any], Any], jobs: Iterable[Any], most: int
+) -> Iterator[Any]:
+    waiting: deque[Future[Any]] = deque()
+    try:
+        for job in jobs:
+            waiting.append(pool.submit(function, job))
+            if len(waiting) >= most:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool:
+        raise MachineError(
+            "a worker process died (out of memory?). Run again with engine.workers=1."
+        ) from None
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _ignore_interrupts() -> None:
+    # Ctrl-C goes to the whole group; the parent alone decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,210 @@
+"""The dataset card of a version: what it is, how it was made, how to load it and make it again."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
+from typing import Any
+
+from gymrecipe.experiments.diff import flatten
+from gymrecipe.experiments.ledger import resolved
+from gymrecipe.experiments.manifest import Manifest, Output, StageRecord
+
+SPLIT = re.compile(r"(train|validation)(-\d+-of-\d+)?\.(jsonl|parquet)")
+LOADERS = {"jsonl": "json", "parquet": "parquet"}
+TRL_COMMANDS = {
+    "sft": "sft",
+    "dpo": "dpo",
+    "kto": "kto",
+    "reward_model": "reward",
+    "rl": "grpo",
+}
+PURPOSES = {"rollouts": "sft", "pairs": "dpo"}
+DEFAULT = "default"
+STAGE_COLUMNS = ("stage", "use", "in", "out", "rejected")
+MOST_ROWS = 20
+MOST_CHARACTERS = 300
+
+Splits = dict[str, list[Output]]
+
+
+def card(manifest: Manifest) -> str:
+    """The README.md of a version, from its manifest alone.
+
+    It does not say the version's name, which is not known before the version is published.
+    """
+    configs = _configs(manifest.outputs)
+    parts = [
+        *_front_matter(configs),
+        f"# {escape(manifest.name)}",
+        _what(manifest),
+        *_section("Files", _table(("file", "rows", "bytes"), _files(configs))),
+        *_section("Inputs", _table(("file", "lines", "bytes", "digest"), _inputs(manifest))),
+        *_section("How it was made", _table(STAGE_COLUMNS, map(_stage, manifest.stages))),
+        *_section("Thresholds and gaps", _table(("stage", "parameter", "value"), _set(manifest))),
+        *_section("Figures", *_figures(manifest)),
+        *_section("Warnings", "\n".join(f"- {escape(text)}" for text in manifest.warnings)),
+        *_section("Load it, in this folder", *_loading(manifest, configs)),
+        *_section("Make it again", _AGAIN),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def escape(value: Any) -> str:
+    """A value as text that Markdown shows as it is, on one line, in a table or out of it."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    if len(text) > MOST_CHARACTERS:
+        text = text[:MOST_CHARACTERS] + "…"
+    text = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`|*\[\]#~])", r"\\\1", text)
+
+
+def _section(title: str, *parts: str) -> list[str]:
+    return [f"## {title}", *parts] if any(parts) else []
+
+
+def _table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    lines = [[escape(cell) for cell in row] for row in rows]
+    if not lines:
+        return ""
+    names = [escape(name) for name in columns]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (names, ["---"] * len(names), *lines))
+
+
+def _configs(outputs: list[Output]) -> dict[str, Splits]:
+    """The data files by write stage (`default` where there is only one) and split."""
+    configs: dict[str, Splits] = {}
+    for output in outputs:
+        path = PurePosixPath(output.path)
+        split = SPLIT.fullmatch(path.name)
+        if path.parts[0] == "data" and split and output.rows:
+            name = "/".join(path.parts[1:-1]) or DEFAULT
+            configs.setdefault(name, {}).setdefault(split[1], []).append(output)
+    return configs
+
+
+def _front_matter(configs: dict[str, Splits]) -> Iterator[str]:
+    # A JSON string is a YAML string too, so that no name means something else to YAML.
+    if not configs:
+        return
+    lines = ["---", "configs:"]
+    for name, splits in configs.items():
+        lines += [f"- config_name: {json.dumps(name)}", "  data_files:"]
+        for split, files in splits.items():
+            lines += [f"  - split: {split}", "    path:"]
+            lines += [f"    - {json.dumps(file.path)}" for file in files]
+    yield "\n".join([*lines, "---"])
+
+
+def _what(manifest: Manifest) -> str:
+    lines = manifest.lines
+    made = ", ".join(
+        f"{stage.rows_out} {escape(stage.takes)}"
+        + (f" for {escape(purpose)} in the format `{_code(_format(stage))}`" if purpose else "")
+        for stage in _writes(manifest)
+        for purpose in [_purpose(stage)]
+    )
+    return (
+        f"Training data that gymrecipe made of agent rollouts: {made or 'nothing written'}."
+        f" Of {lines.read} lines read, {lines.used} are used and {lines.rejected} rejected, each"
+        " with a reason in `rejects.parquet`."
+        f" The id of these data is `{_code(manifest.id)}`."
+    )
+
+
+def _writes(manifest: Manifest) -> list[StageRecord]:
+    return [stage for stage in manifest.stages if stage.use == "write"]
+
+
+def _format(stage: StageRecord) -> str:
+    return str(stage.parameters.get("format"))
+
+
+def _purpose(stage: StageRecord) -> str:
+    return str(stage.parameters.get("purpose") or PURPOSES.get(stage.takes, ""))
+
+
+def _code(text: str) -> str:
+    return re.sub(r"[^\w.:/-]", "?", text)
+
+
+def _files(configs: dict[str, Splits]) -> Iterator[tuple[str, int, int]]:
+    for splits in configs.values():
+        for files in splits.values():
+            yield from ((file.path, file.rows, file.bytes) for file in files)
+
+
+def _inputs(manifest: Manifest) -> Iterator[tuple[str, int, int, str]]:
+    for file in manifest.inputs:
+        yield PurePosixPath(file.path).name, file.lines, file.bytes, file.digest
+
+
+def _stage(stage: StageRecord) -> tuple[Any, ...]:
+    rejected = ", ".join(f"{count} {reason}" for reason, count in sorted(stage.rejected.items()))
+    return stage.name, stage.use, stage.rows_in, stage.rows_out, rejected
+
+
+def _set(manifest: Manifest) -> Iterator[tuple[str, str, Any]]:
+    for stage in manifest.stages:
+        numbers = resolved(stage)
+        for name, value in flatten(stage.parameters):
+            if name in numbers:
+                yield stage.name, name, f"{numbers[name]} ({value})"
+            elif name and name != "input":  # the inputs' paths are this machine's, not the data's
+                yield stage.name, name, value
+
+
+def _figures(manifest: Manifest) -> Iterator[str]:
+    if manifest.statistics:
+        yield _table(("figure", "value"), flatten(manifest.statistics))
+    for stage in manifest.stages:
+        for name, rows in stage.facts.items():
+            if rows and name != "resolved":
+                columns = list(dict.fromkeys(column for row in rows for column in row))
+                shown = [[row.get(column) for column in columns] for row in rows[:MOST_ROWS]]
+                more = f" (the first {MOST_ROWS} of {len(rows)})" if len(rows) > MOST_ROWS else ""
+                yield f"{escape(stage.name)}: {escape(name)}{more}"
+                yield _table(columns, shown)
+
+
+def _loading(manifest: Manifest, configs: dict[str, Splits]) -> Iterator[str]:
+    writes = _writes(manifest)
+    commands = {
+        DEFAULT if len(writes) == 1 else stage.name: TRL_COMMANDS[_purpose(stage)]
+        for stage in writes
+        if _format(stage) == "trl" and _purpose(stage) in TRL_COMMANDS
+    }
+    for name, splits in configs.items():
+        files = {split: [file.path for file in files] for split, files in splits.items()}
+        loader = LOADERS[next(iter(files.values()))[0].rpartition(".")[2]]
+        yield _fenced(
+            "python",
+            "from datasets import load_dataset",
+            "",
+            f"dataset = load_dataset({json.dumps(loader)}, data_files={json.dumps(files)})",
+        )
+        if name in commands:
+            config = "" if name == DEFAULT else f" --dataset_config {_code(name)}"
+            yield _fenced("sh", f"trl {commands[name]} --dataset_name .{config}")
+    if {"sft", "dpo", "kto", "reward"} & set(commands.values()):
+        yield "TRL cuts examples at 1024 tokens unless `--max_length` says otherwise."
+
+
+def _fenced(language: str, *lines: str) -> str:
+    return "\n".join([f"```{language}", *lines, "```"])
+
+
+_AGAIN = """In this folder, from the manifest alone, comparing every byte of data and rejects:
+
+```sh
+python -m gymrecipe reproduce .
+```
+
+`recipe.yaml` is the recipe with everything resolved, and runs as it is:
+
+```sh
+python -m gymrecipe recipe=recipe.yaml
+```"""

@@ -1,0 +1,170 @@
+"""What differs between two versions: knobs, counts, inputs; rollouts gained and lost, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gymrecipe.errors import DataError
+from gymrecipe.experiments import manifest
+from gymrecipe.experiments.ledger import resolved
+from gymrecipe.experiments.manifest import Input, Manifest
+
+if TYPE_CHECKING:
+    import polars as pl
+
+USED = "used.parquet"
+REJECTS = "rejects.parquet"
+NOT_READ = "not read"
+EXAMPLES = 5
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One value that differs; None on the side that has no such thing."""
+
+    name: str
+    a: Any
+    b: Any
+
+
+class Moved(msgspec.Struct, frozen=True):
+    """Rollouts that one version uses and the other does not, and where that one rejected them.
+
+    `reason` is "not read" for lines that it did not see. `examples` are `file:line` of the version
+    which uses them.
+    """
+
+    stage: str
+    reason: str
+    count: int
+    examples: list[str]
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """What is in `b` and not in `a` is gained, what is in `a` and not in `b` is lost."""
+
+    a: str
+    b: str
+    knobs: list[Change]
+    counts: list[Change]
+    inputs: list[Change]
+    gained: list[Moved]
+    lost: list[Moved]
+    pairs_gained: int
+    pairs_lost: int
+
+
+def diff(a: Path, b: Path) -> Difference:
+    """Compare two version folders. Raises InputError or DataError where one cannot be read."""
+    import polars as pl
+
+    old, new = manifest.read(a), manifest.read(b)
+    try:
+        pairs_a, pairs_b = _pairs(a), _pairs(b)
+        return Difference(
+            a=f"{old.name}/{old.version}",
+            b=f"{new.name}/{new.version}",
+            knobs=_changes(old, new, _knobs),
+            counts=_changes(old, new, _counts),
+            inputs=_inputs(old, new),
+            gained=_moved(b, a),
+            lost=_moved(a, b),
+            pairs_gained=_count(pairs_b.join(pairs_a, on=["chosen", "rejected"], how="anti")),
+            pairs_lost=_count(pairs_a.join(pairs_b, on=["chosen", "rejected"], how="anti")),
+        )
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise DataError(
+            f"{a} and {b} cannot be compared: {error}. See what `verify` says about each."
+        ) from None
+
+
+def flatten(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested mappings under dotted names."""
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from flatten(inner, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, value
+
+
+def _knobs(version: Manifest) -> dict[str, Any]:
+    stages = {
+        stage.name: {"use": stage.use, "version": stage.version}
+        | stage.parameters
+        | {f"{name} (resolved)": number for name, number in resolved(stage).items()}
+        for stage in version.stages
+    }
+    return dict(flatten(version.parameters | {"stages": stages}))
+
+
+def _counts(version: Manifest) -> dict[str, int]:
+    counts = {f"lines.{name}": count for name, count in msgspec.to_builtins(version.lines).items()}
+    for stage in version.stages:
+        counts[f"stages.{stage.name}.in"] = stage.rows_in
+        counts[f"stages.{stage.name}.out"] = stage.rows_out
+    return counts | {output.path: output.rows for output in version.outputs}
+
+
+def _changes(
+    old: Manifest, new: Manifest, values: Callable[[Manifest], dict[str, Any]]
+) -> list[Change]:
+    a, b = values(old), values(new)
+    return [
+        Change(name, a.get(name), b.get(name))
+        for name in a | b
+        if (a.get(name), type(a.get(name))) != (b.get(name), type(b.get(name)))
+    ]
+
+
+def _inputs(old: Manifest, new: Manifest) -> list[Change]:
+    """Files with other content. The same content under another path is no difference."""
+
+    def only(one: Manifest, other: Manifest) -> dict[str, Input]:
+        known = {input.digest for input in other.inputs}
+        return {input.path: input for input in one.inputs if input.digest not in known}
+
+    a, b = only(old, new), only(new, old)
+    return [Change(path, a.get(path), b.get(path)) for path in a | b]
+
+
+def _moved(having: Path, lacking: Path) -> list[Moved]:
+    import polars as pl
+
+    where = ["source", "line"]
+    used = pl.scan_parquet(having / USED, glob=False).select("id", *where).unique("id")
+    also = pl.scan_parquet(lacking / USED, glob=False).select("id")
+    fates = pl.scan_parquet(lacking / REJECTS, glob=False).select("id", "stage", "reason")
+    moved = (
+        used.join(also, on="id", how="anti")
+        .join(fates, on="id", how="left")
+        .with_columns(pl.col("stage").fill_null(""), pl.col("reason").fill_null(NOT_READ))
+        .group_by("stage", "reason")
+        .agg(
+            count=pl.len(),
+            examples=pl.format("{}:{}", *where).sort_by(*where).head(EXAMPLES),
+        )
+        .sort("count", "stage", "reason", descending=[True, False, False])
+        .collect()
+    )
+    return [Moved(**row) for row in moved.to_dicts()]
+
+
+def _pairs(version: Path) -> pl.LazyFrame:
+    """The distinct pairs of a version, by the ids of their two sides."""
+    import polars as pl
+
+    def side(name: str) -> pl.LazyFrame:
+        rows = pl.scan_parquet(version / USED, glob=False).filter(pl.col("side") == name)
+        return rows.select("output", "row", pl.col("id").alias(name))
+
+    pairs = side("chosen").join(side("rejected"), on=["output", "row"])
+    return pairs.select("chosen", "rejected").unique()
+
+
+def _count(rows: pl.LazyFrame) -> int:
+    import polars as pl
+
+    return int(rows.select(pl.len()).collect().item())

@@ -1,0 +1,60 @@
+"""The environment of a run: the tools, the command, and the commit of the recipe's folder."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import gymrecipe
+
+PACKAGES = ("hydra-core", "msgspec", "omegaconf", "polars", "pydantic", "xxhash")
+"""The packages whose versions can show in the bytes of a version."""
+
+
+def environment(command: str, overrides: tuple[str, ...], recipe_folder: str) -> dict[str, Any]:
+    """What the run ran in. None of it enters the version's id."""
+    return {
+        "gymrecipe": gymrecipe.__version__,
+        "python": platform.python_version(),
+        "packages": packages(),
+        "command": command,
+        "overrides": list(overrides),
+        "folder": os.getcwd(),
+        "git": _git(recipe_folder),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def packages() -> dict[str, str]:
+    """The installed versions of PACKAGES."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = ""
+    return found
+
+
+def _git(folder: str) -> dict[str, Any] | None:
+    """Commit and dirty flag of the folder that the recipe lies in; None outside a repository."""
+    if not folder or not any((parent / ".git").exists() for parent in _upward(Path(folder))):
+        return None
+    try:
+        said = subprocess.run(
+            ["git", "-C", folder, "status", "--porcelain=v2", "--branch", "--untracked-files=no"],
+            capture_output=True, text=True, timeout=10, check=True,
+        ).stdout.splitlines()  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    head = next((line.split()[-1] for line in said if line.startswith("# branch.oid")), "")
+    return {"commit": head, "dirty": any(not line.startswith("#") for line in said)}
+
+
+def _upward(folder: Path) -> list[Path]:
+    return [folder, *folder.parents]

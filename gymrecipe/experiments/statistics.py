@@ -1,0 +1,41 @@
+"""Statistics: the figures of what one write wrote."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Any
+
+from gymrecipe.experiments.data import Written
+from gymrecipe.rollouts.figures import describe
+
+CATEGORIES = ("category", "task_type")
+
+
+def statistics(written: Written) -> dict[str, Any]:
+    """Rows by split, tasks, and the spread of rewards, gaps and lengths over the rows written."""
+    rows = written.written
+    pairs = "gap" in rows.columns
+    train = [o.rows for o in written.outputs if PurePath(o.path).name.startswith("train")]
+    figures: dict[str, Any] = {
+        "rows": written.rows,
+        "train": sum(train),
+        "validation": written.rows - sum(train),
+        "tasks": rows["task_key"].drop_nulls().n_unique(),
+    }
+    if pairs:
+        named = {
+            "gap": "gap",
+            "reward_chosen": "chosen_reward",
+            "reward_rejected": "rejected_reward",
+            "chars_chosen": "chosen_answer_chars",
+            "chars_rejected": "rejected_answer_chars",
+        }
+    else:
+        named = {"reward": "reward", "turns": "turns", "chars": "answer_chars"}
+    figures |= {name: describe(rows[column]) for name, column in named.items()}
+    for name in CATEGORIES:
+        column = f"chosen_{name}" if pairs else name
+        if column in rows.columns:
+            counts = rows[column].fill_null("general").value_counts().sort(column)
+            figures[name] = dict(counts.iter_rows())
+    return figures

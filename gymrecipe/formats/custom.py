@@ -1,0 +1,43 @@
+"""The format `custom`: a record of exactly the columns that the recipe names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gymrecipe.formats.example import Example
+from gymrecipe.registry import format
+from gymrecipe.rollouts.messages import Message
+
+
+@format(purposes=("sft", "dpo"), version=1, across_prompts=True)
+def custom(example: Example) -> dict[str, Any]:
+    """The columns that the recipe names and no other."""
+    return example.values
+
+
+def _last(messages: list[Message], role: str) -> str | None:
+    return next((m.content for m in reversed(messages) if m.role == role), None)
+
+
+_SHARED: dict[str, Callable[[Example], Any]] = {
+    "prompt": lambda example: example.prompt,  # empty for a pair across prompts
+    "system": lambda example: _last(example.prompt, "system"),
+    "user": lambda example: _last(example.prompt, "user"),
+    "tools": lambda example: example.tools or [],
+}
+
+SINGLE = _SHARED | {
+    "completion": lambda example: example.completion,
+    "messages": lambda example: [*example.prompt, *example.completion],
+    "answer": lambda example: _last(example.completion, "assistant"),
+}
+"""What a column may be made of, beside table columns and paths: for one rollout …"""
+
+PAIR = _SHARED | {
+    "chosen": lambda example: example.chosen,
+    "rejected": lambda example: example.rejected,
+    "chosen_answer": lambda example: _last(example.chosen, "assistant"),
+    "rejected_answer": lambda example: _last(example.rejected, "assistant"),
+}
+"""… and for a pair. Across prompts `chosen` and `rejected` are whole conversations."""

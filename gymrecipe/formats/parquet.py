@@ -1,0 +1,188 @@
+"""Parquet: which type each column of our own JSON lines has in a parquet file.
+
+Types are explicit, never inferred by a reader: message lists have one struct type, with call
+arguments as JSON text; everything else that is nested is JSON text. A date stays a text.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import polars as pl
+from msgspec import Raw
+
+Kind = Literal[
+    "null", "boolean", "integer", "wide_integer", "number", "text", "empty", "messages", "json"
+]
+
+CALL = pl.Struct(
+    {
+        "id": pl.String,
+        "type": pl.String,
+        "function": pl.Struct({"name": pl.String, "arguments": pl.String}),
+    }
+)
+MESSAGE = pl.Struct(
+    {
+        "role": pl.String,
+        "content": pl.String,
+        "reasoning_content": pl.String,
+        "tool_calls": pl.List(CALL),
+        "tool_call_id": pl.String,
+        "name": pl.String,
+    }
+)
+TYPES: dict[Kind, pl.DataType | type[pl.DataType]] = {
+    "null": pl.String,
+    "boolean": pl.Boolean,
+    "integer": pl.Int64,
+    "wide_integer": pl.Int64,
+    "number": pl.Float64,
+    "text": pl.String,
+    "empty": pl.String,
+    "messages": pl.List(MESSAGE),
+    "json": pl.String,
+}
+
+
+class _Function(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    arguments: Raw
+
+
+class _Call(msgspec.Struct, forbid_unknown_fields=True):
+    id: str
+    type: str
+    function: _Function
+
+
+class _Message(msgspec.Struct, forbid_unknown_fields=True):
+    role: str
+    content: str
+    reasoning_content: str | None = None
+    tool_calls: list[_Call] | None = None
+    tool_call_id: str | None = None
+    name: str | None = None
+
+
+_row = msgspec.json.Decoder(dict[str, Raw])
+_value = msgspec.json.Decoder()
+_messages = msgspec.json.Decoder(list[_Message])
+_NULL = Raw(b"null")
+
+
+def to_parquet(jsonl: Path, target: Path, kinds: dict[str, Kind] | None = None) -> None:
+    """One shard of our JSON lines as a parquet file: the same rows in the same order.
+
+    `kinds` are the kinds of the columns over all shards (`kinds_of` each, then `widest`), so
+    that every shard has the same types; without it this shard's own count.
+    """
+    columns = _columns(jsonl)
+    kinds = kinds or _kinds(columns)
+    frame = pl.DataFrame(
+        [
+            pl.Series(name, [_as(kinds[name], raw) for raw in raws], dtype=TYPES[kinds[name]])
+            for name, raws in columns.items()
+        ]
+    )
+    frame.write_parquet(target, compression="zstd", statistics=True, row_group_size=2**16)
+
+
+def kinds_of(jsonl: Path) -> dict[str, Kind]:
+    """The kind of each column of one shard."""
+    return _kinds(_columns(jsonl))
+
+
+def widest(shards: list[dict[str, Kind]]) -> dict[str, Kind]:
+    """The kind of each column that all shards agree on."""
+    names = dict.fromkeys(name for shard in shards for name in shard)
+    return {name: reduce(_wider, (shard.get(name, "null") for shard in shards)) for name in names}
+
+
+def _columns(jsonl: Path) -> dict[str, list[Raw]]:
+    with jsonl.open("rb") as file:
+        rows = [_row.decode(line) for line in file]
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name, _NULL) for row in rows] for name in names}
+
+
+def _kinds(columns: dict[str, list[Raw]]) -> dict[str, Kind]:
+    return {name: reduce(_wider, map(_kind, raws)) for name, raws in columns.items()}
+
+
+def _kind(raw: Raw) -> Kind:
+    first = bytes(memoryview(raw)[:1])
+    if first == b"[":
+        return _kind_of_list(raw)
+    if first == b"{":
+        return "json"
+    value = _value.decode(raw)
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, str):
+        return "text"
+    if isinstance(value, float):
+        return "number"
+    if -(2**53) <= value <= 2**53:
+        return "integer"
+    return "wide_integer" if -(2**63) <= value < 2**63 else "json"
+
+
+def _kind_of_list(raw: Raw) -> Kind:
+    try:
+        return "messages" if _messages.decode(raw) else "empty"
+    except msgspec.ValidationError:
+        return "json"
+
+
+def _wider(a: Kind, b: Kind) -> Kind:
+    """The kind that holds both without changing a value; JSON text holds everything."""
+    if a == b or b == "null":
+        return a
+    if a == "null":
+        return b
+    pairs: dict[frozenset[Kind], Kind] = {
+        frozenset(("integer", "number")): "number",
+        frozenset(("integer", "wide_integer")): "wide_integer",
+        frozenset(("empty", "messages")): "messages",
+    }
+    return pairs.get(frozenset((a, b)), "json")
+
+
+def _as(kind: Kind, raw: Raw) -> Any:
+    if bytes(memoryview(raw)[:4]) == b"null":
+        return None
+    if kind in ("json", "empty"):
+        return bytes(raw).decode()
+    if kind == "messages":
+        return [_message(message) for message in _messages.decode(raw)]
+    value = _value.decode(raw)
+    return float(value) if kind == "number" else value
+
+
+def _message(message: _Message) -> dict[str, Any]:
+    calls = message.tool_calls
+    return {
+        "role": message.role,
+        "content": message.content,
+        "reasoning_content": message.reasoning_content,
+        "tool_calls": None if calls is None else [_call(call) for call in calls],
+        "tool_call_id": message.tool_call_id,
+        "name": message.name,
+    }
+
+
+def _call(call: _Call) -> dict[str, Any]:
+    raw = call.function.arguments
+    is_text = bytes(memoryview(raw)[:1]) == b'"'  # the format `messages` writes text already
+    text = _value.decode(raw) if is_text else bytes(raw).decode()
+    return {
+        "id": call.id,
+        "type": call.type,
+        "function": {"name": call.function.name, "arguments": text},
+    }

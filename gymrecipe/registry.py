@@ -1,0 +1,226 @@
+"""The registry: YAML holds names, this holds the code behind them.
+
+A stage is a plain function and the pydantic model of its parameters, in a file of its own:
+
+    @stage(takes="rollouts", version=1)
+    def balance(rollouts: pl.LazyFrame, params: Balance) -> pl.LazyFrame: ...
+
+Its name is the function's, its parameters' type the annotation of `params`. It returns a frame in
+which the rows to leave carry a `reason`, or such a frame and its facts: small named tables for the
+manifest. A table `warnings` with a column `message` is shown to the user.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Unit = Literal["rollouts", "tasks", "pairs", "metrics"]
+Purpose = Literal["sft", "dpo", "kto", "reward_model", "rl", "buffer"]
+Facts = dict[str, "pl.LazyFrame"]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+TOLERANCE = 1e-9
+"""Absolute, towards keeping, for every threshold, gap, tier and check: 0.7 - 0.5 meets 0.2."""
+
+
+class Params(BaseModel):
+    """What every model of parameters shares: unknown names, NaN and loose types are errors."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
+
+
+@dataclass(frozen=True)
+class Reads:
+    """Marks a parameter whose text is the name of a column, and as what kind it is used.
+
+    `other_than` lists texts that the parameter understands itself.
+    """
+
+    kind: Literal["number", "text", "boolean"]
+    other_than: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ReadsWhere:
+    """Marks a parameter whose text is an expression over columns (see `stages.where`)."""
+
+
+@dataclass(frozen=True)
+class Of:
+    """Marks a numeric threshold: the column it is held against, which resolves `p90`.
+
+    `parameter` says that the column's name is the value of another parameter.
+    """
+
+    column: str = ""
+    parameter: str = ""
+
+
+@dataclass(frozen=True)
+class Optional:
+    """Marks a switch that reads a column which no line needs to have."""
+
+    column: str
+    kind: Literal["number", "text", "boolean"]
+
+
+def _is_quantile(text: str) -> str:
+    if not re.fullmatch(r"p(100|\d{1,2}(\.\d+)?)", text):
+        raise ValueError("should be a number, or a quantile such as p90")
+    return text
+
+
+Quantile = Annotated[str, AfterValidator(_is_quantile)]
+"""`p90`: the nearest-rank quantile of the values that enter the stage."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A registered stage. `makes` is None where it makes the unit that it took."""
+
+    name: str
+    function: Callable[..., Any]
+    params: type[Params]
+    takes: tuple[Unit, ...]
+    makes: Unit | Literal["nothing"] | None
+    version: int
+    reads: Literal["rows", "metrics", "facts"]
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A registered way to choose pairs among the ranked rollouts of a task."""
+
+    name: str
+    function: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A registered format: the purposes it has a form for, and how it writes one example.
+
+    `across_prompts`: it can write pairs whose sides have different prompts. `parquet`: it can be
+    written as parquet.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    purposes: tuple[Purpose, ...]
+    version: int
+    across_prompts: bool
+    parquet: bool
+
+
+@dataclass(frozen=True)
+class Check:
+    """A registered figure that `validate` holds against limits, and what to do about it."""
+
+    name: str
+    function: Callable[..., Any]
+    takes: tuple[Unit, ...]
+    advice: str
+
+
+STAGES: dict[str, Stage] = {}
+STRATEGIES: dict[str, Strategy] = {}
+FORMATS: dict[str, Format] = {}
+CHECKS: dict[str, Check] = {}
+PLUGINS: list[str] = []
+"""Modules beyond ours that registered something; workers import them too."""
+
+
+def _add(kind: str, table: dict[str, Any], entry: Any) -> None:
+    if entry.name in table:
+        raise ValueError(f"a {kind} named '{entry.name}' is registered already")
+    table[entry.name] = entry
+
+
+def stage(
+    *,
+    takes: Unit | tuple[Unit, ...],
+    makes: Unit | Literal["nothing"] | None = None,
+    version: int,
+    reads: Literal["rows", "metrics", "facts"] = "rows",
+) -> Callable[[Function], Function]:
+    """Register a stage under its function's name.
+
+    `reads="metrics"` hands it every numeric metric long-form (`row`, `metric`, `value`) instead
+    of the rows, `reads="facts"` the facts of the stages before it as a third argument.
+    """
+
+    def register(function: Function) -> Function:
+        params = get_type_hints(function, include_extras=True, localns=_late())["params"]
+        units = (takes,) if isinstance(takes, str) else takes
+        entry = Stage(function.__name__, function, params, units, makes, version, reads)
+        _add("stage", STAGES, entry)
+        return function
+
+    return register
+
+
+def _late() -> dict[str, Any]:
+    import polars
+
+    return {"pl": polars}
+
+
+def strategy(function: Function) -> Function:
+    """Register a pairing strategy under its function's name."""
+    _add("strategy", STRATEGIES, Strategy(function.__name__, function))
+    return function
+
+
+def format(
+    *,
+    purposes: tuple[Purpose, ...],
+    version: int,
+    across_prompts: bool = False,
+    parquet: bool = True,
+) -> Callable[[Function], Function]:
+    """Register a format under its function's name."""
+
+    def register(function: Function) -> Function:
+        entry = Format(function.__name__, function, purposes, version, across_prompts, parquet)
+        _add("format", FORMATS, entry)
+        return function
+
+    return register
+
+
+def check(*, takes: tuple[Unit, ...], advice: str) -> Callable[[Function], Function]:
+    """Register a check under its function's name; the function gives the figure, or None."""
+
+    def register(function: Function) -> Function:
+        _add("check", CHECKS, Check(function.__name__, function, takes, advice))
+        return function
+
+    return register
+
+
+def marked(params: Params, mark: type[Any]) -> Iterator[tuple[str, Any, Any]]:
+    """The parameters that carry a mark of this type, as (name, value, mark)."""
+    for name, field in type(params).model_fields.items():
+        for item in field.metadata:
+            if isinstance(item, mark):
+                yield name, getattr(params, name), item
+
+
+def summary(function: Callable[..., Any]) -> str:
+    """The first sentence of a docstring, as the verbs show it."""
+    text = inspect.getdoc(function) or ""
+    return " ".join(text.split("\n\n")[0].split())

@@ -1,0 +1,153 @@
+"""Columns: the names a recipe may use, what they hold, and where in a line they are found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import msgspec
+
+from gymrecipe.errors import RecipeError
+
+Kind = Literal["number", "text", "boolean"]
+Path = tuple[str | int, ...]
+
+BUILT_IN: dict[str, tuple[Kind, str]] = {
+    "source": ("number", "which input file the line is in, counted from 0"),
+    "line": ("number", "its line number there, counted from 1"),
+    "offset": ("number", "where its first byte lies (in the uncompressed bytes)"),
+    "bytes": ("number", "its length without the line feed"),
+    "task_key": ("number", "which rollouts answer the same task; missing where that is unclear"),
+    "prompt_key": ("number", "a hash of what the model was shown"),
+    "reward": ("number", "the score (the knob `reward` says where it is)"),
+    "turns": ("number", "model calls"),
+    "output_items": ("number", "items in the response: messages, reasoning, calls, outputs"),
+    "tool_calls": ("number", "function calls"),
+    "answer_chars": ("number", "characters of the last assistant message"),
+    "output_tokens": ("number", "output tokens as the model's server counted them"),
+    "truncated": ("boolean", "cut off by a token limit"),
+    "failed": ("boolean", "the run broke: an error or a failure class is recorded"),
+    "masked": ("boolean", "`mask_sample`: not to be trained on"),
+    "empty": ("boolean", "neither text nor a tool call came back"),
+    "unanswered_calls": ("boolean", "a tool call has no output"),
+    "model": ("text", "the model that answered"),
+    "agent": ("text", "the agent that ran it"),
+    "draw": ("number", "a number in [0, 1): a hash of seed and rollout"),
+}
+
+PAIR_COLUMNS = ("gap", "draw", "task_key", "prompt_key")
+"""What a pair has of its own; every rollout column is there as `chosen_…` and `rejected_…`."""
+
+_SEGMENT = re.compile(r"[A-Za-z_][\w\-]*|\d+")
+_QUOTED = re.compile(r"""\[(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|(\d+))\]""")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column a recipe asks for: `name` in the table, `paths` in the line (the first that is
+    there counts), its `kind`. A `pattern` takes the first group of a match out of a text;
+    `default` stands where the value is missing; `optional` allows that no line has it.
+    """
+
+    name: str
+    paths: tuple[Path, ...]
+    kind: Kind
+    pattern: str | None = None
+    default: str | None = None
+    optional: bool = False
+
+
+def parse_path(name: str) -> Path:
+    """`metadata.category` or `field["pass@1"]["mean"]` as a path; numbers count list items.
+
+    Raises ValueError for what is neither.
+    """
+    if name.startswith("field["):
+        rest, path = name.removeprefix("field"), []
+        while match := _QUOTED.match(rest):
+            double, single, index = match.groups()
+            text = double if double is not None else single
+            path.append(int(index) if text is None else re.sub(r"\\(.)", r"\1", text))
+            rest = rest[match.end() :]
+        if rest or not path:
+            raise ValueError(f"'{name}' is not a path; write it as field[\"a\"][\"b\"]")
+        return tuple(path)
+    segments = name.split(".")
+    if not all(_SEGMENT.fullmatch(segment) for segment in segments) or segments[0].isdigit():
+        raise ValueError(f"'{name}' is not a path; write it as a.b or field[\"an odd key\"]")
+    return tuple(int(segment) if segment.isdigit() else segment for segment in segments)
+
+
+def name_of(path: Path) -> str:
+    """The one name of a path: dotted where it can be, `field["…"]` for odd or hidden keys."""
+    dotted = ".".join(str(part) for part in path)
+    plain = all(isinstance(part, int) or _SEGMENT.fullmatch(part) for part in path)
+    if plain and not str(path[0]).isdigit() and dotted not in BUILT_IN:
+        try:
+            if parse_path(dotted) == path:
+                return dotted
+        except ValueError:
+            pass
+    quoted = (f"[{p}]" if isinstance(p, int) else '["' + _escape(p) + '"]' for p in path)
+    return "field" + "".join(quoted)
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def merge(wanted: Iterable[Column]) -> list[Column]:
+    """The columns with each name once; two kinds for one name are a conflict (RecipeError)."""
+    found: dict[str, Column] = {}
+    problems = []
+    for column in wanted:
+        if (known := found.get(column.name)) is None:
+            found[column.name] = column
+        elif known.kind != column.kind:
+            problems.append(
+                f"columns: '{column.name}' is used as a {known.kind} and as a {column.kind};"
+                " a column has one type"
+            )
+        elif known.optional and not column.optional:
+            found[column.name] = replace(known, optional=False)
+    if problems:
+        raise RecipeError(*problems)
+    return list(found.values())
+
+
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_array = msgspec.json.Decoder(list[msgspec.Raw])
+_value = msgspec.json.Decoder()
+
+
+def find(raw: bytes | msgspec.Raw, path: Path) -> msgspec.Raw | bytes | None:
+    """The JSON text at `path` below `raw`, decoding only what lies on the way; None if absent."""
+    for part in path:
+        try:
+            if isinstance(part, int):
+                items = _array.decode(raw)
+                raw = items[part]
+            else:
+                raw = _object.decode(raw)[part]
+        except (msgspec.ValidationError, KeyError, IndexError):
+            return None
+    return raw
+
+
+def typed(raw: bytes | msgspec.Raw | None, kind: Kind) -> Any:
+    """The value as its kind, or None where it is missing, null or of another type.
+
+    A string is not a number, and true is not 1.
+    """
+    if raw is None:
+        return None
+    value = _value.decode(raw)
+    if kind == "number":
+        return float(value) if isinstance(value, int | float) and value is not True and (
+            value is not False
+        ) else None
+    if kind == "boolean":
+        return value if isinstance(value, bool) else None
+    return value if isinstance(value, str) else None

@@ -1,0 +1,54 @@
+"""Figures of a column, computed the same way wherever they are needed.
+
+Sums are exact before they are rounded (`math.fsum`), so no order of threads changes a digit;
+quantiles are nearest-rank values of the column itself.
+"""
+
+from __future__ import annotations
+
+import math
+
+import polars as pl
+
+QUANTILES = (0, 10, 25, 50, 75, 90, 100)
+
+
+def mean(values: pl.Series) -> float | None:
+    """The mean of the values that are there; None without any."""
+    present = values.drop_nulls()
+    return math.fsum(present) / len(present) if len(present) else None
+
+
+def std(values: pl.Series) -> float | None:
+    """The sample standard deviation (n - 1); None for fewer than two values."""
+    present = values.drop_nulls()
+    if len(present) < 2:
+        return None
+    middle = math.fsum(present) / len(present)
+    return math.sqrt(math.fsum((value - middle) ** 2 for value in present) / (len(present) - 1))
+
+
+def quantile(values: pl.Series, percent: float) -> float | None:
+    """The nearest-rank quantile: the smallest value that at least `percent` % do not exceed."""
+    present = values.drop_nulls().sort()
+    if not len(present):
+        return None
+    # In whole millionths of a percent, for 0.07 * 100 / 100 is not 0.07.
+    rank = -(-round(percent * 1_000_000) * len(present) // 100_000_000)
+    return float(present[max(rank, 1) - 1])
+
+
+def describe(values: pl.Series) -> dict[str, float | int | None]:
+    """n, missing, distinct values, mean, sample std, and the quantiles p0 (least) to p100."""
+    present = values.drop_nulls().sort()
+    figures: dict[str, float | int | None] = {
+        "n": len(present),
+        "missing": values.null_count(),
+        "distinct": present.n_unique(),
+        "mean": mean(present),
+        "std": std(present),
+    }
+    for percent in QUANTILES:
+        rank = -(-percent * len(present) // 100)
+        figures[f"p{percent}"] = float(present[max(rank, 1) - 1]) if len(present) else None
+    return figures

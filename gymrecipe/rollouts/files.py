@@ -1,0 +1,285 @@
+"""Input files: which ones an `input` names, what they are, and their lines as bytes."""
+
+from __future__ import annotations
+
+import glob
+import gzip
+import hashlib
+import os
+import stat
+import sys
+import zlib
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import IO, Literal
+
+import msgspec
+
+from gymrecipe.errors import ChangedError, DataError, InputError, hint
+from gymrecipe.rollouts.lines import MAX_LINE_BYTES
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+SAMPLE = "gymrecipe:sample"
+"""The `input` that stands for the rollouts which ship with the package."""
+
+SIDECARS = (
+    "_materialized_inputs.jsonl",
+    "_failures.jsonl",
+    "_reward_profiling.jsonl",
+    "_rollouts_inputs.jsonl",
+)
+"""What NeMo Gym writes beside a rollout file: line files that hold no rollouts to train on."""
+
+BLOCK_BYTES = 8 * 2**20
+"""A file's digest is the SHA-256 of the SHA-256s of its blocks of this size."""
+
+READ_BYTES = 2**20
+
+Compression = Literal["", "gzip", "zstd"]
+_MAGIC: dict[bytes, Compression] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+
+
+class Source(msgspec.Struct, frozen=True):
+    """One input file as it stood when it was opened.
+
+    `name` is how the user wrote it, `path` where it is, `run` which entry of `input` it came by.
+    """
+
+    name: str
+    path: str
+    run: int
+    size: int
+    compression: Compression
+    stamp: tuple[int, int, int, int]
+
+
+class RawLine(msgspec.Struct):
+    """One line: where it starts, its length without the line feed, and its bytes.
+
+    `data` is None where the line is longer than MAX_LINE_BYTES; `whole` is False for a last line
+    without a line feed.
+    """
+
+    offset: int
+    length: int
+    data: bytes | None
+    whole: bool
+
+
+def sources(entries: str | list[str], sidecars: bool) -> tuple[list[Source], list[str]]:
+    """The files that `input` names, in order, and the sidecar files that a glob passed over.
+
+    Raises InputError for what is missing, a folder, unreadable, named twice or a sidecar.
+    """
+    found: list[Source] = []
+    skipped: list[str] = []
+    for run, entry in enumerate([entries] if isinstance(entries, str) else entries):
+        for name in _names(entry):
+            if name.endswith(SIDECARS) and not sidecars:
+                if name == entry:
+                    raise InputError(
+                        f"{name}: a sidecar file that NeMo Gym writes beside its rollouts, not"
+                        " rollouts. Name the rollout file, or set sidecars=true to read it anyway."
+                    )
+                skipped.append(name)
+                continue
+            found.append(_open(name, run))
+    seen: dict[str, str] = {}
+    for source in found:
+        real = os.path.realpath(source.path)
+        if real in seen:
+            raise InputError(f"{source.name}: named twice by input. Name each file once.")
+        seen[real] = source.name
+    if not found:
+        what = f": {skipped[0]} and the like are sidecar files" if skipped else ""
+        raise InputError(f"input: no rollout file to read{what}. Name at least one file.")
+    return found, skipped
+
+
+def _names(entry: str) -> list[str]:
+    if entry == SAMPLE or os.path.lexists(entry) or not glob.has_magic(entry):
+        return [entry]
+    names = sorted(name for name in glob.glob(entry, recursive=True) if not os.path.isdir(name))
+    if not names:
+        raise InputError(f"{entry}: no file matches. Check the pattern and the folder.")
+    return names
+
+
+def sample_path() -> Path:
+    """Where the shipped sample lies."""
+    return Path(str(files("gymrecipe.rollouts") / "sample.jsonl"))
+
+
+def _open(name: str, run: int) -> Source:
+    path = str(sample_path()) if name == SAMPLE else os.path.abspath(name)
+    try:
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            raise InputError(
+                f"{name}: a folder, not a file. Name its files: input='{name.rstrip('/')}/*.jsonl'."
+            )
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"{name}: not a regular file. Rollouts are read from files.")
+        with open(path, "rb") as file:
+            head = file.read(4)
+    except FileNotFoundError:
+        folder = os.path.dirname(path)
+        beside = os.listdir(folder) if os.path.isdir(folder) else []
+        guess = hint(os.path.basename(path), beside)
+        raise InputError(f"{name}: no such file.{guess}") from None
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read: {error.strerror}.") from None
+    compression = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), "")
+    if not compression and status.st_size == 0 and name.endswith((".gz", ".zst")):
+        raise InputError(f"{name}: empty: not even the header of a compressed file.")
+    return Source(name, path, run, status.st_size, compression, _stamp(status))
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
+
+
+def check_unchanged(source: Source) -> None:
+    """Raise ChangedError if the file is not what it was when it was opened.
+
+    A file that only grew is fine: it was read to its size at that time.
+    """
+    try:
+        status = os.stat(source.path)
+    except OSError as error:
+        raise ChangedError(f"{source.name}: gone while it was read: {error.strerror}.") from None
+    same_file = _stamp(status)[:2] == source.stamp[:2]
+    grown = same_file and status.st_size > source.size
+    if not grown and (_stamp(status) != source.stamp or status.st_size != source.size):
+        raise ChangedError(
+            f"{source.name}: changed while it was read. Run again when nothing writes to it."
+        )
+
+
+def open_lines(source: Source) -> IO[bytes]:
+    """The file's uncompressed bytes as a stream that raises EOFError when it is cut off."""
+    if source.compression == "gzip":
+        return gzip.open(source.path, "rb")
+    if source.compression == "zstd":
+        return zstd.open(source.path, "rb")
+    return open(source.path, "rb")
+
+
+def blocks(source: Source, start: int, end: int) -> Iterator[bytes]:
+    """The file's uncompressed bytes in blocks: of a plain file from `start` to its size when
+    opened (a reader of the slice up to `end` needs the rest of its last line).
+
+    Raises ChangedError when a plain file is shorter than it was, DataError when a compressed one
+    is cut off or broken.
+    """
+    if source.compression:
+        try:
+            with open_lines(source) as stream:
+                while block := stream.read(READ_BYTES):
+                    yield block
+        except (EOFError, OSError, zlib.error, zstd.ZstdError) as error:
+            raise DataError(
+                f"{source.name}: the {source.compression} data is cut off or broken: {error}."
+                " Copy the file again."
+            ) from None
+        return
+    try:
+        with open(source.path, "rb", buffering=0) as file:
+            position = start
+            while position < source.size:
+                stop = end if position < end else source.size
+                block = os.pread(file.fileno(), min(READ_BYTES, stop - position), position)
+                if not block:
+                    raise ChangedError(
+                        f"{source.name}: became shorter while it was read ({position} bytes left of"
+                        f" {source.size}). Run again when nothing writes to it."
+                    )
+                yield block
+                position += len(block)
+    except OSError as error:
+        raise InputError(f"{source.name}: cannot be read: {error.strerror}.") from None
+
+
+def lines(stream: Iterator[bytes], offset: int, end: int, partial: bool) -> Iterator[RawLine]:
+    """The lines that start before `end` in a stream of blocks which begins at `offset`.
+
+    `partial`: the stream begins inside a line that belongs to the slice before. Lines are split
+    on line feeds only; an over-long line is counted but not kept.
+    """
+    pending: list[bytes] = []
+    held = 0
+    skip = partial
+    for block in stream:
+        parts = block.split(b"\n")
+        for part in parts[:-1]:
+            length = held + len(part)
+            if not skip:
+                data = None if length > MAX_LINE_BYTES else b"".join((*pending, part))
+                yield RawLine(offset, length, data, True)
+            skip = False
+            offset += length + 1
+            pending, held = [], 0
+            if offset >= end:
+                return
+        held += len(parts[-1])
+        if held <= MAX_LINE_BYTES:
+            pending.append(parts[-1])
+        else:
+            pending = []
+    if held and not skip:
+        data = None if held > MAX_LINE_BYTES else b"".join(pending)
+        yield RawLine(offset, held, data, False)
+
+
+def starts_inside_a_line(source: Source, start: int) -> bool:
+    """Whether the byte before `start` belongs to a line that goes on there."""
+    if start == 0:
+        return False
+    with open(source.path, "rb", buffering=0) as file:
+        return os.pread(file.fileno(), 1, start - 1) != b"\n"
+
+
+class Digest:
+    """Collects the SHA-256 of each block of a file while its bytes pass by in order."""
+
+    def __init__(self) -> None:
+        self.blocks: list[bytes] = []
+        self._hash = hashlib.sha256()
+        self._filled = 0
+
+    def update(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            part = view[: BLOCK_BYTES - self._filled]
+            self._hash.update(part)
+            self._filled += len(part)
+            view = view[len(part) :]
+            if self._filled == BLOCK_BYTES:
+                self.close()
+
+    def close(self) -> list[bytes]:
+        """End the last block; the digests so far."""
+        if self._filled:
+            self.blocks.append(self._hash.digest())
+            self._hash, self._filled = hashlib.sha256(), 0
+        return self.blocks
+
+
+def digest_of(blocks: list[bytes]) -> str:
+    """The digest of a file from those of its blocks."""
+    return hashlib.sha256(b"".join(blocks)).hexdigest()
+
+
+def digest_prefix(path: str, length: int) -> str:
+    """The digest of a file's first `length` bytes as they lie on disk."""
+    digest = Digest()
+    with open(path, "rb") as file:
+        while length > 0 and (data := file.read(min(READ_BYTES, length))):
+            digest.update(data)
+            length -= len(data)
+    return digest_of(digest.close())

@@ -1,0 +1,291 @@
+"""Line shapes: what is decoded of a rollout line, and why a line that does not decode is bad.
+
+Three shapes exist (`shape_of` brings them together):
+
+- NeMo Gym's: `responses_create_params.input` and `response.output`;
+- the hand-off shape of its documentation: `messages`, `response`, `reward`, `metadata`;
+- the tutorial shape: `responses_create_params` and a top-level `output`.
+
+Heavy values stay `Raw`, so that a scan pays only for what it looks at.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+MAX_LINE_BYTES = 64 * 2**20
+"""A longer line is `line_too_long`."""
+
+BAD_LINE = {
+    "blank": "an empty line (not counted as a bad row)",
+    "not_utf8": "bytes that are not UTF-8",
+    "bad_json": "text that is not JSON",
+    "trailing_data": "more text after the JSON object",
+    "truncated_tail": "the last line has no line feed and is cut off: still being written?",
+    "non_finite": "NaN, Infinity, or a number too large to be one",
+    "surrogate": "half a surrogate pair in a string",
+    "control_char": "an unescaped control character in a string",
+    "too_deep": "nested too deeply",
+    "line_too_long": f"longer than {MAX_LINE_BYTES // 2**20} MiB",
+    "not_object": "JSON, but not an object",
+    "wrong_type": "a part of the rollout has the wrong type",
+    "not_a_rollout": "an object with neither a response nor messages (an error body?)",
+    "no_response": "a task without a response: an input row, not a rollout",
+}
+"""Why a line is not a rollout; the closed list of `load`'s reasons about single lines."""
+
+
+class Item(msgspec.Struct):
+    """An item of the Responses API, or a chat message: what a conversation is made of."""
+
+    type: str | None = None
+    role: str | None = None
+    id: str | None = None
+    name: str | None = None
+    call_id: str | None = None
+    content: Raw = Raw(b"null")
+    arguments: Raw = Raw(b"null")
+    output: Raw = Raw(b"null")
+    summary: Raw = Raw(b"null")
+    generation_token_ids: Raw = Raw(b"null")
+    tool_calls: Raw = Raw(b"null")
+    tool_call_id: str | None = None
+    reasoning_content: str | None = None
+
+
+class Request(msgspec.Struct):
+    """`responses_create_params`: what the model was asked."""
+
+    input: Raw = Raw(b"null")
+    instructions: str | None = None
+    tools: Raw = Raw(b"null")
+    metadata: Raw = Raw(b"null")
+    model: str | None = None
+
+
+class Response(msgspec.Struct):
+    """`response`: what came back, an OpenAI Response object (or one chat message)."""
+
+    output: Raw = Raw(b"null")
+    status: str | None = None
+    incomplete_details: Raw = Raw(b"null")
+    error: Raw = Raw(b"null")
+    usage: Raw = Raw(b"null")
+    model: str | None = None
+    tools: Raw = Raw(b"null")
+    role: str | None = None
+    content: Raw = Raw(b"null")
+    tool_calls: Raw = Raw(b"null")
+    reasoning_content: str | None = None
+
+
+HEAVY = ("responses_create_params", "response", "messages", "output")
+"""The parts of a line that hold trajectories; every other top-level field is small."""
+
+
+class Line(msgspec.Struct):
+    """The trajectory parts of a line, whatever its shape."""
+
+    responses_create_params: Request | None = None
+    response: Response | str | list[Raw] | None = None
+    messages: Raw = Raw(b"null")
+    output: Raw = Raw(b"null")
+    tools: Raw = Raw(b"null")
+
+
+class Shape(msgspec.Struct):
+    """The two halves of a rollout: what the model was shown and what came back, as items.
+
+    Where the request is empty the prompt is taken from the head of `output` (system and user
+    messages before the first of the model) or from `metadata.problem_statement`.
+    """
+
+    prompt: list[Item]
+    output: list[Item]
+    instructions: str | None
+    tools: Raw
+    metadata: Raw
+
+
+class Metadata(msgspec.Struct):
+    """The part of the request's metadata that may carry the prompt."""
+
+    problem_statement: str | None = None
+
+
+NULL = Raw(b"null")
+_items = msgspec.json.Decoder(list[Item | list[Raw]])
+_messages = msgspec.json.Decoder(str | list[Item] | None)
+_metadata = msgspec.json.Decoder(Metadata)
+_line = msgspec.json.Decoder(Line)
+
+
+def decode(line: bytes) -> Line:
+    """The trajectory parts of a line. Raises msgspec's errors; `why_bad` names them."""
+    return _line.decode(line)
+
+
+def is_null(raw: Raw) -> bool:
+    """Whether a part is absent or null."""
+    return bytes(raw) == b"null"
+
+
+def text_item(role: str, text: str) -> Item:
+    """A message of one text."""
+    return Item(type="message", role=role, content=Raw(msgspec.json.encode(text)))
+
+
+def items_of(raw: Raw) -> list[Item]:
+    """`response.output` as a flat list.
+
+    Some agents nest it: each inner list repeats the history so far, so the last is the whole.
+    """
+    if is_null(raw):
+        return []
+    items = _items.decode(raw)
+    if items and isinstance(items[-1], list):
+        return [_transcript_item(part) for part in items[-1]]
+    return [item for item in items if isinstance(item, Item)]
+
+
+def _transcript_item(raw: Raw) -> Item:
+    return msgspec.json.decode(raw, type=Item)
+
+
+def shape_of(line: Line) -> Shape | None:
+    """Prompt and output of a line of any shape; None if it is not a rollout.
+
+    Raises msgspec.ValidationError where a part has the wrong type.
+    """
+    request = line.responses_create_params
+    prompt = _prompt(request.input if request else NULL)
+    tools = request.tools if request else NULL
+    if is_null(tools) or bytes(tools) == b"[]":
+        tools = line.tools
+    if not prompt and not is_null(line.messages):
+        history = _prompt(line.messages)
+        answer = next((i for i, item in enumerate(history) if item.role == "assistant"), None)
+        reply = _reply(line)
+        if reply:  # `messages` is what the model was shown
+            prompt, output = history, reply
+        elif answer is not None:  # `messages` is the whole conversation
+            prompt, output = history[:answer], history[answer:]
+        else:
+            return None
+    else:
+        found = _reply(line)
+        if found is None:
+            return None
+        output = found
+    if isinstance(line.response, Response) and (is_null(tools) or bytes(tools) == b"[]"):
+        tools = line.response.tools
+    if not prompt:
+        prompt, output = _head(output)
+    if not prompt and request and (statement := _problem_statement(request.metadata)):
+        prompt = [text_item("user", statement)]
+    return Shape(
+        prompt=prompt,
+        output=output,
+        instructions=request.instructions if request else None,
+        tools=tools,
+        metadata=request.metadata if request else NULL,
+    )
+
+
+def _prompt(raw: Raw) -> list[Item]:
+    value = _messages.decode(raw)
+    if isinstance(value, str):
+        return [text_item("user", value)] if value else []
+    return value or []
+
+
+def _head(items: list[Item]) -> tuple[list[Item], list[Item]]:
+    shown = ("system", "developer", "user")
+    length = next((i for i, item in enumerate(items) if item.role not in shown), len(items))
+    return items[:length], items[length:]
+
+
+def _problem_statement(metadata: Raw) -> str | None:
+    try:
+        return _metadata.decode(metadata).problem_statement
+    except msgspec.ValidationError:
+        return None
+
+
+def _reply(line: Line) -> list[Item] | None:
+    response = line.response
+    if isinstance(response, str):
+        return [text_item("assistant", response)]
+    if isinstance(response, list):
+        return [_transcript_item(part) for part in response]
+    if response is not None and not is_null(response.output):
+        return _text_or_items(response.output)
+    if response is not None and response.role == "assistant":
+        return [
+            Item(
+                role="assistant",
+                content=response.content,
+                tool_calls=response.tool_calls,
+                reasoning_content=response.reasoning_content,
+            )
+        ]
+    if not is_null(line.output):
+        return _text_or_items(line.output)
+    return None
+
+
+def _text_or_items(raw: Raw) -> list[Item]:
+    if bytes(memoryview(raw)[:1]) == b'"':
+        return [text_item("assistant", msgspec.json.decode(raw, type=str))]
+    return items_of(raw)
+
+
+def why_bad(line: bytes, error: Exception) -> str:
+    """The reason (see BAD_LINE) of a line that did not decode."""
+    if isinstance(error, UnicodeDecodeError):
+        return "not_utf8"
+    if isinstance(error, RecursionError):
+        return "too_deep"
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
+        return "not_utf8"
+    try:
+        value = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    except _NonFinite:
+        return "non_finite"
+    except RecursionError:
+        return "too_deep"
+    except json.JSONDecodeError as problem:
+        if problem.msg.startswith("Extra data"):
+            return "trailing_data"
+        return "control_char" if problem.msg.startswith("Invalid control") else "bad_json"
+    except ValueError:  # an integer of more digits than Python will read
+        return "non_finite"
+    if not isinstance(value, dict):
+        return "not_object"
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return "surrogate"
+    return "wrong_type"
+
+
+class _NonFinite(Exception):
+    pass
+
+
+def _refuse(_: str) -> Any:
+    raise _NonFinite
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise _NonFinite
+    return value

@@ -1,0 +1,324 @@
+"""The rollout table: the slices of all inputs, scanned by an engine and put in one frame."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import polars as pl
+
+from gymrecipe.errors import DataError, RecipeError, hint
+from gymrecipe.rollouts.columns import BUILT_IN, Column, Path
+from gymrecipe.rollouts.files import (
+    BLOCK_BYTES,
+    Source,
+    check_unchanged,
+    digest_of,
+    digest_prefix,
+)
+from gymrecipe.rollouts.lines import BAD_LINE, HEAVY
+from gymrecipe.rollouts.scan import TYPES, Job, Metric, Scanned, scan, task_field
+
+SLICE_BYTES = 2 * BLOCK_BYTES
+"""A multiple of the digest's blocks, so that each slice hashes whole blocks."""
+
+BAD_SHARE, BAD_LEAST = 0.001, 10
+"""The default of max_bad_rows: 0.1% of the lines, but at least 10."""
+
+_DTYPES: dict[str, pl.DataType] = {
+    "Q": pl.UInt64(), "I": pl.UInt32(), "d": pl.Float64(), "b": pl.Int8(), "q": pl.Int64(),
+}  # fmt: skip
+_NULL_AT_ZERO = ("prompt_key", "index_key", "group_value")
+BAD_SCHEMA = {
+    "source": pl.UInt32, "line": pl.UInt64, "offset": pl.UInt64, "bytes": pl.UInt64,
+    "reason": pl.String,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a recipe asks of the scan: columns, the score's path, grouping, limits."""
+
+    columns: tuple[Column, ...]
+    reward: Path
+    task_fields: tuple[Path, ...]
+    group_by: Path | None
+    metric_rows: bool
+    limit: int | None
+    max_bad_rows: int | str | None
+
+
+@dataclass
+class Read:
+    """How much of one input was read: lines, uncompressed bytes, and their digest."""
+
+    lines: int
+    bytes: int
+    digest: str
+
+
+@dataclass
+class Table:
+    """All rollouts of a run, in the order of the inputs, and what was seen on the way.
+
+    `metric_rows` is long-form (`row`, `metric`, `value`), empty unless asked for.
+    """
+
+    rows: pl.DataFrame
+    bad: pl.DataFrame
+    read: list[Read]
+    fields: list[str]
+    metrics: dict[str, dict[str, float]]
+    metric_rows: pl.DataFrame
+    warnings: list[str] = field(default_factory=list)
+
+
+class Map(Protocol):
+    """What an engine does: a pure function over slices, results in the order of the slices.
+
+    `count` says how many slices there are, so that few need no workers.
+    """
+
+    def __call__(
+        self, function: Callable[[Any], Any], jobs: Iterable[Any], count: int
+    ) -> Iterator[Any]: ...
+
+
+Progress = Callable[[int], None]
+
+
+def empty_rows(wanted: Wanted) -> pl.DataFrame:
+    """The table without a row: what a plan is made on before anything is read."""
+    none: Any = {name: array(code) for name, code in TYPES.items()}
+    none |= {task_field(i): array("Q") for i in range(len(wanted.task_fields))}
+    texts: dict[str, list[str]] = {"model": [], "agent": []}
+    for column in wanted.columns:
+        if column.kind == "text":
+            texts[column.name] = []
+        else:
+            none[column.name] = array("d" if column.kind == "number" else "b")
+    none |= {name: array("i") for name in texts}
+    scanned = Scanned(0, 0, [], none, texts, [], [], [], {}, {})
+    return _frame(scanned, 0, 0, 0, wanted)
+
+
+def read_table(
+    sources: list[Source], wanted: Wanted, engine: Map, progress: Progress
+) -> Table:
+    """Scan the inputs and put the slices together.
+
+    Raises DataError for too many bad rows, RecipeError for a column that no line has, ChangedError
+    for a file that changed meanwhile.
+    """
+    collected = _Collected(wanted)
+    remaining = wanted.limit
+    for index, source in enumerate(sources):
+        if remaining == 0:
+            collected.close(source, 0, 0, digest_of([]))
+            continue
+        read = 0
+        length = 0
+        blocks: list[bytes] = []
+        jobs = _jobs(source, wanted, remaining)
+        for job, scanned in zip(jobs, engine(scan, jobs, len(jobs)), strict=True):
+            if remaining is not None and scanned.lines > remaining - read:
+                scanned = scan(_cut(job, remaining - read))
+            collected.add(scanned, source, index, read)
+            read += scanned.lines
+            length = max(length, scanned.bytes)
+            blocks += scanned.digests
+            progress(job.end - job.start)
+            if remaining is not None and read == remaining:
+                break
+        if remaining is not None:
+            remaining -= read
+        check_unchanged(source)
+        if source.compression:
+            digest = digest_prefix(source.path, source.size)
+        elif wanted.limit is not None:
+            digest = digest_prefix(source.path, length)
+        else:
+            digest = digest_of(blocks)
+        collected.close(source, read, length, digest)
+    return collected.table(sources)
+
+
+def _jobs(source: Source, wanted: Wanted, remaining: int | None) -> list[Job]:
+    step = source.size if source.compression else SLICE_BYTES
+    starts = range(0, source.size, max(step, 1))
+    return [
+        Job(
+            source=source,
+            start=start,
+            end=min(start + step, source.size),
+            reward=wanted.reward,
+            columns=wanted.columns,
+            task_fields=wanted.task_fields,
+            group_by=wanted.group_by,
+            metric_rows=wanted.metric_rows,
+            limit=remaining if source.compression or len(starts) == 1 else None,
+        )
+        for start in starts
+    ]
+
+
+def _cut(job: Job, limit: int) -> Job:
+    values = {name: getattr(job, name) for name in job.__struct_fields__}
+    return Job(**{**values, "limit": limit})
+
+
+class _Collected:
+    """The slices so far, checked against max_bad_rows in file order."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self.wanted = wanted
+        self.frames: list[pl.DataFrame] = []
+        self.bad: dict[str, list[Any]] = {name: [] for name in BAD_SCHEMA}
+        self.bad_rows = 0
+        self.read: list[Read] = []
+        self.rows = 0
+        self.fields: dict[str, None] = {}
+        self.found: set[str] = set()
+        self.metrics: dict[str, list[Metric]] = {}
+        self.metric_rows: list[pl.DataFrame] = []
+
+    def add(self, scanned: Scanned, source: Source, index: int, before: int) -> None:
+        frame = _frame(scanned, index, source.run, before, self.wanted)
+        self.frames.append(frame)
+        most = self.wanted.max_bad_rows
+        for bad in scanned.bad:
+            where = (index, before + bad.line, bad.offset, bad.length, bad.reason)
+            for name, value in zip(BAD_SCHEMA, where, strict=True):
+                self.bad[name].append(value)
+            self.bad_rows += bad.reason != "blank"
+            if isinstance(most, int) and self.bad_rows > most and bad.reason != "blank":
+                raise DataError(
+                    f"{source.name}:{before + bad.line}: {bad.reason}: {BAD_LINE[bad.reason]}."
+                    f" That is bad row {self.bad_rows}; max_bad_rows={most} allows {most}."
+                    " Mend the file, or raise max_bad_rows."
+                )
+        self.fields.update(dict.fromkeys(scanned.fields))
+        self.found.update(scanned.found)
+        for name, metric in scanned.metrics.items():
+            self.metrics.setdefault(name, []).append(metric)
+        for name, (lines, values) in scanned.metric_rows.items():
+            self.metric_rows.append(
+                pl.DataFrame(
+                    {
+                        "row": pl.Series(lines, dtype=pl.UInt64) + self.rows,
+                        "metric": pl.repeat(name, len(lines), dtype=pl.String, eager=True),
+                        "value": pl.Series(values, dtype=pl.Float64),
+                    }
+                )
+            )
+        self.rows += frame.height
+
+    def close(self, source: Source, lines: int, length: int, digest: str) -> None:
+        """End one input."""
+        self.read.append(Read(lines, length, digest))
+
+    def table(self, sources: list[Source]) -> Table:
+        """The one table. Checks a percentage of bad rows, and that every column was found."""
+        bad = pl.DataFrame(self.bad, schema=BAD_SCHEMA)
+        lines = sum(read.lines for read in self.read)
+        self._check_share(lines, bad, sources)
+        rows = pl.concat([empty_rows(self.wanted), *self.frames]).with_row_index("row")
+        seen = [name for name in self.fields if name not in HEAVY]
+        if rows.height:
+            self._check_found(seen)
+        empty = pl.DataFrame(schema={"row": pl.UInt64, "metric": pl.String, "value": pl.Float64})
+        return Table(
+            rows=rows,
+            bad=bad,
+            read=self.read,
+            fields=seen,
+            metrics={name: _total(parts) for name, parts in sorted(self.metrics.items())},
+            metric_rows=pl.concat([empty, *self.metric_rows]),
+        )
+
+    def _check_share(self, lines: int, bad: pl.DataFrame, sources: list[Source]) -> None:
+        most = self.wanted.max_bad_rows
+        if isinstance(most, int):
+            return
+        share = BAD_SHARE if most is None else float(most.rstrip("%")) / 100
+        allowed = max(BAD_LEAST, share * lines) if most is None else share * lines
+        if self.bad_rows <= allowed:
+            return
+        first = bad.filter(pl.col("reason") != "blank").row(0, named=True)
+        reason = first["reason"]
+        said = "the default, 0.1% but at least 10," if most is None else f"max_bad_rows={most}"
+        raise DataError(
+            f"{sources[first['source']].name}:{first['line']}: {reason}: {BAD_LINE[reason]}."
+            f" {self.bad_rows} of {lines} lines are bad rows; {said} allows {int(allowed)}."
+            " Mend the file, or raise max_bad_rows."
+        )
+
+    def _check_found(self, seen: list[str]) -> None:
+        absent = [
+            column
+            for column in self.wanted.columns
+            if column.name not in self.found and not column.optional and column.default is None
+        ]
+        if absent:
+            fields = ", ".join(sorted(seen))
+            raise RecipeError(
+                *(
+                    f"columns: '{column.name}' is on no line that was read. Fields seen: {fields}."
+                    + hint(column.name, [*seen, *BUILT_IN])
+                    for column in absent
+                )
+            )
+
+
+def _total(parts: list[Metric]) -> dict[str, float]:
+    n = sum(part.n for part in parts)
+    return {
+        "n": n,
+        "mean": math.fsum(value for part in parts for value in part.sums) / n,
+        "min": min(part.least for part in parts),
+        "max": max(part.most for part in parts),
+    }
+
+
+def _frame(scanned: Scanned, source: int, run: int, before: int, wanted: Wanted) -> pl.DataFrame:
+    """The rows of one slice as a frame: sentinels become nulls, codes become texts."""
+    columns: dict[str, pl.Series] = {}
+    for name, values in scanned.columns.items():
+        if name in scanned.texts:
+            continue
+        dtype = _DTYPES[values.typecode]
+        series = pl.Series(name, values, dtype=dtype)
+        if dtype == pl.Float64:
+            series = series.fill_nan(None)
+        elif dtype == pl.Int8:
+            series = series.replace(-1, None).cast(pl.Boolean)
+        elif name in _NULL_AT_ZERO or name.startswith("task_field_"):
+            series = series.replace(0, None)
+        elif name == "output_tokens":
+            series = series.replace(-1, None)
+        columns[name] = series
+    named = {column.name: column for column in wanted.columns}
+    for name, texts in scanned.texts.items():
+        known = pl.Series(name, texts, dtype=pl.String)
+        column = named.get(name)
+        if column and column.pattern:
+            known = known.str.extract(column.pattern, 1)
+        codes = pl.Series(scanned.columns[name], dtype=pl.Int32)
+        values = known.extend(pl.Series(name, [None], dtype=pl.String)).gather(
+            codes.replace(-1, len(texts)).cast(pl.UInt32)
+        )
+        if column and column.default is not None:
+            values = values.fill_null(column.default)
+        columns[name] = values.cast(pl.Categorical()) if name in ("model", "agent") else values
+    frame = pl.DataFrame(columns)
+    return frame.select(
+        source=pl.lit(source, pl.UInt32),
+        run=pl.lit(run, pl.UInt32),
+        line=pl.col("line") + before,
+        **{name: pl.col(name) for name in frame.columns if name != "line"},
+    )
+
+

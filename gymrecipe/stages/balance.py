@@ -1,0 +1,83 @@
+"""Balance: how many rows one category or task may contribute."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import polars as pl
+from pydantic import Field, model_validator
+
+from gymrecipe.registry import Params, Reads, stage
+
+GENERAL = "general"
+"""Where rows without a category are counted."""
+
+
+class Balance(Params):
+    """At most so many rows of each group, or groups in given proportions."""
+
+    use: Literal["balance"] = "balance"
+    by: Annotated[str, Reads("text", other_than=("task",))] = "task"
+    """What makes a group: `task`, or a column such as `metadata.category`. Rows without a value
+    are a group of their own, `general`."""
+    most: Annotated[int, Field(ge=1)] | None = None
+    """The most rows kept of one group."""
+    proportions: dict[str, Annotated[float, Field(gt=0)]] | None = None
+    """Shares of the groups in the result, such as `{math: 2, code: 1}`: the largest result with
+    these shares is kept, and groups that are not named are left out."""
+    prefer: Literal["draw", "reward", "shortest"] = "draw"
+    """Which rows are kept: drawn, the best by reward (a pair: the widest gap), or the shortest
+    answers (a pair: the shortest chosen ones)."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Balance:
+        if (self.most is None) == (self.proportions is None):
+            raise ValueError("needs either most or proportions")
+        return self
+
+
+@stage(takes=("rollouts", "pairs"), version=1)
+def balance(rows: pl.LazyFrame, params: Balance) -> pl.LazyFrame:
+    """Keep at most `most` rows of each group, or groups in `proportions`.
+
+    Rejects `over_quota`. Which rows stay does not depend on their order: ties go by draw.
+    """
+    pairs = "gap" in rows.collect_schema()
+    if params.by == "task":
+        group = pl.coalesce("task_key", pl.col("draw").rank("ordinal").cast(pl.UInt64))
+    else:
+        group = pl.col(f"chosen_{params.by}" if pairs else params.by).cast(pl.String)
+        group = group.fill_null(GENERAL)
+    orders = {
+        "draw": (),
+        "reward": ((pl.col("gap" if pairs else "reward").fill_null(float("-inf")), True),),
+        "shortest": ((pl.col("chosen_answer_chars" if pairs else "answer_chars"), False),),
+    }
+    keys = [*orders[params.prefer], (pl.col("draw"), False)]
+    ranked = (
+        rows.with_row_index("__place")
+        .with_columns(__group=group)
+        .sort([key for key, _ in keys], descending=[down for _, down in keys], maintain_order=True)
+        .with_columns(__rank=pl.int_range(pl.len()).over("__group"))
+        .sort("__place")
+    )
+    if params.proportions is None:
+        over = pl.col("__rank") >= params.most
+    else:
+        over = pl.col("__rank") >= _quota(params.proportions)
+    return ranked.with_columns(reason=pl.when(over).then(pl.lit("over_quota"))).drop(
+        "__place", "__group", "__rank"
+    )
+
+
+def _quota(proportions: dict[str, float]) -> pl.Expr:
+    """Rows that each group may keep: the scarcest group, relative to its share, sets the size."""
+    size = pl.min_horizontal(
+        *((pl.col("__group") == name).sum() / share for name, share in proportions.items())
+    )
+    quota = pl.lit(0)
+    for name, share in proportions.items():
+        # 1e-9 so that 3 * (2 / 3) keeps 2 rows, not 1.
+        kept = (size * share + 1e-9).floor().cast(pl.Int64)
+        quota = pl.when(pl.col("__group") == name).then(kept).otherwise(quota)
+    return quota

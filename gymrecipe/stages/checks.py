@@ -1,0 +1,132 @@
+"""Checks: the figures that `validate` holds against limits.
+
+Each gives one figure of the rows that enter, or None where there is nothing to judge. Where a
+check counts rows at a value (`at`), the recipe may name another. Limits stand in `validate`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from gymrecipe.registry import TOLERANCE, check
+from gymrecipe.rollouts.figures import mean, std
+
+Facts = dict[str, list[dict[str, Any]]]
+BINS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+"""Bins of the PPO guide; the last includes 1.0, which its own loop loses."""
+
+
+def _share(hits: pl.Series) -> float | None:
+    present = hits.drop_nulls()
+    return int(present.sum()) / len(present) if len(present) else None
+
+
+@check(takes=("rollouts", "pairs"), advice="Lower a threshold, or collect more rollouts.")
+def rows(rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None) -> float | None:
+    """How many rows there are."""
+    return rows.height
+
+
+@check(takes=("rollouts",), advice="The verifier may be broken: it gives every rollout one score.")
+def distinct_rewards(
+    rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None
+) -> float | None:
+    """How many different rewards the rollouts have, judged on all that were read."""
+    read = facts.get("rewards", [{"n": 0, "distinct": 0}])[0]
+    return read["distinct"] if read["n"] > 1 else None
+
+
+@check(takes=("rollouts",), advice="Raise min_reward.")
+def mean_reward(
+    rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None
+) -> float | None:
+    """The mean reward."""
+    return mean(rows["reward"])
+
+
+@check(takes=("rollouts",), advice="A stage after the threshold let rows in; see the stages.")
+def under_threshold(
+    rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None
+) -> float | None:
+    """How many rewards are under the threshold `at`."""
+    return int((rows["reward"] < (at or 0.0) - TOLERANCE).sum())
+
+
+@check(takes=("rollouts",), advice="Collect at a higher temperature, or use a graded reward.")
+def std_reward(
+    rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None
+) -> float | None:
+    """The sample standard deviation of the rewards; above 0.15 is good."""
+    return std(rows["reward"])
+
+
+@check(takes=("rollouts",), advice="A binary reward tells PPO little; consider a graded one.")
+def extreme_rewards(
+    rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None
+) -> float | None:
+    """The share of rewards within `at` (0.05) of 0 or of 1."""
+    near = (0.05 if at is None else at) + TOLERANCE
+    reward = rows["reward"]
+    return _share((reward.abs() <= near) | ((reward - 1.0).abs() <= near))
+
+
+@check(takes=("rollouts",), advice="A single peak at 0.5 is noise: look at the verifier.")
+def middle_rewards(
+    rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None
+) -> float | None:
+    """The share of rewards in the bin around 0.5, from 0.4 up to 0.6."""
+    return _share(_bin(rows["reward"]) == 2)
+
+
+@check(takes=("rollouts",), advice="Use a graded reward, or tasks of more kinds of difficulty.")
+def populated_bins(
+    rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None
+) -> float | None:
+    """How many of the five bins of [0, 1] hold a reward; 1.0 belongs to the last."""
+    inside = _bin(rows["reward"]).drop_nulls()
+    return inside.n_unique() if len(inside) else None
+
+
+@check(takes=("pairs",), advice="Raise min_gap, or collect at a higher temperature.")
+def mean_gap(rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None) -> float | None:
+    """The mean gap."""
+    return mean(rows["gap"])
+
+
+@check(takes=("pairs",), advice="Raise min_gap: small gaps are mostly noise.")
+def small_gaps(rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None) -> float | None:
+    """The share of gaps below `at` (0.1)."""
+    return _share(rows["gap"] < (0.1 if at is None else at) - TOLERANCE)
+
+
+@check(takes=("pairs",), advice="Too easy: add harder tasks, or a graded reward.")
+def wide_gaps(rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None) -> float | None:
+    """The share of gaps of at least `at` (0.95)."""
+    return _share(rows["gap"] >= (0.95 if at is None else at) - TOLERANCE)
+
+
+@check(takes=("pairs",), advice="Collect more rollouts a task, at a higher temperature.")
+def pair_rate(rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None) -> float | None:
+    """Tasks with a pair over tasks with at least two usable rollouts."""
+    rate: float | None = facts.get("rates", [{"pair_rate": None}])[0]["pair_rate"]
+    return rate
+
+
+@check(takes=("rollouts", "pairs"), advice="Balance by this column, or collect more of the others.")
+def largest_category(
+    rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None
+) -> float | None:
+    """The share of the largest category of the column `by`."""
+    name = f"chosen_{by}" if "gap" in rows.columns else by
+    if name is None or not rows.height:
+        return None
+    return int(rows[name].value_counts()["count"].max() or 0) / rows.height  # type: ignore[arg-type,call-overload]
+
+
+def _bin(rewards: pl.Series) -> pl.Series:
+    """The index of each reward's bin, null outside [0, 1]."""
+    inside = (rewards >= -TOLERANCE) & (rewards <= 1 + TOLERANCE)
+    index = sum((rewards >= edge - TOLERANCE).cast(pl.Int32) for edge in BINS[1:-1])
+    return pl.select(pl.when(inside).then(index)).to_series()

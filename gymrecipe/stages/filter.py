@@ -1,0 +1,134 @@
+"""Filter: which rows stay, by an expression or by the criteria people use most."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import polars as pl
+from pydantic import Field, field_validator
+
+from gymrecipe.registry import (
+    TOLERANCE,
+    Facts,
+    Of,
+    Optional,
+    Params,
+    Quantile,
+    ReadsWhere,
+    stage,
+)
+from gymrecipe.stages import where as language
+
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Filter(Params):
+    """Every criterion sees all rows that enter; a row that fails several gets the first."""
+
+    use: Literal["filter"] = "filter"
+    completed: bool = False
+    """Reject what is `truncated`, `failed`, `masked` or `empty`."""
+    where: Annotated[str | None, ReadsWhere()] = None
+    """Keep the rows for which this holds, such as `reward >= 0.95 and not truncated`; the others
+    are rejected as `where`, and as `missing_<name>` where a value it needs is missing."""
+    min_reward: Annotated[float | Quantile | None, Of("reward")] = None
+    """The least reward kept; below it is `below_min_reward`."""
+    max_reward: Annotated[float | Quantile | None, Of("reward")] = None
+    """The highest reward kept; above it is `above_max_reward`."""
+    min_turns: Annotated[Count | Quantile | None, Of("turns")] = None
+    """The fewest model calls kept; fewer is `below_min_turns`."""
+    max_turns: Annotated[Count | Quantile | None, Of("turns")] = None
+    """The most model calls kept; more is `above_max_turns`."""
+    min_output_items: Annotated[Count | Quantile | None, Of("output_items")] = None
+    """The fewest output items kept; fewer is `below_min_output_items`."""
+    max_output_items: Annotated[Count | Quantile | None, Of("output_items")] = None
+    """The most output items kept; more is `above_max_output_items`."""
+    min_chars: Annotated[Count | Quantile | None, Of("answer_chars")] = None
+    """The fewest characters of an answer kept; fewer is `below_min_chars`."""
+    max_chars: Annotated[Count | Quantile | None, Of("answer_chars")] = None
+    """The most characters of an answer kept; more is `above_max_chars`."""
+    require_success: Annotated[bool, Optional("success", "boolean")] = False
+    """Keep rows whose field `success` is true, reject the others as `no_success`. Skipped with a
+    warning where no line has that field."""
+    require_tool_usage: bool = False
+    """Reject rollouts without a tool call as `no_tool_usage`."""
+    success_at: float = 1.0
+    """The reward from which on a rollout is a success, for the two rates below."""
+    min_success_rate: Share | None = None
+    """The least share of successes among a task's rollouts that enter; tasks with less are
+    `below_min_success_rate`."""
+    max_success_rate: Share | None = None
+    """The highest share of successes of a task; tasks with more are `above_max_success_rate`."""
+
+    @field_validator("where")
+    @classmethod
+    def _readable(cls, value: str | None) -> str | None:
+        if value is not None:
+            language.parse(value)
+        return value
+
+
+_LIMITS = {
+    "reward": "reward",
+    "turns": "turns",
+    "output_items": "output_items",
+    "chars": "answer_chars",
+}
+
+
+@stage(takes=("rollouts", "pairs"), version=1)
+def filter(rows: pl.LazyFrame, params: Filter) -> tuple[pl.LazyFrame, Facts]:
+    """Keep the rows that meet every criterion.
+
+    Reasons: `truncated`, `failed`, `masked`, `empty`, `where`, `missing_<name>`,
+    `below_min_<name>`, `above_max_<name>`, `no_success`, `no_tool_usage`. On pairs only `where`
+    has a meaning (its names are `gap`, `chosen_<name>`, `rejected_<name>`).
+    """
+    reasons: list[pl.Expr] = []
+    facts: Facts = {}
+    if params.completed:
+        flags = ("truncated", "failed", "masked", "empty")
+        reasons += [pl.when(pl.col(flag)).then(pl.lit(flag)) for flag in flags]
+    if params.where is not None:
+        holds = language.to_polars(params.where, pl.col)
+        reasons += [
+            pl.when(holds.is_null()).then(language.missing(params.where, pl.col)),
+            pl.when(~holds).then(pl.lit("where")),
+        ]
+    for name, column in _LIMITS.items():
+        least, most = getattr(params, f"min_{name}"), getattr(params, f"max_{name}")
+        reasons += _between(pl.col(column), name, least, most)
+    if params.require_success:
+        unknown = pl.col("success").is_null().all()
+        reasons.append(
+            pl.when(~unknown & ~pl.col("success").fill_null(False)).then(pl.lit("no_success"))
+        )
+        facts["warnings"] = rows.select(
+            message=pl.lit("require_success was skipped: no line has the field `success`."),
+            unknown=unknown & (pl.len() > 0),
+        ).filter("unknown").drop("unknown").head(1)
+    if params.require_tool_usage:
+        reasons.append(pl.when(pl.col("tool_calls") == 0).then(pl.lit("no_tool_usage")))
+    if params.min_success_rate is not None or params.max_success_rate is not None:
+        success = (pl.col("reward") >= params.success_at - TOLERANCE).mean().over("task_key")
+        reasons += _between(
+            success, "success_rate", params.min_success_rate, params.max_success_rate
+        )
+    reason = pl.coalesce(*reasons, pl.lit(None, pl.String)) if reasons else pl.lit(None, pl.String)
+    return rows.with_columns(reason=reason), facts
+
+
+def _between(
+    value: pl.Expr, name: str, least: float | str | None, most: float | str | None
+) -> list[pl.Expr]:
+    reasons = []
+    if least is not None or most is not None:
+        reasons.append(pl.when(value.is_null()).then(pl.lit(f"missing_{name}")))
+    if least is not None:
+        low = value < pl.lit(least) - TOLERANCE
+        reasons.append(pl.when(low).then(pl.lit(f"below_min_{name}")))
+    if most is not None:
+        high = value > pl.lit(most) + TOLERANCE
+        reasons.append(pl.when(high).then(pl.lit(f"above_max_{name}")))
+    return reasons

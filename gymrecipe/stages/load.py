@@ -1,0 +1,121 @@
+"""Load: which files are read, where the score is, and which rollouts belong together."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import polars as pl
+from pydantic import Field, field_validator, model_validator
+
+from gymrecipe.registry import Facts, Params, stage
+from gymrecipe.rollouts.columns import parse_path
+from gymrecipe.rollouts.figures import describe
+from gymrecipe.rollouts.files import SAMPLE
+from gymrecipe.rollouts.hashes import uniform
+from gymrecipe.rollouts.tasks import with_task_key
+
+TASK_FIELDS = [
+    "task_id", "task_idx", "uuid", "id", "problem_id", "difficulty", "ground_truth",
+    "expected_answer",
+]  # fmt: skip
+
+
+class Load(Params):
+    """What to read, and how its lines are understood."""
+
+    use: Literal["load"] = "load"
+    input: str | list[str] = SAMPLE
+    """The rollout files: a path or a list of paths and globs. Each entry is one run. The default
+    is the sample that ships with gymrecipe."""
+    sidecars: bool = False
+    """Whether the files that NeMo Gym writes beside its rollouts may be read."""
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """Read only the first N lines over all inputs; the rest is neither read nor counted."""
+    limit_tasks: Annotated[int, Field(ge=1)] | None = None
+    """Keep only the first N tasks by their first line, each with all its rollouts."""
+    max_bad_rows: Annotated[int, Field(ge=0)] | str | None = None
+    """More lines than this that are no rollouts stop the run: a count (in file order), or a share
+    such as 1% (at the end). The default is 0.1%, but at least 10."""
+    reward: str = "reward"
+    """The path of the score in a line, such as `accuracy` or `reward_components.format`."""
+    group_by: str = "auto"
+    """Which rollouts answer the same task: `auto`, a path such as `task_id`, or `consecutive`."""
+    num_repeats: Annotated[int, Field(ge=1)] | None = None
+    """With `group_by: consecutive`: how many lines in a row answer the same task."""
+    task_fields: list[str] = TASK_FIELDS
+    """Fields that tell tasks with the same prompt apart."""
+    seed: int = 0
+    """What every draw is made from, with the rollout itself."""
+
+    @field_validator("max_bad_rows")
+    @classmethod
+    def _share(cls, value: int | str | None) -> int | str | None:
+        if isinstance(value, str):
+            number = value.removesuffix("%")
+            if number == value or not _is_percentage(number):
+                raise ValueError("should be a count such as 10, or a percentage such as 1%")
+        return value
+
+    @model_validator(mode="after")
+    def _consecutive(self) -> Load:
+        if (self.group_by == "consecutive") != (self.num_repeats is not None):
+            raise ValueError("group_by: consecutive and num_repeats need each other")
+        return self
+
+    @field_validator("reward", "group_by")
+    @classmethod
+    def _path(cls, value: str) -> str:
+        parse_path(value)
+        return value
+
+    @field_validator("task_fields")
+    @classmethod
+    def _paths(cls, value: list[str]) -> list[str]:
+        for name in value:
+            parse_path(name)
+        return value
+
+
+def _is_percentage(text: str) -> bool:
+    try:
+        return 0 <= float(text) <= 100
+    except ValueError:
+        return False
+
+
+@stage(takes=(), makes="rollouts", version=1)
+def load(rows: pl.LazyFrame, params: Load) -> tuple[pl.LazyFrame, Facts]:
+    """Read rollouts, and say which answer the same task (`task_key`).
+
+    Rejects `over_limit_tasks`: rollouts of tasks beyond `limit_tasks`. Lines that are no rollouts
+    are rejected with their own reasons while they are read.
+    """
+    table = rows.collect()
+    table = table.with_columns(occurrence=_occurrence(table))
+    identity = pl.col("id_lo") ^ pl.col("occurrence")
+    keyed, figures = with_task_key(table, params.group_by, params.num_repeats)
+    keyed = keyed.with_columns(
+        draw=uniform(identity, params.seed, "draw"), reason=pl.lit(None, pl.String)
+    )
+    if params.limit_tasks is not None:
+        first = pl.col("row").min().over(pl.coalesce("task_key", "id_lo"))
+        keyed = keyed.with_columns(
+            reason=pl.when(first.rank("dense") > params.limit_tasks).then(
+                pl.lit("over_limit_tasks")
+            )
+        )
+    rewards = describe(keyed["reward"])
+    facts = {"grouping": pl.LazyFrame([figures]), "rewards": pl.LazyFrame([rewards])}
+    hidden = ["index_key", "group_value", "place", "occurrence", "run"]
+    hidden += [name for name in keyed.columns if name.startswith("task_field_")]
+    return keyed.drop(hidden).lazy(), facts
+
+
+def _occurrence(table: pl.DataFrame) -> pl.Series:
+    """Which of equal lines a line is: 0 for the first."""
+    none = pl.zeros(table.height, pl.UInt64, eager=True)
+    if not table.height or not table.select(pl.struct("id_hi", "id_lo").is_duplicated().any()).item():
+        return none
+    return table.select(
+        pl.int_range(pl.len(), dtype=pl.UInt64).over("id_hi", "id_lo")
+    ).to_series()

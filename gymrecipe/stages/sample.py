@@ -1,0 +1,51 @@
+"""Sample: a few rows of each band of a metric, for people to read."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Literal
+
+import polars as pl
+from pydantic import Field, model_validator
+
+from gymrecipe.registry import TOLERANCE, Params, Reads, stage
+
+
+class Sample(Params):
+    """How many rows of which bands."""
+
+    use: Literal["sample"] = "sample"
+    by: Annotated[str, Reads("number")] = "reward"
+    """The metric whose bands are sampled."""
+    edges: list[float] = [0.5, 0.8]
+    """Where the bands part: below the first, from one to the next, and from the last on."""
+    sizes: list[Annotated[int, Field(ge=0)]] = [10, 20, 20]
+    """How many rows of each band are kept: one number more than there are edges."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Sample:
+        if len(self.sizes) != len(self.edges) + 1:
+            raise ValueError("sizes needs one number more than edges")
+        if any(low >= high for low, high in pairwise(self.edges)):
+            raise ValueError("edges must rise")
+        return self
+
+
+@stage(takes="rollouts", version=1)
+def sample(rows: pl.LazyFrame, params: Sample) -> pl.LazyFrame:
+    """Keep a drawn sample of each band of a metric.
+
+    Rejects `not_sampled`, and `missing_<metric>` where there is none: it is in no band.
+    """
+    value = pl.col(params.by)
+    band = pl.sum_horizontal(*(value >= edge - TOLERANCE for edge in params.edges)).cast(pl.Int64)
+    rank = pl.col("draw").rank("ordinal").over(pl.when(value.is_not_null()).then(band))
+    size = pl.lit(0)
+    for index, most in enumerate(params.sizes):
+        size = pl.when(band == index).then(most).otherwise(size)
+    return rows.with_columns(
+        reason=pl.when(value.is_null())
+        .then(pl.lit(f"missing_{params.by}"))
+        .when(rank > size)
+        .then(pl.lit("not_sampled"))
+    )

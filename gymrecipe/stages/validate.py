@@ -1,0 +1,119 @@
+"""Validate: hold the figures of the rows against limits; change nothing."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import polars as pl
+from pydantic import model_validator
+
+from gymrecipe.errors import hint
+from gymrecipe.registry import CHECKS, TOLERANCE, Params, Reads, stage
+from gymrecipe.registry import Facts as Tables
+from gymrecipe.stages import checks as checks
+from gymrecipe.stages.checks import Facts
+
+
+class Limits(Params):
+    """Between what a check's figure has to lie, and what happens where it does not."""
+
+    min: float | None = None
+    """The least figure allowed."""
+    max: float | None = None
+    """The largest figure allowed."""
+    level: Literal["warn", "stop"] = "warn"
+    """`warn` tells; `stop` ends the run without a version."""
+    at: float | None = None
+    """The value at which the check counts, for checks that count."""
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Limits:
+        if self.min is None and self.max is None:
+            raise ValueError("needs min or max")
+        return self
+
+
+LIMITS: dict[str, dict[str, Limits]] = {
+    "sft": {"rows": Limits(min=100), "distinct_rewards": Limits(min=2)},
+    "dpo": {
+        "mean_gap": Limits(min=0.2),
+        "small_gaps": Limits(max=0.1),
+        "wide_gaps": Limits(max=0.95),
+    },
+    "rl": {
+        "std_reward": Limits(min=0.1),
+        "extreme_rewards": Limits(max=0.9),
+        "middle_rewards": Limits(max=0.6),
+        "populated_bins": Limits(min=3),
+    },
+}
+"""The red flags of NeMo Gym's data guides, by what the data is for."""
+
+
+class Validate(Params):
+    """Which checks are made, and their limits."""
+
+    use: Literal["validate"] = "validate"
+    purpose: Literal["sft", "dpo", "rl"] | None = None
+    """Start from the checks that the data guides name for this purpose."""
+    checks: dict[str, Limits | None] = {}
+    """Further checks, or other limits, by the check's name; null leaves one out."""
+    category: Annotated[str | None, Reads("text")] = None
+    """A column: warn where its largest category has more than 60% of the rows."""
+
+    @model_validator(mode="after")
+    def _known(self) -> Validate:
+        for name in self.checks:
+            if name not in CHECKS:
+                raise ValueError(
+                    f"no check is named '{name}'; there are {', '.join(sorted(CHECKS))}."
+                    + hint(name, CHECKS)
+                )
+        return self
+
+    def limits(self) -> dict[str, Limits]:
+        """Every check that is made, with its limits."""
+        chosen: dict[str, Limits | None] = {**LIMITS.get(self.purpose or "", {})}
+        if self.category is not None:
+            chosen["largest_category"] = Limits(max=0.6)
+        chosen |= self.checks
+        return {name: limits for name, limits in chosen.items() if limits is not None}
+
+
+@stage(takes=("rollouts", "pairs"), version=1, reads="facts")
+def validate(
+    rows: pl.LazyFrame, params: Validate, facts: Facts
+) -> tuple[pl.LazyFrame, Tables]:
+    """Log each check's figure and limits; a figure outside them warns, or stops the run."""
+    table = rows.collect()
+    unit = "pairs" if "gap" in table.columns else "rollouts"
+    results = []
+    for name, limits in params.limits().items():
+        entry = CHECKS[name]
+        if unit not in entry.takes:
+            continue
+        figure = entry.function(table, facts, limits.at, params.category)
+        results.append(result(name, figure, limits))
+    schema = {
+        "check": pl.String, "figure": pl.Float64, "min": pl.Float64, "max": pl.Float64,
+        "level": pl.String, "ok": pl.Boolean,
+    }  # fmt: skip
+    return rows.with_columns(reason=pl.lit(None, pl.String)), {
+        "checks": pl.LazyFrame(results, schema=schema)
+    }
+
+
+def result(name: str, figure: float | None, limits: Limits) -> dict[str, Any]:
+    """One row of the table `checks`."""
+    ok = figure is None or (
+        (limits.min is None or figure >= limits.min - TOLERANCE)
+        and (limits.max is None or figure <= limits.max + TOLERANCE)
+    )
+    return {
+        "check": name,
+        "figure": None if figure is None else float(figure),
+        "min": limits.min,
+        "max": limits.max,
+        "level": limits.level,
+        "ok": ok,
+    }

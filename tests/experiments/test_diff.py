@@ -1,0 +1,228 @@
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from gymrecipe.errors import DataError, InputError
+from gymrecipe.experiments.diff import Change, Moved, diff, flatten
+from gymrecipe.experiments.manifest import (
+    Input,
+    Lines,
+    Manifest,
+    Output,
+    StageRecord,
+    encode,
+)
+
+USED = {
+    "output": pl.String,
+    "row": pl.UInt64,
+    "side": pl.String,
+    "source": pl.String,
+    "line": pl.UInt64,
+    "offset": pl.UInt64,
+    "bytes": pl.UInt64,
+    "id": pl.String,
+}
+REJECTS = {
+    "source": pl.String,
+    "line": pl.UInt64,
+    "offset": pl.UInt64,
+    "bytes": pl.UInt64,
+    "stage": pl.String,
+    "reason": pl.String,
+    "id": pl.String,
+}
+
+Rows = list[tuple[Any, ...]]
+
+
+def id(line: int) -> str:
+    return f"{line:032x}"
+
+
+def stage(name: str, rows_in: int, rows_out: int, **parameters: object) -> StageRecord:
+    return StageRecord(
+        name, name, 1, "rollouts", "rollouts", "", parameters, rows_in, rows_out, {}, {}
+    )
+
+
+def version(
+    folder: Path, used: Rows, rejects: Rows = (), source: str = "a.jsonl", **fields: Any
+) -> Path:
+    """A version that used (output, row, side, line) and rejected (line, stage, reason)."""
+    folder.mkdir()
+    known = {
+        "parameters": {},
+        "stages": [],
+        "lines": Lines(0, 0, 0),
+        "inputs": [],
+        "outputs": [],
+    } | fields
+    manifest = Manifest(
+        schema=1,
+        name="dpo",
+        version=folder.name,
+        id="",
+        statistics={},
+        warnings=[],
+        environment={},
+        **known,
+    )
+    (folder / "manifest.json").write_bytes(encode(manifest))
+    pl.DataFrame(
+        [(output, row, side, source, line, 0, 9, id(line)) for output, row, side, line in used],
+        schema=USED,
+        orient="row",
+    ).write_parquet(folder / "used.parquet")
+    pl.DataFrame(
+        [(source, line, 0, 9, stage, reason, id(line)) for line, stage, reason in rejects],
+        schema=REJECTS,
+        orient="row",
+    ).write_parquet(folder / "rejects.parquet")
+    return folder
+
+
+def demonstrations(*lines: int) -> Rows:
+    return [("data/train.jsonl", row, "", line) for row, line in enumerate(lines)]
+
+
+def pairs(*sides: tuple[int, int]) -> Rows:
+    return [
+        ("data/train.jsonl", row, side, line)
+        for row, pair in enumerate(sides)
+        for side, line in zip(("chosen", "rejected"), pair, strict=True)
+    ]
+
+
+def test_a_version_does_not_differ_from_itself(tmp_path):
+    one = version(
+        tmp_path / "v0001",
+        pairs((1, 2), (3, 4)),
+        [(5, "pair", "all_equal")],
+        parameters={"min_gap": 0.2},
+        inputs=[Input("a.jsonl", 0, 9, 5, "aa")],
+    )
+    found = diff(one, one)
+    assert found.a == found.b == "dpo/v0001"
+    assert not any((found.knobs, found.counts, found.inputs, found.gained, found.lost))
+    assert found.pairs_gained == found.pairs_lost == 0
+
+
+def test_knobs_differ_under_dotted_names(tmp_path):
+    a = version(
+        tmp_path / "v0001",
+        [],
+        parameters={"min_gap": 0.2, "seed": 1, "columns": {"x": {"path": "p"}}},
+        stages=[stage("pair", 0, 0, min_gap=0.2), stage("check", 0, 0, purpose="dpo")],
+    )
+    b = version(
+        tmp_path / "v0002",
+        [],
+        parameters={"min_gap": 0.3, "seed": 1, "columns": {"x": {"path": "q"}}, "again": True},
+        stages=[stage("pair", 0, 0, min_gap=0.3)],
+    )
+    assert diff(a, b).knobs == [
+        Change("min_gap", 0.2, 0.3),
+        Change("columns.x.path", "p", "q"),
+        Change("stages.pair.min_gap", 0.2, 0.3),
+        Change("stages.check.use", "check", None),
+        Change("stages.check.version", 1, None),
+        Change("stages.check.purpose", "dpo", None),
+        Change("again", None, True),
+    ]
+
+
+def test_a_quantile_that_comes_to_another_number_is_a_difference(tmp_path):
+    def pair(number: float) -> StageRecord:
+        facts = {"resolved": [{"parameter": "min_gap", "asked": "p90", "resolved": number}]}
+        return StageRecord("pair", "pair", 1, "", "", "", {"min_gap": "p90"}, 0, 0, {}, facts)
+
+    a = version(tmp_path / "v0001", [], stages=[pair(0.25)])
+    b = version(tmp_path / "v0002", [], stages=[pair(0.5)])
+    assert diff(a, b).knobs == [Change("stages.pair.min_gap (resolved)", 0.25, 0.5)]
+
+
+def test_true_is_not_one(tmp_path):
+    a = version(tmp_path / "v0001", [], parameters={"limit": 1})
+    b = version(tmp_path / "v0002", [], parameters={"limit": True})
+    assert diff(a, b).knobs == [Change("limit", 1, True)]
+
+
+def test_counts_of_lines_stages_and_outputs_differ(tmp_path):
+    a = version(
+        tmp_path / "v0001",
+        [],
+        lines=Lines(9, 4, 5),
+        stages=[stage("usable", 9, 6)],
+        outputs=[Output("data/train.jsonl", 4, 40, "aa"), Output("README.md", 0, 1, "bb")],
+    )
+    b = version(
+        tmp_path / "v0002",
+        [],
+        lines=Lines(9, 3, 6),
+        stages=[stage("usable", 9, 5)],
+        outputs=[Output("data/train.jsonl", 3, 30, "cc"), Output("README.md", 0, 2, "dd")],
+    )
+    assert diff(a, b).counts == [
+        Change("lines.used", 4, 3),
+        Change("lines.rejected", 5, 6),
+        Change("stages.usable.out", 6, 5),
+        Change("data/train.jsonl", 4, 3),
+    ]
+
+
+def test_inputs_differ_by_content_not_by_path(tmp_path):
+    moved, grown = Input("old/a", 0, 9, 1, "aa"), Input("b", 0, 9, 1, "bb")
+    a = version(tmp_path / "v0001", [], inputs=[moved, grown])
+    later = Input("b", 0, 99, 11, "cc")
+    b = version(tmp_path / "v0002", [], inputs=[Input("new/a", 0, 9, 1, "aa"), later])
+    assert diff(a, b).inputs == [Change("b", grown, later)]
+
+
+def test_rollouts_are_lost_for_the_reason_that_the_other_version_gave(tmp_path):
+    a = version(tmp_path / "v0001", demonstrations(*range(1, 13)), [(20, "usable", "failed")])
+    b = version(
+        tmp_path / "v0002",
+        demonstrations(1, 2, 20),
+        [(line, "pair", "gap_too_small") for line in range(3, 11)] + [(11, "usable", "low")],
+        source="moved.jsonl",
+    )
+    found = diff(a, b)
+    examples = [f"a.jsonl:{line}" for line in range(3, 8)]
+    assert found.lost == [
+        Moved("pair", "gap_too_small", 8, examples),
+        Moved("", "not read", 1, ["a.jsonl:12"]),
+        Moved("usable", "low", 1, ["a.jsonl:11"]),
+    ]
+    assert found.gained == [Moved("usable", "failed", 1, ["moved.jsonl:20"])]
+
+
+def test_a_rollout_used_twice_is_lost_once(tmp_path):
+    a = version(tmp_path / "v0001", [("sft", 0, "", 1), *pairs((1, 2))])
+    b = version(tmp_path / "v0002", demonstrations(2), [(1, "pair", "only_one")])
+    assert diff(a, b).lost == [Moved("pair", "only_one", 1, ["a.jsonl:1"])]
+
+
+def test_pairs_are_told_apart_by_both_sides(tmp_path):
+    a = version(tmp_path / "v0001", pairs((1, 2), (3, 4), (5, 6)))
+    b = version(tmp_path / "v0002", pairs((5, 6), (2, 1), (3, 6), (4, 4)))
+    found = diff(a, b)
+    assert (found.pairs_gained, found.pairs_lost) == (3, 2)
+    assert (found.gained, found.lost) == ([], [])
+
+
+def test_a_version_that_is_damaged_or_none_is_said(tmp_path):
+    a = version(tmp_path / "v0001", [])
+    b = version(tmp_path / "v0002", [])
+    (b / "used.parquet").unlink()
+    with pytest.raises(DataError, match="See what `verify` says"):
+        diff(a, b)
+    with pytest.raises(InputError, match="not a version"):
+        diff(a, tmp_path / "v0003")
+
+
+def test_flatten_keeps_lists_and_empty_mappings_whole():
+    nested = {"a": {"b": [1, {"c": 2}], "d": {}}, "e": None}
+    assert dict(flatten(nested)) == {"a.b": [1, {"c": 2}], "a.d": {}, "e": None}

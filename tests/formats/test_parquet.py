@@ -1,0 +1,101 @@
+"""Which types our JSON lines have in parquet, and that no value changes on the way."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from gymrecipe.formats.parquet import MESSAGE, Kind, kinds_of, to_parquet, widest
+
+CALL = {"id": "a", "function": {"name": "f", "arguments": {"x": 1e22}}, "type": "function"}
+TURNS = [
+    {"role": "user", "content": "?"},
+    {"role": "assistant", "content": "", "tool_calls": [CALL]},
+]
+
+
+def lines(path: Path, *rows: Any) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def table(tmp_path: Path, *rows: Any, **options: Any) -> pl.DataFrame:
+    to_parquet(lines(tmp_path / "a.jsonl", *rows), tmp_path / "a.parquet", **options)
+    return pl.read_parquet(tmp_path / "a.parquet")
+
+
+def column(tmp_path: Path, *values: Any) -> pl.Series:
+    return table(tmp_path, *({"x": value} for value in values))["x"]
+
+
+def test_messages_have_one_type_whatever_the_rows_hold(tmp_path: Path) -> None:
+    for turns in (TURNS, TURNS[:1]):
+        assert table(tmp_path, {"messages": turns}).schema == {"messages": pl.List(MESSAGE)}
+
+
+def test_arguments_are_json_text_in_both_forms(tmp_path: Path) -> None:
+    text = json.loads(json.dumps(TURNS))
+    text[1]["tool_calls"][0]["function"]["arguments"] = '{"x": 1e+22}'
+    for turns in (TURNS, text):
+        ((_, turn),) = table(tmp_path, {"messages": turns})["messages"].to_list()
+        assert turn["tool_calls"][0]["function"]["arguments"] == '{"x": 1e+22}'
+        assert turn["reasoning_content"] is None
+
+
+def test_rows_keep_their_order(tmp_path: Path) -> None:
+    assert column(tmp_path, 3, 1, 2).to_list() == [3, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("values", "type", "expected"),
+    [
+        ([1, None], pl.Int64, [1, None]),
+        ([1, 0.5], pl.Float64, [1.0, 0.5]),
+        ([0.3946063684687171, 1e22], pl.Float64, [0.3946063684687171, 1e22]),
+        ([2**53 + 1, 1], pl.Int64, [2**53 + 1, 1]),
+        ([2**53 + 1, 0.5], pl.String, [str(2**53 + 1), "0.5"]),
+        ([10**30], pl.String, [str(10**30)]),
+        ([True, None], pl.Boolean, [True, None]),
+        ([True, 1], pl.String, ["true", "1"]),
+        (["2024-01-01", "é"], pl.String, ["2024-01-01", "é"]),
+        (["a", 1], pl.String, ['"a"', "1"]),
+        ([None, None], pl.String, [None, None]),
+        ([{"a": {}}, {}, None], pl.String, ['{"a": {}}', "{}", None]),
+        ([[], [1]], pl.String, ["[]", "[1]"]),
+        ([[], TURNS[:1]], pl.List(MESSAGE), None),
+    ],
+)
+def test_a_column_has_the_type_that_changes_no_value(
+    tmp_path: Path, values: list[Any], type: Any, expected: list[Any] | None
+) -> None:
+    found = column(tmp_path, *values)
+    assert found.dtype == type
+    assert expected is None or found.to_list() == expected
+
+
+def test_tools_are_json_text(tmp_path: Path) -> None:
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+    found = column(tmp_path, tools, None)
+    assert [json.loads(found[0]), found[1]] == [tools, None]
+
+
+def test_shards_have_the_types_of_all_of_them(tmp_path: Path) -> None:
+    first = kinds_of(lines(tmp_path / "1.jsonl", {"x": 1, "y": None}))
+    second = kinds_of(lines(tmp_path / "2.jsonl", {"x": 0.5, "y": True}))
+    kinds: dict[str, Kind] = widest([first, second])
+    assert kinds == {"x": "number", "y": "boolean"}
+    assert table(tmp_path, {"x": 1, "y": None}, kinds=kinds).schema == {
+        "x": pl.Float64,
+        "y": pl.Boolean,
+    }
+
+
+def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
+    source = lines(tmp_path / "a.jsonl", *({"messages": TURNS, "x": i / 7} for i in range(1000)))
+    to_parquet(source, tmp_path / "1")
+    to_parquet(source, tmp_path / "2")
+    assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()

@@ -1,0 +1,414 @@
+"""How the items of a line become messages, and why some do not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from gymrecipe.rollouts.lines import BAD_LINE
+from gymrecipe.rollouts.messages import (
+    UNUSABLE,
+    Conversation,
+    Message,
+    Unusable,
+    conversation,
+    part,
+    same,
+)
+
+ASKED = {"role": "user", "content": "2+2?"}
+
+
+def said(text: str, **more: Any) -> dict[str, Any]:
+    content = [{"type": "output_text", "text": text}]
+    return {"type": "message", "role": "assistant", "content": content, **more}
+
+
+def thought(text: str) -> dict[str, Any]:
+    return {"type": "reasoning", "summary": [{"type": "summary_text", "text": text}]}
+
+
+def called(id: str, arguments: Any = "{}", name: str = "calc", **more: Any) -> dict[str, Any]:
+    return {"type": "function_call", "call_id": id, "name": name, "arguments": arguments, **more}
+
+
+def answered(id: str, output: Any = "4") -> dict[str, Any]:
+    return {"type": "function_call_output", "call_id": id, "output": output}
+
+
+def line(*output: Any, input: Any = (ASKED,), **request: Any) -> bytes:
+    params = {"input": input if isinstance(input, str) else list(input), **request}
+    return json.dumps(
+        {"responses_create_params": params, "response": {"output": list(output)}, "reward": 1.0}
+    ).encode()
+
+
+def talk(*output: Any, **request: Any) -> Conversation:
+    return conversation(line(*output, **request))
+
+
+def plain(value: Any) -> Any:
+    return json.loads(msgspec.json.encode(value))
+
+
+def reason(*output: Any, **request: Any) -> str:
+    with pytest.raises(Unusable) as caught:
+        talk(*output, **request)
+    assert caught.value.reason in UNUSABLE.keys() | BAD_LINE.keys()
+    return caught.value.reason
+
+
+# What becomes of the items
+
+
+def test_a_text_input_and_an_answer_are_two_messages() -> None:
+    found = talk(said("4"), input="2+2?")
+    assert plain(found.prompt) == [ASKED]
+    assert plain(found.completion) == [{"role": "assistant", "content": "4"}]
+
+
+def test_instructions_and_leading_systems_are_one_system_message() -> None:
+    system = {"role": "system", "content": "b"}
+    developer = {"role": "developer", "content": [{"type": "input_text", "text": "c"}]}
+    found = talk(said("4"), input=[system, developer, ASKED], instructions="a")
+    assert plain(found.prompt) == [{"role": "system", "content": "a\n\nb\n\nc"}, ASKED]
+
+
+def test_parts_are_joined_with_nothing_between() -> None:
+    parts = [{"type": "input_text", "text": "2+"}, {"type": "input_text", "text": "2?"}]
+    assert plain(talk(said("4"), input=[{"role": "user", "content": parts}]).prompt) == [ASKED]
+
+
+def test_a_refusal_is_its_text() -> None:
+    refusal = said("") | {"content": [{"type": "refusal", "refusal": "I can't."}]}
+    assert talk(refusal).completion[0].content == "I can't."
+
+
+def test_one_model_call_is_one_message_with_its_parallel_calls() -> None:
+    found = talk(
+        thought("hm"),
+        thought("so"),
+        said("\n\n"),
+        called("a", '{"x": 1}'),
+        called("b"),
+        answered("a", "1"),
+        answered("b", "2"),
+        said("done"),
+    )
+    first, one, two, last = plain(found.completion)
+    assert first["reasoning_content"] == "hm\nso"
+    assert first["content"] == ""
+    assert [call["id"] for call in first["tool_calls"]] == ["a", "b"]
+    assert first["tool_calls"][0] == {
+        "id": "a",
+        "function": {"name": "calc", "arguments": {"x": 1}},
+        "type": "function",
+    }
+    assert one == {"role": "tool", "content": "1", "tool_call_id": "a", "name": "calc"}
+    assert two["content"] == "2"
+    assert last == {"role": "assistant", "content": "done"}
+
+
+def test_reasoning_is_the_summary_and_else_the_content() -> None:
+    content = {"type": "reasoning", "summary": [], "content": [{"type": "text", "text": "c"}]}
+    both = thought("s") | {"content": [{"type": "reasoning_text", "text": "c"}]}
+    assert talk(content, said("4")).completion[0].reasoning_content == "c"
+    assert talk(both, said("4")).completion[0].reasoning_content == "s"
+
+
+def test_encrypted_reasoning_leaves_nothing() -> None:
+    hidden = {"type": "reasoning", "summary": [], "encrypted_content": "x"}
+    assert plain(talk(hidden, said("4")).completion) == [{"role": "assistant", "content": "4"}]
+
+
+def test_texts_of_one_model_call_are_joined_with_nothing_between() -> None:
+    assert talk(said("a "), said("b")).completion[0].content == "a b"
+
+
+def test_token_ids_end_a_model_call() -> None:
+    found = talk(said("a", generation_token_ids=[1]), said("b"))
+    assert [message.content for message in found.completion] == ["a", "b"]
+
+
+def test_empty_token_ids_end_nothing() -> None:
+    found = talk(said("a", generation_token_ids=[]), said("b"))
+    assert [message.content for message in found.completion] == ["ab"]
+
+
+@pytest.mark.parametrize("ids", [[], [1]])
+def test_reasoning_between_a_call_and_its_output_belongs_to_the_call(ids: list[int]) -> None:
+    found = talk(called("a", generation_token_ids=ids), thought("hm"), answered("a"), said("4"))
+    assert [message.role for message in found.completion] == ["assistant", "tool", "assistant"]
+    assert found.completion[0].reasoning_content == "hm"
+
+
+def test_outputs_stand_in_the_order_of_their_calls() -> None:
+    found = talk(called("a"), called("b"), answered("b", "2"), answered("a", "1"), said("3"))
+    assert [message.content for message in found.completion] == ["", "1", "2", "3"]
+
+
+def test_an_output_is_its_text_or_its_parts_or_its_json() -> None:
+    outputs = ["s", [{"type": "input_text", "text": "p"}], {"n": 0.3946063684687171}, [1, 2]]
+    items = [
+        item
+        for i, output in enumerate(outputs)
+        for item in (called(str(i)), answered(str(i), output))
+    ]
+    tools = [m.content for m in talk(*items, said("4")).completion if m.role == "tool"]
+    assert tools == ["s", "p", '{"n": 0.3946063684687171}', "[1, 2]"]
+
+
+def test_user_messages_in_the_output_are_turns() -> None:
+    found = talk(said("a"), {"type": "message", "role": "user", "content": "go on"}, said("b"))
+    assert [message.role for message in found.completion] == ["assistant", "user", "assistant"]
+
+
+def test_what_the_environment_says_before_the_first_answer_is_prompt() -> None:
+    found = talk({"role": "user", "content": "board"}, said("left"))
+    assert [message.content for message in found.prompt] == ["2+2?", "board"]
+
+
+def test_history_in_the_input_is_prompt() -> None:
+    history = [ASKED, called("a"), answered("a"), said("4"), {"role": "user", "content": "and?"}]
+    found = talk(said("5"), input=history)
+    assert [m.role for m in found.prompt] == ["user", "assistant", "tool", "assistant", "user"]
+    assert [m.content for m in found.completion] == ["5"]
+
+
+def test_what_follows_the_last_question_of_the_input_is_completion() -> None:
+    found = talk(answered("a"), said("4"), input=[ASKED, called("a")])
+    assert [m.role for m in found.completion] == ["assistant", "tool", "assistant"]
+
+
+def test_chat_messages_with_calls_are_read() -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": {"x": 1}}}
+    messages = [
+        ASKED,
+        {"role": "assistant", "content": None, "tool_calls": [call], "reasoning_content": "hm"},
+        {"role": "tool", "tool_call_id": "a", "content": "4"},
+        {"role": "assistant", "content": "4"},
+    ]
+    found = conversation(json.dumps({"messages": messages, "reward": 1}).encode())
+    assert plain(found.completion[0]) == {
+        "role": "assistant",
+        "content": "",
+        "reasoning_content": "hm",
+        "tool_calls": [
+            {"id": "a", "function": {"name": "f", "arguments": {"x": 1}}, "type": "function"}
+        ],
+    }
+    assert found.completion[1].name == "f"
+
+
+def test_flat_tools_become_nested_without_strict_and_nulls() -> None:
+    schema = {"type": "object", "properties": {"x": {"default": None}}}
+    flat = {"type": "function", "name": "f", "parameters": schema, "strict": True}
+    nested = {"type": "function", "function": {"name": "f", "parameters": schema}}
+    assert talk(said("4"), tools=[flat | {"description": None}, nested]).tools == [nested, nested]
+
+
+@pytest.mark.parametrize("number", ["0.3946063684687171", "1e22", str(2**53 + 1), str(10**30)])
+def test_numbers_stay_as_they_are(number: str) -> None:
+    arguments = f'{{"x": {number}}}'
+    tool = {"type": "function", "name": "f", "parameters": {"maximum": json.loads(number)}}
+    found = talk(called("a", arguments), answered("a"), said("4"), tools=[tool])
+    assert plain(found)["completion"][0]["tool_calls"][0]["function"]["arguments"] == json.loads(
+        arguments
+    )
+    assert plain(found)["tools"][0]["function"]["parameters"]["maximum"] == json.loads(number)
+
+
+# Why there is no conversation
+
+
+def test_nothing_asked_is_no_prompt() -> None:
+    assert reason(said("4"), input=[]) == "no_prompt"
+    assert reason(said("4"), input=[{"role": "system", "content": "a"}]) == "no_prompt"
+
+
+def test_nothing_said_is_no_answer() -> None:
+    assert reason() == "no_answer"
+    assert reason(input=[ASKED, said("history")]) == "no_answer"
+    assert reason(thought("hm")) == "no_answer"
+    assert reason(said(" \n")) == "no_answer"
+
+
+def test_an_end_that_is_not_the_model_ends_on_environment() -> None:
+    assert reason(called("a"), answered("a")) == "ends_on_environment"
+    assert reason(said("4"), {"role": "user", "content": "wrong"}) == "ends_on_environment"
+
+
+def test_a_call_without_an_output_is_unanswered() -> None:
+    assert reason(called("a")) == "unanswered_call"
+    assert reason(called("a"), called("b"), answered("b"), said("4")) == "unanswered_call"
+    late = {"role": "user", "content": "?"}
+    assert reason(called("a"), late, answered("a"), said("4")) == "unanswered_call"
+
+
+def test_an_output_without_a_call_is_an_orphan() -> None:
+    assert reason(answered("a"), said("4")) == "orphan_tool_output"
+    assert reason(said("4"), answered("a"), said("4")) == "orphan_tool_output"
+    assert reason(called("a"), answered("a"), answered("a"), said("4")) == "orphan_tool_output"
+
+
+def test_an_id_used_twice_is_a_duplicate() -> None:
+    twice = (called("a"), answered("a"))
+    assert reason(*twice, *twice, said("4")) == "duplicate_call_id"
+    assert reason(called("a"), called("a"), answered("a"), said("4")) == "duplicate_call_id"
+
+
+@pytest.mark.parametrize("arguments", ["", "{", "[1]", '{"x": NaN}', '{"x": 1e999}', 3, None])
+def test_arguments_that_are_no_json_object_are_refused(arguments: Any) -> None:
+    assert reason(called("a", arguments), answered("a"), said("4")) == "arguments_not_json"
+
+
+def test_hosted_items_and_tools_have_no_chat_form() -> None:
+    assert reason({"type": "web_search_call", "id": "x"}, said("4")) == "hosted_tool"
+    assert reason(said("4"), tools=[{"type": "web_search"}]) == "hosted_tool"
+
+
+def test_an_image_is_not_text() -> None:
+    image = [{"type": "input_image", "image_url": "data:…"}]
+    assert reason(said("4"), input=[{"role": "user", "content": image}]) == "not_text"
+    assert reason(called("a"), answered("a", image), said("4")) == "not_text"
+
+
+def test_a_system_message_after_the_start_is_late() -> None:
+    late = {"role": "system", "content": "be brief"}
+    assert reason(said("4"), input=[ASKED, late, ASKED]) == "late_system"
+    assert reason(said("4"), late, said("5")) == "late_system"
+
+
+def test_an_item_without_what_it_needs_is_bad() -> None:
+    assert reason({"content": "?"}, said("4")) == "bad_item"
+    assert reason({"role": "narrator", "content": "?"}, said("4")) == "bad_item"
+    assert reason(called(""), said("4")) == "bad_item"
+    assert reason(said("4"), tools="calc") == "bad_item"
+    assert reason(said("4"), input=[{"role": "user", "content": None}]) == "bad_item"
+
+
+def test_a_part_that_nobody_reads_must_be_json_too() -> None:
+    good = line(said("4"))
+    broken = good.replace(b'"reward": 1.0', b'"reward": 1.0, "unread": {"x": "\\ud800"}')
+    with pytest.raises(Unusable, match="surrogate"):
+        conversation(broken)
+
+
+# Pairs
+
+
+def test_same_looks_past_call_ids_only() -> None:
+    def calls(id: str, arguments: str) -> list[Message]:
+        return talk(called(id, arguments), answered(id), said("4")).completion
+
+    assert same(calls("a", '{"x": 1, "y": 2}'), calls("b", '{"y":2, "x":1}'))
+    assert not same(calls("a", '{"x": 1}'), calls("a", '{"x": true}'))
+    assert not same(calls("a", "{}"), calls("a", "{}")[:-1])
+
+
+def test_shared_turns_move_into_the_prompt() -> None:
+    chosen = talk(thought("t"), called("a"), answered("a"), said("4"))
+    rejected = talk(thought("t"), called("b"), answered("b"), said("5"))
+    prompt, ours, theirs = part(chosen, rejected)
+    assert [m.role for m in prompt] == ["user", "assistant", "tool"]
+    assert prompt[2].tool_call_id == "a"
+    assert (ours[0].content, theirs[0].content) == ("4", "5")
+
+
+def test_where_the_environment_parts_them_both_keep_the_turn_that_led_there() -> None:
+    chosen = talk(called("a"), answered("a", "4"), said("4"))
+    rejected = talk(called("a"), answered("a", "5"), said("5"))
+    prompt, ours, theirs = part(chosen, rejected)
+    assert [m.role for m in prompt] == ["user"]
+    assert ours[0].role == theirs[0].role == "assistant"
+    assert len(ours) == len(theirs) == 3
+
+
+def test_a_side_that_stops_earlier_keeps_its_last_turn() -> None:
+    more = {"role": "user", "content": "sure?"}
+    chosen, rejected = talk(said("4")), talk(said("4"), more, said("5"))
+    prompt, ours, theirs = part(chosen, rejected)
+    assert (len(prompt), len(ours), len(theirs)) == (1, 1, 3)
+
+
+def test_a_prompt_never_ends_on_the_assistant() -> None:
+    def two_calls(text: str) -> Conversation:
+        return talk(said("a", generation_token_ids=[1]), said(text))
+
+    prompt, ours, _ = part(two_calls("b"), two_calls("c"))
+    assert prompt[-1].role == "user"
+    assert len(ours) == 2
+
+
+def test_other_prompts_or_tools_make_no_pair() -> None:
+    tool = {"type": "function", "name": "f", "parameters": {}}
+    for other in (talk(said("5"), input="3+3?"), talk(said("5"), tools=[tool])):
+        with pytest.raises(Unusable, match="prompts_differ"):
+            part(talk(said("4")), other)
+
+
+def test_equal_answers_make_no_pair() -> None:
+    with pytest.raises(Unusable, match="identical_answers"):
+        part(talk(said("4")), talk(said("4")))
+
+
+# Over all real rollouts
+
+
+def real_lines(real: Path) -> list[bytes]:
+    files = sorted(real.glob("*.jsonl"))
+    assert files
+    return [text for file in files for text in file.read_bytes().split(b"\n") if text]
+
+
+def test_every_real_line_is_a_conversation_or_has_a_listed_reason(real: Path) -> None:
+    usable, reasons = 0, set()
+    for text in real_lines(real):
+        try:
+            found = conversation(text)
+        except Unusable as fault:
+            reasons.add(fault.reason)
+            continue
+        usable += 1
+        assert found.completion[0].role == found.completion[-1].role == "assistant"
+        assert found.prompt[-1].role in ("user", "tool")
+    assert reasons <= UNUSABLE.keys()
+    assert usable > 100
+
+
+def test_every_text_and_argument_of_real_lines_is_carried_over(real: Path) -> None:
+    for text in real_lines(real):
+        try:
+            found = conversation(text)
+        except Unusable:
+            continue
+        source = json.loads(text)
+        output = source["response"]["output"]
+        output = output[-1] if output and isinstance(output[-1], list) else output
+        given = source["responses_create_params"]["input"]
+        items = [*(given if isinstance(given, list) else []), *output]
+        messages = plain([*found.prompt, *found.completion])
+        calls = [c["function"] for m in messages for c in m.get("tool_calls", [])]
+        assert [c["arguments"] for c in calls] == [
+            json.loads(i["arguments"]) for i in items if i.get("type") == "function_call"
+        ]
+        outputs = [i["output"] for i in items if i.get("type") == "function_call_output"]
+        assert sorted(m["content"] for m in messages if m["role"] == "tool") == sorted(outputs)
+        for role in ("user", "assistant"):
+            texts = [_text(i["content"]) for i in items if i.get("role") == role]
+            carried = "".join(m["content"] for m in messages if m["role"] == role)
+            if texts:
+                assert "".join(carried.split()) == "".join("".join(texts).split())
+        schemas = [
+            tool["parameters"] for tool in source["responses_create_params"].get("tools") or []
+        ]
+        if schemas:
+            assert [tool["function"]["parameters"] for tool in plain(found.tools)] == schemas
+
+
+def _text(content: Any) -> str:
+    return content if isinstance(content, str) else "".join(part["text"] for part in content)
