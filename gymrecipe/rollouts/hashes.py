@@ -6,31 +6,51 @@ written out in wrapping 64-bit arithmetic.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 import xxhash
 
 
-def _lit(value: int) -> pl.Expr:
-    return pl.lit(value, dtype=pl.UInt64)
+_INCREMENT, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
-def mix(key: pl.Expr) -> pl.Expr:
-    """SplitMix64's finaliser of a UInt64 column: a bijection whose bits look random."""
-    z = key.cast(pl.UInt64) + _lit(0x9E3779B97F4A7C15)
-    z = (z ^ (z // _lit(2**30))) * _lit(0xBF58476D1CE4E5B9)
-    z = (z ^ (z // _lit(2**27))) * _lit(0x94D049BB133111EB)
-    return z ^ (z // _lit(2**31))
+def combine(tag: int, *keys: pl.Expr) -> pl.Expr:
+    """One UInt64 key of several, their order and the tag counting; null where one is null."""
 
+    def combined(columns: Sequence[pl.Series]) -> pl.Series:
+        key = _mix(columns[0] ^ _word(_mix_one(tag)))
+        for column in columns[1:]:
+            key = _mix(key ^ _mix(column))
+        return key
 
-def combine(*keys: pl.Expr) -> pl.Expr:
-    """One key of several, order counting."""
-    combined = _lit(0)
-    for key in keys:
-        combined = mix(combined ^ mix(key))
-    return combined
+    words = [key.cast(pl.UInt64) for key in keys]
+    return pl.map_batches(words, combined, return_dtype=pl.UInt64, is_elementwise=True)
 
 
 def uniform(key: pl.Expr, seed: int, salt: str) -> pl.Expr:
     """A number in [0, 1) from a key, the seed and what it is drawn for: 53 bits of a hash."""
-    start = xxhash.xxh3_64_intdigest(f"{salt}\0{seed}".encode())
-    return (mix(key ^ _lit(start)) // _lit(2**11)).cast(pl.Float64) * 2.0**-53
+    start = _word(xxhash.xxh3_64_intdigest(f"{salt}\0{seed}".encode()))
+
+    def drawn(column: pl.Series) -> pl.Series:
+        return (_mix(column ^ start) // _word(2**11)).cast(pl.Float64) * 2.0**-53
+
+    return key.cast(pl.UInt64).map_batches(drawn, return_dtype=pl.Float64, is_elementwise=True)
+
+
+def _word(value: int) -> pl.Series:
+    return pl.Series([value], dtype=pl.UInt64)
+
+
+def _mix(word: pl.Series) -> pl.Series:
+    """SplitMix64's finaliser: a bijection whose bits look random. Step by step on a column, for as
+    an expression every `z` would stand there twice a step.
+    """
+    z = word + _word(_INCREMENT)
+    z = (z ^ (z // _word(2**30))) * _word(_FIRST)
+    z = (z ^ (z // _word(2**27))) * _word(_SECOND)
+    return z ^ (z // _word(2**31))
+
+
+def _mix_one(value: int) -> int:
+    return int(_mix(_word(value))[0])

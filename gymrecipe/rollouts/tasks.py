@@ -17,7 +17,7 @@ from typing import Literal
 
 import polars as pl
 
-from gymrecipe.rollouts.hashes import combine, mix
+from gymrecipe.rollouts.hashes import combine
 
 GroupBy = Literal["auto", "consecutive"]
 
@@ -36,7 +36,7 @@ def with_task_key(
     else:
         keyed = _auto(rows, fields)
         if group_by != "auto":
-            named = combine(pl.lit(3, pl.UInt64), pl.col("group_value"))
+            named = combine(3, pl.col("group_value"))
             keyed = keyed.with_columns(
                 task_key=pl.when(pl.col("group_value").is_not_null())
                 .then(named)
@@ -48,18 +48,17 @@ def with_task_key(
 def _consecutive(rows: pl.DataFrame, num_repeats: int) -> pl.DataFrame:
     group = (pl.col("place") - 1) // num_repeats
     return rows.with_columns(
-        task_key=combine(pl.lit(4, pl.UInt64), pl.col("source").cast(pl.UInt64), group)
+        task_key=combine(4, pl.col("source"), group)
     )
 
 
 def _auto(rows: pl.DataFrame, fields: list[str]) -> pl.DataFrame:
-    own = combine(pl.lit(0, pl.UInt64), pl.col("id_hi"), pl.col("id_lo"), mix(pl.col("occurrence")))
-    run = pl.col("run").cast(pl.UInt64)
+    own = combine(0, pl.col("id_hi"), pl.col("id_lo"), pl.col("occurrence"))
     prompt = pl.col("prompt_key").fill_null(0)
-    indexed = combine(pl.lit(1, pl.UInt64), run, pl.col("index_key"), prompt)
+    indexed = combine(1, pl.col("run"), pl.col("index_key"), prompt)
     has_index = pl.col("index_key").is_not_null()
     if not fields:
-        by_prompt = combine(pl.lit(2, pl.UInt64), prompt)
+        by_prompt = combine(2, prompt)
         known = pl.col("prompt_key").is_not_null()
         return rows.with_columns(
             task_key=pl.when(has_index)
@@ -99,7 +98,7 @@ def _split(rows: pl.DataFrame, fields: list[str]) -> pl.DataFrame:
     ]
     parts = [f"part_{name}" for name in fields]
     key = combine(
-        pl.lit(2, pl.UInt64),
+        2,
         pl.col("prompt_key").fill_null(0),
         *(pl.col(part).fill_null(0) for part in parts),
     )

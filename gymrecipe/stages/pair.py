@@ -145,7 +145,7 @@ def _ranked(rollouts: pl.LazyFrame, params: Pair) -> pl.LazyFrame:
     if params.across_prompts:
         group = pl.lit(0, pl.UInt64)
     else:
-        group = combine(pl.col("task_key"), pl.col("prompt_key").fill_null(0))
+        group = combine(0, pl.col("task_key"), pl.col("prompt_key").fill_null(0))
     columns = {"row", "task_key", "answer_key", "answer_chars", "draw", params.by}
     tiered = params.strategy == "tiers"
     high, low = (_tier(params.high, by, True), _tier(params.low, by, False))

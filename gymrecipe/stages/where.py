@@ -145,10 +145,12 @@ class _Reader:
             self.names[name] = kind
             return self.column(name).cast(_TYPES[kind])
         match node:
-            case ast.Constant(value=value) if known:
-                if isinstance(value, int | float) and abs(value) > sys.float_info.max:
+            case ast.Constant(value=int() | float() as number) if kind == "number":
+                if abs(number) > sys.float_info.max:
                     raise self.refused(node, "is not a finite number")
-                return pl.lit(float(value) if kind == "number" else value, dtype=_TYPES[kind])
+                return pl.lit(float(number), dtype=pl.Float64)
+            case ast.Constant(value=str() | bool() as value):
+                return pl.lit(value, dtype=_TYPES[kind])
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return -self.value(operand, kind)
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from gymrecipe.stages.where import missing as missing_in
 from gymrecipe.stages.where import parse, to_polars
 
-
 ODD = 'field["pass@1"]["mean"]'
 
 
@@ -71,12 +70,12 @@ def test_a_bare_name_is_a_boolean() -> None:
 
 
 def test_or_is_decided_by_one_true_side() -> None:
-    rows = {"a": [None, None, None], "b": [True, False, None]}
+    rows: dict[str, list[Any]] = {"a": [None, None, None], "b": [True, False, None]}
     assert decide("a or b", **rows) == [True, None, None]
 
 
 def test_and_is_decided_by_one_false_side() -> None:
-    rows = {"a": [None, None, None], "b": [True, False, None]}
+    rows: dict[str, list[Any]] = {"a": [None, None, None], "b": [True, False, None]}
     assert decide("a and b", **rows) == [None, False, None]
 
 
@@ -140,7 +139,7 @@ def test_arithmetic_at_the_depth_limit_stays_small() -> None:
 
 
 def test_the_first_missing_name_is_told() -> None:
-    rows = {"a": [None, None, 1.0], "b": [None, 1.0, None]}
+    rows: dict[str, list[Any]] = {"a": [None, None, 1.0], "b": [None, 1.0, None]}
     assert why("a > 0 and b > 0", **rows) == ["missing_a", "missing_a", "missing_b"]
 
 
@@ -149,7 +148,7 @@ def test_a_decided_row_has_no_missing_name() -> None:
 
 
 def test_a_missing_value_that_was_asked_for_is_not_blamed() -> None:
-    rows = {"error": [None], "reward": [None], "turns": [1.0]}
+    rows: dict[str, list[Any]] = {"error": [None], "reward": [None], "turns": [1.0]}
     assert why("error is None and reward > 0", **rows) == ["missing_reward"]
     assert why("not ((error is None or error > 3) and reward > 0)", **rows) == ["missing_reward"]
 
@@ -449,16 +448,17 @@ def compared(a: Any, word: str, b: Any) -> bool | None:
     if a is None or b is None:
         return None
     if isinstance(a, str | bool):
-        return (a == b) == (word == "==")
+        return bool(a == b) == (word == "==")
     equal = abs(a - b) <= 1e-9
-    return {
+    table: dict[str, bool] = {
         "==": equal,
         "!=": not equal,
         "<": a < b and not equal,
         "<=": a < b or equal,
         ">": a > b and not equal,
         ">=": a > b or equal,
-    }[word]
+    }
+    return table[word]
 
 
 def flipped(value: bool | None) -> bool | None:
