@@ -1,3 +1,25 @@
 """gymrecipe: declarative recipes that turn scored rollouts into versioned training datasets."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gymrecipe.api import run as run
+    from gymrecipe.executor import Version as Version
+
 __version__ = "0.1.0"
+__all__ = ["Version", "__version__", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when asked for: the command has to start before polars is there.
+    if name == "run":
+        from gymrecipe.api import run
+
+        return run
+    if name == "Version":
+        from gymrecipe.executor import Version
+
+        return Version
+    raise AttributeError(f"module 'gymrecipe' has no attribute '{name}'")

@@ -88,7 +88,7 @@ def sources(entries: str | list[str], sidecars: bool) -> tuple[list[Source], lis
                     )
                 skipped.append(name)
                 continue
-            found.append(_open(name, run))
+            found.append(open_source(name, run))
     seen: dict[str, str] = {}
     for source in found:
         real = os.path.realpath(source.path)
@@ -115,7 +115,8 @@ def sample_path() -> Path:
     return Path(str(files("gymrecipe.rollouts") / "sample.jsonl"))
 
 
-def _open(name: str, run: int) -> Source:
+def open_source(name: str, run: int) -> Source:
+    """The file as it stands now. Raises InputError for what is no readable regular file."""
     path = str(sample_path()) if name == SAMPLE else os.path.abspath(name)
     try:
         status = os.stat(path)

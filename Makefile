@@ -1,0 +1,46 @@
+# The two commands of the README are `make demo` and `make test`; each sets itself up.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: help demo test lint check wheel golden bench clean
+
+help:
+	@echo "make demo    run the main job on the rollouts that ship with gymrecipe"
+	@echo "make test    run the tests"
+	@echo "make check   lint, types and tests"
+	@echo "make golden  write the expected outputs of the golden tests anew"
+	@echo "make bench   measure the speed of a scan and a whole run"
+
+# A .venv that matches pyproject.toml; made again when that file changes.
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "gymrecipe needs Python 3.11 or newer: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.ready
+	$(RUN) -m gymrecipe +recipe=dpo_same_prompt min_gap=0.3
+
+test: $(VENV)/.ready
+	$(RUN) -m pytest
+
+lint: $(VENV)/.ready
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+check: lint test
+
+golden: $(VENV)/.ready
+	$(RUN) -m pytest tests/test_golden.py --update-golden
+
+wheel: $(VENV)/.ready
+	$(RUN) -m build --wheel
+
+bench: $(VENV)/.ready
+	$(RUN) benchmarks/scan.py
+
+clean:
+	rm -rf $(VENV) build dist

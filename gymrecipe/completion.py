@@ -1,0 +1,99 @@
+"""Shell completion: what may come next on a command line, for bash, zsh and fish.
+
+    eval "$(gymrecipe --shell-completion install=bash)"
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from gymrecipe.errors import GymrecipeError, RecipeError, hint
+
+VERBS = (
+    "recipes", "stages", "formats", "columns", "versions", "show", "explain", "verify",
+    "reproduce", "diff",
+)  # fmt: skip
+OPTIONS = ("--help", "--multirun", "--cfg", "--config-dir", "--plugin", "--version")
+
+SCRIPTS = {
+    "bash": """\
+_gymrecipe() {
+  local IFS=$'\\n'
+  compopt -o nospace 2>/dev/null
+  COMPREPLY=($(COMP_LINE="$COMP_LINE" COMP_POINT="$COMP_POINT" \\
+    gymrecipe --shell-completion query 2>/dev/null))
+}
+COMP_WORDBREAKS=${COMP_WORDBREAKS//=}
+complete -o default -F _gymrecipe gymrecipe
+""",
+    "zsh": """\
+_gymrecipe() {
+  local -a found
+  found=(${(f)"$(COMP_LINE="$BUFFER" COMP_POINT="$CURSOR" \\
+    gymrecipe --shell-completion query 2>/dev/null)"})
+  compadd -S '' -- $found
+}
+compdef _gymrecipe gymrecipe
+""",
+    "fish": """\
+complete -c gymrecipe -f -a '(env COMP_LINE=(commandline -cp) \\
+    gymrecipe --shell-completion query 2>/dev/null)'
+""",
+}
+
+
+def completion(what: str, environment: Mapping[str, str], folders: Iterable[Path]) -> str:
+    """The script that `install=SHELL` asks for, or the candidates of a `query`, one a line.
+
+    A query reads the line from COMP_LINE and COMP_POINT, as shells set them.
+    """
+    if what == "query":
+        line = environment.get("COMP_LINE", "")
+        line = line[: int(environment.get("COMP_POINT", len(line)))]
+        return "".join(f"{word}\n" for word in candidates(line, folders))
+    kind, _, shell = what.partition("=")
+    if kind != "install" or shell not in SCRIPTS:
+        raise RecipeError(
+            f"--shell-completion: write install={'|'.join(SCRIPTS)}, got '{what}'."
+            f"{hint(shell, SCRIPTS)}"
+        )
+    return SCRIPTS[shell]
+
+
+def candidates(line: str, folders: Iterable[Path]) -> list[str]:
+    """The words that may stand where the line ends."""
+    from gymrecipe.recipe import recipes
+
+    try:
+        words = shlex.split(line)
+    except ValueError:
+        return []
+    begun = "" if not words or line.endswith(" ") else words.pop()
+    prefix = begun[: len(begun) - len(begun.lstrip("+~"))]
+    stem = begun.removeprefix(prefix)
+    if stem.startswith("recipe="):
+        found = [f"recipe={name}" for name in recipes(folders)]
+    else:
+        found = ["recipe=", *_knobs(words, folders)]
+        if not prefix:
+            found += [*VERBS, *OPTIONS]
+    return sorted(f"{prefix}{word}" for word in found if word.startswith(stem))
+
+
+def _knobs(words: list[str], folders: Iterable[Path]) -> list[str]:
+    """The knobs of the recipe named so far, and its stages' parameters."""
+    from gymrecipe.recipe import base_knobs, compose, locate, split_recipe
+
+    name, _ = split_recipe(words)
+    if name is None:
+        return [f"{knob}=" for knob in base_knobs()]
+    try:
+        values = compose(locate(name, folders), []).values
+    except GymrecipeError:
+        return []
+    knobs = [f"{knob}=" for knob in values if knob != "stages"]
+    for stage, parameters in values.get("stages", {}).items():
+        knobs += [f"stages.{stage}.{parameter}=" for parameter in parameters]
+    return knobs

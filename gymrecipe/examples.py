@@ -1,0 +1,81 @@
+"""Examples: a few inline rollouts of a recipe and what becomes of them, run before any data."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gymrecipe import executor
+from gymrecipe.engines.local import local
+from gymrecipe.errors import RecipeError
+from gymrecipe.plan import Example, Plan, Step
+from gymrecipe.rollouts.files import open_source
+
+
+def check_examples(plan: Plan) -> None:
+    """Run each example of a recipe with the file's own values.
+
+    Raises RecipeError with every rollout that becomes something else than the example says.
+    """
+    problems = []
+    for name, example in plan.examples.items():
+        became = _outcome(plan, example)
+        if len(example.becomes) != len(example.rollouts):
+            problems.append(
+                f"{plan.recipe_path}: examples.{name}: {len(example.rollouts)} rollouts, but"
+                f" `becomes` has {len(example.becomes)} words."
+            )
+            continue
+        problems += [
+            f"{plan.recipe_path}: examples.{name}: rollout {place} should become '{wanted}', got"
+            f" '{got}'."
+            for place, (wanted, got) in enumerate(zip(example.becomes, became, strict=True), 1)
+            if wanted != got
+        ]
+    if problems:
+        raise RecipeError(*problems)
+
+
+def _outcome(plan: Plan, example: Example) -> list[str]:
+    """What each rollout becomes: used, chosen, rejected, or the reason that it leaves for."""
+    with tempfile.TemporaryDirectory() as folder, local(1) as engine:
+        path = Path(folder) / "example.jsonl"
+        lines = [msgspec.json.encode(_rollout(value)) for value in example.rollouts]
+        path.write_bytes(b"".join(line + b"\n" for line in lines))
+        source = open_source(str(path), 0)
+        alone = msgspec.structs.replace(plan, steps=tuple(_from(step) for step in plan.steps))
+        progress = executor.Silent()
+        table = executor.read(alone, [source], engine, progress)
+        fold = executor.Fold(alone, table, [source], Path(folder), engine, progress)
+    became = dict(zip(fold.used["row"], fold.used["side"], strict=True))
+    fates = dict(zip(fold.settled["row"], fold.settled["reason"], strict=True))
+    lines_of = dict(zip(table.rows["line"], table.rows["row"], strict=True))
+    bad = dict(zip(table.bad["line"], table.bad["reason"], strict=True))
+    words = []
+    for number in range(1, len(example.rollouts) + 1):
+        row = lines_of.get(number)
+        if row is None:
+            words.append(str(bad[number]))
+        else:
+            words.append(became[row] or "used" if row in became else str(fates[row]))
+    return words
+
+
+def _from(step: Step) -> Step:
+    """The step with nothing that limits how much is read."""
+    if step.source is not None:
+        return step
+    free = {"limit": None, "limit_tasks": None, "max_bad_rows": None}
+    return msgspec.structs.replace(step, params=step.params.model_copy(update=free))
+
+
+def _rollout(value: dict[str, Any]) -> dict[str, Any]:
+    """A whole line, or a short one: `prompt` and `answer` as texts, and any other fields."""
+    if "prompt" not in value or "answer" not in value:
+        return value
+    rest = {name: part for name, part in value.items() if name not in ("prompt", "answer")}
+    prompt = [{"role": "user", "content": value["prompt"]}]
+    return {"messages": prompt, "response": value["answer"]} | rest

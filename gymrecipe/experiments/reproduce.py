@@ -1,0 +1,137 @@
+"""Reproduce: make a version again from its manifest alone, and compare every byte."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+import msgspec
+
+from gymrecipe import executor, plan
+from gymrecipe.engines.local import default_workers, local
+from gymrecipe.errors import ChangedError, DataError, InputError, ToolsError
+from gymrecipe.experiments import fates, manifest
+from gymrecipe.experiments.environment import packages
+from gymrecipe.experiments.manifest import Input, Manifest
+from gymrecipe.plan import Plan, Settings
+from gymrecipe.registry import STAGES
+from gymrecipe.rollouts.files import Source, open_source
+
+SHOWN = 200
+"""Characters of a line that differs which are shown."""
+
+
+@dataclass(frozen=True)
+class Reproduced:
+    """What was made again: how many files, and how many bytes in them, were the same."""
+
+    files: int
+    bytes: int
+
+
+def reproduce(
+    version: Path, progress: executor.Progress | None = None, *, any_tools: bool = False
+) -> Reproduced:
+    """Make the version again from its manifest and compare data and records byte by byte.
+
+    Raises ChangedError where an input is gone or not what it was, ToolsError where the tools have
+    other versions (unless `any_tools`), DataError at the first difference.
+    """
+    record = manifest.read(version)
+    if not any_tools:
+        _check_tools(version, record)
+    rebuilt = _rebuilt(record)
+    files = [_source(file, record) for file in record.inputs]
+    watched = progress or executor.Silent()
+    with local(default_workers()) as engine, tempfile.TemporaryDirectory() as name:
+        staged = Path(name)
+        table = executor.read(rebuilt, files, engine, watched)
+        for file, read in zip(record.inputs, table.read, strict=True):
+            if read.digest != file.digest:
+                raise ChangedError(f"{file.path}: not what it was when {version} was made.")
+        fold = executor.Fold(rebuilt, table, files, staged, engine, watched)
+        fates.write_records(
+            staged,
+            table.rows,
+            table.bad,
+            fold.settled,
+            fold.used,
+            [step.name for step in rebuilt.steps],
+            [file.path for file in record.inputs],
+        )
+        return _compare(version, staged, record)
+
+
+def _check_tools(version: Path, record: Manifest) -> None:
+    then = record.environment.get("packages", {})
+    now = packages()
+    other = [f"{name} {then[name]}, here {now.get(name)}" for name in then if then[name] != now.get(name)]
+    for stage in record.stages:
+        here = STAGES[stage.use].version if stage.use in STAGES else None
+        if here != stage.version:
+            other.append(f"stage '{stage.use}' version {stage.version}, here {here}")
+    if other:
+        raise ToolsError(
+            f"{version}: made with other tools: {'; '.join(other)}. Install those, or set"
+            " any_tools=true to try with these."
+        )
+
+
+def _rebuilt(record: Manifest) -> Plan:
+    steps = [
+        (stage.name, stage.use, stage.source or None, stage.parameters) for stage in record.stages
+    ]
+    return plan.rebuild(record.parameters, steps, Settings(name=record.name))
+
+
+def _source(file: Input, record: Manifest) -> Source:
+    """The input as it was: a file that has grown since is read as far as it was read then."""
+    folders = (os.getcwd(), str(record.environment.get("folder", "")))
+    names = [file.path, *(os.path.join(folder, file.path) for folder in folders)]
+    for name in names:
+        try:
+            source = open_source(name, file.run)
+        except InputError:
+            continue
+        size = min(source.size, file.bytes) if not source.compression else source.size
+        return msgspec.structs.replace(source, name=file.path, size=size)
+    raise ChangedError(f"{file.path}: gone, or not readable any more; it is needed to reproduce.")
+
+
+def _compare(version: Path, staged: Path, record: Manifest) -> Reproduced:
+    compared = [
+        output
+        for output in record.outputs
+        if output.path.startswith("data/") or output.path in (fates.REJECTS, fates.USED)
+    ]
+    made = {
+        str(path.relative_to(staged)) for path in staged.rglob("*") if path.is_file()
+    }
+    for output in compared:
+        if output.path not in made:
+            raise DataError(f"{version}: {output.path} was not made again.")
+        _compare_file(version / output.path, staged / output.path)
+    if extra := sorted(made - {output.path for output in compared}):
+        raise DataError(f"{version}: {extra[0]} was made, which the version does not have.")
+    return Reproduced(len(compared), sum(output.bytes for output in compared))
+
+
+def _compare_file(then: Path, now: Path) -> None:
+    try:
+        with then.open("rb") as one, now.open("rb") as other:
+            for number, (a, b) in enumerate(zip_longest(one, other), start=1):
+                if a != b:
+                    text = then.suffix == ".jsonl"
+                    shown = f" Then: {_shown(a)} Now: {_shown(b)}" if text else ""
+                    raise DataError(f"{then}:{number}: not the same when made again.{shown}")
+    except FileNotFoundError:
+        raise DataError(f"{then}: is missing from the version.") from None
+
+
+def _shown(line: bytes | None) -> str:
+    if line is None:
+        return "nothing"
+    return line[:SHOWN].decode(errors="replace").rstrip("\n")

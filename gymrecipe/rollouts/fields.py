@@ -1,0 +1,71 @@
+"""Fields: which paths the lines of a file have, and what stands there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from gymrecipe.rollouts.columns import name_of
+from gymrecipe.rollouts.files import Source, blocks, lines
+
+DEPTH = 4
+"""How deep objects are looked into; the trajectories themselves are not listed."""
+
+HIDDEN = {("response", "output"), ("responses_create_params", "input")}
+
+
+@dataclass
+class Field:
+    """One path: on how many lines it is, with which types, and the first values seen."""
+
+    name: str
+    lines: int = 0
+    types: set[str] = field(default_factory=set)
+    examples: list[str] = field(default_factory=list)
+
+
+def fields(sources: list[Source], most: int) -> tuple[list[Field], int]:
+    """The fields of the first `most` lines of the sources, and how many lines were read."""
+    found: dict[tuple[str, ...], Field] = {}
+    read = 0
+    for source in sources:
+        for line in lines(blocks(source, 0, source.size), 0, 2**63, False):
+            if read == most:
+                break
+            read += 1
+            try:
+                value = msgspec.json.decode(line.data or b"")
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                continue
+            if isinstance(value, dict):
+                _walk(value, (), found)
+    return [found[path] for path in sorted(found)], read
+
+
+def _walk(value: dict[str, Any], at: tuple[str, ...], found: dict[tuple[str, ...], Field]) -> None:
+    for key, part in value.items():
+        path = (*at, key)
+        known = found.get(path)
+        if known is None:
+            known = found[path] = Field(name_of(path))
+        known.lines += 1
+        known.types.add(_type(part))
+        if isinstance(part, dict):
+            if len(path) < DEPTH and path not in HIDDEN:
+                _walk(part, path, found)
+        elif not isinstance(part, list) and part is not None and len(known.examples) < 3:
+            text = str(part)
+            if text not in known.examples:
+                known.examples.append(text)
+
+
+def _type(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int | float):
+        return "number"
+    return {str: "text", list: "list"}.get(type(value), "object")
