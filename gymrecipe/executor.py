@@ -447,12 +447,25 @@ def _check_usable(fold: Fold, record: Manifest) -> None:
         reasons = ", ".join(f"{n} {reason}" for reason, n in where.rejected.items())
         problem = (
             f"nothing to write: stage '{where.name}' let none of {where.rows_in}"
-            f" {where.takes} through ({reasons}). Change its parameters, or collect more rollouts."
+            f" {where.takes} through ({reasons}). {_advice(where)}"
         )
     elif fold.stops:
         problem = "\n".join(fold.stops)
     if problem:
         raise DataError(problem, record)
+
+
+ADVICE = {
+    "only_one": "Collect several rollouts a prompt (num_repeats), or say what a task is: group_by.",
+    "all_equal": "Collect at a higher temperature, or rank by a graded metric: stages.pair.by.",
+    "missing_reward": "Say where the score is: reward=PATH (`gymrecipe columns` lists the fields).",
+}
+
+
+def _advice(stage: StageRecord) -> str:
+    """What to do about the reason that took the most away."""
+    most = max(stage.rejected, key=lambda reason: stage.rejected[reason], default="")
+    return ADVICE.get(most, f"Change what stage '{stage.name}' asks for, or collect more rollouts.")
 
 
 def _publish(folder: Path, staged: Path, record: Manifest, tag: str | None) -> Version:

@@ -408,12 +408,9 @@ class _Shards:
             outputs.append(Output(f"{self.inside}/{name}", rows, size, digest))
         for place, frame in enumerate(used):
             if "shard" in frame.columns:
-                output = pl.col("shard").replace_strict(
-                    list(range(len(outputs))),
-                    [output.path for output in outputs],
-                    return_dtype=pl.String,
-                )
-                used[place] = frame.select("row", "side", output=output, at="at")
+                paths = pl.Series([output.path for output in outputs], dtype=pl.String)
+                named = paths.gather(frame["shard"])
+                used[place] = frame.select("row", "side", output=named, at="at")
         return outputs
 
     def _name(self, number: int) -> str:
