@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from gymrecipe import __version__
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from gymrecipe.executor import Version
     from gymrecipe.report.terminal import SweepRow
 
+SAMPLE = "gymrecipe:sample"
 USAGE = """\
 gymrecipe turns scored rollouts into versioned training datasets, by declared recipes.
 
@@ -208,14 +210,15 @@ def _overview(words: Words) -> str:
 
 def _recipe_help(path: Path) -> str:
     from gymrecipe.recipe import base_knobs, description, knobs
+    from gymrecipe.report.listings import shown
 
     base = base_knobs()
     own = {name: value for name, value in knobs(path).items() if name not in base}
     shared = base | {name: value for name, value in knobs(path).items() if name in base}
     lines = [description(path), "", "Its knobs:"]
-    lines += [f"  {name}={_yaml(value)}" for name, value in own.items()] or ["  none of its own"]
+    lines += [f"  {name}={shown(value)}" for name, value in own.items()] or ["  none of its own"]
     lines += ["", "The knobs that all recipes share:"]
-    lines += [f"  {name}={_yaml(value)}" for name, value in shared.items()]
+    lines += [f"  {name}={shown(value)}" for name, value in shared.items()]
     lines += [
         "  engine.workers=null",
         "",
@@ -224,16 +227,6 @@ def _recipe_help(path: Path) -> str:
         "--cfg job shows the whole recipe.",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _yaml(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return f"[{','.join(_yaml(part) for part in value)}]"
-    return "{}" if value == {} else str(value)
 
 
 def _run(path: Path, overrides: list[str], words: Words) -> int:
@@ -294,9 +287,8 @@ def _sweep(words: Words) -> int:
             version = _made(path, overrides)
         except GymrecipeError as error:
             _tell(error)
-            rows.append(
-                terminal.SweepRow(shown, getattr(error, "manifest", None), str(error), error.exit_code)
-            )
+            found = getattr(error, "manifest", None)
+            rows.append(terminal.SweepRow(shown, found, str(error), error.exit_code))
         else:
             _say_version(version)
             rows.append(terminal.SweepRow(shown, version.manifest, None, 0))
@@ -305,124 +297,43 @@ def _sweep(words: Words) -> int:
 
 
 def _recipes(words: Words) -> int:
-    from gymrecipe.recipe import description, recipes
-
-    rows = []
-    for name, path in recipes(words.config_dirs).items():
-        first = description(path).splitlines()
-        rows.append({"recipe": name, "what it makes": first[0] if first else ""})
-    _list(rows)
+    _list(_listings().recipes(words.config_dirs))
     return 0
 
 
 def _stages(words: Words) -> int:
-    from gymrecipe.registry import CHECKS, STAGES, STRATEGIES, summary
-
-    import_module("gymrecipe.stages")
     if not words.arguments:
-        _list(
-            [
-                {"stage": name, "takes": " or ".join(entry.takes), "makes": entry.makes or "the same",
-                 "what it does": summary(entry.function)}
-                for name, entry in sorted(STAGES.items())
-            ]
-        )  # fmt: skip
+        _list(_listings().stages())
         return 0
-    name = words.arguments[0]
-    if name not in STAGES:
-        raise RecipeError(
-            f"stages: no stage is named '{name}'. There are {', '.join(sorted(STAGES))}."
-            f"{hint(name, STAGES)}"
-        )
-    entry = STAGES[name]
-    print(f"{name}: {summary(entry.function)}\n")
-    _list(
-        [
-            {"parameter": parameter, "default": "" if info.is_required() else _default(info),
-             "what it sets": " ".join((info.description or "").split())}
-            for parameter, info in entry.params.model_fields.items()
-            if parameter != "use"
-        ]
-    )  # fmt: skip
-    more = {"pair": ("strategy", STRATEGIES), "validate": ("check", CHECKS)}.get(name)
-    if more is not None:
+    said, parameters, choices = _listings().parameters(words.arguments[0])
+    print(f"{words.arguments[0]}: {said}\n")
+    _list(parameters)
+    if choices:
         print()
-        _list(
-            [
-                {more[0]: other, "what it is": summary(found.function)}
-                for other, found in sorted(more[1].items())
-            ]
-        )
+        _list(choices)
     return 0
 
 
-def _default(info: Any) -> str:
-    value = info.get_default(call_default_factory=True)
-    return _yaml(value)
-
-
 def _formats(words: Words) -> int:
-    from gymrecipe.registry import FORMATS, summary
-
-    import_module("gymrecipe.formats")
-    _list(
-        [
-            {"format": name, "for": ", ".join(entry.purposes),
-             "files": "jsonl, parquet" if entry.parquet else "jsonl",
-             "what it writes": summary(entry.function)}
-            for name, entry in sorted(FORMATS.items())
-        ]
-    )  # fmt: skip
+    _list(_listings().formats())
     return 0
 
 
 def _columns(words: Words) -> int:
-    from gymrecipe.rollouts.columns import BUILT_IN
-    from gymrecipe.rollouts.fields import fields
-    from gymrecipe.rollouts.files import SAMPLE, sources
-
     knobs = _verb_knobs(words, input=SAMPLE, limit=1_000, sidecars=False)
-    files, _ = sources(knobs["input"], knobs["sidecars"])
-    found, read = fields(files, knobs["limit"])
-    _list([{"column": name, "kind": kind, "what it is": said} for name, (kind, said) in
-           BUILT_IN.items()])  # fmt: skip
+    built_in, present, read = _listings().columns(knobs["input"], knobs["limit"], knobs["sidecars"])
+    _list(built_in)
     print()
-    _list(
-        [
-            {"field": one.name, "lines": str(one.lines), "kind": ", ".join(sorted(one.types)),
-             "for example": " · ".join(one.examples)}
-            for one in found
-        ]
-    )  # fmt: skip
+    _list(present)
     _note(f"built-in columns, then the fields of the first {read} lines (limit={knobs['limit']}).")
     return 0
 
 
 def _versions(words: Words) -> int:
-    from gymrecipe.experiments import manifest, store
-
     root = Path(_verb_knobs(words, output_dir="experiments")["output_dir"])
-    names = words.arguments or (sorted(os.listdir(root)) if root.is_dir() else [])
-    rows = []
-    for name in names:
-        folder = root / name
-        if words.arguments and not store.versions(folder):
-            raise RecipeError(f"versions: {folder} has no versions.{hint(name, os.listdir(root) if root.is_dir() else [])}")
-        tags = {version: tag for tag, version in store.tags(folder).items()} if folder.is_dir() else {}
-        for path in store.versions(folder):
-            record = manifest.read(path)
-            rows.append(
-                {
-                    "version": f"{name}/{path.name}",
-                    "tag": tags.get(path.name, ""),
-                    "rows": str(sum(output.rows for output in record.outputs)),
-                    "used": str(record.lines.used),
-                    "rejected": str(record.lines.rejected),
-                    "overrides": " ".join(record.environment.get("overrides", [])),
-                }
-            )
+    rows = _listings().versions(root, words.arguments)
     if not rows:
-        _note(f"no versions in {root} yet. Run a recipe: python -m gymrecipe recipes")
+        _note(f"no versions in {root} yet. Run a recipe: `gymrecipe recipes` lists them.")
     _list(rows)
     return 0
 
@@ -488,7 +399,9 @@ def _diff(words: Words) -> int:
     return 0
 
 
-def _version_arguments(words: Words, count: int, **defaults: Any) -> tuple[list[Path], dict[str, Any]]:
+def _version_arguments(
+    words: Words, count: int, **defaults: Any
+) -> tuple[list[Path], dict[str, Any]]:
     from gymrecipe.experiments import store
 
     if len(words.arguments) != count:
@@ -522,6 +435,11 @@ def _verb_knobs(words: Words, **defaults: Any) -> dict[str, Any]:
             raise RecipeError(f"{words.verb}: {name} should be a {wanted.__name__}, got '{text}'.")
         knobs[name] = value
     return knobs
+
+
+def _listings() -> ModuleType:
+    """Imported late: the command has to start before it is there."""
+    return import_module("gymrecipe.report.listings")
 
 
 def _list(rows: list[dict[str, str]]) -> None:

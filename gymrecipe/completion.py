@@ -1,6 +1,6 @@
 """Shell completion: what may come next on a command line, for bash, zsh and fish.
 
-    eval "$(gymrecipe --shell-completion install=bash)"
+eval "$(gymrecipe --shell-completion install=bash)"
 """
 
 from __future__ import annotations

@@ -11,8 +11,10 @@ import msgspec
 from gymrecipe import executor
 from gymrecipe.engines.local import local
 from gymrecipe.errors import RecipeError
-from gymrecipe.plan import Example, Plan, Step
+from gymrecipe.plan import Plan
 from gymrecipe.rollouts.files import open_source
+from gymrecipe.settings import Example
+from gymrecipe.steps import Step
 
 
 def check_examples(plan: Plan) -> None:

@@ -20,7 +20,8 @@ from gymrecipe.experiments.environment import environment
 from gymrecipe.experiments.export import check_export, export
 from gymrecipe.experiments.manifest import Input, Lines, Manifest, Output, StageRecord
 from gymrecipe.experiments.statistics import statistics
-from gymrecipe.plan import DEFAULT_PURPOSE, QUANTILE, Plan, Step
+from gymrecipe.plan import Plan
+from gymrecipe.reads import QUANTILE
 from gymrecipe.registry import CHECKS, FORMATS, Of, marked
 from gymrecipe.rollouts.columns import parse_path
 from gymrecipe.rollouts.figures import quantile
@@ -31,6 +32,7 @@ from gymrecipe.stages.checks import Facts
 from gymrecipe.stages.filter import Filter
 from gymrecipe.stages.validate import Validate, result
 from gymrecipe.stages.write import Write
+from gymrecipe.steps import DEFAULT_PURPOSE, Step
 
 NOT_IN_ID = {"input", "sidecars", "max_bad_rows"}
 """Parameters of load that say where rollouts are and what is tolerated, not which come out."""
@@ -375,7 +377,7 @@ def _resolve(step: Step, rows: pl.DataFrame) -> tuple[Any, list[dict[str, Any]]]
         if value is None:
             raise DataError(f"stages.{step.name}.{name}: {text} of '{column}': no row has a value.")
         said.append({"parameter": name, "asked": text, "resolved": value})
-    numbers = {row["parameter"]: row["resolved"] for row in said}
+    numbers = {str(row["parameter"]): row["resolved"] for row in said}
     return step.params.model_copy(update=numbers), said
 
 

@@ -154,6 +154,7 @@ def compose(path: Path, overrides: Sequence[str]) -> Composed:
     for option in sorted((shared_folder("conf") / "engine").glob("*.yaml")):
         store.store(group="engine", name=option.stem, node=_read(option, trusted=True))
     overridden: dict[str, str] = {}
+    _check_deletions(overrides, recipe)
     normal = [_normal(override, overridden) for override in overrides]
     GlobalHydra.instance().clear()
     try:
@@ -171,7 +172,8 @@ def compose(path: Path, overrides: Sequence[str]) -> Composed:
 
 def as_yaml(values: dict[str, Any]) -> str:
     """Plain values as YAML, in their order."""
-    return OmegaConf.to_yaml(OmegaConf.create(values))
+    text: str = OmegaConf.to_yaml(OmegaConf.create(values))
+    return text
 
 
 def references(value: Any) -> set[str]:
@@ -278,10 +280,26 @@ def _normal(override: str, overridden: dict[str, str]) -> str:
     return text
 
 
+def _check_deletions(overrides: Sequence[str], recipe: dict[str, Any]) -> None:
+    """Raise RecipeError for a `~name` of what the recipe does not have."""
+    for override in overrides:
+        value: Any = recipe
+        for part in override[1:].split(".") if override.startswith("~") else ():
+            if not isinstance(value, dict) or part not in value:
+                names = list(value) if isinstance(value, dict) else []
+                raise RecipeError(
+                    f"command line: {override}: there is no '{part}' to take out."
+                    f"{hint(part, map(str, names))}"
+                )
+            value = value[part]
+
+
 def _plain(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(line for line in lines if not line.startswith(("full_key:", "object_type=")))
 
 
 def _kind(value: Any) -> str:
-    return {list: "list", str: "text"}.get(type(value), "single value")
+    if isinstance(value, list):
+        return "list"
+    return "text" if isinstance(value, str) else "single value"

@@ -251,9 +251,7 @@ def _account(
     kept = piece.filter(usable)
     for side in sides:
         rows = kept.select(row=f"{side}row")
-        written.used.append(
-            rows.hstack(places).with_columns(side=pl.lit(side.removesuffix("_")))
-        )
+        written.used.append(rows.hstack(places).with_columns(side=pl.lit(side.removesuffix("_"))))
     for index, (reason, at) in result.reasons.items():
         written.reasons.append(reason)
         if len(sides) == 1:
@@ -296,9 +294,7 @@ class _plain:
                         how="left",
                         maintain_order="left",
                     )
-                    .with_columns(
-                        pl.coalesce("spooled", f"{side}offset").alias(f"{side}offset")
-                    )
+                    .with_columns(pl.coalesce("spooled", f"{side}offset").alias(f"{side}offset"))
                     .drop("spooled")
                 )
         return paths, self.rows
@@ -312,12 +308,16 @@ def _spool(
     source: Source, index: int, rows: pl.DataFrame, sides: tuple[str, ...], spool: Path
 ) -> pl.DataFrame:
     """Copy the lines that are wanted of a compressed file; where each went (offset, spooled)."""
-    wanted = pl.concat(
-        rows.filter(pl.col(f"{side}source") == index).select(
-            offset=f"{side}offset", bytes=f"{side}bytes"
+    wanted = (
+        pl.concat(
+            rows.filter(pl.col(f"{side}source") == index).select(
+                offset=f"{side}offset", bytes=f"{side}bytes"
+            )
+            for side in sides
         )
-        for side in sides
-    ).unique("offset").sort("offset")
+        .unique("offset")
+        .sort("offset")
+    )
     with writing(spool), spool.open("wb") as file:
         stream = blocks(source, 0, 0)
         held, start = bytearray(), 0
@@ -328,7 +328,9 @@ def _spool(
                 start += skipped
                 held += next(stream, b"") or _cut_off(source)
             file.write(held[offset - start : offset - start + length])
-    return wanted.select("offset", spooled=pl.col("bytes").cum_sum().cast(pl.UInt64) - pl.col("bytes"))
+    return wanted.select(
+        "offset", spooled=pl.col("bytes").cum_sum().cast(pl.UInt64) - pl.col("bytes")
+    )
 
 
 def _cut_off(source: Source) -> bytes:
@@ -348,7 +350,8 @@ class _Shards:
     def add(self, result: Encoded) -> pl.DataFrame:
         """Append a slice; the shard and the row there of each usable row."""
         lengths = [length for length in result.lengths if length]
-        shards, rows = [], []
+        shards: list[int] = []
+        rows: list[int] = []
         view, done = memoryview(result.data), 0
         most = self.params.shard_rows or len(lengths) + self.filled + 1
         while done < len(lengths):

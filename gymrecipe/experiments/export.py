@@ -19,7 +19,9 @@ def check_export(path: Path, folder: Path) -> None:
         if target.is_dir():
             raise RecipeError(f"output_jsonl_fpath: {target} is a folder. Name a file.")
         if not target.parent.is_dir():
-            raise RecipeError(f"output_jsonl_fpath: {target.parent} is not a folder. Make it first.")
+            raise RecipeError(
+                f"output_jsonl_fpath: {target.parent} is not a folder. Make it first."
+            )
         if not os.path.lexists(target):
             continue
         with target.open("rb") as file:

@@ -19,7 +19,7 @@ _WHERE = ["source", "line", "offset", "bytes"]
 
 
 def leaving(rows: pl.DataFrame, stage: int) -> pl.DataFrame:
-    """The fates (`row`, `stage`, `reason`) of the rollouts that leave a stage, alone or in pairs."""
+    """The fates (`row`, `stage`, `reason`) of the rollouts that leave here, alone or in pairs."""
     names = [name for name in ("row", "chosen_row", "rejected_row") if name in rows.columns]
     parts = [
         rows.select(row=name, stage=pl.lit(stage, pl.Int64), reason="reason")
@@ -63,7 +63,7 @@ def write_records(
     unused = fates.join(lines, on="row", how="left").with_columns(at_stage)
     unread = bad.select(*_WHERE, stage=pl.lit(stages[0]), reason="reason", id=pl.lit(""))
     rejects = (
-        pl.concat([_identified(unused).select(unread.columns).cast(dict(unread.schema)), unread])
+        pl.concat([_identified(unused).select(unread.columns).cast(unread.schema), unread])
         .sort("source", "line")
         .join(names, on="source", how="left", maintain_order="left")
         .select(pl.col("path").alias("source"), *unread.columns[1:])

@@ -16,9 +16,10 @@ from gymrecipe.errors import ChangedError, DataError, InputError, ToolsError
 from gymrecipe.experiments import fates, manifest
 from gymrecipe.experiments.environment import packages
 from gymrecipe.experiments.manifest import Input, Manifest
-from gymrecipe.plan import Plan, Settings
+from gymrecipe.plan import Plan
 from gymrecipe.registry import STAGES
 from gymrecipe.rollouts.files import Source, open_source
+from gymrecipe.settings import Settings
 
 SHOWN = 200
 """Characters of a line that differs which are shown."""
@@ -68,7 +69,9 @@ def reproduce(
 def _check_tools(version: Path, record: Manifest) -> None:
     then = record.environment.get("packages", {})
     now = packages()
-    other = [f"{name} {then[name]}, here {now.get(name)}" for name in then if then[name] != now.get(name)]
+    other = [
+        f"{name} {then[name]}, here {now.get(name)}" for name in then if then[name] != now.get(name)
+    ]
     for stage in record.stages:
         here = STAGES[stage.use].version if stage.use in STAGES else None
         if here != stage.version:
@@ -107,9 +110,7 @@ def _compare(version: Path, staged: Path, record: Manifest) -> Reproduced:
         for output in record.outputs
         if output.path.startswith("data/") or output.path in (fates.REJECTS, fates.USED)
     ]
-    made = {
-        str(path.relative_to(staged)) for path in staged.rglob("*") if path.is_file()
-    }
+    made = {str(path.relative_to(staged)) for path in staged.rglob("*") if path.is_file()}
     for output in compared:
         if output.path not in made:
             raise DataError(f"{version}: {output.path} was not made again.")

@@ -68,4 +68,6 @@ def _type(value: Any) -> str:
         return "boolean"
     if isinstance(value, int | float):
         return "number"
-    return {str: "text", list: "list"}.get(type(value), "object")
+    if isinstance(value, str):
+        return "text"
+    return "list" if isinstance(value, list) else "object"

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 import polars as pl
 from pydantic import Field, field_validator
 
-from gymrecipe.errors import hint
 from gymrecipe.registry import FORMATS, Params, Purpose, stage
 from gymrecipe.rollouts.hashes import uniform
 
@@ -41,10 +40,7 @@ class Write(Params):
     @classmethod
     def _known(cls, value: str) -> str:
         if value not in FORMATS:
-            raise ValueError(
-                f"no format is named '{value}'; there are {', '.join(sorted(FORMATS))}."
-                + hint(value, FORMATS)
-            )
+            raise ValueError(f"should be one of {', '.join(sorted(FORMATS))}")
         return value
 
 

@@ -1,0 +1,153 @@
+"""Listings: the rows that the verbs recipes, stages, formats, columns and versions show."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from gymrecipe.errors import RecipeError, hint
+
+Rows = list[dict[str, str]]
+
+
+def recipes(folders: Iterable[Path]) -> Rows:
+    """Each recipe with the first line of its description."""
+    from gymrecipe.recipe import description
+    from gymrecipe.recipe import recipes as known
+
+    rows = []
+    for name, path in known(folders).items():
+        lines = description(path).splitlines()
+        rows.append({"recipe": name, "what it makes": lines[0] if lines else ""})
+    return rows
+
+
+def stages() -> Rows:
+    """Each stage with what it takes and makes."""
+    from gymrecipe.registry import STAGES, summary
+
+    import_module("gymrecipe.stages")
+    return [
+        {
+            "stage": name,
+            "takes": " or ".join(entry.takes) or "files",
+            "makes": entry.makes or "the same",
+            "what it does": summary(entry.function),
+        }
+        for name, entry in sorted(STAGES.items())
+    ]
+
+
+def parameters(name: str) -> tuple[str, Rows, Rows]:
+    """What a stage does, its parameters, and the strategies or checks that they choose among."""
+    from gymrecipe.registry import CHECKS, STAGES, STRATEGIES, summary
+
+    import_module("gymrecipe.stages")
+    if name not in STAGES:
+        raise RecipeError(
+            f"stages: no stage is named '{name}'. There are {', '.join(sorted(STAGES))}."
+            f"{hint(name, STAGES)}"
+        )
+    entry = STAGES[name]
+    rows = [
+        {
+            "parameter": parameter,
+            "default": shown(info.get_default(call_default_factory=True)),
+            "what it sets": " ".join((info.description or "").split()),
+        }
+        for parameter, info in entry.params.model_fields.items()
+        if parameter != "use"
+    ]
+    choices: Rows = []
+    if name == "pair":
+        choices = [
+            {"strategy": other, "what it pairs": summary(found.function)}
+            for other, found in sorted(STRATEGIES.items())
+        ]
+    elif name == "validate":
+        choices = [
+            {"check": other, "its figure": summary(found.function)}
+            for other, found in sorted(CHECKS.items())
+        ]
+    return summary(entry.function), rows, choices
+
+
+def formats() -> Rows:
+    """Each format with the purposes it has a form for."""
+    from gymrecipe.registry import FORMATS, summary
+
+    import_module("gymrecipe.formats")
+    return [
+        {
+            "format": name,
+            "for": ", ".join(entry.purposes),
+            "files": "jsonl, parquet" if entry.parquet else "jsonl",
+            "what it writes": summary(entry.function),
+        }
+        for name, entry in sorted(FORMATS.items())
+    ]
+
+
+def columns(entries: str | list[str], most: int, sidecars: bool) -> tuple[Rows, Rows, int]:
+    """The built-in columns, the fields of the first lines of the inputs, and how many lines."""
+    from gymrecipe.rollouts.columns import BUILT_IN
+    from gymrecipe.rollouts.fields import fields
+    from gymrecipe.rollouts.files import sources
+
+    files, _ = sources(entries, sidecars)
+    found, read = fields(files, most)
+    built_in = [
+        {"column": name, "kind": kind, "what it is": said}
+        for name, (kind, said) in BUILT_IN.items()
+    ]
+    present = [
+        {
+            "field": one.name,
+            "lines": str(one.lines),
+            "kind": ", ".join(sorted(one.types)),
+            "for example": " · ".join(one.examples),
+        }
+        for one in found
+    ]
+    return built_in, present, read
+
+
+def versions(root: Path, names: list[str]) -> Rows:
+    """The versions below `root` of these recipes, or of all."""
+    from gymrecipe.experiments import manifest, store
+
+    there = sorted(os.listdir(root)) if root.is_dir() else []
+    rows = []
+    for name in names or there:
+        folder = root / name
+        paths = store.versions(folder)
+        if names and not paths:
+            raise RecipeError(f"versions: {folder} has no versions.{hint(name, there)}")
+        tags = {version: tag for tag, version in store.tags(folder).items()} if paths else {}
+        for path in paths:
+            record = manifest.read(path)
+            rows.append(
+                {
+                    "version": f"{name}/{path.name}",
+                    "tag": tags.get(path.name, ""),
+                    "rows": str(sum(output.rows for output in record.outputs)),
+                    "used": str(record.lines.used),
+                    "rejected": str(record.lines.rejected),
+                    "overrides": " ".join(record.environment.get("overrides", [])),
+                }
+            )
+    return rows
+
+
+def shown(value: Any) -> str:
+    """A value as it is written on a command line."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{','.join(shown(part) for part in value)}]"
+    return "{}" if value == {} else str(value)

@@ -1,0 +1,93 @@
+"""Safe: how a value of the data becomes text that a terminal only shows.
+
+Rollouts, keys, paths and errors come from anywhere: what would move the cursor, colour, link, set
+the clipboard, reverse or hide text is written out as `\\x1b` or `\\u202e` instead.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import unicodedata
+from typing import Any
+
+MOST = 200
+ESCAPED = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+"""Unicode's controls, invisible format characters, half pairs, what is no character, and the
+separators that break lines."""
+BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
+"""Characters of other categories that nobody sees; variation selectors are the rest."""
+
+
+def safe(text: object, most: int = MOST) -> str:
+    """The text on one line of at most `most` characters, with what is not seen written out."""
+    whole = text if isinstance(text, str) else str(text)
+    pieces = [sign if " " <= sign <= "~" else _seen(sign) for sign in whole[: most + 1]]
+    shown = "".join(pieces)
+    if len(shown) <= most:
+        return shown
+    kept, room = "", most - 1
+    for piece in pieces:
+        if len(piece) > room:
+            break
+        kept, room = kept + piece, room - len(piece)
+    return f"{kept}…"
+
+
+def number(value: Any) -> str:
+    """A figure, short: `0.7833`, `1,204`, `1e-05`; `–` where there is none."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return compact(value)
+    if isinstance(value, int) or (math.isfinite(value) and 1_000 <= abs(value) < 1e15):
+        return safe(f"{value:,.0f}" if isinstance(value, float) else f"{value:,}", 40)
+    return f"{value + 0.0:.4g}"
+
+
+def asked(value: Any) -> str:
+    """A knob as it was asked for: never rounded where that would say something else."""
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    return compact(value)
+
+
+def compact(value: Any, most: int = 80) -> str:
+    """A value of a recipe as YAML would have it on one line."""
+    if isinstance(value, str):
+        return safe(value, most)
+    if isinstance(value, list):
+        return safe(f"[{', '.join(compact(part, most) for part in value[:most])}]", most)
+    if isinstance(value, dict):
+        parts = (f"{safe(k, most)}: {compact(v, most)}" for k, v in list(value.items())[:most])
+        return safe(f"{{{', '.join(parts)}}}", most)
+    if isinstance(value, float):
+        return asked(value)
+    return safe(json.dumps(value, default=str), most)
+
+
+def size(count: int) -> str:
+    """Bytes in decimal units: `434.0 kB`."""
+    if count < 1_000:
+        return f"{count} B"
+    amount = float(count)
+    for unit in ("kB", "MB", "GB", "TB", "PB"):
+        amount /= 1_000
+        if amount < 999.95:
+            break
+    return f"{amount:,.1f} {unit}"
+
+
+def counted(count: int, one: str, several: str | None = None) -> str:
+    """`1 task`, `1,200 tasks`."""
+    return f"{count:,} {one if count == 1 else several or one + 's'}"
+
+
+def _seen(sign: str) -> str:
+    code = ord(sign)
+    selector = 0xFE00 <= code <= 0xFE0F or 0xE0100 <= code <= 0xE01EF
+    if not (selector or sign in BLANK or unicodedata.category(sign) in ESCAPED):
+        return sign
+    if code <= 0xFF:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"

@@ -1,0 +1,77 @@
+"""Settings: the parts of a recipe beside its stages."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from gymrecipe.registry import Params
+from gymrecipe.rollouts.columns import parse_path
+
+_Text = Annotated[str, BeforeValidator(lambda value: value if value is None else str(value))]
+
+
+class Engine(Params):
+    """Where the slices are worked on."""
+
+    use: str = "local"
+    workers: Annotated[int, Field(ge=1)] | None = None
+
+
+class Settings(Params):
+    """What concerns a run and not its data: where, under which name, and what is shown."""
+
+    output_dir: _Text = "experiments"
+    name: _Text
+    engine: Engine = Engine()
+    again: bool = False
+    dry_run: bool = False
+    json_: Annotated[bool, Field(alias="json")] = False
+    tag: _Text | None = None
+    output_jsonl_fpath: _Text | None = None
+
+    @field_validator("name", "tag")
+    @classmethod
+    def _safe(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
+            raise ValueError("should be letters, digits, '.', '_' and '-', up to 100 of them")
+        return value
+
+
+class NamedColumn(Params):
+    """A name for a path in the line, with the part of its text that a pattern finds."""
+
+    path: str | list[str]
+    regex: str | None = None
+    default: str | None = None
+
+    @field_validator("path")
+    @classmethod
+    def _paths(cls, value: str | list[str]) -> str | list[str]:
+        for path in [value] if isinstance(value, str) else value:
+            parse_path(path)
+        return value
+
+    @field_validator("regex")
+    @classmethod
+    def _readable(cls, value: str | None) -> str | None:
+        import polars as pl
+
+        if value is not None:
+            if len(value) > 1_000:
+                raise ValueError("should be at most 1,000 characters")
+            try:
+                pl.Series([""]).str.extract(value, 1)
+            except pl.exceptions.PolarsError as error:
+                raise ValueError(f"is not a regular expression we can run: {error}") from None
+        return value
+
+
+class Example(BaseModel):
+    """A few inline rollouts of a recipe, and what becomes of each."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    rollouts: list[dict[str, Any]]
+    becomes: list[str]
