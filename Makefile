@@ -40,7 +40,7 @@ wheel: $(VENV)/.ready
 	$(RUN) -m build --wheel
 
 bench: $(VENV)/.ready
-	$(RUN) benchmarks/scan.py
+	$(RUN) benchmarks/run.py
 
 clean:
 	rm -rf $(VENV) build dist

@@ -12,7 +12,7 @@ from gymrecipe.examples import check_examples
 from gymrecipe.executor import Progress, Version
 from gymrecipe.executor import run as run_plan
 from gymrecipe.plan import plan
-from gymrecipe.recipe import compose, locate
+from gymrecipe.recipe import compose, in_grammar, locate
 
 
 def run(recipe: str | Path, /, **knobs: Any) -> Version:
@@ -23,7 +23,7 @@ def run(recipe: str | Path, /, **knobs: Any) -> Version:
     Knobs are those of the command line; a stage's parameter is `**{"stages.pair.max_gap": 0.9}`.
     Raises the errors of `gymrecipe.errors`.
     """
-    overrides = [f"{name}={_hydra(value)}" for name, value in knobs.items()]
+    overrides = [f"{name}={in_grammar(value)}" for name, value in knobs.items()]
     return run_file(locate(str(recipe)), overrides)
 
 
@@ -40,19 +40,3 @@ def run_file(
     return run_plan(
         msgspec.structs.replace(checked, overrides=tuple(overrides), command=command), progress
     )
-
-
-def _hydra(value: Any) -> str:
-    """A Python value in the grammar of Hydra's overrides."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, list | tuple):
-        return f"[{','.join(_hydra(part) for part in value)}]"
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{_hydra(part)}" for key, part in value.items()) + "}"
-    escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

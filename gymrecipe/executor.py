@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import msgspec
 import polars as pl
 
 from gymrecipe.engines.local import default_workers, local
-from gymrecipe.errors import DataError, RecipeError
+from gymrecipe.errors import DataError, RecipeError, hint
 from gymrecipe.experiments import card, fates, ledger, manifest, store
 from gymrecipe.experiments.data import write_data, write_metrics
 from gymrecipe.experiments.environment import environment
@@ -143,11 +144,12 @@ def rehearse(plan: Plan) -> None:
             for table in tables.values():
                 table.collect()
         except pl.exceptions.ColumnNotFoundError as error:
-            missing = str(error).splitlines()[0].strip('"')
-            names = ", ".join(rows.collect_schema().names())
+            names = rows.collect_schema().names()
+            quoted = re.search(r'"([^"]+)"', str(error))
+            missing = quoted[1] if quoted else str(error).splitlines()[0]
             raise RecipeError(
                 f"{plan.recipe_path}: stages.{step.name}: needs the column '{missing}', which"
-                f" {step.takes or 'rollouts'} do not have. They have {names}."
+                f" {step.takes or 'rollouts'} do not have. They have {', '.join(names)}.{hint(missing, names)}"
             ) from None
 
 

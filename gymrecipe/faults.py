@@ -42,9 +42,8 @@ def _knob_of(composed: Composed, path: str) -> str:
 
 
 def unknown(composed: Composed, knobs: dict[str, Any]) -> Iterator[str]:
-    used = references(composed.raw.get("stages")) | references(composed.raw.get("columns"))
-    for name in knobs:
-        used |= references(composed.raw.get(name))
+    # As the file has it too: an override may put a value where the file refers to a knob.
+    used = references(composed.raw) | references(composed.file)
     own = [name for name in knobs if name not in composed.base]
     for name in own:
         if name in used:
@@ -103,7 +102,7 @@ def _message(problem: Any) -> str:
 
 def _with_value(message: str, value: Any) -> str:
     """The message with the value that it is about, and the nearest of the names it lists."""
-    if isinstance(value, dict) or str(value) in message:
+    if isinstance(value, dict) or repr(value) in message:
         return f"{message}." if not message.endswith((".", "?", ")")) else message
     listed = message.partition("should be one of ")[2].split(", ")
     return f"{message}, got {value!r}.{hint(str(value), listed)}"

@@ -44,8 +44,9 @@ _NAME = re.compile(r"[A-Za-z0-9][\w\-]{0,63}")
 class Composed:
     """One recipe with its command line, as plain data.
 
-    `values` is resolved; `raw` still has its `${knob}` and is what `recipe.yaml` shows. `base`
-    names the knobs that all recipes share, `overridden` the keys set on the command line.
+    `values` is resolved; `raw` still has its `${knob}` and is what `recipe.yaml` shows; `file` is
+    the recipe file alone. `base` names the knobs that all recipes share, `overridden` the keys set
+    on the command line.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Composed:
     folder: str
     values: dict[str, Any]
     raw: dict[str, Any]
+    file: dict[str, Any]
     base: tuple[str, ...]
     overridden: dict[str, str]
 
@@ -167,7 +169,23 @@ def compose(path: Path, overrides: Sequence[str]) -> Composed:
         raise RecipeError(f"{path}: {_plain(error)}") from None
     shared = (*(name for name in base if name != "defaults"), "engine")
     folder = str(path.resolve().parent)
-    return Composed(path.stem, str(path), folder, values, raw, shared, overridden)
+    return Composed(path.stem, str(path), folder, values, raw, recipe, shared, overridden)
+
+
+def in_grammar(value: Any) -> str:
+    """A Python value in the grammar of Hydra's overrides."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, list | tuple):
+        return f"[{','.join(in_grammar(part) for part in value)}]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{in_grammar(part)}" for key, part in value.items()) + "}"
+    escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def as_yaml(values: dict[str, Any]) -> str:
@@ -270,14 +288,23 @@ def _normal(override: str, overridden: dict[str, str]) -> str:
     try:
         parsed = OverridesParser.create().parse_override(text)
     except HydraException:
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-        return f"{prefix}{key}='{escaped}'"
+        return f"{prefix}{key}={in_grammar(_structured(value))}"
     if parsed.is_sweep_override():
         raise RecipeError(
             f"command line: {key}: several values need -m (a sweep), got '{value}'. For one value"
             " with a comma write it in quotes, for a list in brackets."
         )
     return text
+
+
+def _structured(value: str) -> Any:
+    """A mapping or list that Hydra's grammar has no place for, read as YAML; else the text."""
+    if value[:1] in ("{", "["):
+        try:
+            return yaml.safe_load(value)
+        except yaml.YAMLError:
+            return value
+    return value
 
 
 def _check_deletions(overrides: Sequence[str], recipe: dict[str, Any]) -> None:

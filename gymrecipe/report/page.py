@@ -6,7 +6,7 @@ so that no stage, key or path of a user draws anything but its own characters.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from rich.console import Console
@@ -17,9 +17,12 @@ from gymrecipe.report.safe import MOST, safe
 GAP = 2
 INDENT = 2
 FIRST = 26
-"""The widest first column that all tables of a page are aligned to."""
+"""The widest first column to which the tables of a page are aligned."""
 NARROW = 24
-"""Where fewer cells than these are left for the last column, it goes below its row."""
+"""Where fewer cells than these are left for the chunks of a row, they go below it."""
+
+ASCII = str.maketrans({"·": "-", "–": "-", "→": "->", "…": "..."})
+"""Our own signs, where a console has no Unicode."""
 
 Cell = str | Text
 Chunks = Sequence[Cell]
@@ -53,7 +56,8 @@ def is_plain(console: Console) -> bool:
 class Table:
     """Rows under a head. `right` holds the columns whose cells end at the same place.
 
-    Only the last column may have chunks; `between` stands between two of them on a line.
+    A row may end with chunks, which take all the room that is left; `between` stands between two
+    of them on a line.
     """
 
     head: Sequence[Cell]
@@ -65,15 +69,16 @@ class Table:
 class Page:
     """Collects tables and lines, and shows them with their first columns aligned."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, indent: int = INDENT) -> None:
         self.console = console
+        self.indent = indent
         self.plain = is_plain(console)
         self.unicode = console.encoding.lower().startswith("utf")
-        self.blocks: list[Table | Text] = []
+        self.blocks: list[Table | list[Text]] = []
 
-    def line(self, *parts: Cell) -> None:
-        """A line of its own."""
-        self.blocks.append(join(*parts))
+    def lines(self, *lines: Cell) -> None:
+        """Lines that stand together."""
+        self.blocks.append([_text(line) for line in lines])
 
     def table(self, table: Table) -> None:
         """A table, unless it has no rows."""
@@ -82,63 +87,102 @@ class Page:
 
     def show(self) -> None:
         """Print everything, a blank line between two blocks."""
-        firsts = [_widths(block)[0] for block in self.blocks if isinstance(block, Table)]
+        firsts = [self._widths(block)[0] for block in self.blocks if isinstance(block, Table)]
         first = max((width for width in firsts if width <= FIRST), default=0)
         for place, block in enumerate(self.blocks):
             if place:
                 self._print(Text())
-            for line in self._lines(block, first) if isinstance(block, Table) else [block]:
+            for line in self._drawn(block, first) if isinstance(block, Table) else block:
                 self._print(line)
 
     def _print(self, line: Text) -> None:
         line.rstrip()
-        if not self.unicode:
-            plain = line.plain.replace("·", "-").replace("–", "-").replace("→", "->")
-            plain = plain.replace("…", "...")
-            self.console.out(
-                plain.encode(self.console.encoding, "backslashreplace").decode(
-                    self.console.encoding
-                ),
-                highlight=False,
-            )
-        elif self.plain:
-            self.console.out(line.plain, highlight=False)
-        else:
+        if self.unicode and not self.plain:
             self.console.print(line, soft_wrap=True)
+            return
+        text = line.plain
+        if not self.unicode:
+            text = text.translate(ASCII)
+            text = text.encode(self.console.encoding, "backslashreplace").decode("ascii")
+        self.console.out(text, highlight=False)
 
-    def _lines(self, table: Table, first: int) -> Iterable[Text]:
-        widths = _widths(table)
+    def _drawn(self, table: Table, first: int) -> Iterator[Text]:
+        widths = self._widths(table)
         widths[0] = max(widths[0], first)
-        last = len(widths) - 1
-        start = sum(widths[:last]) + GAP * last
-        room = self.console.width - start
         for place, row in enumerate([table.head, *table.rows]):
             line = Text()
             for column, cell in enumerate(row):
-                if not isinstance(cell, str | Text):
+                if isinstance(cell, str | Text):
+                    text = self._cell(cell, place, column)
+                    filler = " " * (widths[column] - text.cell_len)
+                    parts = (filler, text) if column in table.right else (text, filler)
+                    line = join(line, *parts, " " * GAP)
+                else:
+                    yield from self._folded(line, cell, table.between)
                     break
-                text = _text(cell)
-                if not place and column and not text.spans and not text.style:
-                    text.style = "dim"
-                if column == 0 and place:
-                    text = join(" " * INDENT, text)
-                filler = " " * (widths[column] - text.cell_len)
-                parts = (filler, text) if column in table.right else (text, filler)
-                line = join(line, *parts, " " * GAP)
-            cell = row[-1]
-            if isinstance(cell, str | Text):
+            else:
                 yield line
-                continue
-            folded = _fold(cell, table.between, 0 if self.plain else room)
-            if not self.plain and room < NARROW and len(row) > 1:
-                below = INDENT * 3
-                folded = _fold(cell, table.between, max(NARROW, self.console.width - below))
-                if line.plain.strip():
-                    yield line
-                line, start = Text(" " * below), below
-            for part in folded or [Text()]:
-                yield join(line, part)
-                line = Text(" " * start)
+
+    def _cell(self, cell: Cell, place: int, column: int) -> Text:
+        text = _text(cell)
+        if place and not column:
+            return join(" " * self.indent, text)
+        if not place and not text.spans and not text.style:
+            text.style = "dim"
+        return text
+
+    def _folded(self, line: Text, chunks: Chunks, between: str) -> Iterator[Text]:
+        """The line, going on with the chunks in as many lines as they take."""
+        start = line.cell_len
+        if self.plain:
+            width = 0
+        elif self.console.width - start < NARROW:
+            yield line
+            start = 3 * INDENT
+            line = Text(" " * start)
+            width = max(NARROW, self.console.width - start)
+        else:
+            width = self.console.width - start
+        for part in _fold(chunks, between, width) or [Text()]:
+            yield join(line, part)
+            line = Text(" " * start)
+
+    def _widths(self, table: Table) -> list[int]:
+        widths = [0] * len(table.head)
+        for place, row in enumerate([table.head, *table.rows]):
+            for column, cell in enumerate(row):
+                if isinstance(cell, str | Text):
+                    widths[column] = max(widths[column], self._cell(cell, place, column).cell_len)
+        return widths
+
+
+def _text(cell: Cell) -> Text:
+    return styled(cell) if isinstance(cell, str) else cell.copy()
+
+
+def _folded(self, line: Text, chunks: Chunks, between: str) -> Iterator[Text]:
+        """The line, going on with the chunks in as many lines as they take."""
+        start = line.cell_len
+        if self.plain:
+            width = 0
+        elif self.console.width - start < NARROW:
+            yield line
+            start = 3 * INDENT
+            line = Text(" " * start)
+            width = max(NARROW, self.console.width - start)
+        else:
+            width = self.console.width - start
+        for part in _fold(chunks, between, width) or [Text()]:
+            yield join(line, part)
+            line = Text(" " * start)
+
+    def _widths(self, table: Table) -> list[int]:
+        widths = [0] * len(table.head)
+        for place, row in enumerate([table.head, *table.rows]):
+            for column, cell in enumerate(row):
+                if isinstance(cell, str | Text):
+                    widths[column] = max(widths[column], self._cell(cell, place, column).cell_len)
+        return widths
 
 
 def _text(cell: Cell) -> Text:

@@ -6,7 +6,8 @@ Three shapes exist (`shape_of` brings them together):
 - the hand-off shape of its documentation: `messages`, `response`, `reward`, `metadata`;
 - the tutorial shape: `responses_create_params` and a top-level `output`.
 
-Heavy values stay `Raw`, so that a scan pays only for what it looks at.
+Items are decoded in the one pass over a line; what they hold stays `Raw`, so that a scan pays
+only for what it looks at.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class Item(msgspec.Struct):
 class Request(msgspec.Struct):
     """`responses_create_params`: what the model was asked."""
 
-    input: Raw = Raw(b"null")
+    input: str | list[Item] | None = None
     instructions: str | None = None
     tools: Raw = Raw(b"null")
     metadata: Raw = Raw(b"null")
@@ -71,7 +72,7 @@ class Request(msgspec.Struct):
 class Response(msgspec.Struct):
     """`response`: what came back, an OpenAI Response object (or one chat message)."""
 
-    output: Raw = Raw(b"null")
+    output: str | list[Item | list[Raw]] | None = None
     status: str | None = None
     incomplete_details: Raw = Raw(b"null")
     error: Raw = Raw(b"null")
@@ -119,7 +120,8 @@ class Metadata(msgspec.Struct):
 
 
 NULL = Raw(b"null")
-_items = msgspec.json.Decoder(list[Item | list[Raw]])
+_item = msgspec.json.Decoder(Item)
+_output = msgspec.json.Decoder(str | list[Item | list[Raw]] | None)
 _messages = msgspec.json.Decoder(str | list[Item] | None)
 _metadata = msgspec.json.Decoder(Metadata)
 _line = msgspec.json.Decoder(Line)
@@ -132,7 +134,12 @@ def decode(line: bytes) -> Line:
 
 def is_null(raw: Raw) -> bool:
     """Whether a part is absent or null."""
-    return bytes(raw) == b"null"
+    return len(raw) == 4 and bytes(raw) == b"null"
+
+
+def is_empty(raw: Raw) -> bool:
+    """Whether a list is absent, null or without items."""
+    return len(raw) <= 4 and bytes(raw) in (b"null", b"[]")
 
 
 def text_item(role: str, text: str) -> Item:
@@ -140,21 +147,16 @@ def text_item(role: str, text: str) -> Item:
     return Item(type="message", role=role, content=Raw(msgspec.json.encode(text)))
 
 
-def items_of(raw: Raw) -> list[Item]:
+def items_of(output: str | list[Item | list[Raw]]) -> list[Item]:
     """`response.output` as a flat list.
 
     Some agents nest it: each inner list repeats the history so far, so the last is the whole.
     """
-    if is_null(raw):
-        return []
-    items = _items.decode(raw)
-    if items and isinstance(items[-1], list):
-        return [_transcript_item(part) for part in items[-1]]
-    return [item for item in items if isinstance(item, Item)]
-
-
-def _transcript_item(raw: Raw) -> Item:
-    return msgspec.json.decode(raw, type=Item)
+    if isinstance(output, str):
+        return [text_item("assistant", output)]
+    if output and isinstance(output[-1], list):
+        return [_item.decode(part) for part in output[-1]]
+    return [item for item in output if isinstance(item, Item)]
 
 
 def shape_of(line: Line) -> Shape | None:
@@ -163,27 +165,21 @@ def shape_of(line: Line) -> Shape | None:
     Raises msgspec.ValidationError where a part has the wrong type.
     """
     request = line.responses_create_params
-    prompt = _prompt(request.input if request else NULL)
+    prompt = _prompt(request.input if request else None)
+    output = _reply(line)
     tools = request.tools if request else NULL
-    if is_null(tools) or bytes(tools) == b"[]":
+    if is_empty(tools):
         tools = line.tools
-    if not prompt and not is_null(line.messages):
-        history = _prompt(line.messages)
-        answer = next((i for i, item in enumerate(history) if item.role == "assistant"), None)
-        reply = _reply(line)
-        if reply:  # `messages` is what the model was shown
-            prompt, output = history, reply
-        elif answer is not None:  # `messages` is the whole conversation
-            prompt, output = history[:answer], history[answer:]
-        else:
-            return None
-    else:
-        found = _reply(line)
-        if found is None:
-            return None
-        output = found
-    if isinstance(line.response, Response) and (is_null(tools) or bytes(tools) == b"[]"):
+    if is_empty(tools) and isinstance(line.response, Response):
         tools = line.response.tools
+    if not prompt and not is_null(line.messages):
+        prompt = _prompt(_messages.decode(line.messages))
+        if output is None:  # `messages` is the whole conversation, not what the model was shown
+            roles = [item.role for item in prompt]
+            answer = roles.index("assistant") if "assistant" in roles else len(roles)
+            prompt, output = prompt[:answer], prompt[answer:] or None
+    if output is None:
+        return None
     if not prompt:
         prompt, output = _head(output)
     if not prompt and request and (statement := _problem_statement(request.metadata)):
@@ -197,11 +193,10 @@ def shape_of(line: Line) -> Shape | None:
     )
 
 
-def _prompt(raw: Raw) -> list[Item]:
-    value = _messages.decode(raw)
-    if isinstance(value, str):
-        return [text_item("user", value)] if value else []
-    return value or []
+def _prompt(shown: str | list[Item] | None) -> list[Item]:
+    if isinstance(shown, str):
+        return [text_item("user", shown)] if shown else []
+    return shown or []
 
 
 def _head(items: list[Item]) -> tuple[list[Item], list[Item]]:
@@ -222,9 +217,9 @@ def _reply(line: Line) -> list[Item] | None:
     if isinstance(response, str):
         return [text_item("assistant", response)]
     if isinstance(response, list):
-        return [_transcript_item(part) for part in response]
-    if response is not None and not is_null(response.output):
-        return _text_or_items(response.output)
+        return [_item.decode(part) for part in response]
+    if response is not None and response.output is not None:
+        return items_of(response.output)
     if response is not None and response.role == "assistant":
         return [
             Item(
@@ -234,15 +229,8 @@ def _reply(line: Line) -> list[Item] | None:
                 reasoning_content=response.reasoning_content,
             )
         ]
-    if not is_null(line.output):
-        return _text_or_items(line.output)
-    return None
-
-
-def _text_or_items(raw: Raw) -> list[Item]:
-    if bytes(memoryview(raw)[:1]) == b'"':
-        return [text_item("assistant", msgspec.json.decode(raw, type=str))]
-    return items_of(raw)
+    output = _output.decode(line.output)
+    return None if output is None else items_of(output)
 
 
 def why_bad(line: bytes, error: Exception) -> str:
@@ -251,6 +239,8 @@ def why_bad(line: bytes, error: Exception) -> str:
         return "not_utf8"
     if isinstance(error, RecursionError):
         return "too_deep"
+    if isinstance(error, OverflowError):
+        return "non_finite"
     try:
         text = line.decode()
     except UnicodeDecodeError:

@@ -1,0 +1,228 @@
+"""Terminal: everything that the command shows of data, drawn on a console that it is given."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+
+from gymrecipe.experiments.diff import Change, Difference, Moved
+from gymrecipe.experiments.manifest import Input, Manifest
+from gymrecipe.report.bars import Bars
+from gymrecipe.report.page import Cell, Page, Table, join, styled, words
+from gymrecipe.report.safe import asked, compact, counted, number, safe, size
+from gymrecipe.report.summary import summary
+
+__all__ = ["Bars", "SweepRow", "difference", "example", "listing", "safe", "summary", "sweep"]
+
+MOST_LINES = 60
+MOST_TEXT = 400
+MOST_CHANGES = 200
+
+
+@dataclass(frozen=True)
+class SweepRow:
+    """A member of a sweep: the overrides that are its own, and its manifest or what went wrong."""
+
+    overrides: tuple[str, ...]
+    manifest: Manifest | None
+    error: str | None
+    code: int
+
+
+def sweep(rows: list[SweepRow], console: Console) -> None:
+    """A table that compares the members of a sweep; a failed one is a row with its error."""
+    shared = set.intersection(*(set(row.overrides) for row in rows)) if len(rows) > 1 else set()
+    made = [(row, _written(row)) for row in rows]
+    figures = [each for _, written in made for _, each in written]
+    several = any(len(written) > 1 for _, written in made)
+    means = [name for name in ("gap", "reward") if any(name in each for each in figures)]
+    columns = ["used", "rejected", "rows", "tasks", *(f"mean {name}" for name in means)]
+    head = [styled("Sweep", "bold"), "version", *(["write"] if several else []), *columns]
+    table = Table(head, right=frozenset(range(len(head) - len(columns), len(head))), between=" ")
+    for row, written in made:
+        own = " ".join(word for word in row.overrides if word not in shared)
+        name: Cell = styled(own or "as it is", most=60)
+        if row.error is not None or row.manifest is None:
+            first = (row.error or "no version").strip().split("\n")[0]
+            failed = styled(f"exit {row.code}", "red")
+            table.rows.append((name, failed, words(first, "red", 400)))
+            continue
+        lines = row.manifest.lines
+        version: Cell = row.manifest.version or "dry run"
+        counts = [number(lines.used), number(lines.rejected)]
+        for stage, each in written:
+            table.rows.append(
+                (
+                    name,
+                    version,
+                    *([styled(stage, most=40)] if several else []),
+                    *counts,
+                    *(number(each.get(column)) for column in ("rows", "tasks")),
+                    *(number(_mean(each, column)) for column in means),
+                )
+            )
+            name, version, counts = "", "", ["", ""]
+    page = Page(console)
+    page.table(table)
+    page.show()
+
+
+def difference(diff: Difference, console: Console) -> None:
+    """What `diff` found: knobs, counts, inputs, and the rollouts and pairs gained and lost."""
+    page = Page(console)
+    page.lines(join(styled(diff.a, "bold"), " → ", styled(diff.b, "bold")))
+    page.table(_changes("Knobs", diff.knobs))
+    page.table(_counts(diff.counts))
+    page.table(_inputs(diff.inputs))
+    page.table(_moved("Rollouts gained", "+", "green", diff.gained))
+    page.table(_moved("Rollouts lost", "-", "red", diff.lost))
+    pairs = Table((styled("Pairs", "bold"), ""), right=frozenset({1}))
+    if diff.pairs_gained or diff.pairs_lost:
+        pairs.rows += [
+            ("gained", styled(f"+{diff.pairs_gained:,}", "green")),
+            ("lost", styled(f"-{diff.pairs_lost:,}", "red")),
+        ]
+    page.table(pairs)
+    if len(page.blocks) == 1:
+        page.lines("No difference in knobs, counts, inputs, rollouts or pairs.")
+    page.show()
+
+
+def listing(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str], console: Console
+) -> None:
+    """A small table for the verbs that list; columns of numbers are aligned to the right."""
+    last = len(columns) - 1
+    texts = [[_shown(row.get(column)) for column in columns] for row in rows]
+    right = {
+        place
+        for place in range(len(columns))
+        if any(line[place] for line in texts) and all(_is_number(line[place]) for line in texts)
+    }
+    table = Table([styled(column, "bold") for column in columns], right=frozenset(right))
+    table.between = " "
+    for line in texts:
+        cells: list[Any] = [styled(text, most=2_000) for text in line]
+        if last not in right:
+            cells[last] = words(line[last], most=2_000)
+        table.rows.append(cells)
+    page = Page(console, indent=0)
+    page.table(table)
+    page.show()
+
+
+def example(name: str, text: str, console: Console) -> None:
+    """One formatted example of a write, indented, its long texts cut."""
+    try:
+        lines = json.dumps(_cut(json.loads(text)), indent=2, ensure_ascii=False).split("\n")
+    except (ValueError, RecursionError):
+        lines = [text]
+    body = [styled(f"  {line}", most=2 * MOST_TEXT) for line in lines[:MOST_LINES]]
+    if len(lines) > MOST_LINES:
+        more = counted(len(lines) - MOST_LINES, "more line")
+        body.append(styled(f"  and {more}", "dim"))
+    page = Page(console)
+    page.lines("", styled(f"Example of {name}", "bold"), *body)
+    page.show()
+
+
+def _written(row: SweepRow) -> list[tuple[str, dict[str, Any]]]:
+    """The figures of each write, by its name."""
+    if row.manifest is None:
+        return []
+    found = [
+        (stage.name, {"rows": stage.rows_out} | dict(row.manifest.statistics.get(stage.name, {})))
+        for stage in row.manifest.stages
+        if stage.use == "write"
+    ]
+    return found or [("", {})]
+
+
+def _mean(figures: dict[str, Any], name: str) -> Any:
+    spread = figures.get(name)
+    return spread.get("mean") if isinstance(spread, dict) else None
+
+
+def _changes(title: str, changes: list[Change]) -> Table:
+    table = Table((styled(title, "bold"), ""), between=" ")
+    for change in changes[:MOST_CHANGES]:
+        a, b = (asked(value) for value in (change.a, change.b))
+        table.rows.append((styled(change.name, most=60), [*words(a), "→", *words(b)]))
+    if len(changes) > MOST_CHANGES:
+        table.rows.append((f"and {len(changes) - MOST_CHANGES:,} more", []))
+    return table
+
+
+def _counts(changes: list[Change]) -> Table:
+    head = (styled("Counts", "bold"), "before", "after", "")
+    table = Table(head, right=frozenset({1, 2, 3}))
+    for change in changes[:MOST_CHANGES]:
+        a, b = change.a, change.b
+        by = f"{b - a:+,}" if isinstance(a, int) and isinstance(b, int) else ""
+        table.rows.append((styled(change.name, most=60), number(a), number(b), styled(by, "dim")))
+    return table
+
+
+def _inputs(changes: list[Change]) -> Table:
+    table = Table((styled("Inputs", "bold"), "", ""))
+    for change in changes[:MOST_CHANGES]:
+        name = styled(change.name, most=80)
+        for sign, style, file in (("-", "red", change.a), ("+", "green", change.b)):
+            if isinstance(file, Input):
+                said = (counted(file.lines, "line"), size(file.bytes), safe(file.digest, 13))
+                table.rows.append((name, styled(sign, style), list(said)))
+                name = styled("")
+    return table
+
+
+def _moved(title: str, sign: str, style: str, moved: list[Moved]) -> Table:
+    total = sum(each.count for each in moved)
+    head = (styled(title, "bold"), styled(f"{sign}{total:,}", f"bold {style}"), "", "")
+    table = Table(head, right=frozenset({1}), between=", ")
+    for each in moved:
+        why = each.stage if each.stage else each.reason
+        reason = each.reason if each.stage else ""
+        table.rows.append(
+            (
+                styled(why, most=40),
+                styled(f"{sign}{each.count:,}", style),
+                styled(reason, most=60),
+                [*(styled(line, "dim", 60) for line in each.examples), *_more(each)],
+            )
+        )
+    return table
+
+
+def _more(moved: Moved) -> list[Cell]:
+    return ["…"] if moved.count > len(moved.examples) else []
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    return compact(value, 2_000) if isinstance(value, list | dict) else number(value)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text.replace(",", ""))
+    except ValueError:
+        return not text
+    return True
+
+
+def _cut(value: Any) -> Any:
+    """A JSON value with its long texts cut."""
+    if isinstance(value, str):
+        return safe(value, MOST_TEXT)
+    if isinstance(value, list):
+        return [_cut(part) for part in value]
+    if isinstance(value, dict):
+        return {key: _cut(part) for key, part in value.items()}
+    return value
