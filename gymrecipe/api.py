@@ -9,8 +9,9 @@ from typing import Any
 import msgspec
 
 from gymrecipe.examples import check_examples
-from gymrecipe.executor import Progress, Version
+from gymrecipe.executor import Version
 from gymrecipe.executor import run as run_plan
+from gymrecipe.fold import Progress
 from gymrecipe.plan import plan
 from gymrecipe.recipe import compose, in_grammar, locate
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from gymrecipe import executor
+from gymrecipe import fold
 from gymrecipe.engines.local import local
 from gymrecipe.errors import RecipeError
 from gymrecipe.plan import Plan
@@ -49,11 +49,11 @@ def _outcome(plan: Plan, example: Example) -> list[str]:
         path.write_bytes(b"".join(line + b"\n" for line in lines))
         source = open_source(str(path), 0)
         alone = msgspec.structs.replace(plan, steps=tuple(_from(step) for step in plan.steps))
-        progress = executor.Silent()
-        table = executor.read(alone, [source], engine, progress)
-        fold = executor.Fold(alone, table, [source], Path(folder), engine, progress)
-    became = dict(zip(fold.used["row"], fold.used["side"], strict=True))
-    fates = dict(zip(fold.settled["row"], fold.settled["reason"], strict=True))
+        progress = fold.Silent()
+        table = fold.read(alone, [source], engine, progress)
+        folded = fold.Fold(alone, table, [source], Path(folder), engine, progress)
+    became = dict(zip(folded.used["row"], folded.used["side"], strict=True))
+    fates = dict(zip(folded.settled["row"], folded.settled["reason"], strict=True))
     lines_of = dict(zip(table.rows["line"], table.rows["row"], strict=True))
     bad = dict(zip(table.bad["line"], table.bad["reason"], strict=True))
     words = []

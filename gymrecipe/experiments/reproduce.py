@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from gymrecipe import executor, plan
+from gymrecipe import fold, plan
 from gymrecipe.engines.local import default_workers, local
 from gymrecipe.errors import ChangedError, DataError, InputError, ToolsError
 from gymrecipe.experiments import fates, manifest
@@ -34,7 +34,7 @@ class Reproduced:
 
 
 def reproduce(
-    version: Path, progress: executor.Progress | None = None, *, any_tools: bool = False
+    version: Path, progress: fold.Progress | None = None, *, any_tools: bool = False
 ) -> Reproduced:
     """Make the version again from its manifest and compare data and records byte by byte.
 
@@ -46,20 +46,20 @@ def reproduce(
         _check_tools(version, record)
     rebuilt = _rebuilt(record)
     files = [_source(file, record) for file in record.inputs]
-    watched = progress or executor.Silent()
+    watched = progress or fold.Silent()
     with local(default_workers()) as engine, tempfile.TemporaryDirectory() as name:
         staged = Path(name)
-        table = executor.read(rebuilt, files, engine, watched)
+        table = fold.read(rebuilt, files, engine, watched)
         for file, read in zip(record.inputs, table.read, strict=True):
             if read.digest != file.digest:
                 raise ChangedError(f"{file.path}: not what it was when {version} was made.")
-        fold = executor.Fold(rebuilt, table, files, staged, engine, watched)
+        folded = fold.Fold(rebuilt, table, files, staged, engine, watched)
         fates.write_records(
             staged,
             table.rows,
             table.bad,
-            fold.settled,
-            fold.used,
+            folded.settled,
+            folded.used,
             [step.name for step in rebuilt.steps],
             [file.path for file in record.inputs],
         )

@@ -21,7 +21,7 @@ FIRST = 26
 NARROW = 24
 """Where fewer cells than these are left for the chunks of a row, they go below it."""
 
-ASCII = str.maketrans({"·": "-", "–": "-", "→": "->", "…": "..."})
+ASCII = str.maketrans({"·": "-", "-": "-", "→": "->", "…": "..."})
 """Our own signs, where a console has no Unicode."""
 
 Cell = str | Text
@@ -158,45 +158,6 @@ class Page:
 
 def _text(cell: Cell) -> Text:
     return styled(cell) if isinstance(cell, str) else cell.copy()
-
-
-def _folded(self, line: Text, chunks: Chunks, between: str) -> Iterator[Text]:
-        """The line, going on with the chunks in as many lines as they take."""
-        start = line.cell_len
-        if self.plain:
-            width = 0
-        elif self.console.width - start < NARROW:
-            yield line
-            start = 3 * INDENT
-            line = Text(" " * start)
-            width = max(NARROW, self.console.width - start)
-        else:
-            width = self.console.width - start
-        for part in _fold(chunks, between, width) or [Text()]:
-            yield join(line, part)
-            line = Text(" " * start)
-
-    def _widths(self, table: Table) -> list[int]:
-        widths = [0] * len(table.head)
-        for place, row in enumerate([table.head, *table.rows]):
-            for column, cell in enumerate(row):
-                if isinstance(cell, str | Text):
-                    widths[column] = max(widths[column], self._cell(cell, place, column).cell_len)
-        return widths
-
-
-def _text(cell: Cell) -> Text:
-    return styled(cell) if isinstance(cell, str) else cell.copy()
-
-
-def _widths(table: Table) -> list[int]:
-    widths = [0] * len(table.head)
-    for place, row in enumerate([table.head, *table.rows]):
-        for column, cell in enumerate(row):
-            if isinstance(cell, str | Text):
-                indent = INDENT if place and not column else 0
-                widths[column] = max(widths[column], _text(cell).cell_len + indent)
-    return widths
 
 
 def _fold(chunks: Chunks, between: str, width: int) -> list[Text]:

@@ -35,9 +35,9 @@ def safe(text: object, most: int = MOST) -> str:
 
 
 def number(value: Any) -> str:
-    """A figure, short: `0.7833`, `1,204`, `1e-05`; `–` where there is none."""
+    """A figure, short: `0.7833`, `1,204`, `1e-05`; `-` where there is none."""
     if value is None:
-        return "–"
+        return "-"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return compact(value)
     if isinstance(value, int) or (math.isfinite(value) and 1_000 <= abs(value) < 1e15):
@@ -68,14 +68,12 @@ def compact(value: Any, most: int = 80) -> str:
 
 def size(count: int) -> str:
     """Bytes in decimal units: `434.0 kB`."""
-    if count < 1_000:
+    amount, units = float(count), list("kMGTP")
+    if amount < 1_000:
         return f"{count} B"
-    amount = float(count)
-    for unit in ("kB", "MB", "GB", "TB", "PB"):
-        amount /= 1_000
-        if amount < 999.95:
-            break
-    return f"{amount:,.1f} {unit}"
+    while (amount := amount / 1_000) >= 999.95 and len(units) > 1:
+        units.pop(0)
+    return f"{amount:,.1f} {units[0]}B"
 
 
 def counted(count: int, one: str, several: str | None = None) -> str:

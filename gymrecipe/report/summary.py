@@ -154,9 +154,7 @@ def _chosen(stage: StageRecord) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def _result(
-    manifest: Manifest, stage: StageRecord, figures: dict[str, Any], title: str
-) -> Table:
+def _result(manifest: Manifest, stage: StageRecord, figures: dict[str, Any], title: str) -> Table:
     table = Table((_title(title), ""))
     rows = [number(figures.get("rows", stage.rows_out))]
     rows += [f"{number(figures[name])} {name}" for name in COUNTS[1:3] if name in figures]
@@ -187,7 +185,7 @@ def _rates(manifest: Manifest, write: StageRecord) -> Iterator[list[Cell]]:
         rate = rates.get("pair_rate")
         two = _count(rates.get("tasks_with_two"))
         yield [
-            f"{rate:.0%}" if isinstance(rate, int | float) else "–",
+            f"{rate:.0%}" if isinstance(rate, int | float) else "-",
             f"{number(rates.get('tasks_with_pair'))} of"
             f" {counted(two, 'task')} with two usable rollouts or more",
             f"{number(rates.get('pairs_per_task'))} pairs per task",
@@ -211,13 +209,13 @@ def _why_no_pair(stage: StageRecord, of: str) -> Table:
     for row in sorted(lost, key=lambda row: (-_count(row.get("rollouts")), str(row.get("fate")))):
         fate = str(row.get("fate"))
         # Rollouts whose task is not known are not one task.
-        tasks = "–" if fate == "task_unclear" else number(row.get("tasks"))
+        tasks = "-" if fate == "task_unclear" else number(row.get("tasks"))
         table.rows.append(
             (styled(fate, most=40), tasks, number(row.get("rollouts")), words(meaning(fate), "dim"))
         )
     if spare := stage.rejected.get("not_selected"):
         said = words(meaning("not_selected"), "dim")
-        table.rows.append(("not_selected", "–", number(spare), said))
+        table.rows.append(("not_selected", "-", number(spare), said))
     return table
 
 
@@ -249,7 +247,7 @@ def _metrics(manifest: Manifest) -> Table:
     """What `aggregate` made, or else the mean of every numeric field over the rollouts read."""
     for stage in manifest.stages:
         if stage.use == "aggregate":
-            columns = ("count", "mean", "std", "min", "max")
+            columns: tuple[str, ...] = ("count", "mean", "std", "min", "max")
             table = _numbers("Metrics", columns)
             metrics = {str(row.get("metric")): row for row in stage.facts.get("metrics", [])}
             break

@@ -41,7 +41,12 @@ def sweep(rows: list[SweepRow], console: Console) -> None:
     several = any(len(written) > 1 for _, written in made)
     means = [name for name in ("gap", "reward") if any(name in each for each in figures)]
     columns = ["used", "rejected", "rows", "tasks", *(f"mean {name}" for name in means)]
-    head = [styled("Sweep", "bold"), "version", *(["write"] if several else []), *columns]
+    head: list[Cell] = [
+        styled("Sweep", "bold"),
+        "version",
+        *(["write"] if several else []),
+        *columns,
+    ]
     table = Table(head, right=frozenset(range(len(head) - len(columns), len(head))), between=" ")
     for row, written in made:
         own = " ".join(word for word in row.overrides if word not in shared)
@@ -92,9 +97,7 @@ def difference(diff: Difference, console: Console) -> None:
     page.show()
 
 
-def listing(
-    rows: Sequence[Mapping[str, Any]], columns: Sequence[str], console: Console
-) -> None:
+def listing(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], console: Console) -> None:
     """A small table for the verbs that list; columns of numbers are aligned to the right."""
     last = len(columns) - 1
     texts = [[_shown(row.get(column)) for column in columns] for row in rows]
@@ -134,7 +137,7 @@ def _written(row: SweepRow) -> list[tuple[str, dict[str, Any]]]:
     """The figures of each write, by its name."""
     if row.manifest is None:
         return []
-    found = [
+    found: list[tuple[str, dict[str, Any]]] = [
         (stage.name, {"rows": stage.rows_out} | dict(row.manifest.statistics.get(stage.name, {})))
         for stage in row.manifest.stages
         if stage.use == "write"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -36,6 +37,12 @@ BUILT_IN: dict[str, tuple[Kind, str]] = {
     "agent": ("text", "the agent that ran it"),
     "draw": ("number", "a number in [0, 1): a hash of seed and rollout"),
 }
+
+OWN = (
+    "row", "run", "occurrence", "reason", "id_hi", "id_lo", "index_key", "group_value", "place",
+    "answer_key", "has_tools",
+)  # fmt: skip
+"""Further columns of the table, which no recipe reads: a key so named is `field["…"]`."""
 
 PAIR_COLUMNS = ("gap", "draw", "task_key", "prompt_key")
 """What a pair has of its own; every rollout column is there as `chosen_…` and `rejected_…`."""
@@ -83,13 +90,10 @@ def parse_path(name: str) -> Path:
 def name_of(path: Path) -> str:
     """The one name of a path: dotted where it can be, `field["…"]` for odd or hidden keys."""
     dotted = ".".join(str(part) for part in path)
-    plain = all(isinstance(part, int) or _SEGMENT.fullmatch(part) for part in path)
-    if plain and not str(path[0]).isdigit() and dotted not in BUILT_IN:
-        try:
+    if dotted not in BUILT_IN and dotted not in OWN:
+        with suppress(ValueError):
             if parse_path(dotted) == path:
                 return dotted
-        except ValueError:
-            pass
     quoted = (f"[{p}]" if isinstance(p, int) else '["' + _escape(p) + '"]' for p in path)
     return "field" + "".join(quoted)
 
@@ -122,7 +126,7 @@ _array = msgspec.json.Decoder(list[msgspec.Raw])
 _value = msgspec.json.Decoder()
 
 
-def find(raw: bytes | msgspec.Raw, path: Path) -> msgspec.Raw | bytes | None:
+def find(raw: bytes | msgspec.Raw, path: Path) -> msgspec.Raw | None:
     """The JSON text at `path` below `raw`, decoding only what lies on the way; None if absent."""
     for part in path:
         try:
@@ -139,15 +143,13 @@ def find(raw: bytes | msgspec.Raw, path: Path) -> msgspec.Raw | bytes | None:
 def typed(raw: bytes | msgspec.Raw | None, kind: Kind) -> Any:
     """The value as its kind, or None where it is missing, null or of another type.
 
-    A string is not a number, and true is not 1.
+    A string is not a number, and true is not 1. Raises OverflowError for a number too large.
     """
     if raw is None:
         return None
     value = _value.decode(raw)
-    if kind == "number":
-        return float(value) if isinstance(value, int | float) and value is not True and (
-            value is not False
-        ) else None
-    if kind == "boolean":
-        return value if isinstance(value, bool) else None
-    return value if isinstance(value, str) else None
+    if kind == "text":
+        return value if isinstance(value, str) else None
+    if isinstance(value, bool):
+        return value if kind == "boolean" else None
+    return float(value) if kind == "number" and isinstance(value, int | float) else None

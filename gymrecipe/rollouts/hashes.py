@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import polars as pl
 import xxhash
 
-
 _INCREMENT, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 

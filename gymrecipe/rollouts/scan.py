@@ -7,8 +7,11 @@ between calls, and returns columns as plain arrays.
 from __future__ import annotations
 
 import math
+import re
 from array import array
-from typing import Any
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Annotated, Any
 
 import msgspec
 import xxhash
@@ -17,7 +20,6 @@ from msgspec import UNSET, Raw, UnsetType
 from gymrecipe.rollouts import lines as shapes
 from gymrecipe.rollouts.columns import Column, Path, find, typed
 from gymrecipe.rollouts.files import (
-    Compression,
     Digest,
     Source,
     blocks,
@@ -27,7 +29,16 @@ from gymrecipe.rollouts.files import (
 from gymrecipe.rollouts.lines import HEAVY, Item, Line, Response, Shape
 
 KNOWN_FIELDS = 1_000
-"""More top-level fields than this are no schema; further ones are not looked at."""
+"""More top-level fields than this are no schema; further ones are left alone unless asked for."""
+
+ROWS_HELD = 256
+"""So many rows are collected before they are appended to the columns, a column at a time."""
+
+_CUT = ("bad_json", "not_utf8")
+"""What a line that is cut off looks like."""
+
+_ODD = re.compile(r'["\\\x00-\x1f]')
+"""A key that no field of a struct can have as its name."""
 
 SAMPLING = ("extra_body", "seed", "temperature", "top_p", "max_output_tokens")
 """Parts of the request's metadata that change how a task is sampled, not what is asked."""
@@ -111,7 +122,7 @@ def scan(job: Job) -> Scanned:
     return rows.result(number, length, digest.close())
 
 
-def _hashed(stream: Any, digest: Digest, length: int) -> Any:
+def _hashed(stream: Iterator[bytes], digest: Digest, length: int) -> Iterator[bytes]:
     for block in stream:
         if length > 0:
             digest.update(block[:length] if len(block) > length else block)
@@ -133,20 +144,22 @@ class _Rows:
             else:
                 self.columns[column.name] = array("d" if column.kind == "number" else "b")
         self.columns.update({name: array("i") for name in self.codes})
+        self.held: list[dict[str, Any]] = []
+        self.rows = 0
+        self.place = 0
         self.bad: list[Bad] = []
         self.found: set[str] = set()
         self.metrics: dict[str, array[float]] = {}
         self.metric_lines: dict[str, array[int]] = {}
-        self.prompts: dict[bytes, int] = {}
-        self.place = 0
-        roots = {"reward", "instance_config", "mask_sample", "agent_ref", "_ng_task_index"}
-        roots |= {"_ng_failure_class", "failure_kind"}
-        self.names: list[str] = sorted(roots)
-        self._learn(())
+        asked = [*job.task_fields, job.reward, job.group_by or ()]
+        asked += [path for column in job.columns for path in column.paths]
+        self.needed = _NEEDED.union(path[0] for path in asked if path)
+        self.names: list[str] = []
+        self.odd: list[str] = []
+        self._rebuild()
 
-    def _learn(self, names: Any) -> None:
-        self.names += [name for name in names if name not in HEAVY and name not in self.names]
-        known = len(self.names) < KNOWN_FIELDS
+    def _rebuild(self) -> None:
+        """Make the decoders of lines with the fields known so far."""
         fields: list[Any] = [
             ("responses_create_params", shapes.Request | None, None),
             ("response", shapes.Response | str | list[Raw] | None, None),
@@ -155,53 +168,57 @@ class _Rows:
         ]
         fields += [(f"f{i}", Raw | UnsetType, UNSET) for i in range(len(self.names))]
         rename = {f"f{i}": name for i, name in enumerate(self.names)}
-        struct = msgspec.defstruct("TopLevel", fields, rename=rename, forbid_unknown_fields=known)
-        self.decoder = msgspec.json.Decoder(struct)
-        self.slots = {name: i + len(HEAVY) for i, name in enumerate(self.names)}
-        self.small = [
-            (name, self.slots[name]) for name in self.names if not name.startswith("_")
-        ]
+        known = msgspec.defstruct("Known", fields, rename=rename, forbid_unknown_fields=True)
+        self.known = msgspec.json.Decoder(known)
+        self.any = msgspec.json.Decoder(msgspec.defstruct("Any", fields, rename=rename))
+        self.slots: dict[Any, int] = {name: i + len(HEAVY) for i, name in enumerate(self.names)}
+        self.small = [(name, slot) for name, slot in self.slots.items() if name[:1] != "_"]
+
+    def _learn(self, data: bytes) -> None:
+        """Take up the fields of a line that has others than those known so far."""
+        before = len(self.names)
+        for name in msgspec.json.decode(data, type=dict[str, Raw]):
+            if name in HEAVY or name in self.slots or name in self.odd:
+                continue
+            if len(self.names) + len(self.odd) < KNOWN_FIELDS or name in self.needed:
+                (self.odd if _ODD.search(name) else self.names).append(name)
+        if len(self.names) > before:
+            self._rebuild()
 
     def _decode(self, data: bytes) -> tuple[Any, ...]:
         try:
-            return msgspec.structs.astuple(self.decoder.decode(data))
+            return msgspec.structs.astuple(self.known.decode(data))
         except msgspec.ValidationError:
-            before = len(self.names)
-            self._learn(msgspec.json.decode(data, type=dict[str, Raw]))
-            if len(self.names) == before:
-                raise
-            return msgspec.structs.astuple(self.decoder.decode(data))
+            self._learn(data)
+            return msgspec.structs.astuple(self.any.decode(data))
 
     def add(self, number: int, offset: int, length: int, data: bytes | None, whole: bool) -> None:
         """Take one line: a row, or a bad line."""
-        if data is None:
-            self.bad.append(Bad(number, offset, length, "line_too_long"))
-            return
-        if offset == 0 and data.startswith(b"\xef\xbb\xbf"):
+        if offset == 0 and data is not None and data.startswith(b"\xef\xbb\xbf"):
             data, offset, length = data[3:], 3, length - 3
+        reason = "line_too_long" if data is None else self._reason(number, offset, data)
+        if reason in _CUT and not whole:
+            reason = "truncated_tail"
+        if reason is not None:
+            self.bad.append(Bad(number, offset, length, reason))
+
+    def _reason(self, number: int, offset: int, data: bytes) -> str | None:
+        """Why the line is bad; None where it became a row."""
         if not data.strip():
-            self.bad.append(Bad(number, offset, length, "blank"))
-            return
+            return "blank"
         self.place += 1
         try:
             if not data.isascii():
                 data.decode()
             values = self._decode(data)
-            shape = shapes.shape_of(Line(*values[: len(HEAVY)], self._raw(values, "tools")))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            reason = shapes.why_bad(data, error)
-            if not whole and reason not in ("wrong_type", "not_object"):
-                reason = "truncated_tail"
-            self.bad.append(Bad(number, offset, length, reason))
-            return
-        if shape is None:
-            reason = "not_a_rollout" if values[0] is None else "no_response"
-            self.bad.append(Bad(number, offset, length, reason))
-            return
-        try:
-            self._row(number, offset, data, values, shape)
-        except (msgspec.DecodeError, RecursionError, OverflowError):
-            self.bad.append(Bad(number, offset, length, "wrong_type"))
+            line = Line(*values[: len(HEAVY)], self._raw(values, "tools"))
+            if (shape := shapes.shape_of(line)) is not None:
+                self._row(number, offset, data, values, shape)
+                return None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as error:
+            return shapes.why_bad(data, error)
+        asked = line.responses_create_params is not None or not shapes.is_null(line.messages)
+        return "no_response" if asked else "not_a_rollout"
 
     def _raw(self, values: tuple[Any, ...], name: str) -> Raw:
         slot = self.slots.get(name)
@@ -211,15 +228,12 @@ class _Rows:
     def _row(
         self, number: int, offset: int, data: bytes, values: tuple[Any, ...], shape: Shape
     ) -> None:
-        looked_up = [self._find(data, values, column.paths) for column in self.job.columns]
-        typed_values = [
-            typed(raw, column.kind)
-            for raw, column in zip(looked_up, self.job.columns, strict=True)
-        ]
-        reward = typed(self._find(data, values, (self.job.reward,)), "number")
+        reward = typed(self._find(data, values, self.job.reward), "number")
         output = _Output(shape.output)
         response = values[1] if isinstance(values[1], Response) else None
         request = values[0]
+        agent = typed(find(self._raw(values, "agent_ref"), ("name",)), "text")
+        model = (response.model if response else None) or (request.model if request else None)
         identity = xxhash.xxh3_128_intdigest(data)
         row = {
             "line": number,
@@ -227,9 +241,9 @@ class _Rows:
             "bytes": len(data),
             "id_hi": identity >> 64,
             "id_lo": identity & 0xFFFF_FFFF_FFFF_FFFF,
-            "prompt_key": self._prompt_key(values, shape),
-            "index_key": self._index_key(values),
-            "group_value": self._group_value(data, values),
+            "prompt_key": prompt_key(shape),
+            "index_key": self._index_key(values, agent),
+            "group_value": _value_key(self._find(data, values, self.job.group_by or ())),
             "place": self.place,
             "reward": math.nan if reward is None else reward,
             "turns": output.turns,
@@ -243,59 +257,63 @@ class _Rows:
             "masked": self._masked(values),
             "empty": output.empty,
             "unanswered_calls": output.unanswered,
-            "has_tools": len(shape.tools) > 2 if not shapes.is_null(shape.tools) else False,
+            "has_tools": not shapes.is_empty(shape.tools),
+            "model": self._code("model", model),
+            "agent": self._code("agent", agent),
         }
-        columns = self.columns
-        for name, value in row.items():
-            columns[name].append(value)
         for i, path in enumerate(self.job.task_fields):
-            columns[task_field(i)].append(_value_key(self._find(data, values, (path,))))
-        model = (response.model if response else None) or (request.model if request else None)
-        self._text("model", model)
-        self._text("agent", self._agent(values))
-        for column, raw, value in zip(self.job.columns, looked_up, typed_values, strict=True):
+            row[task_field(i)] = _value_key(self._find(data, values, path))
+        found = []
+        for column in self.job.columns:
+            raw = self._first(data, values, column.paths)
             if raw is not None:
-                self.found.add(column.name)
+                found.append(column.name)
+            value = typed(raw, column.kind)
             if column.kind == "text":
-                self._text(column.name, value)
-            elif column.kind == "number":
-                columns[column.name].append(math.nan if value is None else value)
+                row[column.name] = self._code(column.name, value)
             else:
-                columns[column.name].append(-1 if value is None else value)
-        self._measure(values)
+                row[column.name] = _MISSING[column.kind] if value is None else value
+        metrics = [
+            (name, value)
+            for name, slot in self.small
+            if (raw := values[slot]) is not UNSET and (value := _metric(raw)) is not None
+        ]
+        # Nothing fails from here on: a line is a row or it is bad, never both.
+        self.found.update(found)
+        for name, value in metrics:
+            self._measure(name, value)
+        self.held.append(row)
+        self.rows += 1
+        if len(self.held) == ROWS_HELD:
+            self._append()
 
-    def _text(self, name: str, value: str | None) -> None:
+    def _append(self) -> None:
+        for name, column in self.columns.items():
+            column.extend([row[name] for row in self.held])
+        self.held = []
+
+    def _code(self, name: str, value: str | None) -> int:
         codes = self.codes[name]
-        code = -1 if value is None else codes.setdefault(value, len(codes))
-        self.columns[name].append(code)
+        return -1 if value is None else codes.setdefault(value, len(codes))
 
-    def _find(self, data: bytes, values: tuple[Any, ...], paths: tuple[Path, ...]) -> Any:
-        for path in paths:
-            root = path[0]
-            if root in HEAVY:
-                raw = find(data, path)
-            else:
-                slot = self.slots.get(str(root))
-                value = UNSET if slot is None else values[slot]
-                raw = None if value is UNSET else find(value, path[1:])
-            if raw is not None:
-                return raw
-        return None
+    def _first(
+        self, data: bytes, values: tuple[Any, ...], paths: tuple[Path, ...]
+    ) -> Raw | None:
+        found = (self._find(data, values, path) for path in paths)
+        return next((raw for raw in found if raw is not None), None)
 
-    def _agent(self, values: tuple[Any, ...]) -> str | None:
-        name: str | None = typed(find(self._raw(values, "agent_ref"), ("name",)), "text")
-        return name
+    def _find(self, data: bytes, values: tuple[Any, ...], path: Path) -> Raw | None:
+        if not path:
+            return None
+        root = path[0]
+        if (slot := self.slots.get(root)) is not None:
+            return None if values[slot] is UNSET else find(values[slot], path[1:])
+        return find(data, path) if root in HEAVY or root in self.odd else None
 
-    def _index_key(self, values: tuple[Any, ...]) -> int:
+    def _index_key(self, values: tuple[Any, ...], agent: str | None) -> int:
         index = _value_key(self._raw(values, "_ng_task_index"))
-        if not index:
-            return 0
         # The same index of another agent is another task.
-        return xxhash.xxh3_64_intdigest((self._agent(values) or "").encode(), seed=index) or 1
-
-    def _group_value(self, data: bytes, values: tuple[Any, ...]) -> int:
-        path = self.job.group_by
-        return 0 if path is None else _value_key(self._find(data, values, (path,)))
+        return index and (xxhash.xxh3_64_intdigest((agent or "").encode(), seed=index) or 1)
 
     def _masked(self, values: tuple[Any, ...]) -> bool:
         if self._raw(values, "mask_sample") == _TRUE:
@@ -311,34 +329,17 @@ class _Rows:
         failures = ("_ng_failure_class", "failure_kind")
         return any(not shapes.is_null(self._raw(values, name)) for name in failures)
 
-    def _prompt_key(self, values: tuple[Any, ...], shape: Shape) -> int:
-        request = values[0]
-        if request is None or len(request.input) <= 4:  # null, [] or "": the prompt is elsewhere
-            return prompt_key(shape)
-        parts = (request.input, shape.tools, request.metadata, (request.instructions or "").encode())
-        seen = b"\0".join(bytes(part) for part in parts)
-        memo = xxhash.xxh3_128_digest(seen)
-        if (key := self.prompts.get(memo)) is None:
-            key = self.prompts[memo] = prompt_key(shape)
-        return key
-
-    def _measure(self, values: tuple[Any, ...]) -> None:
-        for name, slot in self.small:
-            raw = values[slot]
-            if raw is UNSET:
-                continue
-            value = _metric(raw)
-            if value is None:
-                continue
-            if (known := self.metrics.get(name)) is None:
-                known = self.metrics[name] = array("d")
-                self.metric_lines[name] = array("Q")
-            known.append(value)
-            if self.job.metric_rows:
-                self.metric_lines[name].append(len(self.columns["line"]) - 1)
+    def _measure(self, name: str, value: float) -> None:
+        if (known := self.metrics.get(name)) is None:
+            known = self.metrics[name] = array("d")
+            self.metric_lines[name] = array("Q")
+        known.append(value)
+        if self.job.metric_rows:
+            self.metric_lines[name].append(self.rows)
 
     def result(self, number: int, length: int, digests: list[bytes]) -> Scanned:
         """Everything collected, as plain data."""
+        self._append()
         rows = self.metrics if self.job.metric_rows else {}
         return Scanned(
             lines=number,
@@ -347,7 +348,7 @@ class _Rows:
             columns=self.columns,
             texts={name: list(codes) for name, codes in self.codes.items()},
             bad=self.bad,
-            fields=self.names,
+            fields=self.names + self.odd,
             found=sorted(self.found),
             metrics={
                 name: Metric(len(values), exact_sum(values), min(values), max(values))
@@ -357,6 +358,11 @@ class _Rows:
         )
 
 
+_NEEDED = frozenset(
+    {"tools", "instance_config", "mask_sample", "agent_ref", "_ng_task_index"}
+    | {"_ng_failure_class", "failure_kind"}
+)
+_MISSING = {"number": math.nan, "boolean": -1}
 _TRUE = Raw(b"true")
 _NUMBER_OR_BOOLEAN = frozenset(b"-0123456789tf")
 
@@ -381,10 +387,11 @@ def exact_sum(values: Any) -> list[float]:
     up in any grouping and still round to the same number.
     """
     parts: list[float] = []
-    while (rest := math.fsum([*values, *(-part for part in parts)])) != 0.0:
-        parts.append(rest)
-        if not math.isfinite(rest):
-            break
+    try:
+        while (rest := math.fsum([*values, *(-part for part in parts)])) != 0.0:
+            parts.append(rest)
+    except OverflowError:
+        return [sum(values)]
     return parts
 
 
@@ -402,7 +409,7 @@ class _Output:
         in_call = False
         for item in items:
             kind = item.type or "message"
-            if kind == "function_call_output" or item.role == "tool":
+            if kind.endswith("_call_output") or item.role == "tool":
                 answered.add(item.call_id or item.tool_call_id)
                 in_call = False
                 continue
@@ -418,7 +425,7 @@ class _Output:
                 self.answer += text
                 self.said.append(text)
                 text_seen = text_seen or bool(text.strip())
-                for call in _chat_calls(item.tool_calls):
+                for call in _chat_calls(item):
                     self.calls += 1
                     called.append(call.id)
                     self.said += [call.function.name, bytes(call.function.arguments).decode()]
@@ -452,7 +459,7 @@ class _Call(msgspec.Struct):
 
 
 class _Usage(msgspec.Struct):
-    output_tokens: int | None = None
+    output_tokens: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
 
 
 class _Incomplete(msgspec.Struct):
@@ -475,8 +482,8 @@ def text_of(content: Raw) -> str:
     return value or ""
 
 
-def _chat_calls(raw: Raw) -> list[_Call]:
-    return _calls.decode(raw) or []
+def _chat_calls(item: Item) -> list[_Call]:
+    return [] if shapes.is_null(item.tool_calls) else _calls.decode(item.tool_calls) or []
 
 
 def _output_tokens(response: Response | None) -> int:
@@ -517,41 +524,45 @@ def prompt_key(shape: Shape) -> int:
     settings in its metadata.
     """
     items = [_shown(item) for item in shape.prompt]
-    metadata = _any.decode(shape.metadata)
-    about = (
-        {name: value for name, value in metadata.items() if name not in SAMPLING}
-        if isinstance(metadata, dict)
-        else {}
-    )
+    metadata = _plain(shape.metadata)
+    about = {}
+    if isinstance(metadata, dict):
+        about = {name: value for name, value in metadata.items() if name not in SAMPLING}
     if not (items or shape.instructions or about):
         return 0
-    tools = _without_nulls(_any.decode(shape.tools)) or []
-    content = [shape.instructions or "", items, tools, _without_nulls(about)]
-    return xxhash.xxh3_64_intdigest(_sorted.encode(content)) or 1
+    tools = b"" if shapes.is_empty(shape.tools) else _canonical(bytes(shape.tools))
+    content = [shape.instructions or "", items, about]
+    key = xxhash.xxh3_64_intdigest(_sorted.encode(content) + b"\0" + tools)
+    return key or 1
+
+
+@lru_cache(maxsize=64)
+def _canonical(raw: bytes) -> bytes:
+    """JSON with sorted keys and without nulls. A run has few sets of tools, each on many lines."""
+    return _sorted.encode(_without_nulls(_any.decode(raw)))
 
 
 def _shown(item: Item) -> list[Any]:
-    try:
-        content: Any = text_of(item.content) if _is_text(item.content) else None
-    except msgspec.ValidationError:
-        content = None
-    if content is None:
-        content = _without_nulls(_any.decode(item.content))
-    rest = (item.arguments, item.output, item.summary, item.tool_calls)
+    content = _any.decode(item.content)
+    if isinstance(content, list) and all(
+        isinstance(part, dict) and isinstance(part.get("text"), str) for part in content
+    ):
+        content = "".join(part["text"] for part in content)
+    called = [call.function for call in _chat_calls(item)]
+    rest = (item.arguments, item.output, item.summary)
     return [
         item.type or "message",
         item.role,
         item.name,
-        content,
-        *(_without_nulls(_any.decode(part)) for part in rest),
+        item.reasoning_content,
+        _without_nulls(content) or "",
+        *(_plain(part) for part in rest),
+        *([function.name, _plain(function.arguments)] for function in called),
     ]
 
 
-def _is_text(content: Raw) -> bool:
-    value = _any.decode(content)
-    return not isinstance(value, list) or all(
-        isinstance(part, dict) and isinstance(part.get("text"), str) for part in value
-    )
+def _plain(raw: Raw) -> Any:
+    return None if shapes.is_null(raw) else _without_nulls(_any.decode(raw))
 
 
 def _without_nulls(value: Any) -> Any:

@@ -1,0 +1,100 @@
+"""Imports point one way; this holds it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "gymrecipe"
+
+LAYERS = [
+    ["errors"],
+    ["registry"],
+    ["rollouts"],
+    ["stages", "formats", "engines"],
+    ["recipe", "settings", "faults", "steps", "reads", "plan"],
+    ["experiments"],
+    ["fold"],
+    ["executor"],
+    ["report", "examples", "api", "completion"],
+    ["cli", "__main__", "__init__"],
+]
+"""From the ground up: a module imports from its own layer and those before it."""
+
+EXCEPTIONS = {("experiments/reproduce.py", "fold")}
+"""`reproduce` runs a version again, so it stands on the fold."""
+
+
+def layer(module: str) -> int:
+    return next(height for height, names in enumerate(LAYERS) if module in names)
+
+
+def imported(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module.split(".")]
+            if node.module == "gymrecipe":
+                names = [["gymrecipe", alias.name] for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name.split(".") for alias in node.names]
+        else:
+            continue
+        found |= {name[1] for name in names if name[0] == "gymrecipe" and len(name) > 1}
+    return {name for name in found if not name.startswith("__")}
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=[str(p.relative_to(PACKAGE)) for p in FILES])
+def test_a_module_imports_only_from_its_own_layer_and_below(path: Path) -> None:
+    place = path.relative_to(PACKAGE)
+    own = layer(place.parts[0].removesuffix(".py"))
+    above = {
+        name
+        for name in imported(path)
+        if layer(name) > own and (str(place), name) not in EXCEPTIONS
+    }
+    assert not above
+
+
+def test_only_recipe_imports_hydra_and_omegaconf() -> None:
+    users = {
+        str(path.relative_to(PACKAGE))
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else
+                     [alias.name for alias in node.names])
+        if name.split(".")[0] in ("hydra", "omegaconf")
+    }  # fmt: skip
+    assert users == {"recipe.py"}
+
+
+@pytest.mark.parametrize("module", ["gymrecipe.rollouts.scan", "gymrecipe.formats.encode"])
+def test_workers_do_not_import_polars(module: str) -> None:
+    import subprocess
+    import sys
+
+    code = f"import sys, {module}; sys.exit('polars' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("words", [["--help"], ["recipes"], ["versions"], []])
+def test_the_command_shows_help_and_lists_without_importing_polars(
+    words: list[str], tmp_path: Path
+) -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from gymrecipe.cli import main;"
+        f"code = main({words!r}); sys.exit(code or 'polars' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path).returncode == 0
+
+
+def test_no_module_is_a_bag_of_utilities() -> None:
+    names = {path.stem for path in FILES}
+    assert not names & {"utils", "util", "helpers", "common", "misc"}
