@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gymrecipe import __version__
 from gymrecipe.errors import DataError, GymrecipeError, MachineError, RecipeError, hint
+from gymrecipe.words import Words, parse
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,23 +46,6 @@ A VERSION is a folder or RECIPE/v0001. Options: --cfg job [--resolve], --config-
 """
 
 
-@dataclass
-class Words:
-    """A command line, sorted: a verb with its arguments, overrides, options."""
-
-    verb: str | None = None
-    arguments: list[str] = field(default_factory=list)
-    overrides: list[str] = field(default_factory=list)
-    help: bool = False
-    multirun: bool = False
-    cfg: str | None = None
-    resolve: bool = False
-    version: bool = False
-    completion: str | None = None
-    config_dirs: list[Path] = field(default_factory=list)
-    plugins: list[str] = field(default_factory=list)
-
-
 def console() -> None:
     """The entry point of `gymrecipe` and `python -m gymrecipe`."""
     sys.exit(main(sys.argv[1:]))
@@ -72,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run one command line; the exit code."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        code = _dispatch(_sorted(arguments))
+        code = _dispatch(parse(arguments))
         sys.stdout.flush()
     except GymrecipeError as error:
         _tell(error)
@@ -94,55 +77,6 @@ def _terminate(number: int, frame: Any) -> None:
     raise SystemExit(128 + number)
 
 
-def _sorted(arguments: Sequence[str]) -> Words:
-    words = Words()
-    values = {"--cfg": "", "-c": "", "--config-dir": "", "-cd": "", "--plugin": "",
-              "--shell-completion": "", "-sc": ""}  # fmt: skip
-    rest = iter(arguments)
-    for word in rest:
-        name, separator, value = word.partition("=")
-        if name in values and (name.startswith("--") or not separator):
-            if not separator and (value := next(rest, "")) == "":
-                raise RecipeError(f"command line: {name} needs a value.")
-            _set_option(words, name, value)
-        elif word in ("-h", "--help"):
-            words.help = True
-        elif word in ("-m", "--multirun"):
-            words.multirun = True
-        elif word == "--resolve":
-            words.resolve = True
-        elif word == "--version":
-            words.version = True
-        elif word.startswith("-"):
-            known = [*values, "--help", "--multirun", "--resolve", "--version"]
-            raise RecipeError(f"command line: unknown option '{word}'.{hint(word, known)}")
-        elif words.verb is not None and ("=" not in word or Path(word).exists()):
-            words.arguments.append(word)
-        elif "=" in word or word.startswith("~"):
-            words.overrides.append(word)
-        elif word in VERBS:
-            words.verb = word
-        else:
-            raise RecipeError(
-                f"command line: '{word}' is neither a verb nor name=value."
-                f" Verbs: {', '.join(VERBS)}.{hint(word, VERBS)}"
-            )
-    return words
-
-
-def _set_option(words: Words, name: str, value: str) -> None:
-    if name in ("--cfg", "-c"):
-        if value != "job":
-            raise RecipeError(f"command line: --cfg shows only 'job', got '{value}'.")
-        words.cfg = value
-    elif name in ("--config-dir", "-cd"):
-        words.config_dirs.append(Path(value))
-    elif name == "--plugin":
-        words.plugins.append(value)
-    else:
-        words.completion = value
-
-
 def _dispatch(words: Words) -> int:
     if words.version:
         print(f"gymrecipe {__version__}")
@@ -157,7 +91,7 @@ def _dispatch(words: Words) -> int:
             print(USAGE, end="")
             return 0
         _load_plugins(words.plugins)
-        return VERBS[words.verb](words)
+        return ACTIONS[words.verb](words)
     from gymrecipe.recipe import locate, split_recipe
 
     recipe, overrides = split_recipe(words.overrides)
@@ -480,7 +414,7 @@ def _command() -> str:
     return join(["python", "-m", "gymrecipe", *sys.argv[1:]])
 
 
-VERBS: dict[str, Callable[[Words], int]] = {
+ACTIONS: dict[str, Callable[[Words], int]] = {
     "recipes": _recipes,
     "stages": _stages,
     "formats": _formats,

@@ -10,11 +10,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from gymrecipe.errors import GymrecipeError, RecipeError, hint
+from gymrecipe.words import VERBS
 
-VERBS = (
-    "recipes", "stages", "formats", "columns", "versions", "show", "explain", "verify",
-    "reproduce", "diff",
-)  # fmt: skip
 OPTIONS = ("--help", "--multirun", "--cfg", "--config-dir", "--plugin", "--version")
 
 SCRIPTS = {

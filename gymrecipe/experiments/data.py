@@ -7,20 +7,21 @@ from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 import polars as pl
 
-from gymrecipe.errors import ChangedError, RecipeError
+from gymrecipe.errors import RecipeError
 from gymrecipe.experiments.manifest import Output
+from gymrecipe.experiments.shards import Shards
+from gymrecipe.experiments.spool import plain
 from gymrecipe.experiments.store import writing
 from gymrecipe.formats.custom import PAIR, SINGLE
 from gymrecipe.formats.encode import Encoded, Job, Side, encode
-from gymrecipe.formats.parquet import kinds_of, to_parquet, widest
 from gymrecipe.registry import PLUGINS, Purpose
 from gymrecipe.rollouts.columns import BUILT_IN
-from gymrecipe.rollouts.files import Source, blocks
+from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.table import Map
 from gymrecipe.stages.write import Write
 
@@ -91,12 +92,12 @@ def write_data(
     sides = ("chosen_", "rejected_") if "gap" in rows.columns else ("",)
     job = _job(rows, params, purpose, sides, across_prompts)
     kept = []
-    with _plain(sources, rows, sides, folder) as (paths, rows):
+    with plain(sources, rows, sides, folder) as (paths, rows):
         for split in ("train", "validation"):
             part = rows.filter(pl.col("split") == split)
-            shards = _Shards(target, inside, split, params)
+            shards = Shards(target, inside, split, params)
             slices = list(_slices(part, sides))
-            jobs = [_filled(job, piece, sides, tuple(paths)) for piece in slices]
+            jobs = [_filled(job, piece, sides, paths) for piece in slices]
             results: Iterator[Encoded] = engine(encode, jobs, len(jobs))
             for piece, result in zip(slices, results, strict=True):
                 places = shards.add(result)
@@ -262,162 +263,3 @@ def _account(
             said = reason if both or number == at else "partner_rejected"
             written.rejected.append((piece[f"{side}row"][index], said))
     return kept
-
-
-class _plain:
-    """The sources as plain files: the chosen lines of compressed ones go to a spool first, read
-    once in order, for a compressed stream cannot be read at random.
-    """
-
-    def __init__(
-        self, sources: list[Source], rows: pl.DataFrame, sides: tuple[str, ...], folder: Path
-    ) -> None:
-        self.sources, self.rows, self.sides = sources, rows, sides
-        self.spools = {
-            index: folder / f".spool-{index}"
-            for index, source in enumerate(sources)
-            if source.compression
-        }
-
-    def __enter__(self) -> tuple[list[str], pl.DataFrame]:
-        paths = [
-            str(self.spools.get(index, source.path)) for index, source in enumerate(self.sources)
-        ]
-        for index, spool in self.spools.items():
-            moved = _spool(self.sources[index], index, self.rows, self.sides, spool)
-            for side in self.sides:
-                self.rows = (
-                    self.rows.join(
-                        moved.with_columns(here=pl.lit(index, pl.UInt32)),
-                        left_on=[f"{side}source", f"{side}offset"],
-                        right_on=["here", "offset"],
-                        how="left",
-                        maintain_order="left",
-                    )
-                    .with_columns(pl.coalesce("spooled", f"{side}offset").alias(f"{side}offset"))
-                    .drop("spooled")
-                )
-        return paths, self.rows
-
-    def __exit__(self, *_: object) -> None:
-        for spool in self.spools.values():
-            spool.unlink(missing_ok=True)
-
-
-def _spool(
-    source: Source, index: int, rows: pl.DataFrame, sides: tuple[str, ...], spool: Path
-) -> pl.DataFrame:
-    """Copy the lines that are wanted of a compressed file; where each went (offset, spooled)."""
-    wanted = (
-        pl.concat(
-            rows.filter(pl.col(f"{side}source") == index).select(
-                offset=f"{side}offset", bytes=f"{side}bytes"
-            )
-            for side in sides
-        )
-        .unique("offset")
-        .sort("offset")
-    )
-    with writing(spool), spool.open("wb") as file:
-        stream = blocks(source, 0, 0)
-        held, start = bytearray(), 0
-        for offset, length in wanted.iter_rows():
-            while start + len(held) < offset + length:
-                skipped = min(max(offset - start, 0), len(held))
-                del held[:skipped]
-                start += skipped
-                held += next(stream, b"") or _cut_off(source)
-            file.write(held[offset - start : offset - start + length])
-    return wanted.select(
-        "offset", spooled=pl.col("bytes").cum_sum().cast(pl.UInt64) - pl.col("bytes")
-    )
-
-
-def _cut_off(source: Source) -> bytes:
-    raise ChangedError(f"{source.name}: became shorter while it was read.")
-
-
-class _Shards:
-    """The files of one split, filled in order and named when their number is known."""
-
-    def __init__(self, target: Path, inside: str, split: str, params: Write) -> None:
-        self.target, self.inside, self.split, self.params = target, inside, split, params
-        self.files: list[tuple[Path, int, Any]] = []
-        self.open: IO[bytes] | None = None
-        self.hash = hashlib.sha256()
-        self.filled = 0
-
-    def add(self, result: Encoded) -> pl.DataFrame:
-        """Append a slice; the shard and the row there of each usable row."""
-        lengths = [length for length in result.lengths if length]
-        shards: list[int] = []
-        rows: list[int] = []
-        view, done = memoryview(result.data), 0
-        most = self.params.shard_rows or len(lengths) + self.filled + 1
-        while done < len(lengths):
-            if self.open is None or self.filled == most:
-                self._next()
-            count = min(most - self.filled, len(lengths) - done)
-            size = sum(lengths[done : done + count])
-            self._write(view[:size])
-            view = view[size:]
-            shards += [len(self.files)] * count
-            rows += range(self.filled, self.filled + count)
-            self.filled += count
-            done += count
-        return pl.DataFrame(
-            {"split": [self.split] * done, "shard": shards, "at": rows},
-            schema={"split": pl.String, "shard": pl.Int64, "at": pl.UInt64},
-        )
-
-    def _write(self, data: memoryview) -> None:
-        assert self.open is not None
-        with writing(Path(self.open.name)):
-            self.open.write(data)
-        self.hash.update(data)
-
-    def _next(self) -> None:
-        self._finish()
-        path = self.target / f".{self.split}-{len(self.files):05d}"
-        with writing(path):
-            self.open = path.open("wb")
-        self.hash, self.filled = hashlib.sha256(), 0
-
-    def _finish(self) -> None:
-        if self.open is not None:
-            path = Path(self.open.name)
-            with writing(path):
-                self.open.close()
-            self.files.append((path, self.filled, self.hash.hexdigest()))
-            self.open = None
-
-    def close(self, used: list[pl.DataFrame]) -> list[Output]:
-        """Name the files, turn them into parquet where asked, and put the names into `used`."""
-        self._finish()
-        names = [self._name(number) for number in range(len(self.files))]
-        parquet = self.params.file == "parquet"
-        kinds = widest([kinds_of(path) for path, _, _ in self.files]) if parquet else None
-        outputs = []
-        for name, (path, rows, digest) in zip(names, self.files, strict=True):
-            final = self.target / name
-            with writing(final):
-                if parquet:
-                    to_parquet(path, final, kinds)
-                    path.unlink()
-                    digest = hashlib.sha256(final.read_bytes()).hexdigest()
-                else:
-                    path.rename(final)
-                size = final.stat().st_size
-            outputs.append(Output(f"{self.inside}/{name}", rows, size, digest))
-        for place, frame in enumerate(used):
-            if "shard" in frame.columns:
-                paths = pl.Series([output.path for output in outputs], dtype=pl.String)
-                named = paths.gather(frame["shard"])
-                used[place] = frame.select("row", "side", output=named, at="at")
-        return outputs
-
-    def _name(self, number: int) -> str:
-        ending = self.params.file
-        if len(self.files) == 1:
-            return f"{self.split}.{ending}"
-        return f"{self.split}-{number:05d}-of-{len(self.files):05d}.{ending}"

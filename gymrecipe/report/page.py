@@ -36,7 +36,7 @@ def styled(text: object, style: str = "", most: int = MOST) -> Text:
 
 def words(text: object, style: str = "", most: int = 1_000) -> list[Text]:
     """A sentence as chunks, a word each."""
-    return [Text(word, style) for word in safe(text, most).split(" ") if word]
+    return [Text(word, style) for word in safe(text, most).strip().split(" ")]
 
 
 def join(*parts: Cell) -> Text:
@@ -57,13 +57,14 @@ class Table:
     """Rows under a head. `right` holds the columns whose cells end at the same place.
 
     A row may end with chunks, which take all the room that is left; `between` stands between two
-    of them on a line.
+    of them on a line. `aligned` gives it the first column of the other tables.
     """
 
     head: Sequence[Cell]
     rows: list[Sequence[Cell | Chunks]] = field(default_factory=list)
     right: frozenset[int] = frozenset()
     between: str = " · "
+    aligned: bool = True
 
 
 class Page:
@@ -85,14 +86,16 @@ class Page:
         if table.rows:
             self.blocks.append(table)
 
-    def show(self) -> None:
-        """Print everything, a blank line between two blocks."""
-        firsts = [self._widths(block)[0] for block in self.blocks if isinstance(block, Table)]
+    def show(self, apart: bool = False) -> None:
+        """Print everything, a blank line between two blocks, and before them if `apart`."""
+        tables = [block for block in self.blocks if isinstance(block, Table) and block.aligned]
+        firsts = [self._widths(table)[0] for table in tables]
         first = max((width for width in firsts if width <= FIRST), default=0)
         for place, block in enumerate(self.blocks):
-            if place:
+            if place or apart:
                 self._print(Text())
-            for line in self._drawn(block, first) if isinstance(block, Table) else block:
+            lines = self._drawn(block, first) if isinstance(block, Table) else self._wrapped(block)
+            for line in lines:
                 self._print(line)
 
     def _print(self, line: Text) -> None:
@@ -108,7 +111,8 @@ class Page:
 
     def _drawn(self, table: Table, first: int) -> Iterator[Text]:
         widths = self._widths(table)
-        widths[0] = max(widths[0], first)
+        if table.aligned:
+            widths[0] = max(widths[0], first)
         for place, row in enumerate([table.head, *table.rows]):
             line = Text()
             for column, cell in enumerate(row):
@@ -122,6 +126,12 @@ class Page:
                     break
             else:
                 yield line
+
+    def _wrapped(self, lines: list[Text]) -> Iterator[Text]:
+        for line in lines:
+            start = len(line.plain) - len(line.plain.lstrip(" "))
+            lead, rest = line.divide([start])
+            yield from self._folded(lead, list(rest.split(" ")), " ")
 
     def _cell(self, cell: Cell, place: int, column: int) -> Text:
         text = _text(cell)
@@ -138,35 +148,42 @@ class Page:
             width = 0
         elif self.console.width - start < NARROW:
             yield line
+            if not chunks:
+                return
             start = 3 * INDENT
             line = Text(" " * start)
             width = max(NARROW, self.console.width - start)
         else:
             width = self.console.width - start
-        for part in _fold(chunks, between, width) or [Text()]:
+        for part in self._fold(chunks, between, width) or [Text()]:
             yield join(line, part)
             line = Text(" " * start)
+
+    def _fold(self, chunks: Chunks, between: str, width: int) -> list[Text]:
+        """The chunks in lines of at most `width` cells; in one line where it is 0.
+
+        A single word that is wider stays whole: a path can be copied.
+        """
+        lines: list[Text] = []
+        for chunk in map(_text, chunks):
+            longer = join(lines[-1], Text(between, "dim"), chunk) if lines else chunk
+            if lines and (not width or longer.cell_len <= width):
+                lines[-1] = longer
+            elif width and chunk.cell_len > width and " " in chunk.plain:
+                lines += chunk.wrap(self.console, width)
+            else:
+                lines.append(chunk)
+        return lines
 
     def _widths(self, table: Table) -> list[int]:
         widths = [0] * len(table.head)
         for place, row in enumerate([table.head, *table.rows]):
             for column, cell in enumerate(row):
-                if isinstance(cell, str | Text):
+                # A title is no reason to make a column wide that is not aligned.
+                if isinstance(cell, str | Text) and (place or table.aligned):
                     widths[column] = max(widths[column], self._cell(cell, place, column).cell_len)
         return widths
 
 
 def _text(cell: Cell) -> Text:
     return styled(cell) if isinstance(cell, str) else cell.copy()
-
-
-def _fold(chunks: Chunks, between: str, width: int) -> list[Text]:
-    """The chunks in lines of at most `width` cells; in one line where it is 0."""
-    lines: list[Text] = []
-    for chunk in map(_text, chunks):
-        longer = join(lines[-1], Text(between, "dim"), chunk) if lines else chunk
-        if lines and (not width or longer.cell_len <= width):
-            lines[-1] = longer
-        else:
-            lines.append(chunk)
-    return lines

@@ -34,15 +34,24 @@ MOST_METRICS = 200
 MOST_CATEGORIES = 20
 MOST_INPUTS = 3
 GROUPING = {
-    "unclear": "rollouts do not say which of several tasks they answer; they are never paired",
-    "indices_with_several_prompts": "task indices stand for several prompts; each prompt is a task"
-    " of its own",
-    "prompts_with_several_indices": "prompts stand under several task indices; each index is a"
-    " task of its own",
-    "prompts_of_several_tasks": "prompts belong to several tasks, told apart by task_fields",
-    "groups_with_several_prompts": "groups hold several prompts; only rollouts of the same prompt"
-    " are compared",
-    "incomplete_groups": "groups have fewer rollouts than num_repeats; they are kept",
+    "unclear": ("rollout", "no telling which of several tasks it answers: never paired"),
+    "indices_with_several_prompts": (
+        "task index",
+        "one index, several prompts: each prompt is a task of its own",
+    ),
+    "prompts_with_several_indices": (
+        "prompt",
+        "one prompt, several task indices: each index is a task of its own",
+    ),
+    "prompts_of_several_tasks": (
+        "prompt",
+        "one prompt, several tasks by task_fields: each is a task of its own",
+    ),
+    "groups_with_several_prompts": (
+        "group",
+        "one group, several prompts: only rollouts of the same prompt are compared",
+    ),
+    "incomplete_groups": ("group", "fewer rollouts than num_repeats: kept as it is"),
 }
 """What it means where the ways to tell tasks apart disagree."""
 
@@ -55,10 +64,10 @@ def summary(manifest: Manifest, console: Console) -> None:
     page.table(_knobs(manifest))
     writes = [stage for stage in manifest.stages if stage.use == "write"]
     for stage in writes:
-        of = f" of {stage.name}" if len(writes) > 1 else ""
+        of, within = (f" of {stage.name}", f" in {stage.name}") if len(writes) > 1 else ("", "")
         figures = _mapping(manifest.statistics.get(stage.name))
         page.table(_result(manifest, stage, figures, f"Result{of}"))
-        page.table(_spread(figures, f"Kept{of}"))
+        page.table(_spread(figures, f"Kept{within}"))
     pairs = [stage for stage in manifest.stages if stage.use == "pair"]
     for stage in pairs:
         page.table(_why_no_pair(stage, f" in {stage.name}" if len(pairs) > 1 else ""))
@@ -116,10 +125,8 @@ def _knobs(manifest: Manifest) -> Table:
         chunks = [*_read(manifest)] if stage.use == "load" else []
         numbers = resolved(stage)
         for name, value in _chosen(stage):
-            said = f" {asked(value)}"
-            if name in numbers:
-                said += f" → {asked(numbers[name])}"
-            chunks.append(join(styled(name, "dim"), said))
+            said = asked(value) + (f" → {asked(numbers[name])}" if name in numbers else "")
+            chunks.append(join(styled(f"{name}=", "dim"), styled(said)))
         if chunks:
             table.rows.append((styled(stage.name, most=40), chunks))
     return table
@@ -129,7 +136,7 @@ def _read(manifest: Manifest) -> Iterator[Cell]:
     """The input files, by name: where they lie is in the manifest."""
     for file in manifest.inputs[:MOST_INPUTS]:
         name = compact(PurePath(file.path).name)
-        yield join(styled("input", "dim"), f" {name} {size(file.bytes)}")
+        yield join(styled("input=", "dim"), f"{name} ({size(file.bytes)})")
     if len(manifest.inputs) > MOST_INPUTS:
         total = sum(file.bytes for file in manifest.inputs)
         more = len(manifest.inputs) - MOST_INPUTS
@@ -146,11 +153,11 @@ def _chosen(stage: StageRecord) -> Iterator[tuple[str, Any]]:
         if not field.is_required()
     }
     tiers = TIERS if stage.parameters.get("strategy") == "tiers" else ()
-    always = (*SHOWN.get(stage.use, ()), *tiers)
+    always = (*SHOWN.get(stage.use, ()), *tiers) if stage.takes != "metrics" else ()
     hidden = {"load": {"use", "input"}, "validate": {"use", "checks"}}.get(stage.use, {"use"})
     for name, value in stage.parameters.items():
-        differs = value != defaults.get(name) or name in always
-        if differs and name not in hidden and value is not None:
+        differs = value != defaults.get(name) and value not in (None, [], {})
+        if (differs or name in always) and name not in hidden and value is not None:
             yield name, value
 
 
@@ -183,12 +190,13 @@ def _rates(manifest: Manifest, write: StageRecord) -> Iterator[list[Cell]]:
         stage = above if earlier else None
     for rates in stage.facts.get("rates", []) if stage else []:
         rate = rates.get("pair_rate")
+        per_task = rates.get("pairs_per_task")
         two = _count(rates.get("tasks_with_two"))
         yield [
             f"{rate:.0%}" if isinstance(rate, int | float) else "-",
             f"{number(rates.get('tasks_with_pair'))} of"
             f" {counted(two, 'task')} with two usable rollouts or more",
-            f"{number(rates.get('pairs_per_task'))} pairs per task",
+            f"{number(per_task)} {'pair' if per_task == 1 else 'pairs'} per task",
         ]
 
 
@@ -233,13 +241,13 @@ def _reasons(manifest: Manifest, use: str, title: str, known: dict[str, str]) ->
 
 
 def _grouping(manifest: Manifest) -> Table:
-    table = Table((_title("Grouping"), "", ""), right=frozenset({1}), between=" ")
+    table = Table((_title("Grouping"), ""), between=" ")
     for stage in manifest.stages:
         for figures in stage.facts.get("grouping", []):
-            for name, said in GROUPING.items():
+            for name, (unit, said) in GROUPING.items():
                 if count := _count(figures.get(name)):
-                    row = (name.replace("_", " "), number(count), words(said, "dim"))
-                    table.rows.append(row)
+                    several = "task indices" if unit == "task index" else f"{unit}s"
+                    table.rows.append((counted(count, unit, several), words(said, "dim")))
     return table
 
 
@@ -293,12 +301,8 @@ def _verdict(row: dict[str, Any]) -> Cell:
 
 
 def _red_flags(manifest: Manifest) -> Table:
-    table = Table((_title("Red flags", "bold yellow"), ""), between=" ")
-    for text in manifest.warnings:
-        where, colon, said = text.partition(": ")
-        known = colon and any(stage.name == where for stage in manifest.stages)
-        name, said = (where, said) if known else ("", text)
-        table.rows.append((styled(f"! {name}", "yellow", 40), words(said)))
+    table = Table((_title("Red flags", "bold yellow"), ""), between=" ", aligned=False)
+    table.rows += [(styled("!", "bold yellow"), words(text)) for text in manifest.warnings]
     return table
 
 

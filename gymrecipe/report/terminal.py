@@ -54,7 +54,7 @@ def sweep(rows: list[SweepRow], console: Console) -> None:
         if row.error is not None or row.manifest is None:
             first = (row.error or "no version").strip().split("\n")[0]
             failed = styled(f"exit {row.code}", "red")
-            table.rows.append((name, failed, words(first, "red", 400)))
+            table.rows.append((name, failed, words(first, most=400)))
             continue
         lines = row.manifest.lines
         version: Cell = row.manifest.version or "dry run"
@@ -73,7 +73,7 @@ def sweep(rows: list[SweepRow], console: Console) -> None:
             name, version, counts = "", "", ["", ""]
     page = Page(console)
     page.table(table)
-    page.show()
+    page.show(apart=True)
 
 
 def difference(diff: Difference, console: Console) -> None:
@@ -86,11 +86,10 @@ def difference(diff: Difference, console: Console) -> None:
     page.table(_moved("Rollouts gained", "+", "green", diff.gained))
     page.table(_moved("Rollouts lost", "-", "red", diff.lost))
     pairs = Table((styled("Pairs", "bold"), ""), right=frozenset({1}))
-    if diff.pairs_gained or diff.pairs_lost:
-        pairs.rows += [
-            ("gained", styled(f"+{diff.pairs_gained:,}", "green")),
-            ("lost", styled(f"-{diff.pairs_lost:,}", "red")),
-        ]
+    if diff.pairs_gained:
+        pairs.rows.append(("gained", styled(f"+{diff.pairs_gained:,}", "green")))
+    if diff.pairs_lost:
+        pairs.rows.append(("lost", styled(f"-{diff.pairs_lost:,}", "red")))
     page.table(pairs)
     if len(page.blocks) == 1:
         page.lines("No difference in knobs, counts, inputs, rollouts or pairs.")
@@ -129,8 +128,8 @@ def example(name: str, text: str, console: Console) -> None:
         more = counted(len(lines) - MOST_LINES, "more line")
         body.append(styled(f"  and {more}", "dim"))
     page = Page(console)
-    page.lines("", styled(f"Example of {name}", "bold"), *body)
-    page.show()
+    page.lines(styled(f"Example of {name}", "bold"), *body)
+    page.show(apart=True)
 
 
 def _written(row: SweepRow) -> list[tuple[str, dict[str, Any]]]:
@@ -223,7 +222,7 @@ def _is_number(text: str) -> bool:
 def _cut(value: Any) -> Any:
     """A JSON value with its long texts cut."""
     if isinstance(value, str):
-        return safe(value, MOST_TEXT)
+        return value if len(value) <= MOST_TEXT else f"{value[:MOST_TEXT]}…"
     if isinstance(value, list):
         return [_cut(part) for part in value]
     if isinstance(value, dict):

@@ -126,7 +126,7 @@ _array = msgspec.json.Decoder(list[msgspec.Raw])
 _value = msgspec.json.Decoder()
 
 
-def find(raw: bytes | msgspec.Raw, path: Path) -> msgspec.Raw | None:
+def find(raw: bytes | msgspec.Raw, path: Path) -> msgspec.Raw | bytes | None:
     """The JSON text at `path` below `raw`, decoding only what lies on the way; None if absent."""
     for part in path:
         try:

@@ -298,11 +298,11 @@ class _Rows:
 
     def _first(
         self, data: bytes, values: tuple[Any, ...], paths: tuple[Path, ...]
-    ) -> Raw | None:
+    ) -> Raw | bytes | None:
         found = (self._find(data, values, path) for path in paths)
         return next((raw for raw in found if raw is not None), None)
 
-    def _find(self, data: bytes, values: tuple[Any, ...], path: Path) -> Raw | None:
+    def _find(self, data: bytes, values: tuple[Any, ...], path: Path) -> Raw | bytes | None:
         if not path:
             return None
         root = path[0]

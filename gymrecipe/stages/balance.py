@@ -22,7 +22,9 @@ class Balance(Params):
     are a group of their own, `general`."""
     most: Annotated[int, Field(ge=1)] | None = None
     """The most rows kept of one group."""
-    proportions: dict[str, Annotated[float, Field(gt=0)]] | None = None
+    proportions: (
+        Annotated[dict[str, Annotated[float, Field(gt=0)]], Field(min_length=1)] | None
+    ) = None
     """Shares of the groups in the result, such as `{math: 2, code: 1}`: the largest result with
     these shares is kept, and groups that are not named are left out."""
     prefer: Literal["draw", "reward", "shortest"] = "draw"
@@ -33,6 +35,8 @@ class Balance(Params):
     def _one_way(self) -> Balance:
         if (self.most is None) == (self.proportions is None):
             raise ValueError("needs either most or proportions")
+        if self.by == "task" and self.proportions is not None:
+            raise ValueError("proportions need a column: by")
         return self
 
 
@@ -40,11 +44,12 @@ class Balance(Params):
 def balance(rows: pl.LazyFrame, params: Balance) -> pl.LazyFrame:
     """Keep at most `most` rows of each group, or groups in `proportions`.
 
-    Rejects `over_quota`. Which rows stay does not depend on their order: ties go by draw.
+    Rejects `over_quota`. Which rows stay does not depend on their order: ties go by draw. A row
+    whose task is unclear is in no group, and stays.
     """
-    pairs = "gap" in rows.collect_schema()
+    pairs = "chosen_row" in rows.collect_schema()
     if params.by == "task":
-        group = pl.coalesce("task_key", pl.col("draw").rank("ordinal").cast(pl.UInt64))
+        group = pl.col("task_key")
     else:
         group = pl.col(f"chosen_{params.by}" if pairs else params.by).cast(pl.String)
         group = group.fill_null(GENERAL)
@@ -53,7 +58,8 @@ def balance(rows: pl.LazyFrame, params: Balance) -> pl.LazyFrame:
         "reward": ((pl.col("gap" if pairs else "reward").fill_null(float("-inf")), True),),
         "shortest": ((pl.col("chosen_answer_chars" if pairs else "answer_chars"), False),),
     }
-    keys = [*orders[params.prefer], (pl.col("draw"), False)]
+    draws = ["draw", "rejected_draw"] if pairs else ["draw"]
+    keys = [*orders[params.prefer], *((pl.col(draw), False) for draw in draws)]
     ranked = (
         rows.with_row_index("__place")
         .with_columns(__group=group)
@@ -65,6 +71,7 @@ def balance(rows: pl.LazyFrame, params: Balance) -> pl.LazyFrame:
         over = pl.col("__rank") >= params.most
     else:
         over = pl.col("__rank") >= _quota(params.proportions)
+    over &= pl.col("__group").is_not_null()
     return ranked.with_columns(reason=pl.when(over).then(pl.lit("over_quota"))).drop(
         "__place", "__group", "__rank"
     )

@@ -85,8 +85,8 @@ def populated_bins(
     rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None
 ) -> float | None:
     """How many of the five bins of [0, 1] hold a reward; 1.0 belongs to the last."""
-    inside = _bin(rows["reward"]).drop_nulls()
-    return inside.n_unique() if len(inside) else None
+    bins = _bin(rows["reward"]).drop_nulls()
+    return bins.filter(bins.is_between(0, 4)).n_unique() if len(bins) else None
 
 
 @check(takes=("pairs",), advice="Raise min_gap, or collect at a higher temperature.")
@@ -119,14 +119,14 @@ def largest_category(
     rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None
 ) -> float | None:
     """The share of the largest category of the column `by`."""
-    name = f"chosen_{by}" if "gap" in rows.columns else by
-    if name is None or not rows.height:
+    if by is None or not rows.height:
         return None
-    return int(rows[name].value_counts()["count"].max() or 0) / rows.height  # type: ignore[arg-type,call-overload]
+    categories = rows[f"chosen_{by}" if "chosen_row" in rows.columns else by]
+    return max(categories.unique_counts()) / rows.height
 
 
 def _bin(rewards: pl.Series) -> pl.Series:
-    """The index of each reward's bin, null outside [0, 1]."""
-    inside = (rewards >= -TOLERANCE) & (rewards <= 1 + TOLERANCE)
-    index = sum((rewards >= edge - TOLERANCE).cast(pl.Int32) for edge in BINS[1:-1])
-    return pl.select(pl.when(inside).then(index)).to_series()
+    """The index of each reward's bin: 0 to 4, -1 below 0, 5 above 1."""
+    reached = [rewards >= edge - TOLERANCE for edge in BINS[:-1]]
+    reached.append(rewards > BINS[-1] + TOLERANCE)
+    return pl.select(pl.fold(pl.lit(-1), pl.Expr.add, reached)).to_series()

@@ -49,8 +49,8 @@ class Filter(Params):
     max_chars: Annotated[Count | Quantile | None, Of("answer_chars")] = None
     """The most characters of an answer kept; more is `above_max_chars`."""
     require_success: Annotated[bool, Optional("success", "boolean")] = False
-    """Keep rows whose field `success` is true, reject the others as `no_success`. Skipped with a
-    warning where no line has that field."""
+    """Keep rows whose field `success` is true, reject the others as `no_success`, and those without
+    it as `missing_success`. Skipped with a warning where no line has that field."""
     require_tool_usage: bool = False
     """Reject rollouts without a tool call as `no_tool_usage`."""
     success_at: float = 1.0
@@ -100,10 +100,12 @@ def filter(rows: pl.LazyFrame, params: Filter) -> tuple[pl.LazyFrame, Facts]:
         least, most = getattr(params, f"min_{name}"), getattr(params, f"max_{name}")
         reasons += _between(pl.col(column), name, least, most)
     if params.require_success:
-        unknown = pl.col("success").is_null().all()
-        reasons.append(
-            pl.when(~unknown & ~pl.col("success").fill_null(False)).then(pl.lit("no_success"))
-        )
+        success = pl.col("success")
+        unknown = success.is_null().all()
+        reasons += [
+            pl.when(success.is_null() & ~unknown).then(pl.lit("missing_success")),
+            pl.when(~success).then(pl.lit("no_success")),
+        ]
         facts["warnings"] = rows.select(
             message=pl.lit("require_success was skipped: no line has the field `success`."),
             unknown=unknown & (pl.len() > 0),
@@ -111,10 +113,10 @@ def filter(rows: pl.LazyFrame, params: Filter) -> tuple[pl.LazyFrame, Facts]:
     if params.require_tool_usage:
         reasons.append(pl.when(pl.col("tool_calls") == 0).then(pl.lit("no_tool_usage")))
     if params.min_success_rate is not None or params.max_success_rate is not None:
-        success = (pl.col("reward") >= params.success_at - TOLERANCE).mean().over("task_key")
-        reasons += _between(
-            success, "success_rate", params.min_success_rate, params.max_success_rate
-        )
+        rate = (pl.col("reward") >= params.success_at - TOLERANCE).mean().over("task_key")
+        known = pl.when(pl.col("task_key").is_not_null()).then(rate)
+        least, most = params.min_success_rate, params.max_success_rate
+        reasons += _between(known, "success_rate", least, most)
     reason = pl.coalesce(*reasons, pl.lit(None, pl.String)) if reasons else pl.lit(None, pl.String)
     return rows.with_columns(reason=reason), facts
 
@@ -122,7 +124,7 @@ def filter(rows: pl.LazyFrame, params: Filter) -> tuple[pl.LazyFrame, Facts]:
 def _between(
     value: pl.Expr, name: str, least: float | str | None, most: float | str | None
 ) -> list[pl.Expr]:
-    reasons = []
+    reasons: list[pl.Expr] = []
     if least is not None or most is not None:
         reasons.append(pl.when(value.is_null()).then(pl.lit(f"missing_{name}")))
     if least is not None:

@@ -24,13 +24,13 @@ from gymrecipe.stages import where as language
 
 FATES = {
     "task_unclear": "the line does not say which of several tasks with its prompt it answers",
-    "only_one": "the only rollout of its task, so there is nothing to compare it with",
+    "only_one": "the only usable rollout of its task, so there is nothing to compare it with",
     "prompts_differ": "no other rollout of its task was shown the same prompt",
     "all_equal": "all rollouts of the task have the same value",
     "no_high": "no rollout of the task is in the high tier",
     "no_low": "no rollout of the task is in the low tier",
     "tied": "the two that were to be paired have the same value",
-    "gap_too_small": "no two that were to be paired differ by min_gap",
+    "gap_too_small": "no chosen one that was to be paired is better by min_gap",
     "gap_too_large": "those that were to be paired differ by more than max_gap",
     "identical_answers": "those that were to be paired say the same",
     "not_selected": "its task gave pairs, without this rollout",
@@ -73,11 +73,18 @@ class Pair(Params):
 
     @model_validator(mode="after")
     def _consistent(self) -> Pair:
-        tiers_only = {"high", "low", "across_prompts", "max_pairs"} & self.model_fields_set
+        defaults = type(self).model_fields
+        tiers_only = [
+            name
+            for name in ("high", "low", "across_prompts", "max_pairs")
+            if getattr(self, name) != defaults[name].default
+        ]
         if self.strategy != "tiers" and tiers_only:
-            raise ValueError(f"{', '.join(sorted(tiers_only))} need strategy: tiers")
+            raise ValueError(f"{', '.join(tiers_only)} need strategy: tiers")
         if self.across_prompts != (self.max_pairs is not None):
             raise ValueError("across_prompts and max_pairs need each other")
+        if self.across_prompts and self.max_pairs_per_task is not None:
+            raise ValueError("across_prompts takes max_pairs, not max_pairs_per_task")
         if self.max_gap is not None and self.max_gap < self.min_gap:
             raise ValueError("max_gap is below min_gap")
         return self
@@ -97,10 +104,9 @@ def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
     column of its rollouts as `chosen_…` and `rejected_…`. A rollout in no pair leaves as half a
     pair (`chosen_…` only) with the fate of its task as the reason: see FATES, and `missing_<by>`.
     """
-    by = pl.col(params.by)
     ranked = _ranked(rollouts, params)
     candidates = STRATEGIES[params.strategy].function(ranked)
-    side = ranked.select("group", "place", "row", "answer_key", "order", value=by)
+    side = ranked.select("group", "place", "row", "task_key", "answer_key", "order", "value")
     pairs = (
         candidates.join(side, left_on=["group", "chosen_place"], right_on=["group", "place"])
         .join(
@@ -134,34 +140,43 @@ def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
     )
     order = ["gap", "draw", "task_key", "prompt_key"]
     order += [f"{side}_{name}" for side in ("chosen", "rejected") for name in columns]
-    facts = {"tasks": _tasks(rollouts, unpaired, made), "rates": _rates(ranked, made)}
+    facts = {"tasks": _tasks(rollouts, unpaired, made), "rates": _rates(ranked, made, params)}
     return pl.concat([table, halves], how="diagonal").select(*order, "reason"), facts
 
 
 def _ranked(rollouts: pl.LazyFrame, params: Pair) -> pl.LazyFrame:
-    """The rollouts that can be compared, with their group, place in it, and its size."""
+    """The rollouts that can be compared, with their group, place in it, and its size.
+
+    Of the rollouts' columns only those that have a part in it, so that no metric of the user's, such
+    as `n` or `high`, comes in between.
+    """
     by = pl.col(params.by)
     usable = rollouts.filter(by.is_not_null(), pl.col("task_key").is_not_null())
     if params.across_prompts:
         group = pl.lit(0, pl.UInt64)
     else:
         group = combine(0, pl.col("task_key"), pl.col("prompt_key").fill_null(0))
-    columns = {"row", "task_key", "answer_key", "answer_chars", "draw", params.by}
     tiered = params.strategy == "tiers"
     high, low = (_tier(params.high, by, True), _tier(params.low, by, False))
     return (
         usable.select(
-            *sorted(columns),
+            "row",
+            "task_key",
+            "answer_key",
+            "answer_chars",
+            "draw",
+            value=by,
             group=group,
             high=high if tiered else pl.lit(True),
             low=low if tiered else pl.lit(True),
         )
         .sort(
             "group",
-            by,
+            "value",
             pl.col("answer_chars") if params.ties == "shortest" else pl.lit(0),
             "draw",
             descending=[False, True, False, False],
+            maintain_order=True,
         )
         .with_columns(
             place=pl.int_range(pl.len()).over("group"),
@@ -182,7 +197,7 @@ def _verdict(params: Pair) -> pl.Expr:
     gap = pl.col("gap")
     too_large = gap > params.max_gap + TOLERANCE if params.max_gap is not None else pl.lit(False)
     return (
-        pl.when(gap <= TOLERANCE)
+        pl.when(gap.abs() <= TOLERANCE)
         .then(pl.lit("tied"))
         .when(gap < params.min_gap - TOLERANCE)
         .then(pl.lit("gap_too_small"))
@@ -197,8 +212,9 @@ def _capped(pairs: pl.LazyFrame, params: Pair) -> pl.LazyFrame:
     most = params.max_pairs if params.across_prompts else params.max_pairs_per_task
     if most is None:
         return pairs
-    widest = pairs.sort("group", "gap", "order", "order_rejected", descending=[False, True, False, True])
-    return widest.filter(pl.int_range(pl.len()).over("group") < most)
+    within = "group" if params.across_prompts else "task_key"
+    widest = pairs.sort("gap", "order", "order_rejected", descending=[True, False, True])
+    return widest.filter(pl.int_range(pl.len()).over(within) < most)
 
 
 def _unpaired(
@@ -216,7 +232,7 @@ def _unpaired(
     verdicts = pairs.group_by("group").agg(
         made=pl.col("verdict").is_null().any(), nearest=rank.max()
     )
-    spread = pl.col(params.by).max() - pl.col(params.by).min()
+    spread = pl.col("value").max() - pl.col("value").min()
     groups = (
         ranked.group_by("group")
         .agg(
@@ -250,13 +266,14 @@ def _unpaired(
             .fill_null("tied")
         )
     )
-    return (
-        rollouts.join(paired, on="row", how="anti")
+    fates = (
+        rollouts.select("row", "task_key")
+        .join(paired, on="row", how="anti")
         .join(in_task, on="row", how="left")
         .join(groups, on="group", how="left")
-        .with_columns(reason=fate)
-        .sort("row")
+        .select("row", reason=fate)
     )
+    return rollouts.join(fates, on="row").sort("row")
 
 
 def _tasks(rollouts: pl.LazyFrame, unpaired: pl.LazyFrame, made: pl.LazyFrame) -> pl.LazyFrame:
@@ -267,13 +284,17 @@ def _tasks(rollouts: pl.LazyFrame, unpaired: pl.LazyFrame, made: pl.LazyFrame) -
     return (
         pl.concat([tasks, rest])
         .group_by("fate")
-        .agg(tasks=pl.col("task_key").n_unique(), rollouts=pl.len())
+        .agg(tasks=pl.col("task_key").drop_nulls().n_unique(), rollouts=pl.len())
         .sort("fate")
     )
 
 
-def _rates(ranked: pl.LazyFrame, made: pl.LazyFrame) -> pl.LazyFrame:
-    """Pair creation rate: tasks with a pair over tasks with two usable rollouts; pairs per task."""
+def _rates(ranked: pl.LazyFrame, made: pl.LazyFrame, params: Pair) -> pl.LazyFrame:
+    """Pair creation rate: tasks with a pair over tasks with two usable rollouts; pairs per task.
+
+    Across prompts there is no rate, for there a single rollout is enough.
+    """
+    rated = (pl.col("tasks_with_two") > 0) & pl.lit(not params.across_prompts)
     sizes = ranked.group_by("task_key").agg(n=pl.len())
     paired = ranked.join(made.select("row"), on="row", how="semi").select(
         tasks_with_pair=pl.col("task_key").n_unique()
@@ -283,9 +304,7 @@ def _rates(ranked: pl.LazyFrame, made: pl.LazyFrame) -> pl.LazyFrame:
         .join(paired, how="cross")
         .join(made.select(pairs=pl.len()), how="cross")
         .with_columns(
-            pair_rate=pl.when(pl.col("tasks_with_two") > 0).then(
-                pl.col("tasks_with_pair") / pl.col("tasks_with_two")
-            ),
+            pair_rate=pl.when(rated).then(pl.col("tasks_with_pair") / pl.col("tasks_with_two")),
             pairs_per_task=pl.when(pl.col("tasks_with_pair") > 0).then(
                 pl.col("pairs") / pl.col("tasks_with_pair")
             ),

@@ -38,7 +38,8 @@ def sample(rows: pl.LazyFrame, params: Sample) -> pl.LazyFrame:
     Rejects `not_sampled`, and `missing_<metric>` where there is none: it is in no band.
     """
     value = pl.col(params.by)
-    band = pl.sum_horizontal(*(value >= edge - TOLERANCE for edge in params.edges)).cast(pl.Int64)
+    above = (value >= edge - TOLERANCE for edge in params.edges)
+    band = pl.sum_horizontal(pl.lit(0), *above).cast(pl.Int64)
     rank = pl.col("draw").rank("ordinal").over(pl.when(value.is_not_null()).then(band))
     size = pl.lit(0)
     for index, most in enumerate(params.sizes):

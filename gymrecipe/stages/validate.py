@@ -69,6 +69,8 @@ class Validate(Params):
                     f"no check is named '{name}'; there are {', '.join(sorted(CHECKS))}."
                     + hint(name, CHECKS)
                 )
+        if self.checks.get("largest_category") is not None and self.category is None:
+            raise ValueError("largest_category needs a category: the column to judge")
         return self
 
     def limits(self) -> dict[str, Limits]:
@@ -84,13 +86,18 @@ class Validate(Params):
 def validate(
     rows: pl.LazyFrame, params: Validate, facts: Facts
 ) -> tuple[pl.LazyFrame, Tables]:
-    """Log each check's figure and limits; a figure outside them warns, or stops the run."""
+    """Log each check's figure and limits; a figure outside them warns, or stops the run.
+
+    A check that is not for what arrives, such as `mean_gap` for rollouts, is left out and says so.
+    """
     table = rows.collect()
-    unit = "pairs" if "gap" in table.columns else "rollouts"
+    unit = "pairs" if "chosen_row" in table.columns else "rollouts"
     results = []
+    left_out = []
     for name, limits in params.limits().items():
         entry = CHECKS[name]
         if unit not in entry.takes:
+            left_out.append(f"{name} was not checked: it is for {entry.takes[0]}, not {unit}.")
             continue
         figure = entry.function(table, facts, limits.at, params.category)
         results.append(result(name, figure, limits))
@@ -99,7 +106,8 @@ def validate(
         "level": pl.String, "ok": pl.Boolean,
     }  # fmt: skip
     return rows.with_columns(reason=pl.lit(None, pl.String)), {
-        "checks": pl.LazyFrame(results, schema=schema)
+        "checks": pl.LazyFrame(results, schema=schema),
+        "warnings": pl.LazyFrame({"message": left_out}, schema={"message": pl.String}),
     }
 
 

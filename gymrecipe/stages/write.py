@@ -52,15 +52,14 @@ def write(rows: pl.LazyFrame, params: Write) -> pl.LazyFrame:
     when one side of a pair cannot, the other is `partner_rejected`.
     """
     columns = rows.collect_schema().names()
-    if "metric" in columns:
+    pairs = "chosen_row" in columns
+    if not pairs and "row" not in columns:
         return rows.with_columns(split=pl.lit("metrics"))
-    pairs = "gap" in columns
     key = pl.coalesce("prompt_key", "task_key", (pl.col("draw") * 2**53).cast(pl.UInt64))
     held_out = uniform(key, params.seed, "split") < params.validation_fraction
+    order = ["chosen_row", "rejected_row"] if pairs else ["row"]
     if params.order == "shuffled":
-        order = ["draw", "rejected_draw"] if pairs else ["draw"]
-    else:
-        order = ["chosen_row", "rejected_row"] if pairs else ["row"]
+        order = ["draw", *(["rejected_draw"] if pairs else []), *order]
     return rows.with_columns(
         split=pl.when(held_out).then(pl.lit("validation")).otherwise(pl.lit("train")),
         reason=pl.lit(None, pl.String),
