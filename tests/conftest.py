@@ -14,3 +14,7 @@ def real() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real rollouts at {folder}")
     return folder
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the golden folders anew")

@@ -48,7 +48,7 @@ class Bars:
         # It is drawn as work comes in: no thread of its own, none to forget when a run breaks.
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=None),
+            BarColumn(None, complete_style="cyan", finished_style="cyan"),
             _Amount(),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
             console=self.console,

@@ -52,18 +52,22 @@ def asked(value: Any) -> str:
     return compact(value)
 
 
-def compact(value: Any, most: int = 80) -> str:
-    """A value of a recipe as YAML would have it on one line."""
+def compact(value: Any, most: int = 80, depth: int = 5) -> str:
+    """A value of a recipe as YAML would have it on one line; what is nested deeper is `…`."""
     if isinstance(value, str):
         return safe(value, most)
-    if isinstance(value, list):
-        return safe(f"[{', '.join(compact(part, most) for part in value[:most])}]", most)
-    if isinstance(value, dict):
-        parts = (f"{safe(k, most)}: {compact(v, most)}" for k, v in list(value.items())[:most])
-        return safe(f"{{{', '.join(parts)}}}", most)
     if isinstance(value, float):
         return asked(value)
-    return safe(json.dumps(value, default=str), most)
+    if not isinstance(value, list | dict):
+        return safe(json.dumps(value, default=str), most)
+    if not depth:
+        return "…"
+    if isinstance(value, list):
+        parts = [compact(part, most, depth - 1) for part in value[:most]]
+        return safe(f"[{', '.join(parts)}]", most)
+    items = list(value.items())[:most]
+    parts = [f"{safe(key, most)}: {compact(part, most, depth - 1)}" for key, part in items]
+    return safe(f"{{{', '.join(parts)}}}", most)
 
 
 def size(count: int) -> str:

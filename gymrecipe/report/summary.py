@@ -180,7 +180,7 @@ def _result(manifest: Manifest, stage: StageRecord, figures: dict[str, Any], tit
     return table
 
 
-def _rates(manifest: Manifest, write: StageRecord) -> Iterator[list[Cell]]:
+def _rates(manifest: Manifest, write: StageRecord) -> Iterator[list[str]]:
     by_name = {stage.name: stage for stage in manifest.stages}
     stage: StageRecord | None = write
     while stage is not None and stage.use != "pair":
@@ -189,15 +189,18 @@ def _rates(manifest: Manifest, write: StageRecord) -> Iterator[list[Cell]]:
         earlier = above is not None and manifest.stages.index(above) < manifest.stages.index(stage)
         stage = above if earlier else None
     for rates in stage.facts.get("rates", []) if stage else []:
-        rate = rates.get("pair_rate")
-        per_task = rates.get("pairs_per_task")
-        two = _count(rates.get("tasks_with_two"))
-        yield [
-            f"{rate:.0%}" if isinstance(rate, int | float) else "-",
-            f"{number(rates.get('tasks_with_pair'))} of"
-            f" {counted(two, 'task')} with two usable rollouts or more",
-            f"{number(per_task)} {'pair' if per_task == 1 else 'pairs'} per task",
+        rate, per_task = rates.get("pair_rate"), rates.get("pairs_per_task")
+        if rate is None:
+            yield ["no task has two usable rollouts"]
+            continue
+        two = counted(_count(rates.get("tasks_with_two")), "task")
+        said = [
+            f"{rate:.0%}" if isinstance(rate, int | float) else number(rate),
+            f"{number(rates.get('tasks_with_pair'))} of {two} with two usable rollouts or more",
         ]
+        if per_task is not None:
+            said.append(f"{number(per_task)} {'pair' if per_task == 1 else 'pairs'} per task")
+        yield said
 
 
 def _spread(figures: dict[str, Any], title: str) -> Table:

@@ -41,7 +41,7 @@ BAD_LINE = {
 """Why a line is not a rollout; the closed list of `load`'s reasons about single lines."""
 
 
-class Item(msgspec.Struct):
+class Item(msgspec.Struct, gc=False):
     """An item of the Responses API, or a chat message: what a conversation is made of."""
 
     type: str | None = None

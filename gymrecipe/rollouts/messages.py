@@ -43,12 +43,12 @@ class Function(msgspec.Struct):
     arguments: Any
 
 
-class ToolCall(msgspec.Struct):
+class ToolCall(msgspec.Struct, kw_only=True):
     """One call of a function."""
 
     id: str
-    function: Function
     type: str = "function"
+    function: Function
 
 
 class Message(msgspec.Struct, omit_defaults=True):
@@ -262,7 +262,7 @@ def _tool_call(id: str | None, name: str | None, raw: Raw) -> ToolCall:
             arguments = _object.decode(arguments)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise Unusable("arguments_not_json") from None
-    return ToolCall(id, Function(name, arguments))
+    return ToolCall(id=id, function=Function(name, arguments))
 
 
 def _nested(tool: dict[str, Any]) -> dict[str, Any]:

@@ -89,7 +89,6 @@ class Scanned(msgspec.Struct):
     """What a slice holds. `columns` has an array a column, `texts` the values its codes mean."""
 
     lines: int
-    bytes: int
     digests: list[bytes]
     columns: dict[str, Any]
     texts: dict[str, list[str]]
@@ -98,6 +97,7 @@ class Scanned(msgspec.Struct):
     found: list[str]
     metrics: dict[str, Metric]
     metric_rows: dict[str, tuple[Any, Any]]
+    bytes: int
 
 
 def scan(job: Job) -> Scanned:
@@ -136,7 +136,8 @@ class _Rows:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.columns: dict[str, Any] = {name: array(code) for name, code in TYPES.items()}
-        self.columns.update({task_field(i): array("Q") for i in range(len(job.task_fields))})
+        self.no_task_fields = {task_field(i): 0 for i in range(len(job.task_fields))}
+        self.columns.update({name: array("Q") for name in self.no_task_fields})
         self.codes: dict[str, dict[str, int]] = {"model": {}, "agent": {}}
         for column in job.columns:
             if column.kind == "text":
@@ -149,8 +150,7 @@ class _Rows:
         self.place = 0
         self.bad: list[Bad] = []
         self.found: set[str] = set()
-        self.metrics: dict[str, array[float]] = {}
-        self.metric_lines: dict[str, array[int]] = {}
+        self.metrics: dict[str, tuple[array[float], array[int]]] = {}
         asked = [*job.task_fields, job.reward, job.group_by or ()]
         asked += [path for column in job.columns for path in column.paths]
         self.needed = _NEEDED.union(path[0] for path in asked if path)
@@ -172,7 +172,15 @@ class _Rows:
         self.known = msgspec.json.Decoder(known)
         self.any = msgspec.json.Decoder(msgspec.defstruct("Any", fields, rename=rename))
         self.slots: dict[Any, int] = {name: i + len(HEAVY) for i, name in enumerate(self.names)}
-        self.small = [(name, slot) for name, slot in self.slots.items() if name[:1] != "_"]
+        for name in self.names:
+            if not name.startswith("_") and name not in self.metrics:
+                self.metrics[name] = (array("d"), array("Q"))
+        self.measured = [(self.slots[name], known) for name, known in self.metrics.items()]
+        self.task_fields = [
+            (task_field(i), path)
+            for i, path in enumerate(self.job.task_fields)
+            if path[0] in self.slots or path[0] in HEAVY or path[0] in self.odd
+        ]
 
     def _learn(self, data: bytes) -> None:
         """Take up the fields of a line that has others than those known so far."""
@@ -260,9 +268,10 @@ class _Rows:
             "has_tools": not shapes.is_empty(shape.tools),
             "model": self._code("model", model),
             "agent": self._code("agent", agent),
+            **self.no_task_fields,
         }
-        for i, path in enumerate(self.job.task_fields):
-            row[task_field(i)] = _value_key(self._find(data, values, path))
+        for name, path in self.task_fields:
+            row[name] = _value_key(self._find(data, values, path))
         found = []
         for column in self.job.columns:
             raw = self._first(data, values, column.paths)
@@ -274,14 +283,16 @@ class _Rows:
             else:
                 row[column.name] = _MISSING[column.kind] if value is None else value
         metrics = [
-            (name, value)
-            for name, slot in self.small
+            (known, value)
+            for slot, known in self.measured
             if (raw := values[slot]) is not UNSET and (value := _metric(raw)) is not None
         ]
         # Nothing fails from here on: a line is a row or it is bad, never both.
         self.found.update(found)
-        for name, value in metrics:
-            self._measure(name, value)
+        for (measured, rows), value in metrics:
+            measured.append(value)
+            if self.job.metric_rows:
+                rows.append(self.rows)
         self.held.append(row)
         self.rows += 1
         if len(self.held) == ROWS_HELD:
@@ -329,21 +340,12 @@ class _Rows:
         failures = ("_ng_failure_class", "failure_kind")
         return any(not shapes.is_null(self._raw(values, name)) for name in failures)
 
-    def _measure(self, name: str, value: float) -> None:
-        if (known := self.metrics.get(name)) is None:
-            known = self.metrics[name] = array("d")
-            self.metric_lines[name] = array("Q")
-        known.append(value)
-        if self.job.metric_rows:
-            self.metric_lines[name].append(self.rows)
-
     def result(self, number: int, length: int, digests: list[bytes]) -> Scanned:
         """Everything collected, as plain data."""
         self._append()
-        rows = self.metrics if self.job.metric_rows else {}
+        metrics = {name: known for name, known in self.metrics.items() if known[0]}
         return Scanned(
             lines=number,
-            bytes=length,
             digests=digests,
             columns=self.columns,
             texts={name: list(codes) for name, codes in self.codes.items()},
@@ -352,9 +354,12 @@ class _Rows:
             found=sorted(self.found),
             metrics={
                 name: Metric(len(values), exact_sum(values), min(values), max(values))
-                for name, values in self.metrics.items()
+                for name, (values, _) in metrics.items()
             },
-            metric_rows={name: (self.metric_lines[name], values) for name, values in rows.items()},
+            metric_rows={
+                name: (rows, values) for name, (values, rows) in metrics.items() if rows
+            },
+            bytes=length,
         )
 
 
@@ -365,6 +370,11 @@ _NEEDED = frozenset(
 _MISSING = {"number": math.nan, "boolean": -1}
 _TRUE = Raw(b"true")
 _NUMBER_OR_BOOLEAN = frozenset(b"-0123456789tf")
+
+
+_OUTPUTS = frozenset(
+    f"{kind}_call_output" for kind in ("function", "custom_tool", "computer", "local_shell")
+)
 
 
 def task_field(index: int) -> str:
@@ -409,7 +419,7 @@ class _Output:
         in_call = False
         for item in items:
             kind = item.type or "message"
-            if kind.endswith("_call_output") or item.role == "tool":
+            if kind in _OUTPUTS or item.role == "tool":
                 answered.add(item.call_id or item.tool_call_id)
                 in_call = False
                 continue
@@ -549,15 +559,16 @@ def _shown(item: Item) -> list[Any]:
     ):
         content = "".join(part["text"] for part in content)
     called = [call.function for call in _chat_calls(item)]
-    rest = (item.arguments, item.output, item.summary)
     return [
         item.type or "message",
         item.role,
         item.name,
-        item.reasoning_content,
         _without_nulls(content) or "",
-        *(_plain(part) for part in rest),
-        *([function.name, _plain(function.arguments)] for function in called),
+        item.reasoning_content,
+        _plain(item.arguments),
+        _plain(item.output),
+        _plain(item.summary),
+        [(function.name, _plain(function.arguments)) for function in called],
     ]
 
 

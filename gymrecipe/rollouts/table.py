@@ -101,7 +101,7 @@ def empty_rows(wanted: Wanted) -> pl.DataFrame:
         else:
             none[column.name] = array("d" if column.kind == "number" else "b")
     none |= {name: array("i") for name in texts}
-    scanned = Scanned(0, 0, [], none, texts, [], [], [], {}, {})
+    scanned = Scanned(0, [], none, texts, [], [], [], {}, {}, 0)
     return _frame(scanned, 0, 0, 0, wanted)
 
 

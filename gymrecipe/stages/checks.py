@@ -122,11 +122,13 @@ def largest_category(
     if by is None or not rows.height:
         return None
     categories = rows[f"chosen_{by}" if "chosen_row" in rows.columns else by]
-    return max(categories.unique_counts()) / rows.height
+    largest: int = max(categories.unique_counts())
+    return largest / rows.height
 
 
 def _bin(rewards: pl.Series) -> pl.Series:
     """The index of each reward's bin: 0 to 4, -1 below 0, 5 above 1."""
-    reached = [rewards >= edge - TOLERANCE for edge in BINS[:-1]]
-    reached.append(rewards > BINS[-1] + TOLERANCE)
-    return pl.select(pl.fold(pl.lit(-1), pl.Expr.add, reached)).to_series()
+    index = (rewards > BINS[-1] + TOLERANCE).cast(pl.Int32) - 1
+    for edge in BINS[:-1]:
+        index += (rewards >= edge - TOLERANCE).cast(pl.Int32)
+    return index

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import polars as pl
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from gymrecipe.registry import (
     STRATEGIES,
@@ -38,6 +38,14 @@ FATES = {
 """Why a rollout is in no pair: the fate of its task, or `not_selected`."""
 
 
+def _readable(text: str) -> str:
+    language.parse(text)
+    return text
+
+
+Tier = float | Quantile | Annotated[str, AfterValidator(_readable)]
+
+
 class Pair(Params):
     """How rollouts of one prompt become pairs of a chosen and a rejected one."""
 
@@ -54,9 +62,9 @@ class Pair(Params):
     """The most pairs of one task: the widest gaps first."""
     ties: Literal["draw", "shortest"] = "draw"
     """Which of equal values ranks first: by draw, or the shortest answer."""
-    high: Annotated[float | Quantile | str, Of(parameter="by"), ReadsWhere()] = 0.7
+    high: Annotated[Tier, Of(parameter="by"), ReadsWhere()] = 0.7
     """`strategy: tiers`: a chosen rollout has at least this value, or meets this expression."""
-    low: Annotated[float | Quantile | str, Of(parameter="by"), ReadsWhere()] = 0.4
+    low: Annotated[Tier, Of(parameter="by"), ReadsWhere()] = 0.4
     """`strategy: tiers`: a rejected rollout has at most this value, or meets this expression."""
     across_prompts: bool = False
     """`strategy: tiers`: pair over all tasks. Each side carries its own conversation, which only
@@ -147,8 +155,7 @@ def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
 def _ranked(rollouts: pl.LazyFrame, params: Pair) -> pl.LazyFrame:
     """The rollouts that can be compared, with their group, place in it, and its size.
 
-    Of the rollouts' columns only those that have a part in it, so that no metric of the user's, such
-    as `n` or `high`, comes in between.
+    Only the columns that have a part in it, so that no metric called `n` or `high` gets mixed up.
     """
     by = pl.col(params.by)
     usable = rollouts.filter(by.is_not_null(), pl.col("task_key").is_not_null())

@@ -33,7 +33,7 @@ def test_a_pair_is_a_prompt_and_two_answers() -> None:
 
 
 def test_arguments_are_json_text() -> None:
-    call = ToolCall("a", Function("f", {"x": 1e22, "y": 2**53 + 1}))
+    call = ToolCall(id="a", function=Function("f", {"x": 1e22, "y": 2**53 + 1}))
     turn = Message("assistant", "", tool_calls=[call])
     found = plain(Example("sft", (b"",), {}, completion=[turn]))["messages"][0]["tool_calls"][0]
     assert found["type"] == "function"
@@ -41,7 +41,7 @@ def test_arguments_are_json_text() -> None:
 
 
 def test_the_example_keeps_its_objects() -> None:
-    turn = Message("assistant", "", tool_calls=[ToolCall("a", Function("f", {}))])
+    turn = Message("assistant", "", tool_calls=[ToolCall(id="a", function=Function("f", {}))])
     messages(Example("sft", (b"",), {}, completion=[turn]))
     assert turn.tool_calls is not None
     assert turn.tool_calls[0].function.arguments == {}

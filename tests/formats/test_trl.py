@@ -33,7 +33,7 @@ def test_a_pair_is_a_prompt_and_two_answers() -> None:
 
 
 def test_arguments_are_objects() -> None:
-    turn = Message("assistant", "", tool_calls=[ToolCall("a", Function("f", {"x": 1}))])
+    turn = Message("assistant", "", tool_calls=[ToolCall(id="a", function=Function("f", {"x": 1}))])
     found = plain(Example("sft", (b"",), {}, completion=[turn]))["messages"][0]
     assert found["tool_calls"][0]["function"]["arguments"] == {"x": 1}
 

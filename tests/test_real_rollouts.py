@@ -1,0 +1,81 @@
+"""The main recipes on real rollouts, with what is known about them."""
+
+from pathlib import Path
+
+import pytest
+
+import gymrecipe
+from gymrecipe.errors import DataError
+from gymrecipe.experiments.manifest import Manifest
+
+
+def pairs(manifest: Manifest) -> tuple[int, int]:
+    """Pairs written, and the tasks they are of."""
+    rates = next(s for s in manifest.stages if s.use == "pair").facts["rates"][0]
+    return rates["pairs"], rates["tasks_with_pair"]
+
+
+def outcome(recipe: str, source: Path, folder: Path, **knobs: object) -> Manifest:
+    """The manifest, of a version or of a run that found nothing to write."""
+    try:
+        return gymrecipe.run(recipe, input=str(source), output_dir=str(folder), **knobs).manifest
+    except DataError as error:
+        assert error.manifest is not None
+        return error.manifest
+
+
+@pytest.mark.parametrize(
+    ("file", "expected", "tasks"),
+    [
+        ("aviary_wrapper__hotpotqa_20_rollouts", 11, 20),
+        ("text_to_sql__example_rollouts", 2, 5),
+        ("newton_bench__example_rollouts", 0, 5),
+        ("aviary__example_rollouts", 0, 5),
+        ("blackjack__example_rollouts", 0, 5),
+        ("asr_with_pc__example_rollouts", 0, 5),
+        ("indirect_prompt_injection__example_rollouts", 0, 5),
+    ],
+)
+def test_pairs_of_the_same_prompt_are_found_and_traps_give_none(
+    real: Path, tmp_path: Path, file: str, expected: int, tasks: int
+) -> None:
+    manifest = outcome("dpo_same_prompt", real / f"{file}.jsonl", tmp_path, min_gap=0.3)
+    assert pairs(manifest) == (expected, expected)
+    assert manifest.stages[0].facts["grouping"][0]["tasks"] == tasks
+
+
+@pytest.mark.parametrize("recipe", ["dpo_same_prompt", "sft_threshold", "ppo"])
+def test_every_real_file_runs_and_its_lines_add_up(
+    real: Path, tmp_path: Path, recipe: str
+) -> None:
+    files = sorted(real.glob("*.jsonl"))
+    assert len(files) > 30
+    for file in files:
+        lines = outcome(recipe, file, tmp_path).lines
+        assert lines.read == len(file.read_bytes().splitlines())
+        assert lines.read == lines.used + lines.rejected, file.name
+
+
+def test_all_real_files_at_once_keep_their_tasks_apart(real: Path, tmp_path: Path) -> None:
+    together = outcome("dpo_same_prompt", real / "*.jsonl", tmp_path, min_gap=0.3)
+    alone = [
+        pairs(outcome("dpo_same_prompt", file, tmp_path, min_gap=0.3))[0]
+        for file in sorted(real.glob("*.jsonl"))
+    ]
+    assert pairs(together)[0] == sum(alone)
+
+
+def test_aggregate_agrees_with_the_figures_that_nemo_gym_wrote(real: Path, tmp_path: Path) -> None:
+    import json
+
+    manifest = outcome("aggregate", real / "asr_with_pc__example_rollouts.jsonl", tmp_path)
+    ours = {row["metric"]: row for row in manifest.stages[1].facts["metrics"]}
+    sidecar = real / "sidecars" / "asr_with_pc__example_rollouts_aggregate_metrics.json"
+    theirs = json.loads(sidecar.read_text())[0]["agent_metrics"]
+    compared = 0
+    for name, row in ours.items():
+        for figure in ("mean", "min", "max"):
+            if f"{figure}/{name}" in theirs:
+                assert row[figure] == pytest.approx(theirs[f"{figure}/{name}"])
+                compared += 1
+    assert compared > 10

@@ -1,0 +1,105 @@
+"""Laws that every shipped recipe keeps."""
+
+import random
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import gymrecipe
+from gymrecipe.recipe import description, recipes
+from gymrecipe.rollouts.files import sample_path
+
+NAMES = sorted(recipes())
+
+
+def run(name: str, folder: Path, source: Path | None = None, **knobs: object) -> gymrecipe.Version:
+    rollouts = {} if source is None else {"input": str(source)}
+    return gymrecipe.run(name, output_dir=str(folder), **rollouts, **knobs)
+
+
+def data(version: gymrecipe.Version) -> dict[str, bytes]:
+    assert version.path is not None
+    return {
+        str(path.relative_to(version.path)): path.read_bytes()
+        for path in sorted((version.path / "data").rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_runs_on_the_sample_and_every_line_is_used_or_rejected(
+    name: str, tmp_path: Path
+) -> None:
+    version = run(name, tmp_path)
+    lines = version.manifest.lines
+    assert version.path is not None
+    rejects = pl.read_parquet(version.path / "rejects.parquet")
+    used = pl.read_parquet(version.path / "used.parquet").select("source", "line").unique()
+    assert lines.read == 203
+    assert lines.read == lines.used + lines.rejected == used.height + rejects.height
+    assert rejects.select("source", "line").is_unique().all()
+    assert used.join(rejects, on=["source", "line"]).is_empty()
+    assert rejects["reason"].null_count() == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_stage_of_a_recipe_accounts_for_its_rows(name: str, tmp_path: Path) -> None:
+    for stage in run(name, tmp_path).manifest.stages:
+        if stage.makes in (stage.takes, "nothing") or stage.use == "load":
+            assert stage.rows_in == stage.rows_out + sum(stage.rejected.values()), stage.name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_lines_in_another_order_give_the_same_rows(name: str, tmp_path: Path) -> None:
+    lines = sample_path().read_bytes().splitlines(keepends=True)
+    random.Random(5).shuffle(lines)
+    shuffled = tmp_path / "shuffled.jsonl"
+    shuffled.write_bytes(b"".join(lines))
+    one, other = data(run(name, tmp_path / "a")), data(run(name, tmp_path / "b", shuffled))
+    assert one.keys() == other.keys()
+    for file in one:
+        assert sorted(one[file].splitlines()) == sorted(other[file].splitlines())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_recipe_twice_gives_the_same_bytes(name: str, tmp_path: Path) -> None:
+    first, second = run(name, tmp_path), run(name, tmp_path, again=True)
+    assert first.manifest.id == second.manifest.id
+    assert data(first) == data(second)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_asking_for_the_same_again_writes_nothing(name: str, tmp_path: Path) -> None:
+    first, second = run(name, tmp_path), run(name, tmp_path)
+    assert second.existed
+    assert second.path == first.path
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_recipe_kept_in_a_version_runs_and_gives_the_same_version(
+    name: str, tmp_path: Path
+) -> None:
+    first = run(name, tmp_path)
+    assert first.path is not None
+    again = gymrecipe.run(first.path / "recipe.yaml", output_dir=str(tmp_path / "b"), name=name)
+    assert again.manifest.id == first.manifest.id
+    assert data(again) == data(first)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_opens_with_its_command_and_when_to_use_it(name: str) -> None:
+    text = description(recipes()[name])
+    head, _, rest = text.partition("\n\n")
+    assert f"python -m gymrecipe +recipe={name} " in head
+    assert len(rest.split()) > 15
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_has_a_page_in_the_manual(name: str) -> None:
+    assert (Path(__file__).parents[1] / "docs" / "recipes" / f"{name}.md").is_file()
+
+
+def test_two_recipes_carry_examples() -> None:
+    with_examples = [name for name in NAMES if "\nexamples:" in recipes()[name].read_text()]
+    assert len(with_examples) >= 2
