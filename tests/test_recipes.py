@@ -27,11 +27,16 @@ def data(version: gymrecipe.Version) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_recipe_runs_on_the_sample_and_every_line_is_used_or_rejected(
-    name: str, tmp_path: Path
-) -> None:
-    version = run(name, tmp_path)
+@pytest.fixture(scope="module", params=NAMES)
+def made(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> gymrecipe.Version:
+    """Each recipe's version of the sample."""
+    return run(request.param, tmp_path_factory.mktemp(request.param))
+
+
+def test_every_line_of_the_sample_is_used_or_rejected(made: gymrecipe.Version) -> None:
+    version = made
     lines = version.manifest.lines
     assert version.path is not None
     rejects = pl.read_parquet(version.path / "rejects.parquet")
@@ -43,48 +48,47 @@ def test_a_recipe_runs_on_the_sample_and_every_line_is_used_or_rejected(
     assert rejects["reason"].null_count() == 0
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_each_stage_of_a_recipe_accounts_for_its_rows(name: str, tmp_path: Path) -> None:
-    for stage in run(name, tmp_path).manifest.stages:
+def test_each_stage_of_a_recipe_accounts_for_its_rows(made: gymrecipe.Version) -> None:
+    for stage in made.manifest.stages:
         if stage.makes in (stage.takes, "nothing") or stage.use == "load":
             assert stage.rows_in == stage.rows_out + sum(stage.rejected.values()), stage.name
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_lines_in_another_order_give_the_same_rows(name: str, tmp_path: Path) -> None:
+def test_lines_in_another_order_give_the_same_rows(
+    made: gymrecipe.Version, tmp_path: Path
+) -> None:
     lines = sample_path().read_bytes().splitlines(keepends=True)
     random.Random(5).shuffle(lines)
     shuffled = tmp_path / "shuffled.jsonl"
     shuffled.write_bytes(b"".join(lines))
-    one, other = data(run(name, tmp_path / "a")), data(run(name, tmp_path / "b", shuffled))
+    one, other = data(made), data(run(made.manifest.name, tmp_path, shuffled))
     assert one.keys() == other.keys()
     for file in one:
         assert sorted(one[file].splitlines()) == sorted(other[file].splitlines())
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_same_recipe_twice_gives_the_same_bytes(name: str, tmp_path: Path) -> None:
-    first, second = run(name, tmp_path), run(name, tmp_path, again=True)
-    assert first.manifest.id == second.manifest.id
-    assert data(first) == data(second)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_asking_for_the_same_again_writes_nothing(name: str, tmp_path: Path) -> None:
-    first, second = run(name, tmp_path), run(name, tmp_path)
-    assert second.existed
-    assert second.path == first.path
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_recipe_kept_in_a_version_runs_and_gives_the_same_version(
-    name: str, tmp_path: Path
+def test_the_same_recipe_twice_gives_the_same_bytes(
+    made: gymrecipe.Version, tmp_path: Path
 ) -> None:
-    first = run(name, tmp_path)
-    assert first.path is not None
-    again = gymrecipe.run(first.path / "recipe.yaml", output_dir=str(tmp_path / "b"), name=name)
-    assert again.manifest.id == first.manifest.id
-    assert data(again) == data(first)
+    second = run(made.manifest.name, tmp_path)
+    assert second.manifest.id == made.manifest.id
+    assert data(second) == data(made)
+
+
+def test_asking_for_the_same_again_writes_nothing(made: gymrecipe.Version) -> None:
+    assert made.path is not None
+    again = run(made.manifest.name, made.path.parent.parent)
+    assert again.existed
+    assert again.path == made.path
+
+
+def test_the_recipe_kept_in_a_version_runs_and_gives_the_same_version(
+    made: gymrecipe.Version, tmp_path: Path
+) -> None:
+    assert made.path is not None
+    again = gymrecipe.run(made.path / "recipe.yaml", output_dir=str(tmp_path))
+    assert again.manifest.id == made.manifest.id
+    assert data(again) == data(made)
 
 
 @pytest.mark.parametrize("name", NAMES)

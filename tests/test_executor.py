@@ -1,0 +1,234 @@
+"""What a run promises: the same bytes however it is made, warnings, stops, and an honest id."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gymrecipe
+from gymrecipe.engines import local
+from gymrecipe.errors import DataError, RecipeError
+from gymrecipe.experiments import data as data_files
+from gymrecipe.rollouts import table
+from gymrecipe.rollouts.files import sample_path
+
+FILES = ("data/train.jsonl", "rejects.parquet", "used.parquet")
+
+
+def digests(version: gymrecipe.Version) -> dict[str, str]:
+    return {output.path: output.sha256 for output in version.manifest.outputs}
+
+
+def run(folder: Path, recipe: str = "dpo_same_prompt", **knobs: Any) -> gymrecipe.Version:
+    return gymrecipe.run(recipe, output_dir=str(folder), **knobs)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 8])
+def test_one_worker_or_eight_give_the_same_bytes(
+    workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = run(tmp_path / "plain")
+    monkeypatch.setattr(table, "SLICE_BYTES", 100_000)
+    monkeypatch.setattr(data_files, "SLICE_BYTES", 50_000)
+    sliced = run(tmp_path / "sliced", **{"engine.workers": workers})
+    assert {name: digests(sliced)[name] for name in FILES} == {
+        name: digests(plain)[name] for name in FILES
+    }
+
+
+def test_the_pool_is_really_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    pool = local.ProcessPoolExecutor
+    monkeypatch.setattr(
+        local, "ProcessPoolExecutor", lambda *a: started.append(a[0]) or pool(*a)
+    )
+    monkeypatch.setattr(table, "SLICE_BYTES", 100_000)
+    run(tmp_path, **{"engine.workers": 2})
+    assert started == [2]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"PYTHONHASHSEED": "1"},
+        {"PYTHONHASHSEED": "2", "TZ": "Asia/Tokyo"},
+        {"LC_ALL": "C", "POLARS_MAX_THREADS": "1"},
+        {"LC_ALL": "tr_TR.UTF-8", "POLARS_MAX_THREADS": "4"},
+    ],
+)
+def test_the_environment_changes_no_byte(setting: dict[str, str], tmp_path: Path) -> None:
+    here = run(tmp_path / "here")
+    words = [sys.executable, "-m", "gymrecipe", "+recipe=dpo_same_prompt", "output_dir=there"]
+    subprocess.run(
+        words, env=os.environ | setting, cwd=tmp_path, check=True, capture_output=True
+    )
+    version = tmp_path / "there" / "dpo_same_prompt" / "v0001"
+    for name in FILES:
+        assert here.path is not None
+        assert (version / name).read_bytes() == (here.path / name).read_bytes()
+
+
+def test_the_id_does_not_depend_on_paths_or_names(tmp_path: Path) -> None:
+    copy = tmp_path / "somewhere else.jsonl"
+    copy.write_bytes(sample_path().read_bytes())
+    one = run(tmp_path / "a", input=str(sample_path()))
+    other = run(tmp_path / "b", input=str(copy), name="other", **{"engine.workers": 1})
+    assert one.manifest.id == other.manifest.id
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        {"min_gap": 0.30000000000000004},
+        {"seed": 1},
+        {"limit": 100},
+        {"limit_tasks": 10},
+        {"reward": "accuracy"},
+        {"group_by": "metadata.task_type"},
+        {"format": "raw"},
+        {"order": "shuffled"},
+        {"validation_fraction": 0.1},
+        {"stages.usable.max_turns": 5},
+    ],
+)
+def test_whatever_can_change_the_data_changes_the_id(knobs: dict[str, Any], tmp_path: Path) -> None:
+    assert run(tmp_path, **knobs).manifest.id != run(tmp_path, min_gap=0.3).manifest.id
+
+
+def test_a_changed_byte_of_the_input_changes_the_id(tmp_path: Path) -> None:
+    copy = tmp_path / "copy.jsonl"
+    text = sample_path().read_bytes()
+    copy.write_bytes(text)
+    before = run(tmp_path / "a", input=str(copy)).manifest.id
+    copy.write_bytes(text.replace(b"answer", b"Answer", 1))
+    assert run(tmp_path / "a", input=str(copy)).manifest.id != before
+
+
+def test_a_dry_run_leaves_nothing_and_shows_an_example_of_each_write(tmp_path: Path) -> None:
+    version = run(tmp_path / "none", "sft_and_dpo", dry_run=True)
+    assert version.path is None
+    assert not (tmp_path / "none").exists()
+    assert version.examples.keys() == {"sft", "dpo"}
+    assert version.examples["sft"].startswith('{"messages":')
+
+
+def test_a_reward_filter_before_pairs_warns_of_the_losers_it_takes(tmp_path: Path) -> None:
+    version = run(tmp_path, **{"stages.usable.min_reward": 0.5})
+    lost = version.manifest.stages[1].rejected["below_min_reward"]
+    assert any(f"takes away {lost} rollouts" in text for text in version.manifest.warnings)
+
+
+def test_a_where_by_reward_before_pairs_warns_too(tmp_path: Path) -> None:
+    version = run(tmp_path, **{"stages.usable.where": "reward > 0.2"})
+    assert any("could be the rejected side" in text for text in version.manifest.warnings)
+
+
+def test_a_check_set_to_stop_publishes_nothing(tmp_path: Path) -> None:
+    stop = {"stages.check.checks": {"rows": {"min": 10_000, "level": "stop"}}}
+    with pytest.raises(DataError, match="rows is 57, should be at least 10000"):
+        run(tmp_path, **stop)
+    assert not list((tmp_path / "dpo_same_prompt").iterdir())
+
+
+def test_a_check_on_rows_is_made_again_on_what_was_written(tmp_path: Path) -> None:
+    lines = sample_path().read_text().splitlines()
+    broken = [line.replace('"function_call_output"', '"mcp_call"') for line in lines]
+    path = tmp_path / "broken.jsonl"
+    path.write_text("\n".join(broken) + "\n")
+    knobs = {"stages.check.checks": {"rows": {"min": 50, "level": "stop"}}}
+    with pytest.raises(DataError, match="write: rows is 25, should be at least 50"):
+        run(tmp_path, input=str(path), **knobs)
+
+
+def test_quantile_thresholds_are_resolved_and_both_are_logged(tmp_path: Path) -> None:
+    version = run(tmp_path, "sft_threshold", min_reward="p50")
+    stage = version.manifest.stages[1]
+    assert stage.parameters["min_reward"] == "p50"
+    resolved = stage.facts["resolved"]
+    assert resolved == [{"parameter": "min_reward", "asked": "p50", "resolved": 0.95}]
+
+
+def test_a_column_that_pairs_do_not_have_is_found_before_anything_is_read(tmp_path: Path) -> None:
+    extra = {"stages.more": {"use": "filter", "after": "pair", "min_reward": 0.5}}
+    with pytest.raises(RecipeError, match=r"stages.more: needs the column 'reward'.*pairs"):
+        run(tmp_path, input=str(tmp_path / "not there.jsonl"), **extra)
+
+
+def test_a_limit_of_tasks_keeps_whole_tasks(tmp_path: Path) -> None:
+    version = run(tmp_path, "ppo", limit_tasks=5)
+    assert version.manifest.stages[0].rejected["over_limit_tasks"] == 180
+    assert version.manifest.stages[0].rows_out == 20
+
+
+def test_a_limit_of_lines_counts_only_what_was_read(tmp_path: Path) -> None:
+    version = run(tmp_path, "ppo", limit=37)
+    assert version.manifest.lines.read == 37
+    assert version.manifest.inputs[0].lines == 37
+
+
+def test_a_prompt_held_out_in_one_branch_is_held_out_in_all(tmp_path: Path) -> None:
+    import json
+
+    version = run(tmp_path, "sft_and_dpo", validation_fraction=0.3)
+    assert version.path is not None
+
+    def prompts(file: str) -> set[str]:
+        rows = (version.path / "data" / file).read_text().splitlines()  # type: ignore[operator]
+        found = set()
+        for row in map(json.loads, rows):
+            messages = row.get("prompt") or row["messages"]
+            found.add(next(m["content"] for m in messages if m["role"] == "user"))
+        return found
+
+    train = prompts("sft/train.jsonl") | prompts("dpo/train.jsonl")
+    held_out = prompts("sft/validation.jsonl") | prompts("dpo/validation.jsonl")
+    assert held_out
+    assert not train & held_out
+
+
+def test_two_appended_runs_named_twice_keep_their_task_indices_apart(tmp_path: Path) -> None:
+    lines = sample_path().read_text().splitlines()
+    one, other = tmp_path / "one.jsonl", tmp_path / "other.jsonl"
+    one.write_text("\n".join(lines) + "\n")
+    other.write_text("\n".join(line.replace("Category", "category") for line in lines) + "\n")
+    version = run(tmp_path, "ppo", input=[str(one), str(other)])
+    assert version.manifest.stages[0].facts["grouping"][0]["tasks"] == 100
+
+
+def test_memory_does_not_grow_with_the_length_of_trajectories(tmp_path: Path) -> None:
+    import json
+
+    def peak(padding: int) -> int:
+        path = tmp_path / f"{padding}.jsonl"
+        with path.open("w") as file:
+            for number in range(600):
+                rollout = {
+                    "responses_create_params": {"input": f"Question {number // 4}"},
+                    "response": {
+                        "output": [
+                            {"type": "function_call", "call_id": "c", "name": "f",
+                             "arguments": "{}"},
+                            {"type": "function_call_output", "call_id": "c",
+                             "output": "x" * padding},
+                            {"type": "message", "role": "assistant", "content": f"A{number}"},
+                        ]
+                    },
+                    "reward": number % 4 / 3,
+                }  # fmt: skip
+                file.write(json.dumps(rollout) + "\n")
+        code = (
+            "import resource, gymrecipe;"
+            f"gymrecipe.run('dpo_same_prompt', input={str(path)!r}, output_dir={str(tmp_path)!r},"
+            " again=True, **{'engine.workers': 1});"
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        )
+        said = subprocess.run(
+            [sys.executable, "-c", code], check=True, capture_output=True, text=True
+        )
+        return int(said.stdout)
+
+    # 600 lines of 400 kB are 240 MB; slices and buffers may cost 120 MB, not the trajectories.
+    assert peak(400_000) - peak(100) < 120_000
