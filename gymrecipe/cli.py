@@ -144,7 +144,7 @@ def _overview(words: Words) -> str:
 
 def _recipe_help(path: Path) -> str:
     from gymrecipe.recipe import base_knobs, description, knobs
-    from gymrecipe.report.listings import shown
+    from gymrecipe.report.rows import shown
 
     base = base_knobs()
     own = {name: value for name, value in knobs(path).items() if name not in base}
@@ -231,15 +231,15 @@ def _sweep(words: Words) -> int:
 
 
 def _recipes(words: Words) -> int:
-    _list(_listings().recipes(words.config_dirs))
+    _list(_rows().recipes(words.config_dirs))
     return 0
 
 
 def _stages(words: Words) -> int:
     if not words.arguments:
-        _list(_listings().stages())
+        _list(_rows().stages())
         return 0
-    said, parameters, choices = _listings().parameters(words.arguments[0])
+    said, parameters, choices = _rows().parameters(words.arguments[0])
     print(f"{words.arguments[0]}: {said}\n")
     _list(parameters)
     if choices:
@@ -249,13 +249,13 @@ def _stages(words: Words) -> int:
 
 
 def _formats(words: Words) -> int:
-    _list(_listings().formats())
+    _list(_rows().formats())
     return 0
 
 
 def _columns(words: Words) -> int:
     knobs = _verb_knobs(words, input=SAMPLE, limit=1_000, sidecars=False)
-    built_in, present, read = _listings().columns(knobs["input"], knobs["limit"], knobs["sidecars"])
+    built_in, present, read = _rows().columns(knobs["input"], knobs["limit"], knobs["sidecars"])
     _list(built_in)
     print()
     _list(present)
@@ -265,7 +265,7 @@ def _columns(words: Words) -> int:
 
 def _versions(words: Words) -> int:
     root = Path(_verb_knobs(words, output_dir="experiments")["output_dir"])
-    rows = _listings().versions(root, words.arguments)
+    rows = _rows().versions(root, words.arguments)
     if not rows:
         _note(f"no versions in {root} yet. Run a recipe: `gymrecipe recipes` lists them.")
     _list(rows)
@@ -371,16 +371,16 @@ def _verb_knobs(words: Words, **defaults: Any) -> dict[str, Any]:
     return knobs
 
 
-def _listings() -> ModuleType:
+def _rows() -> ModuleType:
     """Imported late: the command has to start before it is there."""
-    return import_module("gymrecipe.report.listings")
+    return import_module("gymrecipe.report.rows")
 
 
 def _list(rows: list[dict[str, str]]) -> None:
-    from gymrecipe.report import terminal
+    from gymrecipe.report.listing import listing
 
     if rows:
-        terminal.listing(rows, list(rows[0]), _console(stderr=False))
+        listing(rows, list(rows[0]), _console(stderr=False))
 
 
 def _console(stderr: bool = True) -> Console:
@@ -390,7 +390,7 @@ def _console(stderr: bool = True) -> Console:
 
 
 def _safe(text: str) -> str:
-    from gymrecipe.report.terminal import safe
+    from gymrecipe.report.safe import safe
 
     return "\n".join(safe(line, 2_000) for line in text.split("\n"))
 

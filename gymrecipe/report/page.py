@@ -34,6 +34,11 @@ def styled(text: object, style: str = "", most: int = MOST) -> Text:
     return Text(safe(text, most), style)
 
 
+def title(text: str, style: str = "bold") -> Text:
+    """What stands over a table, in the place of its first column's name."""
+    return styled(text, style)
+
+
 def words(text: object, style: str = "", most: int = 1_000) -> list[Text]:
     """A sentence as chunks, a word each."""
     return [Text(word, style) for word in safe(text, most).strip().split(" ")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +12,10 @@ from gymrecipe.experiments.diff import Change, Difference, Moved
 from gymrecipe.experiments.manifest import Input, Manifest
 from gymrecipe.report.bars import Bars
 from gymrecipe.report.page import Cell, Page, Table, join, styled, words
-from gymrecipe.report.safe import asked, compact, counted, number, safe, size
+from gymrecipe.report.safe import asked, counted, number, safe, size
 from gymrecipe.report.summary import summary
 
-__all__ = ["Bars", "SweepRow", "difference", "example", "listing", "safe", "summary", "sweep"]
+__all__ = ["Bars", "SweepRow", "difference", "example", "safe", "summary", "sweep"]
 
 MOST_LINES = 60
 MOST_TEXT = 400
@@ -93,27 +92,6 @@ def difference(diff: Difference, console: Console) -> None:
     page.table(pairs)
     if len(page.blocks) == 1:
         page.lines("No difference in knobs, counts, inputs, rollouts or pairs.")
-    page.show()
-
-
-def listing(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], console: Console) -> None:
-    """A small table for the verbs that list; columns of numbers are aligned to the right."""
-    last = len(columns) - 1
-    texts = [[_shown(row.get(column)) for column in columns] for row in rows]
-    right = {
-        place
-        for place in range(len(columns))
-        if any(line[place] for line in texts) and all(_is_number(line[place]) for line in texts)
-    }
-    table = Table([styled(column, "bold") for column in columns], right=frozenset(right))
-    table.between = " "
-    for line in texts:
-        cells: list[Any] = [styled(text, most=2_000) for text in line]
-        if last not in right:
-            cells[last] = words(line[last], most=2_000)
-        table.rows.append(cells)
-    page = Page(console, indent=0)
-    page.table(table)
     page.show()
 
 
@@ -201,22 +179,6 @@ def _moved(title: str, sign: str, style: str, moved: list[Moved]) -> Table:
 
 def _more(moved: Moved) -> list[Cell]:
     return ["…"] if moved.count > len(moved.examples) else []
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    return compact(value, 2_000) if isinstance(value, list | dict) else number(value)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text.replace(",", ""))
-    except ValueError:
-        return not text
-    return True
 
 
 def _cut(value: Any) -> Any:

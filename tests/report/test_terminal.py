@@ -9,13 +9,13 @@ from rich.console import Console
 
 from gymrecipe.experiments.diff import Change, Difference, Moved
 from gymrecipe.experiments.manifest import Input, Lines, Manifest, Output, StageRecord
+from gymrecipe.report.listing import listing
 from gymrecipe.report.safe import asked, compact, number, size
 from gymrecipe.report.terminal import (
     Bars,
     SweepRow,
     difference,
     example,
-    listing,
     safe,
     summary,
     sweep,
@@ -294,6 +294,13 @@ def test_the_summary_shows_what_was_asked_for_and_what_it_came_to():
     assert "gap 48 0.7833 0.2355 0.32 0.48 0.78 1 1" in said
 
 
+def test_many_inputs_are_counted():
+    inputs = [Input(f"runs/{name}.jsonl", 0, 1_000, 1, "ee") for name in "abcde"]
+    said = lines_of(made(inputs=inputs))
+    names = "a.jsonl (1.0 kB) · b.jsonl (1.0 kB) · c.jsonl (1.0 kB)"
+    assert f"load input={names} · and 2 more files, 5.0 kB together" in said
+
+
 def test_tiers_are_shown_where_they_are_the_default():
     parameters = {"use": "pair", "strategy": "tiers", "high": 0.7, "low": 0.4, "max_gap": None}
     said = lines_of(with_stage(made(), "pair", parameters=parameters))
@@ -321,6 +328,12 @@ def test_no_rate_is_said_where_there_was_nothing_to_pair():
     facts = {"rates": [{"tasks_with_two": 0, "pair_rate": None, "pairs_per_task": None}]}
     said = lines_of(with_stage(made(), "pair", facts=facts))
     assert "pair rate no task has two usable rollouts" in said
+
+
+def test_nothing_kept_has_no_quantiles():
+    figures = {"rows": 0, "tasks": 0, "gap": dict.fromkeys(WRITTEN["gap"], None) | {"n": 0}}
+    said = lines_of(made(statistics={"write": figures}))
+    assert not any(line.startswith("Kept") for line in said)
 
 
 def test_each_check_stands_with_its_limit_and_verdict():
@@ -367,7 +380,8 @@ def test_several_writes_have_a_result_each():
     manifest = made()
     sft = stage("sft", "write", "rollouts", "nothing", "usable", rows_out=9)
     said = lines_of(msgspec.structs.replace(manifest, stages=[*manifest.stages, sft]))
-    assert {"Result of write", "Kept in write", "Result of sft"} <= set(said)
+    assert {"Result of write", "Result of sft"} <= set(said)
+    assert "Kept in write n mean std p0 p10 p50 p90 p100" in said
 
 
 def test_a_sweep_compares_its_members_and_names_the_failed():

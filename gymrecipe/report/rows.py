@@ -1,4 +1,4 @@
-"""Listings: the rows that the verbs recipes, stages, formats, columns and versions show."""
+"""Rows: the rows that the verbs recipes, stages, formats, columns and versions show."""
 
 from __future__ import annotations
 

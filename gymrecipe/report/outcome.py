@@ -1,0 +1,214 @@
+"""Outcome: the tables of what came of a run, and why the rest did not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from gymrecipe.experiments.explain import meaning
+from gymrecipe.experiments.manifest import Manifest, StageRecord
+from gymrecipe.report.page import Cell, Table, styled, title, words
+from gymrecipe.report.safe import asked, compact, counted, number
+from gymrecipe.rollouts.lines import BAD_LINE
+from gymrecipe.rollouts.messages import UNUSABLE
+
+SPREAD = ("n", "mean", "std", "p0", "p10", "p50", "p90", "p100")
+COUNTS = ("rows", "train", "validation", "tasks")
+METRICS = ("n", "mean", "min", "max")
+MOST_METRICS = 200
+MOST_CATEGORIES = 20
+GROUPING = {
+    "unclear": ("rollout", "no telling which of several tasks it answers: never paired"),
+    "indices_with_several_prompts": (
+        "task index",
+        "one index, several prompts: each prompt is a task of its own",
+    ),
+    "prompts_with_several_indices": (
+        "prompt",
+        "one prompt, several task indices: each index is a task of its own",
+    ),
+    "prompts_of_several_tasks": (
+        "prompt",
+        "one prompt, several tasks by task_fields: each is a task of its own",
+    ),
+    "groups_with_several_prompts": (
+        "group",
+        "one group, several prompts: only rollouts of the same prompt are compared",
+    ),
+    "incomplete_groups": ("group", "fewer rollouts than num_repeats: kept as it is"),
+}
+"""What it means where the ways to tell tasks apart disagree."""
+
+
+def result(manifest: Manifest, stage: StageRecord, figures: dict[str, Any], of: str) -> Table:
+    """How many rows a write wrote, and of what."""
+    table = Table((title(f"Result{of}"), ""))
+    rows = [number(figures.get("rows", stage.rows_out))]
+    rows += [f"{number(figures[name])} {name}" for name in COUNTS[1:3] if name in figures]
+    table.rows.append(("rows", rows))
+    if "tasks" in figures:
+        table.rows.append(("tasks", [number(figures["tasks"])]))
+    for rates in _rates(manifest, stage):
+        table.rows.append(("pair rate", rates))
+    for name, value in figures.items():
+        if isinstance(value, dict) and not _is_spread(value):
+            largest = sorted(value.items(), key=lambda item: (-_count(item[1]), str(item[0])))
+            chunks = [f"{number(n)} {compact(key, 40)}" for key, n in largest[:MOST_CATEGORIES]]
+            if len(largest) > MOST_CATEGORIES:
+                chunks.append(f"and {len(largest) - MOST_CATEGORIES:,} more")
+            table.rows.append((styled(name, most=40), chunks))
+    return table
+
+
+def _rates(manifest: Manifest, write: StageRecord) -> Iterator[list[str]]:
+    by_name = {stage.name: stage for stage in manifest.stages}
+    stage: StageRecord | None = write
+    while stage is not None and stage.use != "pair":
+        # A stage comes after its source, so that no manifest can lead in a circle.
+        above = by_name.get(stage.source)
+        earlier = above is not None and manifest.stages.index(above) < manifest.stages.index(stage)
+        stage = above if earlier else None
+    for rates in stage.facts.get("rates", []) if stage else []:
+        rate, per_task = rates.get("pair_rate"), rates.get("pairs_per_task")
+        if rate is None:
+            yield ["no task has two usable rollouts"]
+            continue
+        two = counted(_count(rates.get("tasks_with_two")), "task")
+        said = [
+            f"{rate:.0%}" if isinstance(rate, int | float) else number(rate),
+            f"{number(rates.get('tasks_with_pair'))} of {two} with two usable rollouts or more",
+        ]
+        if per_task is not None:
+            said.append(f"{number(per_task)} {'pair' if per_task == 1 else 'pairs'} per task")
+        yield said
+
+
+def spread(figures: dict[str, Any], where: str) -> Table:
+    """The quantiles of the gaps, rewards and lengths that were kept."""
+    table = _numbers(f"Kept{where}", SPREAD)
+    for name, value in figures.items():
+        if isinstance(value, dict) and _is_spread(value) and value["n"]:
+            table.rows.append((name.replace("_", " "), *(number(value[key]) for key in SPREAD)))
+    return table
+
+
+def why_no_pair(stage: StageRecord, where: str) -> Table:
+    """The fates of the tasks that gave no pair, in words."""
+    table = Table(
+        (title(f"Why no pair{where}"), "tasks", "rollouts", ""),
+        right=frozenset({1, 2}),
+        between=" ",
+    )
+    fates = stage.facts.get("tasks", [])
+    lost = [row for row in fates if row.get("fate") != "paired"]
+    for row in sorted(lost, key=lambda row: (-_count(row.get("rollouts")), str(row.get("fate")))):
+        fate = str(row.get("fate"))
+        # Rollouts whose task is not known are not one task.
+        tasks = "-" if fate == "task_unclear" else number(row.get("tasks"))
+        table.rows.append(
+            (styled(fate, most=40), tasks, number(row.get("rollouts")), words(meaning(fate), "dim"))
+        )
+    if spare := stage.rejected.get("not_selected"):
+        said = words(meaning("not_selected"), "dim")
+        table.rows.append(("not_selected", "-", number(spare), said))
+    return table
+
+
+def why_no_rollout(manifest: Manifest) -> Table:
+    """The lines that are no rollouts."""
+    return _reasons(manifest, "load", title("Why no rollout"), BAD_LINE)
+
+
+def why_not_written(manifest: Manifest) -> Table:
+    """The rows that cannot become a right example."""
+    return _reasons(manifest, "write", title("Why not written"), UNUSABLE)
+
+
+def _reasons(manifest: Manifest, use: str, head: Cell, known: dict[str, str]) -> Table:
+    table = Table((head, "", ""), right=frozenset({1}), between=" ")
+    counts: dict[str, int] = {}
+    for stage in manifest.stages:
+        for reason, count in stage.rejected.items() if stage.use == use else ():
+            counts[reason] = counts.get(reason, 0) + count
+    for reason, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        said = words(known.get(reason) or meaning(reason), "dim")
+        table.rows.append((styled(reason, most=40), number(count), said))
+    return table
+
+
+def grouping(manifest: Manifest) -> Table:
+    """Where the ways to tell tasks apart disagree, and what was made of it."""
+    table = Table((title("Grouping"), ""), between=" ")
+    for stage in manifest.stages:
+        for figures in stage.facts.get("grouping", []):
+            for name, (unit, said) in GROUPING.items():
+                if count := _count(figures.get(name)):
+                    several = "task indices" if unit == "task index" else f"{unit}s"
+                    table.rows.append((counted(count, unit, several), words(said, "dim")))
+    return table
+
+
+def metrics(manifest: Manifest) -> Table:
+    """What `aggregate` made, or else the mean of every numeric field over the rollouts read."""
+    for stage in manifest.stages:
+        if stage.use == "aggregate":
+            columns: tuple[str, ...] = ("count", "mean", "std", "min", "max")
+            table = _numbers("Metrics", columns)
+            metrics = {str(row.get("metric")): row for row in stage.facts.get("metrics", [])}
+            break
+    else:
+        columns = METRICS
+        table = _numbers("Metrics read", columns)
+        metrics = {
+            name: mapping(row) for name, row in mapping(manifest.statistics.get("metrics")).items()
+        }
+    for name, row in list(metrics.items())[:MOST_METRICS]:
+        table.rows.append((styled(name, most=60), *(number(row.get(key)) for key in columns)))
+    if len(metrics) > MOST_METRICS:
+        table.rows.append((f"and {len(metrics) - MOST_METRICS:,} more", *[""] * len(columns)))
+    return table
+
+
+def checks(manifest: Manifest) -> Table:
+    """Each check's figure with its limits."""
+    table = Table((title("Checks"), "figure", "should be", ""), right=frozenset({1}))
+    several = sum("checks" in stage.facts for stage in manifest.stages) > 1
+    for stage in manifest.stages:
+        for row in stage.facts.get("checks", []):
+            name = f"{stage.name}: {row.get('check')}" if several else row.get("check")
+            table.rows.append(
+                (styled(name, most=60), number(row.get("figure")), _limits(row), _verdict(row))
+            )
+    return table
+
+
+def _limits(row: dict[str, Any]) -> Cell:
+    least, most = row.get("min"), row.get("max")
+    if least is not None and most is not None:
+        return f"{asked(least)} to {asked(most)}"
+    return f"at most {asked(most)}" if least is None else f"at least {asked(least)}"
+
+
+def _verdict(row: dict[str, Any]) -> Cell:
+    if row.get("figure") is None:
+        return styled("nothing to judge", "dim")
+    if row.get("ok") is True:
+        return styled("ok", "green")
+    return styled("stop", "bold red") if row.get("level") == "stop" else styled("warn", "yellow")
+
+
+def _numbers(name: str, columns: tuple[str, ...]) -> Table:
+    return Table((title(name), *columns), right=frozenset(range(1, len(columns) + 1)))
+
+
+def _is_spread(value: dict[str, Any]) -> bool:
+    return set(SPREAD) <= value.keys()
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """The value, or an empty mapping where a manifest has something else there."""
+    return value if isinstance(value, dict) else {}
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) else 0
