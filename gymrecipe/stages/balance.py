@@ -12,6 +12,8 @@ from gymrecipe.registry import Params, Reads, stage
 GENERAL = "general"
 """Where rows without a category are counted."""
 
+Shares = Annotated[dict[str, Annotated[float, Field(gt=0)]], Field(min_length=1)]
+
 
 class Balance(Params):
     """At most so many rows of each group, or groups in given proportions."""
@@ -22,9 +24,7 @@ class Balance(Params):
     are a group of their own, `general`."""
     most: Annotated[int, Field(ge=1)] | None = None
     """The most rows kept of one group."""
-    proportions: (
-        Annotated[dict[str, Annotated[float, Field(gt=0)]], Field(min_length=1)] | None
-    ) = None
+    proportions: Shares | None = None
     """Shares of the groups in the result, such as `{math: 2, code: 1}`: the largest result with
     these shares is kept, and groups that are not named are left out."""
     prefer: Literal["draw", "reward", "shortest"] = "draw"

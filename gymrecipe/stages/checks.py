@@ -39,9 +39,7 @@ def distinct_rewards(
 
 
 @check(takes=("rollouts",), advice="Raise min_reward.")
-def mean_reward(
-    rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None
-) -> float | None:
+def mean_reward(rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None) -> float | None:
     """The mean reward."""
     return mean(rows["reward"])
 
@@ -55,9 +53,7 @@ def under_threshold(
 
 
 @check(takes=("rollouts",), advice="Collect at a higher temperature, or use a graded reward.")
-def std_reward(
-    rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None
-) -> float | None:
+def std_reward(rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None) -> float | None:
     """The sample standard deviation of the rewards; above 0.15 is good."""
     return std(rows["reward"])
 
@@ -89,7 +85,7 @@ def populated_bins(
     return bins.filter(bins.is_between(0, 4)).n_unique() if len(bins) else None
 
 
-@check(takes=("pairs",), advice="Raise min_gap, or collect at a higher temperature.")
+@check(takes=("pairs",), advice="A higher min_gap or temperature widens the gaps.")
 def mean_gap(rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None) -> float | None:
     """The mean gap."""
     return mean(rows["gap"])
@@ -107,7 +103,7 @@ def wide_gaps(rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None
     return _share(rows["gap"] >= (0.95 if at is None else at) - TOLERANCE)
 
 
-@check(takes=("pairs",), advice="Collect more rollouts a task, at a higher temperature.")
+@check(takes=("pairs",), advice="More rollouts a task give more pairs, a higher min_gap fewer.")
 def pair_rate(rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None) -> float | None:
     """Tasks with a pair over tasks with at least two usable rollouts."""
     rate: float | None = facts.get("rates", [{"pair_rate": None}])[0]["pair_rate"]

@@ -23,6 +23,4 @@ def dedup(rollouts: pl.LazyFrame, params: Dedup) -> pl.LazyFrame:
     keys = ("id_hi", "id_lo") if params.same == "line" else ("task_key", "prompt_key", "answer_key")
     place = pl.col("draw").rank("ordinal").over(keys)
     unclear = pl.lit(False) if params.same == "line" else pl.col("task_key").is_null()
-    return rollouts.with_columns(
-        reason=pl.when((place > 1) & ~unclear).then(pl.lit("duplicate"))
-    )
+    return rollouts.with_columns(reason=pl.when((place > 1) & ~unclear).then(pl.lit("duplicate")))

@@ -106,10 +106,12 @@ def filter(rows: pl.LazyFrame, params: Filter) -> tuple[pl.LazyFrame, Facts]:
             pl.when(success.is_null() & ~unknown).then(pl.lit("missing_success")),
             pl.when(~success).then(pl.lit("no_success")),
         ]
-        facts["warnings"] = rows.select(
-            message=pl.lit("require_success was skipped: no line has the field `success`."),
-            unknown=unknown & (pl.len() > 0),
-        ).filter("unknown").drop("unknown").head(1)
+        said = "require_success was skipped: no line has the field `success`."
+        facts["warnings"] = (
+            rows.select(unknown=unknown & (pl.len() > 0))
+            .filter("unknown")
+            .select(message=pl.when("unknown").then(pl.lit(said)))
+        )
     if params.require_tool_usage:
         reasons.append(pl.when(pl.col("tool_calls") == 0).then(pl.lit("no_tool_usage")))
     if params.min_success_rate is not None or params.max_success_rate is not None:

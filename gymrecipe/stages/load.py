@@ -113,9 +113,8 @@ def load(rows: pl.LazyFrame, params: Load) -> tuple[pl.LazyFrame, Facts]:
 
 def _occurrence(table: pl.DataFrame) -> pl.Series:
     """Which of equal lines a line is: 0 for the first."""
-    none = pl.zeros(table.height, pl.UInt64, eager=True)
-    if not table.height or not table.select(pl.struct("id_hi", "id_lo").is_duplicated().any()).item():
-        return none
+    if not table.select("id_hi", "id_lo").is_duplicated().any():
+        return pl.zeros(table.height, pl.UInt64, eager=True)
     return table.select(
         pl.int_range(pl.len(), dtype=pl.UInt64).over("id_hi", "id_lo")
     ).to_series()

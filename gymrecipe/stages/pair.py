@@ -143,9 +143,7 @@ def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
         .sort("chosen_row", "rejected_row")
     )
     unpaired = _unpaired(rollouts, ranked, pairs, made, params)
-    halves = unpaired.select(
-        *(pl.col(name).alias(f"chosen_{name}") for name in columns), "reason"
-    )
+    halves = unpaired.select(*(pl.col(name).alias(f"chosen_{name}") for name in columns), "reason")
     order = ["gap", "draw", "task_key", "prompt_key"]
     order += [f"{side}_{name}" for side in ("chosen", "rejected") for name in columns]
     facts = {"tasks": _tasks(rollouts, unpaired, made), "rates": _rates(ranked, made, params)}
@@ -178,11 +176,10 @@ def _ranked(rollouts: pl.LazyFrame, params: Pair) -> pl.LazyFrame:
             low=low if tiered else pl.lit(True),
         )
         .sort(
-            "group",
             "value",
             pl.col("answer_chars") if params.ties == "shortest" else pl.lit(0),
             "draw",
-            descending=[False, True, False, False],
+            descending=[True, False, False],
             maintain_order=True,
         )
         .with_columns(

@@ -83,9 +83,7 @@ class Validate(Params):
 
 
 @stage(takes=("rollouts", "pairs"), version=1, reads="facts")
-def validate(
-    rows: pl.LazyFrame, params: Validate, facts: Facts
-) -> tuple[pl.LazyFrame, Tables]:
+def validate(rows: pl.LazyFrame, params: Validate, facts: Facts) -> tuple[pl.LazyFrame, Tables]:
     """Log each check's figure and limits; a figure outside them warns, or stops the run.
 
     A check that is not for what arrives, such as `mean_gap` for rollouts, is left out and says so.

@@ -1,0 +1,246 @@
+"""Balance: how many stay of each group, which, and that the order of the rows does not matter."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from gymrecipe.stages.balance import Balance
+from tests.stages.conftest import call, kept, pairs, reasons, rollouts, shuffles
+
+OVER = "over_quota"
+
+
+def test_more_than_most_of_a_task_are_over_quota() -> None:
+    rows = {"task_key": [7, 7, 8], "draw": [0.9, 0.1, 0.5]}
+    assert reasons(Balance(most=1), rows) == [OVER, None, None]
+
+
+def test_exactly_most_of_a_task_stay() -> None:
+    assert reasons(Balance(most=3), {"reward": [0.1, 0.2, 0.3]}) == [None] * 3
+
+
+def test_a_column_makes_the_groups() -> None:
+    rows: dict[str, Any] = {"category": ["math", "code", "math"], "draw": [0.2, 0.3, 0.1]}
+    assert reasons(Balance(by="category", most=1), rows) == [OVER, None, None]
+
+
+def test_rows_without_a_category_are_one_group_called_general() -> None:
+    rows: dict[str, Any] = {"category": [None, "general", None, "math"]}
+    assert reasons(Balance(by="category", most=2), rows) == [None, None, OVER, None]
+
+
+def test_a_category_that_is_missing_everywhere_is_one_group() -> None:
+    rows: dict[str, Any] = {"category": [None, None, None]}
+    assert reasons(Balance(by="category", most=1), rows) == [None, OVER, OVER]
+
+
+def test_a_built_in_text_column_makes_groups() -> None:
+    rows: dict[str, Any] = {"model": ["a", "b", "a"]}
+    assert reasons(Balance(by="model", most=1), rows) == [None, None, OVER]
+
+
+def test_rollouts_of_unclear_tasks_are_no_group() -> None:
+    rows = {"task_key": [None, None, 1, 1], "draw": [0.1, 0.2, 0.3, 0.4]}
+    assert reasons(Balance(most=1), rows) == [None, None, None, OVER]
+
+
+def test_the_best_by_reward_stay() -> None:
+    rows = {"reward": [0.1, 0.9, 0.5]}
+    assert reasons(Balance(most=1, prefer="reward"), rows) == [OVER, None, OVER]
+
+
+def test_a_missing_reward_is_the_last_to_stay() -> None:
+    rows = {"reward": [None, -5.0, 0.0]}
+    assert reasons(Balance(most=2, prefer="reward"), rows) == [OVER, None, None]
+
+
+def test_equal_rewards_go_by_draw() -> None:
+    rows = {"reward": [1.0, 1.0, 1.0], "draw": [0.5, 0.1, 0.9]}
+    assert reasons(Balance(most=1, prefer="reward"), rows) == [OVER, None, OVER]
+
+
+def test_the_shortest_answers_stay() -> None:
+    rows = {"answer_chars": [30, 10, 20]}
+    assert reasons(Balance(most=2, prefer="shortest"), rows) == [OVER, None, None]
+
+
+def test_the_first_to_come_are_not_preferred() -> None:
+    rows = {"draw": [0.9, 0.8, 0.2, 0.1]}
+    assert reasons(Balance(most=2), rows) == [OVER, OVER, None, None]
+
+
+def test_the_rows_stay_in_their_order() -> None:
+    table, _ = call(rollouts({"draw": [0.9, 0.1, 0.5]}), Balance(most=2, prefer="reward"))
+    assert table["row"].to_list() == [0, 1, 2]
+
+
+def test_no_column_is_left_behind() -> None:
+    rows = rollouts({"reward": [1.0]})
+    table, _ = call(rows, Balance(most=1))
+    assert table.columns == [*rows.collect_schema().names(), "reason"]
+
+
+def test_no_rows_are_balanced_too() -> None:
+    assert reasons(Balance(most=1), {"reward": []}) == []
+
+
+# --- proportions
+
+
+def proportions(counts: dict[str, int], shares: dict[str, float]) -> dict[str, int]:
+    categories = [name for name, count in counts.items() for _ in range(count)]
+    rows: dict[str, Any] = {"category": categories}
+    said = reasons(Balance(by="category", proportions=shares), rows)
+    left = Counter(name for name, why in zip(categories, said, strict=True) if why is None)
+    assert set(said) <= {None, OVER}
+    return dict(left)
+
+
+def test_the_scarcest_group_sets_the_size() -> None:
+    assert proportions({"a": 10, "b": 3}, {"a": 2, "b": 1}) == {"a": 6, "b": 3}
+
+
+def test_groups_that_are_not_named_are_left_out() -> None:
+    assert proportions({"a": 4, "b": 4}, {"a": 1}) == {"a": 4}
+
+
+def test_thirds_lose_no_row_to_rounding() -> None:
+    assert proportions({"a": 3, "b": 9}, {"a": 1 / 3, "b": 2 / 3}) == {"a": 3, "b": 6}
+    assert proportions({"a": 10, "b": 5}, {"a": 0.1 + 0.2, "b": 0.3}) == {"a": 5, "b": 5}
+
+
+def test_shares_and_percentages_mean_the_same() -> None:
+    counts = {"a": 50, "b": 7, "c": 9}
+    assert proportions(counts, {"a": 70, "b": 20, "c": 10}) == proportions(
+        counts, {"a": 0.7, "b": 0.2, "c": 0.1}
+    )
+
+
+def test_a_group_that_is_not_there_leaves_nothing() -> None:
+    assert proportions({"a": 4}, {"a": 1, "b": 1}) == {}
+
+
+def test_general_can_be_named() -> None:
+    rows: dict[str, Any] = {"category": [None, None, "a"]}
+    params = Balance(by="category", proportions={"general": 1, "a": 1})
+    assert reasons(params, rows) == [None, OVER, None]
+
+
+@settings(deadline=None)
+@given(
+    counts=st.dictionaries(st.sampled_from("abcd"), st.integers(1, 40), min_size=1),
+    shares=st.lists(st.integers(1, 5), min_size=4, max_size=4),
+)
+def test_the_result_has_the_shares_and_nothing_larger_has(
+    counts: dict[str, int], shares: list[int]
+) -> None:
+    share = dict(zip("abcd", shares, strict=True))
+    share = {name: share[name] for name in counts}
+    left = proportions(counts, {name: float(part) for name, part in share.items()})
+    scarcest = min(counts, key=lambda name: counts[name] / share[name])
+    assert left[scarcest] == counts[scarcest]
+    for name, part in share.items():
+        assert left.get(name, 0) == counts[scarcest] * part // share[scarcest]
+
+
+# --- pairs
+
+
+def test_pairs_are_balanced_by_task() -> None:
+    rows = pairs({"chosen_task_key": [7, 7, 8], "chosen_draw": [0.2, 0.1, 0.3]})
+    assert kept(Balance(most=1), rows) == [1, 2]
+
+
+def test_pairs_are_balanced_by_the_category_of_the_chosen_side() -> None:
+    rows = pairs({"chosen_category": ["a", "a", None], "rejected_category": ["a", "b", "c"]})
+    assert kept(Balance(by="category", most=1), rows) == [0, 2]
+
+
+def test_pairs_prefer_the_widest_gap() -> None:
+    assert kept(Balance(most=1, prefer="reward"), pairs({"gap": [0.2, 0.9, 0.5]})) == [1]
+
+
+def test_pairs_prefer_the_shortest_chosen_answer() -> None:
+    rows = pairs({"chosen_answer_chars": [9, 5], "rejected_answer_chars": [1, 99]})
+    assert kept(Balance(most=1, prefer="shortest"), rows) == [1]
+
+
+def test_pairs_of_one_chosen_rollout_do_not_go_by_their_order() -> None:
+    rows = pairs(
+        {"chosen_row": [0, 0, 0], "chosen_draw": [0.5] * 3, "rejected_draw": [0.7, 0.2, 0.4]}
+    )
+    for shuffled in shuffles(rows):
+        table, _ = call(shuffled, Balance(most=1))
+        assert table.filter(table["reason"].is_null())["rejected_row"].to_list() == [4]
+
+
+def test_rollouts_with_a_field_called_gap_are_no_pairs() -> None:
+    rows: dict[str, Any] = {"gap": [0.1, 0.9], "reward": [1.0, 0.0]}
+    assert reasons(Balance(most=1, prefer="reward"), rows) == [None, OVER]
+
+
+# --- laws
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([None, 1, 2, 3]),
+            st.sampled_from([None, 0.0, 0.5, 1.0]),
+            st.integers(0, 3),
+            st.sampled_from([None, "a", "b"]),
+        ),
+        min_size=1,
+        max_size=20,
+    ),
+    st.integers(1, 4),
+    st.sampled_from(["draw", "reward", "shortest"]),
+    st.sampled_from(["task", "category"]),
+)
+def test_shuffled_rows_leave_the_same_rows(
+    rows: list[Any], most: int, prefer: Any, by: str
+) -> None:
+    task, reward, chars, category = (list(column) for column in zip(*rows, strict=True))
+    table = rollouts(
+        {"task_key": task, "reward": reward, "answer_chars": chars, "category": category}
+    ).cast({"category": str})
+    params = Balance(by=by, most=most, prefer=prefer)
+    stayed = kept(params, table)
+    assert all(kept(params, shuffled) == stayed for shuffled in shuffles(table))
+    sizes = Counter(task) if by == "task" else Counter(name or "general" for name in category)
+    alone = sizes.pop(None, 0)
+    assert len(stayed) == sum(min(size, most) for size in sizes.values()) + alone
+
+
+# --- what is refused
+
+
+@pytest.mark.parametrize("values", [{}, {"most": 1, "by": "c", "proportions": {"a": 1.0}}])
+def test_either_most_or_proportions_is_needed(values: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match="either most or proportions"):
+        Balance.model_validate(values)
+
+
+def test_tasks_have_no_proportions() -> None:
+    with pytest.raises(ValidationError, match="proportions need a column: by"):
+        Balance(proportions={"a": 1})
+
+
+@pytest.mark.parametrize("shares", [{}, {"a": 0}, {"a": -1}, {"a": math.nan}, {"a": True}])
+def test_shares_are_positive_numbers(shares: dict[str, float]) -> None:
+    with pytest.raises(ValidationError, match="proportions"):
+        Balance(by="category", proportions=shares)
+
+
+@pytest.mark.parametrize("most", [0, -1, True, 1.5])
+def test_most_is_at_least_one(most: object) -> None:
+    with pytest.raises(ValidationError, match="most"):
+        Balance.model_validate({"most": most})
