@@ -131,8 +131,9 @@ class Fold:
             metrics = self.table.metric_rows.join(rows, on="row", how="semi").lazy()
             self.entered[step.name] = rows["row"]
         frame, tables = _call(step, params, rows.lazy(), self._upstream(step), metrics)
-        made = frame.collect()
-        facts: Facts = {name: table.collect().to_dicts() for name, table in tables.items()}
+        # Together, so that what the frame and its facts share is computed once.
+        made, *told = pl.collect_all([frame, *tables.values()])
+        facts: Facts = {name: table.to_dicts() for name, table in zip(tables, told, strict=True)}
         if resolved:
             facts["resolved"] = resolved
         self.warnings += [f"{step.name}: {row['message']}" for row in facts.pop("warnings", [])]
@@ -247,7 +248,7 @@ class Fold:
         pairs = [other for other in self.plan.steps if other.stage.name == "pair"]
         if step.takes != "rollouts" or not any(step in self.plan.above(other) for other in pairs):
             return
-        reasons = {"below_min_reward", "no_success", "below_min_success_rate"}
+        reasons = {"below_min_reward", "no_success", "missing_success", "below_min_success_rate"}
         names = set(language.parse(params.where).names) if params.where is not None else set()
         if names & {"reward", "success"}:
             reasons.add("where")

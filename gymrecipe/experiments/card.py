@@ -197,14 +197,15 @@ def _fenced(language: str, *lines: str) -> str:
     return "\n".join([f"```{language}", *lines, "```"])
 
 
-_AGAIN = """In this folder, from the manifest alone, comparing every byte of data and rejects:
+_AGAIN = """From the manifest alone, comparing every byte of data and rejects, in this folder:
 
 ```sh
 python -m gymrecipe reproduce .
 ```
 
-`recipe.yaml` is the recipe with everything resolved, and runs as it is:
+`recipe.yaml` is the recipe as it was run, with the values of its knobs. It runs as it is; do that
+in another folder, for a version is never changed:
 
 ```sh
-python -m gymrecipe recipe=recipe.yaml
+python -m gymrecipe +recipe=PATH_OF_THIS_FOLDER/recipe.yaml
 ```"""

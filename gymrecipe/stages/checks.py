@@ -1,7 +1,7 @@
 """Checks: the figures that `validate` holds against limits.
 
 Each gives one figure of the rows that enter, or None where there is nothing to judge. Where a
-check counts rows at a value (`at`), the recipe may name another. Limits stand in `validate`.
+check counts or judges by a value (`at`), the recipe may name it. Limits stand in `validate`.
 """
 
 from __future__ import annotations
@@ -40,16 +40,24 @@ def distinct_rewards(
 
 @check(takes=("rollouts",), advice="Raise min_reward.")
 def mean_reward(rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None) -> float | None:
-    """The mean reward."""
-    return mean(rows["reward"])
+    """The mean reward. With `at`, the threshold the rows were kept by: judged only from 0.9 on."""
+    return None if at is not None and at < 0.9 - TOLERANCE else mean(rows["reward"])
 
 
 @check(takes=("rollouts",), advice="A stage after the threshold let rows in; see the stages.")
 def under_threshold(
     rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None
 ) -> float | None:
-    """How many rewards are under the threshold `at`."""
-    return int((rows["reward"] < (at or 0.0) - TOLERANCE).sum())
+    """How many rewards are under the threshold `at`; None without one."""
+    return None if at is None else int((rows["reward"] < at - TOLERANCE).sum())
+
+
+@check(takes=("rollouts",), advice="Answers were cut off: raise the token limit and collect again.")
+def at_longest(rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None) -> float | None:
+    """The share of rollouts with as many output tokens as the longest, where several have."""
+    tokens = rows["output_tokens"].drop_nulls()
+    longest = int((tokens == tokens.max()).sum()) if len(tokens) else 0
+    return None if longest < 2 else longest / len(tokens)
 
 
 @check(takes=("rollouts",), advice="Collect at a higher temperature, or use a graded reward.")

@@ -29,6 +29,8 @@ class Filter(Params):
     use: Literal["filter"] = "filter"
     completed: bool = False
     """Reject what is `truncated`, `failed`, `masked` or `empty`."""
+    scored: bool = False
+    """Reject rollouts without a reward as `missing_reward`."""
     where: Annotated[str | None, ReadsWhere()] = None
     """Keep the rows for which this holds, such as `reward >= 0.95 and not truncated`; the others
     are rejected as `where`, and as `missing_<name>` where a value it needs is missing."""
@@ -90,6 +92,8 @@ def filter(rows: pl.LazyFrame, params: Filter) -> tuple[pl.LazyFrame, Facts]:
     if params.completed:
         flags = ("truncated", "failed", "masked", "empty")
         reasons += [pl.when(pl.col(flag)).then(pl.lit(flag)) for flag in flags]
+    if params.scored:
+        reasons.append(pl.when(pl.col("reward").is_null()).then(pl.lit("missing_reward")))
     if params.where is not None:
         holds = language.to_polars(params.where, pl.col)
         reasons += [

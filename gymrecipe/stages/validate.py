@@ -8,7 +8,7 @@ import polars as pl
 from pydantic import model_validator
 
 from gymrecipe.errors import hint
-from gymrecipe.registry import CHECKS, TOLERANCE, Params, Reads, stage
+from gymrecipe.registry import CHECKS, TOLERANCE, Params, Quantile, Reads, stage
 from gymrecipe.registry import Facts as Tables
 from gymrecipe.stages import checks as checks
 from gymrecipe.stages.checks import Facts
@@ -23,8 +23,8 @@ class Limits(Params):
     """The largest figure allowed."""
     level: Literal["warn", "stop"] = "warn"
     """`warn` tells; `stop` ends the run without a version."""
-    at: float | None = None
-    """The value at which the check counts, for checks that count."""
+    at: float | Quantile | None = None
+    """The value that the check counts or judges by; a quantile has none before it is resolved."""
 
     @model_validator(mode="after")
     def _limits_something(self) -> Limits:
@@ -97,7 +97,7 @@ def validate(rows: pl.LazyFrame, params: Validate, facts: Facts) -> tuple[pl.Laz
         if unit not in entry.takes:
             left_out.append(f"{name} was not checked: it is for {entry.takes[0]}, not {unit}.")
             continue
-        figure = entry.function(table, facts, limits.at, params.category)
+        figure = entry.function(table, facts, _number(limits.at), params.category)
         results.append(result(name, figure, limits))
     schema = {
         "check": pl.String, "figure": pl.Float64, "min": pl.Float64, "max": pl.Float64,
@@ -123,3 +123,7 @@ def result(name: str, figure: float | None, limits: Limits) -> dict[str, Any]:
         "level": limits.level,
         "ok": ok,
     }
+
+
+def _number(at: float | str | None) -> float | None:
+    return None if isinstance(at, str) else at

@@ -52,7 +52,7 @@ def test_mean_reward_is_over_the_rewards_that_are_there() -> None:
 
 def test_under_threshold_counts_with_the_tolerance() -> None:
     assert of_rewards("under_threshold", 0.9, 0.8999999999999999, 0.89, None, at=0.9) == 1
-    assert of_rewards("under_threshold", -0.1, 0.0) == 1
+    assert of_rewards("under_threshold", -0.1, 0.0) is None
 
 
 def test_std_reward_is_the_sample_std() -> None:
@@ -162,3 +162,18 @@ def test_rows_without_rewards_are_in_no_bin(name: str) -> None:
 def test_a_check_says_what_it_is_and_what_to_do(name: str) -> None:
     assert (CHECKS[name].function.__doc__ or "").endswith(".")
     assert CHECKS[name].advice.endswith(".")
+
+
+def test_mean_reward_is_judged_only_where_the_threshold_is_high() -> None:
+    assert of_rewards("mean_reward", 0.5, 0.7, at=0.89) is None
+    assert of_rewards("mean_reward", 0.5, 0.7, at=0.9) == 0.6
+
+
+def test_at_longest_is_the_share_of_rollouts_that_end_at_the_same_longest_length() -> None:
+    tokens = pl.DataFrame({"output_tokens": [512, 512, 40, None, 30]})
+    assert CHECKS["at_longest"].function(tokens, {}, None, None) == 0.5
+
+
+def test_at_longest_has_nothing_to_judge_where_one_rollout_is_the_longest() -> None:
+    tokens = pl.DataFrame({"output_tokens": [512, 511]})
+    assert CHECKS["at_longest"].function(tokens, {}, None, None) is None

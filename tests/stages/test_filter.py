@@ -248,3 +248,7 @@ def test_a_where_that_cannot_be_read_is_refused_at_once() -> None:
 def test_an_unknown_criterion_is_refused() -> None:
     with pytest.raises(ValidationError, match="min_rewards"):
         Filter.model_validate({"min_rewards": 0.5})
+
+
+def test_scored_rejects_what_has_no_reward() -> None:
+    assert reasons(Filter(scored=True), {"reward": [None, 0.0]}) == ["missing_reward", None]
