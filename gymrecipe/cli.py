@@ -7,14 +7,14 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from importlib.metadata import entry_points
+from io import TextIOWrapper
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from gymrecipe import __version__
-from gymrecipe.errors import DataError, GymrecipeError, MachineError, RecipeError, hint
-from gymrecipe.words import Words, parse
+from gymrecipe.errors import DataError, GymrecipeError, MachineError, RecipeError
+from gymrecipe.words import USAGE, Words, at_most, knobs, parse
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,58 +23,74 @@ if TYPE_CHECKING:
     from gymrecipe.report.terminal import SweepRow
 
 SAMPLE = "gymrecipe:sample"
-USAGE = """\
-gymrecipe turns scored rollouts into versioned training datasets, by declared recipes.
 
-  python -m gymrecipe +recipe=NAME [knob=value …]       run a recipe
-  python -m gymrecipe -m +recipe=NAME knob=a,b          run it for each value, and compare
-  python -m gymrecipe +recipe=NAME --help               the knobs of a recipe
 
-  recipes             the recipes there are
-  stages [NAME]       the stages, or the parameters of one
-  formats             what trainers read
-  columns input=FILE  the fields of a file that a recipe can use
-  versions [NAME]     the versions that were made
-  show VERSION        the summary of a version
-  explain VERSION FILE:LINE    what became of a line, and why
-  verify VERSION      whether a version is as it was written
-  reproduce VERSION   make it again from its manifest, and compare every byte
-  diff VERSION VERSION         what differs between two, and why
-
-A VERSION is a folder or RECIPE/v0001. Options: --cfg job [--resolve], --config-dir DIR,
---plugin MODULE, --shell-completion install=bash|zsh|fish, --version, --help.
-"""
+class _Terminated(BaseException):
+    """SIGTERM has come: it unwinds like Ctrl-C, so that what is half made is taken away."""
 
 
 def console() -> None:
     """The entry point of `gymrecipe` and `python -m gymrecipe`."""
+    signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a name may have any bytes, a terminal any encoding
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(main(sys.argv[1:]))
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command line; the exit code."""
-    signal.signal(signal.SIGTERM, _terminate)
     try:
-        code = _dispatch(parse(arguments))
-        sys.stdout.flush()
-    except GymrecipeError as error:
-        _tell(error)
-        code = error.exit_code
-    except KeyboardInterrupt:
-        _error("interrupted; nothing was published.")
-        code = 130
+        code = _told(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
-    except (OSError, MemoryError) as error:
-        _tell(MachineError(f"the machine failed: {error}. Free what is short, and run again."))
-        code = MachineError.exit_code
+        _hang_up()
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        _hang_up()
+        _tell(MachineError(f"standard output: cannot be written: {error.strerror}."))
+        return MachineError.exit_code
     return code
 
 
+def _told(arguments: Sequence[str]) -> int:
+    """Run it, and say in a sentence what went wrong."""
+    try:
+        return _dispatch(parse(arguments))
+    except GymrecipeError as error:
+        _tell(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        _error("interrupted; no version is left half made.")
+        return 128 + signal.SIGINT
+    except _Terminated:
+        _error("terminated; no version is left half made.")
+        return 128 + signal.SIGTERM
+    except BrokenPipeError:
+        raise
+    except MemoryError:
+        _tell(MachineError("out of memory. Run again with fewer engine.workers."))
+    except OSError as error:
+        what = (
+            f"{error.filename}: {error.strerror}"
+            if error.filename
+            else error.strerror or str(error)
+        )
+        _tell(MachineError(f"{what}. Check the disk and who may write there, and run again."))
+    return MachineError.exit_code
+
+
 def _terminate(number: int, frame: Any) -> None:
-    _error("terminated; nothing was published.")
-    raise SystemExit(128 + number)
+    signal.signal(number, signal.SIG_IGN)
+    raise _Terminated
+
+
+def _hang_up() -> None:
+    """Let what is still in the buffer of stdout go nowhere, so that the exit is quiet."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
 
 
 def _dispatch(words: Words) -> int:
@@ -86,104 +102,82 @@ def _dispatch(words: Words) -> int:
 
         print(completion(words.completion, os.environ, words.config_dirs), end="")
         return 0
-    if words.verb is not None:
-        if words.help:
-            print(USAGE, end="")
-            return 0
-        _load_plugins(words.plugins)
-        return ACTIONS[words.verb](words)
+    if words.verb is None:
+        return _dispatch_recipe(words)
+    if words.help:
+        print(USAGE, end="")
+        return 0
+    if words.multirun or words.cfg:
+        raise RecipeError(f"{words.verb}: -m and --cfg are for running a recipe.")
+    _load_plugins(words)
+    return ACTIONS[words.verb](words)
+
+
+def _dispatch_recipe(words: Words) -> int:
     from gymrecipe.recipe import locate, split_recipe
 
     recipe, overrides = split_recipe(words.overrides)
     if recipe is None:
+        from gymrecipe.guide import overview
+
         if words.overrides and not words.help:
             raise RecipeError(
                 "command line: no recipe is named. Write +recipe=NAME; `gymrecipe recipes` lists"
                 " them."
             )
-        print(_overview(words), end="")
+        print(overview(words.config_dirs), end="")
         return 0
-    _load_plugins(words.plugins)
+    if words.help:
+        _recipe_help(locate(recipe, words.config_dirs))
+        return 0
+    _load_plugins(words)
     if words.multirun:
         return _sweep(words)
-    path = locate(recipe, words.config_dirs)
-    if words.help:
-        print(_recipe_help(path), end="")
-        return 0
-    return _run(path, overrides, words)
+    return _run(locate(recipe, words.config_dirs), overrides, words)
 
 
-def _load_plugins(names: Sequence[str]) -> None:
-    """Import the stages, strategies and formats that others registered."""
-    from gymrecipe import registry
+def _load_plugins(words: Words) -> None:
+    from gymrecipe import plugins
 
-    for entry in entry_points(group="gymrecipe.plugins"):
-        if entry.module not in registry.PLUGINS:
-            entry.load()
-            registry.PLUGINS.append(entry.module)
-    sys.path.insert(0, os.getcwd())
-    for name in names:
-        try:
-            import_module(name)
-        except ImportError as error:
-            raise RecipeError(f"--plugin {name}: cannot be imported: {error}.") from None
-        registry.PLUGINS.append(name)
-    sys.path.pop(0)
+    plugins.load(words.plugins)
 
 
-def _overview(words: Words) -> str:
-    from gymrecipe.recipe import recipes
+def _recipe_help(path: Path) -> None:
+    from gymrecipe.guide import recipe_help
 
-    names = ", ".join(sorted(recipes(words.config_dirs)))
-    return (
-        f"{USAGE}\nRecipes: {names}.\n"
-        "\nTry this next; it runs on the rollouts that ship with gymrecipe:\n"
-        "  python -m gymrecipe +recipe=dpo_same_prompt min_gap=0.3\n"
-    )
-
-
-def _recipe_help(path: Path) -> str:
-    from gymrecipe.recipe import base_knobs, description, knobs
-    from gymrecipe.report.rows import shown
-
-    base = base_knobs()
-    own = {name: value for name, value in knobs(path).items() if name not in base}
-    shared = base | {name: value for name, value in knobs(path).items() if name in base}
-    lines = [description(path), "", "Its knobs:"]
-    lines += [f"  {name}={shown(value)}" for name, value in own.items()] or ["  none of its own"]
-    lines += ["", "The knobs that all recipes share:"]
-    lines += [f"  {name}={shown(value)}" for name, value in shared.items()]
-    lines += [
-        "  engine.workers=null",
-        "",
-        "A stage's parameter is set as stages.NAME.PARAMETER=value; a stage is taken out by",
-        "~stages.NAME and added by '+stages.NAME={use: …, after: …}'.",
-        "--cfg job shows the whole recipe.",
-    ]
-    return "\n".join(lines) + "\n"
+    said, own, shared, deeper = recipe_help(path)
+    _prose(said)
+    for title, rows in (("Its knobs:", own), ("The knobs that all recipes share:", shared)):
+        if rows:
+            print(f"\n{title}")
+            _list(rows)
+    print()
+    _prose(deeper)
 
 
 def _run(path: Path, overrides: list[str], words: Words) -> int:
     from gymrecipe.recipe import as_yaml, compose
 
-    composed = compose(path, overrides)
     if words.cfg:
+        composed = compose(path, overrides)
         print(as_yaml(composed.values if words.resolve else composed.raw), end="")
         return 0
-    version = _made(path, overrides)
-    _say_version(version)
+    _made(path, overrides, words)
     return 0
 
 
-def _made(path: Path, overrides: list[str]) -> Version:
-    """Run one recipe, with bars and the summary on stderr."""
+def _made(path: Path, overrides: list[str], words: Words) -> Version:
+    """Run one recipe: bars and the summary on stderr, on stdout where the version is."""
+    import msgspec
+
     from gymrecipe import api
+    from gymrecipe.recipe import compose
     from gymrecipe.report import terminal
 
     errors = _console()
     with terminal.Bars(errors) as bars:
         try:
-            version = api.run_file(path, overrides, bars, command=_command())
+            version = api.run_file(path, overrides, bars, command=_command(words))
         except DataError as error:
             if error.manifest is not None:
                 bars.close()
@@ -194,49 +188,55 @@ def _made(path: Path, overrides: list[str]) -> Version:
         terminal.example(name, example, errors)
     if version.existed:
         _note(f"{version.path} has the same id already; nothing was written (again=true writes).")
-    return version
-
-
-def _say_version(version: Version) -> None:
-    import msgspec
-
-    if version.manifest.parameters.get("json"):
-        print(msgspec.json.encode(version.manifest).decode())
+    # As asked now: a version that was there before may have been made with another `json`.
+    if compose(path, overrides).values["json"]:
+        print(msgspec.json.encode(version.manifest).decode(), flush=True)
     elif version.path is not None:
-        print(version.path)
+        print(version.path, flush=True)
+    return version
 
 
 def _sweep(words: Words) -> int:
     from gymrecipe.recipe import expand_sweep, locate, split_recipe
     from gymrecipe.report import terminal
 
+    if words.cfg:
+        raise RecipeError("command line: --cfg shows one recipe; leave out -m and name one value.")
     members = expand_sweep(words.overrides)
     varied = [len({member[i] for member in members}) > 1 for i in range(len(words.overrides))]
+    for word, varies in zip(words.overrides, varied, strict=True):
+        shared = word.lstrip("+").startswith(("tag=", "output_jsonl_fpath=")) and not varies
+        if shared and len(members) > 1:
+            raise RecipeError(
+                f"command line: {word}: all members of the sweep would write there. Leave it out,"
+                " or name one for each."
+            )
     rows: list[SweepRow] = []
     for member in members:
         shown = tuple(word for word, varies in zip(member, varied, strict=True) if varies)
         recipe, overrides = split_recipe(member)
         try:
-            path = locate(recipe or "", words.config_dirs)
-            version = _made(path, overrides)
+            version = _made(locate(recipe or "", words.config_dirs), overrides, words)
         except GymrecipeError as error:
             _tell(error)
             found = getattr(error, "manifest", None)
             rows.append(terminal.SweepRow(shown, found, str(error), error.exit_code))
         else:
-            _say_version(version)
             rows.append(terminal.SweepRow(shown, version.manifest, None, 0))
     terminal.sweep(rows, _console())
     return max(row.code for row in rows)
 
 
 def _recipes(words: Words) -> int:
+    at_most(words, 0)
+    knobs(words)
     _list(_rows().recipes(words.config_dirs))
     return 0
 
 
 def _stages(words: Words) -> int:
-    if not words.arguments:
+    knobs(words)
+    if not at_most(words, 1):
         _list(_rows().stages())
         return 0
     said, parameters, choices = _rows().parameters(words.arguments[0])
@@ -249,22 +249,25 @@ def _stages(words: Words) -> int:
 
 
 def _formats(words: Words) -> int:
+    at_most(words, 0)
+    knobs(words)
     _list(_rows().formats())
     return 0
 
 
 def _columns(words: Words) -> int:
-    knobs = _verb_knobs(words, input=SAMPLE, limit=1_000, sidecars=False)
-    built_in, present, read = _rows().columns(knobs["input"], knobs["limit"], knobs["sidecars"])
+    given = knobs(words, input=[], limit=1_000, sidecars=False)
+    entries = [*given["input"], *words.arguments] or [SAMPLE]
+    built_in, present, read = _rows().columns(entries, given["limit"], given["sidecars"])
     _list(built_in)
     print()
     _list(present)
-    _note(f"built-in columns, then the fields of the first {read} lines (limit={knobs['limit']}).")
+    _note(f"built-in columns, then the fields of the first {read} lines (limit={given['limit']}).")
     return 0
 
 
 def _versions(words: Words) -> int:
-    root = Path(_verb_knobs(words, output_dir="experiments")["output_dir"])
+    root = Path(knobs(words, output_dir="experiments")["output_dir"])
     rows = _rows().versions(root, words.arguments)
     if not rows:
         _note(f"no versions in {root} yet. Run a recipe: `gymrecipe recipes` lists them.")
@@ -278,9 +281,9 @@ def _show(words: Words) -> int:
     from gymrecipe.experiments import manifest
     from gymrecipe.report import terminal
 
-    (path,), knobs = _version_arguments(words, 1, json=False)
+    (path,), given = _version_arguments(words, 1, json=False)
     record = manifest.read(path)
-    if knobs["json"]:
+    if given["json"]:
         print(msgspec.json.encode(record).decode())
     else:
         terminal.summary(record, _console(stderr=False))
@@ -317,9 +320,9 @@ def _reproduce(words: Words) -> int:
     from gymrecipe.experiments.reproduce import reproduce
     from gymrecipe.report import terminal
 
-    (path,), knobs = _version_arguments(words, 1, any_tools=False)
+    (path,), given = _version_arguments(words, 1, any_tools=False)
     with terminal.Bars(_console()) as bars:
-        same = reproduce(path, bars, any_tools=knobs["any_tools"])
+        same = reproduce(path, bars, any_tools=given["any_tools"])
     print(f"{path}: made again, {same.files} files and {same.bytes} bytes are the same")
     return 0
 
@@ -344,31 +347,8 @@ def _version_arguments(
             f"{words.verb}: write {wanted}, such as dpo_same_prompt/v0001; `gymrecipe versions`"
             " lists them."
         )
-    knobs = _verb_knobs(words, output_dir="experiments", **defaults)
-    return [store.resolve(word, Path(knobs["output_dir"])) for word in words.arguments], knobs
-
-
-def _verb_knobs(words: Words, **defaults: Any) -> dict[str, Any]:
-    """The overrides of a verb, read by YAML's rules; others than these are errors."""
-    import yaml
-
-    knobs = dict(defaults)
-    for override in words.overrides:
-        name, _, text = override.lstrip("+").partition("=")
-        name = "input" if name == "input_jsonl_fpath" else name
-        if name not in defaults:
-            raise RecipeError(
-                f"{words.verb}: unknown knob '{name}'; it takes {', '.join(defaults) or 'none'}."
-                f"{hint(name, defaults)}"
-            )
-        value = yaml.safe_load(text)
-        wanted = type(defaults[name])
-        if wanted is str and not isinstance(value, list):
-            value = text
-        elif wanted is not str and type(value) is not wanted:
-            raise RecipeError(f"{words.verb}: {name} should be a {wanted.__name__}, got '{text}'.")
-        knobs[name] = value
-    return knobs
+    given = knobs(words, output_dir="experiments", **defaults)
+    return [store.resolve(word, Path(given["output_dir"])) for word in words.arguments], given
 
 
 def _rows() -> ModuleType:
@@ -386,7 +366,11 @@ def _list(rows: list[dict[str, str]]) -> None:
 def _console(stderr: bool = True) -> Console:
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    class Ours(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # and not exit code 1
+
+    return Ours(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
 def _safe(text: str) -> str:
@@ -405,13 +389,22 @@ def _error(text: str) -> None:
 
 
 def _note(text: str) -> None:
-    print(_safe(text), file=sys.stderr)
+    _prose(text, stderr=True)
 
 
-def _command() -> str:
+def _prose(text: str, stderr: bool = False) -> None:
+    """Lines of text, broken between words where a terminal is narrow."""
+    from gymrecipe.report.page import Page
+
+    page = Page(_console(stderr), indent=0)
+    page.lines(*_safe(text).split("\n"))
+    page.show()
+
+
+def _command(words: Words) -> str:
     from shlex import join
 
-    return join(["python", "-m", "gymrecipe", *sys.argv[1:]])
+    return join(["python", "-m", "gymrecipe", *words.line])
 
 
 ACTIONS: dict[str, Callable[[Words], int]] = {

@@ -76,6 +76,9 @@ def candidates(line: str, folders: Iterable[Path]) -> list[str]:
         found = ["recipe=", *_knobs(words, folders)]
         if not prefix:
             found += [*VERBS, *OPTIONS]
+        if prefix == "~":  # takes out a stage, or a parameter of one, and has no value
+            places = [word.removesuffix("=") for word in found if word.startswith("stages.")]
+            found = [*places, *{place.rpartition(".")[0] for place in places}]
     return sorted(f"{prefix}{word}" for word in found if word.startswith(stem))
 
 
@@ -91,6 +94,8 @@ def _knobs(words: list[str], folders: Iterable[Path]) -> list[str]:
     except GymrecipeError:
         return []
     knobs = [f"{knob}=" for knob in values if knob != "stages"]
-    for stage, parameters in values.get("stages", {}).items():
-        knobs += [f"stages.{stage}.{parameter}=" for parameter in parameters]
+    stages = values.get("stages")
+    for stage, parameters in stages.items() if isinstance(stages, dict) else ():
+        names = parameters if isinstance(parameters, dict) else ()
+        knobs += [f"stages.{stage}.{name}=" for name in names]
     return knobs

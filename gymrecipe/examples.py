@@ -10,7 +10,7 @@ import msgspec
 
 from gymrecipe import fold
 from gymrecipe.engines.local import local
-from gymrecipe.errors import RecipeError
+from gymrecipe.errors import DataError, RecipeError
 from gymrecipe.plan import Plan
 from gymrecipe.rollouts.files import open_source
 from gymrecipe.settings import Example
@@ -23,13 +23,18 @@ def check_examples(plan: Plan) -> None:
     Raises RecipeError with every rollout that becomes something else than the example says.
     """
     problems = []
+    fold.rehearse(plan)
     for name, example in plan.examples.items():
-        became = _outcome(plan, example)
         if len(example.becomes) != len(example.rollouts):
             problems.append(
                 f"{plan.recipe_path}: examples.{name}: {len(example.rollouts)} rollouts, but"
                 f" `becomes` has {len(example.becomes)} words."
             )
+            continue
+        try:
+            became = _outcome(plan, example)
+        except (DataError, RecipeError) as error:
+            problems.append(f"{plan.recipe_path}: examples.{name}: {error}")
             continue
         problems += [
             f"{plan.recipe_path}: examples.{name}: rollout {place} should become '{wanted}', got"

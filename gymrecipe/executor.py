@@ -50,15 +50,16 @@ def run(plan: Plan, progress: Progress | None = None) -> Version:
     rehearse(plan)
     files, skipped = sources(plan.load.input, plan.load.sidecars)
     folder = Path(settings.output_dir) / settings.name
-    if settings.tag is not None:
-        store.check_tag(folder, settings.tag)
     if settings.output_jsonl_fpath is not None:
         check_export(Path(settings.output_jsonl_fpath), folder)
     with local(settings.engine.workers or default_workers()) as engine, ExitStack() as stack:
         table = read(plan, files, engine, progress or Silent())
         table.warnings += [f"{name}: a sidecar file, passed over." for name in skipped]
         id = version_id(plan, files, table)
-        if not (settings.again or settings.dry_run) and (known := store.find(folder, id)):
+        known = None if settings.again or settings.dry_run else store.find(folder, id)
+        if settings.tag is not None:
+            store.check_tag(folder, settings.tag, known)
+        if known is not None:
             return _finish(plan, folder, Version(known, manifest.read(known), existed=True))
         if settings.dry_run:
             staged = Path(stack.enter_context(tempfile.TemporaryDirectory()))

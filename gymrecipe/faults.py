@@ -4,55 +4,66 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from gymrecipe.errors import hint
-from gymrecipe.recipe import Composed, references
+from gymrecipe.recipe import Composed, look_up, references
+
+SHOWN = 200
+"""The most characters of a value that a message shows."""
 
 
 def fault(composed: Composed, path: str, problem: str) -> str:
     """Where a fault is: the command line if the path, or the knob it comes from, was set there."""
-    knob = _knob_of(composed, path)
-    for candidate in (path, knob):
+    for candidate in (path, _knob_of(composed, path)):
         for key in composed.overridden:
-            if candidate and (candidate == key or candidate.startswith(f"{key}.")):
+            if f"{candidate}.".startswith(f"{key}."):
                 return f"command line: {candidate}: {problem}"
+            if key.startswith(f"{candidate}.") and not _has(composed.file, candidate):
+                return f"command line: {key}: {problem}"
     return f"{composed.path}: {path}: {problem}"
 
 
 def _knob_of(composed: Composed, path: str) -> str:
     """The knob whose value stands at the path, if it is written as `${knob}` there."""
-    value: Any = composed.raw
-    for part in path.split("."):
-        if isinstance(value, dict) and part in value:
-            value = value[part]
-        elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
-            value = value[int(part)]
-        else:
-            value = None
-            break
-    names = references(value) if isinstance(value, str) else set()
-    if names:
-        return names.pop()
     parts = path.split(".")
-    shared = parts[0] == "stages" and len(parts) > 2 and value is None and parts[2]
-    return shared if shared in composed.base else path
+    if not _has(composed.raw, path):
+        shared = parts[0] == "stages" and len(parts) > 2 and parts[2] in composed.base
+        return parts[2] if shared else path
+    value = look_up(composed.raw, path)
+    names = references(value) if isinstance(value, str) else set()
+    return names.pop() if names else path
+
+
+def _has(values: Any, path: str) -> bool:
+    try:
+        look_up(values, path)
+    except KeyError:
+        return False
+    return True
 
 
 def unknown(composed: Composed, knobs: dict[str, Any]) -> Iterator[str]:
+    """The knobs that change nothing: of no stage, or of none any more on this command line."""
+    used = references(composed.raw)
     # As the file has it too: an override may put a value where the file refers to a knob.
-    used = references(composed.raw) | references(composed.file)
-    own = [name for name in knobs if name not in composed.base]
-    for name in own:
-        if name in used:
+    usual = used | references(composed.file)
+    for name in (name for name in knobs if name not in composed.base):
+        given = [key for key in composed.overridden if key.split(".")[0] == name]
+        if name in used or (name in usual and not given):
             continue
-        allowed = [*used, *composed.base]
-        if name in composed.overridden:
-            takes = ", ".join(sorted(used - set(composed.base))) or "none of its own"
+        allowed = [*usual, *composed.base]
+        if name in usual:
             yield (
-                f"command line: {name}: unknown knob, got '{composed.overridden[name]}'."
+                f"command line: {name}: changes nothing, got '{composed.overridden[given[0]]}':"
+                " another override took the place where it is used."
+            )
+        elif given and name not in composed.file:
+            takes = ", ".join(sorted(usual - set(composed.base))) or "none of its own"
+            yield (
+                f"command line: {given[0]}: unknown knob, got '{composed.overridden[given[0]]}'."
                 f" Recipe '{composed.name}' has the knobs {takes}, and those that all"
                 f" recipes share (--help lists them).{hint(name, allowed)}"
             )
@@ -64,7 +75,12 @@ def unknown(composed: Composed, knobs: dict[str, Any]) -> Iterator[str]:
 
 
 def explain(
-    error: ValidationError, below: str, composed: Composed, takes: list[str], what: str
+    error: ValidationError,
+    below: str,
+    composed: Composed,
+    takes: list[str],
+    what: str,
+    model: type[BaseModel],
 ) -> list[str]:
     """Pydantic's errors in our words: where, what is wrong, the value, what is allowed."""
     grouped: dict[str, list[Any]] = {}
@@ -78,15 +94,45 @@ def explain(
     for path, found in grouped.items():
         first = found[0]
         if first["type"] == "extra_forbidden":
-            name = str(first["loc"][-1])
-            said = f"unknown parameter; {what} takes {', '.join(takes)}.{hint(name, takes)}"
+            *above, name = map(str, first["loc"])
+            inner = _model_at(model, above)
+            known = takes if inner is model else list(inner.model_fields)
+            owner = what if inner is model else f"'{above[-1]}'"
+            said = f"unknown parameter; {owner} takes {', '.join(known)}.{hint(name, known)}"
         elif first["type"] == "missing":
             said = f"missing; {what} needs it"
         else:
             messages = dict.fromkeys(_message(problem) for problem in found)
             said = _with_value(" or ".join(messages), first["input"])
-        lines.append(fault(composed, path, said))
+        if path == below and (given := _given(composed, below, model)):
+            lines.append(f"command line: {given}: {said}")
+        else:
+            lines.append(fault(composed, path, said))
     return lines
+
+
+def _given(composed: Composed, below: str, model: type[BaseModel]) -> str:
+    """The first override of a parameter that a fault of the whole model may come from."""
+    for name in model.model_fields:
+        place = _knob_of(composed, f"{below}.{name}")
+        if place in composed.overridden:
+            return place
+    return ""
+
+
+def _model_at(model: type[BaseModel], names: list[str]) -> type[BaseModel]:
+    """The model that stands below a parameter, behind lists, mappings and alternatives."""
+    for name in names:
+        if name in model.model_fields:
+            model = next(_models(model.model_fields[name].annotation), model)
+    return model
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)
 
 
 def _parameter(names: list[str]) -> str:
@@ -102,7 +148,8 @@ def _message(problem: Any) -> str:
 
 def _with_value(message: str, value: Any) -> str:
     """The message with the value that it is about, and the nearest of the names it lists."""
-    if isinstance(value, dict) or repr(value) in message:
+    shown = repr(value) if len(repr(value)) <= SHOWN else f"{repr(value)[:SHOWN]}…"
+    if isinstance(value, dict) or shown in message:
         return f"{message}." if not message.endswith((".", "?", ")")) else message
     listed = message.partition("should be one of ")[2].split(", ")
-    return f"{message}, got {value!r}.{hint(str(value), listed)}"
+    return f"{message}, got {shown}.{hint(str(value), filter(None, listed))}"

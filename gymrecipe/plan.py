@@ -12,12 +12,15 @@ from pydantic import ValidationError
 from gymrecipe.errors import RecipeError
 from gymrecipe.faults import explain, fault, unknown
 from gymrecipe.reads import columns_read
-from gymrecipe.recipe import Composed, as_yaml
+from gymrecipe.recipe import Composed, as_yaml, references
 from gymrecipe.registry import STAGES
-from gymrecipe.rollouts.columns import BUILT_IN, Column, merge
+from gymrecipe.rollouts.columns import BUILT_IN, OWN, PAIR_COLUMNS, Column, merge
 from gymrecipe.settings import Example, NamedColumn, Settings
 from gymrecipe.stages.load import Load
 from gymrecipe.steps import Step, above, build, consistent
+
+SIDES = ("chosen_", "rejected_")
+"""How the columns of a pair's two rollouts begin."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -56,8 +59,8 @@ def plan(composed: Composed) -> Plan:
     problems: list[str] = []
     values = dict(composed.values)
     stage_values = values.pop("stages", None)
-    example_values = values.pop("examples", {}) or {}
-    named = _named(values.pop("columns", {}) or {}, composed, problems)
+    example_values = values.pop("examples", None)
+    named = _named(values.pop("columns", None), composed, problems)
     knobs = values
     problems += unknown(composed, knobs)
     settings = _settings(knobs, composed, problems)
@@ -68,12 +71,14 @@ def plan(composed: Composed) -> Plan:
     else:
         steps = build(stage_values, knobs, composed, problems)
     columns: list[Column] = []
-    if not problems:
+    if steps:
+        problems += consistent(steps, settings, composed)
         try:
             columns = merge(columns_read(steps, named))
-            problems += consistent(steps, settings, composed)
         except RecipeError as error:
-            problems += [f"{composed.path}: {problem}" for problem in error.problems]
+            problems += [
+                fault(composed, *problem.split(": ", maxsplit=1)) for problem in error.problems
+            ]
     if problems or settings is None:
         raise RecipeError(*dict.fromkeys(problems))
     return Plan(
@@ -95,10 +100,7 @@ def rebuild(
     settings: Settings,
 ) -> Plan:
     """A plan from a manifest alone: the knobs, and each step's name, use, source, parameters."""
-    named = {
-        name: NamedColumn.model_validate(value)
-        for name, value in parameters.get("columns", {}).items()
-    }
+    named = {name: _column(value) for name, value in parameters.get("columns", {}).items()}
     made: dict[str, str] = {}
     built = []
     for name, use, source, params in steps:
@@ -123,52 +125,66 @@ def rebuild(
 
 
 def _settings(knobs: dict[str, Any], composed: Composed, problems: list[str]) -> Settings | None:
-    names = ("output_dir", "engine", "again", "dry_run", "json", "tag", "output_jsonl_fpath")
-    chosen = {name: knobs[name] for name in names}
-    chosen["name"] = knobs["name"] if knobs["name"] is not None else composed.name
+    names = [field.alias or name for name, field in Settings.model_fields.items()]
+    chosen = {name: knobs[name] for name in names if name in knobs}
+    if chosen.get("name") is None:
+        chosen["name"] = composed.name
     try:
         return Settings.model_validate(chosen)
     except ValidationError as error:
-        problems += explain(error, "", composed, list(composed.base), "settings")
+        problems += explain(error, "", composed, list(composed.base), "settings", Settings)
         return None
 
 
-def _named(
-    values: dict[str, Any], composed: Composed, problems: list[str]
-) -> dict[str, NamedColumn]:
+def _named(values: Any, composed: Composed, problems: list[str]) -> dict[str, NamedColumn]:
     named = {}
-    for name, value in values.items():
-        if name in BUILT_IN or not re.fullmatch(r"[A-Za-z_]\w*", name):
+    for name, value in _mapping("columns", values, composed, problems):
+        taken = name in (*BUILT_IN, *OWN, *PAIR_COLUMNS) or name.startswith(SIDES)
+        if taken or not re.fullmatch(r"[A-Za-z_]\w*", name):
             problems.append(
                 fault(composed, f"columns.{name}", "not a free name; choose another identifier")
             )
             continue
-        value = {"path": value} if isinstance(value, str) else value
         try:
-            named[name] = NamedColumn.model_validate(value)
+            named[name] = _column(value)
         except ValidationError as error:
             takes = list(NamedColumn.model_fields)
-            problems += explain(error, f"columns.{name}", composed, takes, "a column")
+            path = f"columns.{name}"
+            problems += explain(error, path, composed, takes, "a column", NamedColumn)
     return named
 
 
-def _examples(
-    values: dict[str, Any], composed: Composed, problems: list[str]
-) -> dict[str, Example]:
+def _column(value: Any) -> NamedColumn:
+    return NamedColumn.model_validate({"path": value} if isinstance(value, str) else value)
+
+
+def _examples(values: Any, composed: Composed, problems: list[str]) -> dict[str, Example]:
     examples = {}
-    for name, value in values.items():
+    for name, value in _mapping("examples", values, composed, problems):
         try:
             examples[name] = Example.model_validate(value)
         except ValidationError as error:
             takes = list(Example.model_fields)
-            problems += explain(error, f"examples.{name}", composed, takes, "an example")
+            path = f"examples.{name}"
+            problems += explain(error, path, composed, takes, "an example", Example)
     return examples
+
+
+def _mapping(
+    path: str, values: Any, composed: Composed, problems: list[str]
+) -> Iterable[tuple[str, Any]]:
+    if values is not None and not isinstance(values, dict):
+        problems.append(fault(composed, path, f"should be a mapping from names, got {values!r}."))
+        return ()
+    return ((str(name), value) for name, value in (values or {}).items())
 
 
 def _recipe_yaml(composed: Composed) -> str:
     """The recipe as it was run: with the values of its knobs, and nothing about this one run."""
     left_out = {
-        "output_dir", "engine", "again", "dry_run", "json", "tag", "output_jsonl_fpath", "name",
+        "output_dir", "engine", "again", "dry_run", "json", "tag", "output_jsonl_fpath",
     }  # fmt: skip
-    kept = {name: value for name, value in composed.raw.items() if name not in left_out}
-    return as_yaml(kept)
+    used = {*composed.base, *references(composed.raw), "stages", "examples"} - left_out
+    kept = {name: value for name, value in composed.raw.items() if name in used}
+    # Its own name, so that running it from a version's folder finds that version.
+    return as_yaml(kept | {"name": kept.get("name") or composed.name})

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 from gymrecipe.errors import RecipeError
 from gymrecipe.registry import Optional, Reads, ReadsWhere, marked
-from gymrecipe.rollouts.columns import BUILT_IN, PAIR_COLUMNS, Column, Kind, Path, parse_path
+from gymrecipe.rollouts.columns import BUILT_IN, OWN, PAIR_COLUMNS, Column, Kind, Path, parse_path
 from gymrecipe.settings import NamedColumn
 from gymrecipe.stages import where as language
 from gymrecipe.stages.balance import GENERAL
@@ -19,50 +20,72 @@ QUANTILE = re.compile(r"p(100|\d{1,2}(\.\d+)?)")
 
 
 def columns_read(steps: Iterable[Step], named: dict[str, NamedColumn]) -> Iterator[Column]:
-    """Every column that a step reads, with the kind that its use says."""
+    """Every column that a step reads, with the kind that its use says.
+
+    Raises RecipeError with every column that cannot be read so.
+    """
+    problems: list[str] = []
+    seen: set[str] = set()
+    steps = list(steps)
     for step in steps:
-        for _, value, mark in marked(step.params, Reads):
-            if value is not None and value not in mark.other_than:
-                yield from _column(value, mark.kind, step, named)
-        for _, value, _mark in marked(step.params, ReadsWhere):
-            if isinstance(value, str) and not QUANTILE.fullmatch(value):
-                for name, kind in language.parse(value).names.items():
-                    yield from _column(name, kind, step, named)
+        for at, name, kind in _used(step):
+            try:
+                for column in _column(name, kind, step, named):
+                    seen.add(column.name)
+                    yield column
+            except ValueError as error:
+                problems.append(f"stages.{step.name}.{at}: {error}")
         for _, value, switch in marked(step.params, Optional):
             if value:
                 yield Column(switch.column, ((switch.column,),), switch.kind, optional=True)
-        if isinstance(step.params, Write):
-            for name in step.params.columns:
-                if name in named:
-                    yield from _column(name, "text", step, named)
-            if step.takes == "rollouts" and "task_type" not in named:
-                path: Path = ("metadata", "task_type")
-                yield Column("task_type", (path,), "text", default=GENERAL)
+    for step in steps:
+        if not isinstance(step.params, Write):
+            continue
+        for name in map(partial(_bare, step), step.params.columns):
+            if name in named and name not in seen:  # else its use has said the kind
+                yield from _column(name, "text", step, named)
+        if step.takes == "rollouts" and "task_type" not in named:
+            path: Path = ("metadata", "task_type")
+            yield Column("task_type", (path,), "text", default=GENERAL)
+    if problems:
+        raise RecipeError(*problems)
+
+
+def _used(step: Step) -> Iterator[tuple[str, str, Kind]]:
+    """The names that a step's parameters use: which parameter, the name, and as what kind."""
+    for at, value, mark in marked(step.params, Reads):
+        if value is not None and value not in mark.other_than:
+            yield at, value, mark.kind
+    for at, value, _ in marked(step.params, ReadsWhere):
+        if isinstance(value, str) and not QUANTILE.fullmatch(value):
+            for name, kind in language.parse(value).names.items():
+                yield at, name, kind
+
+
+def _bare(step: Step, name: str) -> str:
+    """The name of a rollout's column, without the side of the pair."""
+    if step.takes != "pairs":
+        return name
+    return name.removeprefix("chosen_").removeprefix("rejected_")
 
 
 def _column(name: str, kind: Kind, step: Step, named: dict[str, NamedColumn]) -> Iterator[Column]:
-    if step.takes == "pairs":
-        if name in PAIR_COLUMNS:
-            return
-        name = name.removeprefix("chosen_").removeprefix("rejected_")
+    if step.takes == "pairs" and name in PAIR_COLUMNS:
+        return
+    name = _bare(step, name)
     if name in BUILT_IN:
         if BUILT_IN[name][0] != kind:
-            raise RecipeError(
-                f"stages.{step.name}: '{name}' is a {BUILT_IN[name][0]}, used as a {kind}"
-            )
+            raise ValueError(f"'{name}' is a {BUILT_IN[name][0]}, used as a {kind}")
         return
-    if (column := named.get(name)) is not None:
-        paths = [column.path] if isinstance(column.path, str) else column.path
-        yield Column(
-            name,
-            tuple(parse_path(path) for path in paths),
-            "text" if column.regex else kind,
-            column.regex,
-            column.default,
+    if name in (*OWN, *PAIR_COLUMNS):
+        raise ValueError(
+            f"'{name}' is a name of ours; give the field another one under columns, such as"
+            f" my_{name}: {name}"
         )
+    if (column := named.get(name)) is not None:
+        if kind != "text" and (column.regex or column.default is not None):
+            raise ValueError(f"'{name}' has a regex or a default and is a text, used as a {kind}")
+        paths = [column.path] if isinstance(column.path, str) else column.path
+        yield Column(name, tuple(map(parse_path, paths)), kind, column.regex, column.default)
         return
-    try:
-        path = parse_path(name)
-    except ValueError as error:
-        raise RecipeError(f"stages.{step.name}: {error}") from None
-    yield Column(name, (path,), kind)
+    yield Column(name, (parse_path(name),), kind)

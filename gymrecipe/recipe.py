@@ -7,6 +7,7 @@ limits, and whatever could run code or reach outside is refused before Hydra see
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -25,9 +26,16 @@ from omegaconf.errors import OmegaConfBaseException
 
 from gymrecipe.errors import InputError, RecipeError, hint
 
-MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_ALIASES = 2**20, 50, 50_000, 50
+MAX_SIZE, MAX_DEPTH = 2**18, 50
+"""How large and deep a recipe may be: its file, and what it grows to with its aliases and its
+`${knob}`s. A value counts for its bytes and VALUE more, which bounds their number as well."""
+
+VALUE = 50
 ALIASES = {"input_jsonl_fpath": "input"}
 """Names that `ng_collect_rollouts` has for knobs of ours."""
+
+TEXTS = {"input", "name", "output_dir", "output_jsonl_fpath", "tag"}
+"""Knobs that are texts however they look: `tag=1.10` is not 1.1."""
 
 REFUSED_KEYS = {
     "hydra", "defaults", "_target_", "_partial_", "_recursive_", "_convert_", "_args_", "target",
@@ -38,6 +46,15 @@ REFUSED_KEYS = {
 _INTERPOLATION = re.compile(r"\$\{([A-Za-z_]\w*(?:\.\w+)*)\}")
 _KEY = re.compile(r"[A-Za-z_][\w\-]*(?:\.[\w\-]+)*")
 _NAME = re.compile(r"[A-Za-z0-9][\w\-]{0,63}")
+_PLAIN_KEY = re.compile(
+    r"(?!(?:null|true|false|nan|inf)\Z)[A-Za-z_][A-Za-z0-9_.\-]*", re.IGNORECASE
+)
+"""A key that Hydra's grammar can write and reads as a text."""
+
+_SURPRISE = re.compile(
+    r"[-+]?(?:0(?:x[0-9a-fA-F_]+|b[01_]+|[0-9_]+)|\d[\d_]*(?::[0-5]?\d)+\.?[\d_]*)"
+)
+"""What YAML reads as another number than people do: 010 is 8, and 12:30 is 750."""
 
 
 @dataclass(frozen=True)
@@ -72,14 +89,14 @@ def recipes(folders: Iterable[Path] = ()) -> dict[str, Path]:
     for folder in (shared_folder("recipes"), *folders):
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder of recipes.")
-        for path in sorted(folder.glob("*.yaml")):
-            found[path.stem] = path
+        found |= {path.stem: path for path in sorted(folder.glob("*.yaml")) if path.is_file()}
     return found
 
 
 def description(path: Path) -> str:
     """The comment at the head of a recipe: its command and when to use it."""
-    lines = itertools.takewhile(lambda line: line.startswith("#"), path.read_text().splitlines())
+    text = path.read_text(encoding="utf-8", errors="replace")
+    lines = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
     return "\n".join(line.removeprefix("#").removeprefix(" ") for line in lines)
 
 
@@ -136,10 +153,16 @@ def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
         except HydraException:
             choices.append([override])
             continue
-        if parsed.is_sweep_override():
-            choices.append([f"{key}={value}" for value in parsed.sweep_string_iterator()])
-        else:
+        if not parsed.is_sweep_override():
             choices.append([override])
+            continue
+        try:
+            choices.append([f"{key}={value}" for value in parsed.sweep_string_iterator()])
+        except HydraException:
+            raise RecipeError(
+                f"command line: {override}: cannot be counted out. Write the values, such as"
+                f" {key}=1,2, or {key}=range(1,4)."
+            ) from None
     return [list(member) for member in itertools.product(*choices)]
 
 
@@ -150,22 +173,39 @@ def compose(path: Path, overrides: Sequence[str]) -> Composed:
     """
     recipe = _read(path)
     base = _read(shared_folder("conf") / "config.yaml", trusted=True)
+    for name, value in base.items():
+        if isinstance(value, dict) and not isinstance(recipe.get(name) or {}, dict):
+            raise RecipeError(f"{path}: {name}: should be a mapping, not a {_kind(recipe[name])}.")
+    engines = {option.stem: option for option in (shared_folder("conf") / "engine").glob("*.yaml")}
     store = ConfigStore.instance()
     store.store(name="gymrecipe", node=base)
     store.store(group="recipe", name="chosen", node=recipe, package="_global_")
-    for option in sorted((shared_folder("conf") / "engine").glob("*.yaml")):
-        store.store(group="engine", name=option.stem, node=_read(option, trusted=True))
+    for name, option in engines.items():
+        store.store(group="engine", name=name, node=_read(option, trusted=True))
     overridden: dict[str, str] = {}
-    _check_deletions(overrides, recipe)
-    normal = [_normal(override, overridden) for override in overrides]
+    beyond: dict[str, Any] = {}
+    normal: list[str] = []
+    problems = list(_vain_deletions(overrides, recipe))
+    for override in overrides:
+        try:
+            normal.append(_normal(override, overridden, beyond, list(engines)))
+        except RecipeError as error:
+            problems += error.problems
+    if problems:
+        raise RecipeError(*dict.fromkeys(problems))
     GlobalHydra.instance().clear()
     try:
         with initialize(version_base="1.3", config_path=None):
-            config = hydra_compose("gymrecipe", ["+recipe=chosen", *normal])
+            config = hydra_compose("gymrecipe", ["+recipe=chosen", *filter(None, normal)])
+        for key, value in beyond.items():
+            OmegaConf.update(config, key, value, force_add=True)
         raw: Any = OmegaConf.to_container(config, resolve=False)
         _refuse(raw, str(path))
+        problems = [f"{path}: {problem}" for problem in _bad_references(raw)]
+        if problems:
+            raise RecipeError(*dict.fromkeys(problems))
         values: Any = OmegaConf.to_container(config, resolve=True)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, RecursionError) as error:
         raise RecipeError(f"{path}: {_plain(error)}") from None
     shared = (*(name for name in base if name != "defaults"), "engine")
     folder = str(path.resolve().parent)
@@ -178,14 +218,27 @@ def in_grammar(value: Any) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, int | float):
+    if isinstance(value, float):
+        return repr(float(value))  # a float of numpy has a repr of its own
+    if isinstance(value, int):
         return repr(value)
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple) and _fits_grammar(value):
         return f"[{','.join(in_grammar(part) for part in value)}]"
-    if isinstance(value, dict):
+    if isinstance(value, dict) and _fits_grammar(value):
         return "{" + ",".join(f"{key}:{in_grammar(part)}" for key, part in value.items()) + "}"
-    escaped = str(value).replace("\\", "\\\\").replace("'", "\\'")
+    if isinstance(value, dict | list | tuple):
+        return json.dumps(value, ensure_ascii=False, default=str)  # `_structured` reads it
+    # In Hydra's quotes a backslash is itself, except before a quote.
+    escaped = re.sub(r"(\\*)('|\Z)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), str(value))
     return f"'{escaped}'"
+
+
+def _fits_grammar(value: Any) -> bool:
+    """Whether Hydra's grammar has a place for every key: it knows no quoted ones."""
+    if isinstance(value, dict):
+        keys = all(isinstance(key, str) and _PLAIN_KEY.fullmatch(key) for key in value)
+        return keys and all(map(_fits_grammar, value.values()))
+    return not isinstance(value, list | tuple) or all(map(_fits_grammar, value))
 
 
 def as_yaml(values: dict[str, Any]) -> str:
@@ -207,11 +260,12 @@ def references(value: Any) -> set[str]:
 
 def _read(path: Path, trusted: bool = False) -> dict[str, Any]:
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_SIZE + 1)
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read: {error.strerror}.") from None
-    if len(data) > MAX_BYTES:
-        raise RecipeError(f"{path}: a recipe of more than {MAX_BYTES // 2**20} MiB is refused.")
+    if len(data) > MAX_SIZE:
+        raise RecipeError(f"{path}: a recipe of more than {MAX_SIZE // 2**10} KiB is refused.")
     try:
         text = data.decode()
         _measure(text)
@@ -229,21 +283,54 @@ def _read(path: Path, trusted: bool = False) -> dict[str, Any]:
 
 def _measure(text: str) -> None:
     """Raise ValueError for a document that could grow without bound, before it is built."""
-    depth = aliases = 0
-    for nodes, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
+    anchors: dict[str, tuple[int, int]] = {}
+    within: list[tuple[str | None, int, int]] = [(None, 0, 0)]  # anchor, size, height
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        aliases += isinstance(event, yaml.AliasEvent)
-        if depth > MAX_DEPTH or nodes > MAX_NODES or aliases > MAX_ALIASES:
-            raise ValueError(
-                f"more than {MAX_DEPTH} levels, {MAX_NODES} nodes or {MAX_ALIASES} aliases."
-            )
+            _check_tag(event)
+            within.append((event.anchor, VALUE, 0))
+            if len(within) - 1 > MAX_DEPTH:
+                raise ValueError(f"more than {MAX_DEPTH} levels.")
+            continue
+        if isinstance(event, yaml.CollectionEndEvent):
+            anchor, size, height = within.pop()
+        elif isinstance(event, yaml.ScalarEvent):
+            _check_tag(event)
+            if len(within) == 1 and event.value:
+                raise ValueError("a recipe is a mapping with `stages`, not a single value.")
+            if event.implicit[0] and _SURPRISE.fullmatch(event.value):
+                raise ValueError(
+                    f"{_line(event)}: YAML reads {event.value[:40]} as another number than it"
+                    " seems. Write it in decimal, or a text in quotes."
+                )
+            anchor, size, height = event.anchor, VALUE + len(event.value.encode()), 0
+        elif isinstance(event, yaml.AliasEvent):
+            if event.anchor not in anchors:
+                raise ValueError(f"*{event.anchor} refers to nothing before it, or to itself.")
+            anchor, (size, height) = None, anchors[event.anchor]
+        else:
+            continue
+        if anchor is not None:
+            anchors[anchor] = size, height
+        around, total, tallest = within.pop()
+        within.append((around, total + size, max(tallest, height + 1)))
+        if total + size > MAX_SIZE:
+            raise ValueError(f"more than {MAX_SIZE // 2**10} KiB with its aliases.")
+        if len(within) - 1 + height > MAX_DEPTH:
+            raise ValueError(f"more than {MAX_DEPTH} levels.")
 
 
-def _refuse(value: Any, where: str) -> None:
-    problems = list(_dangers(value, ""))
+def _check_tag(event: Any) -> None:
+    if event.tag is not None:
+        raise ValueError(f"{_line(event)}: the tag {event.tag[:40]} is refused.")
+
+
+def _line(event: Any) -> str:
+    return f"line {event.start_mark.line + 1}"
+
+
+def _refuse(value: Any, where: str, at: str = "") -> None:
+    problems = list(_dangers(value, at))
     if problems:
         raise RecipeError(*(f"{where}: {problem}" for problem in problems))
 
@@ -252,7 +339,7 @@ def _dangers(value: Any, at: str) -> Iterable[str]:
     if isinstance(value, dict):
         for key, part in value.items():
             path = f"{at}.{key}" if at else str(key)
-            if str(key).split("@")[0].split("/")[0] in REFUSED_KEYS or "@" in str(key):
+            if re.split("[@/]", str(key))[0] in REFUSED_KEYS:
                 yield f"{path}: '{key}' is refused: a recipe names stages, it does not run code."
             else:
                 yield from _dangers(part, path)
@@ -265,14 +352,76 @@ def _dangers(value: Any, at: str) -> Iterable[str]:
             yield f"{at}: only plain ${{name}} is allowed, got '{value}'."
         elif count > 1:
             yield f"{at}: one ${{name}} a value is allowed, got '{value}'."
+    elif isinstance(value, str) and "\0" in value:
+        yield f"{at}: a text without NUL is needed, got {value!r}."
+    elif isinstance(value, int) and abs(value) >= 2**63:
+        yield f"{at}: a number of at most 64 bits is needed."
 
 
-def _normal(override: str, overridden: dict[str, str]) -> str:
-    """An override as Hydra wants it: `++key=value`, quoted where its grammar needs that."""
+def _bad_references(raw: dict[str, Any]) -> list[str]:
+    """What is wrong with the `${knob}`s: no such knob, a circle, or growth without bound."""
+    problems: list[str] = []
+    known: dict[str, tuple[int, int] | None] = {}
+
+    def weigh(value: Any, at: str) -> tuple[int, int]:
+        """Size and height of a value once it is resolved."""
+        own, parts = VALUE, []
+        if isinstance(value, dict):
+            parts = [weigh(part, f"{at}.{key}" if at else str(key)) for key, part in value.items()]
+        elif isinstance(value, list):
+            parts = [weigh(part, f"{at}.{index}") for index, part in enumerate(value)]
+        elif value == "???":
+            problems.append(f"{at}: has to be given. Write {at}=value on the command line.")
+        elif isinstance(value, str):
+            own += len(value)
+            parts = [follow(name, at) for name in _INTERPOLATION.findall(value)]
+            return own + sum(size for size, _ in parts), max((h for _, h in parts), default=0)
+        return own + sum(size for size, _ in parts), 1 + max((h for _, h in parts), default=0)
+
+    def follow(name: str, at: str) -> tuple[int, int]:
+        if name not in known:
+            known[name] = None
+            try:
+                known[name] = weigh(look_up(raw, name), name)
+            except KeyError:
+                problems.append(f"{at}: there is no knob '{name}'.{hint(name, map(str, raw))}")
+                known[name] = 0, 0
+        if (weight := known[name]) is None:
+            problems.append(f"{at}: ${{{name}}} refers to itself.")
+        return weight or (0, 0)
+
+    size, height = weigh(raw, "")
+    if size > MAX_SIZE or height > MAX_DEPTH + 1:
+        problems.append(
+            f"more than {MAX_SIZE // 2**10} KiB or {MAX_DEPTH} levels once each ${{name}} has its"
+            " value."
+        )
+    return problems
+
+
+def look_up(values: Any, path: str) -> Any:
+    """The value at a dotted path. Raises KeyError where there is none."""
+    for part in path.split("."):
+        if isinstance(values, list) and part.isdigit() and int(part) < len(values):
+            values = values[int(part)]
+        elif isinstance(values, dict) and part in values:
+            values = values[part]
+        else:
+            raise KeyError(path)
+    return values
+
+
+def _normal(
+    override: str, overridden: dict[str, str], beyond: dict[str, Any], engines: list[str]
+) -> str:
+    """An override as Hydra wants it: `++key=value`, quoted where its grammar needs that.
+
+    A value that its grammar cannot hold goes to `beyond` instead.
+    """
     deletion = override.startswith("~")
     key, separator, value = override.lstrip("+~").partition("=")
     key = ALIASES.get(key, key)
-    if not _KEY.fullmatch(key) or key.split(".")[0] in REFUSED_KEYS:
+    if not _KEY.fullmatch(key) or REFUSED_KEYS & {*key.split(".")}:
         raise RecipeError(
             f"command line: '{override}' is not an override. Write name=value, such as min_gap=0.3."
         )
@@ -280,20 +429,36 @@ def _normal(override: str, overridden: dict[str, str]) -> str:
         return f"~{key}"
     if not separator:
         raise RecipeError(f"command line: '{override}' has no value. Write {key}=value.")
-    if "${" in _INTERPOLATION.sub("", value):
-        raise RecipeError(f"command line: {key}: only plain ${{name}} is allowed, got '{value}'.")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise RecipeError(f"command line: {key}: not UTF-8 text, got {value!r}.")
+    _refuse(value, "command line", key)
     overridden[key] = value
-    prefix = "" if key == "engine" else "++"
-    text = f"{prefix}{key}={value}"
+    if key == "engine" and not value.startswith("{"):
+        name = value.strip("'\"")
+        if name not in engines:
+            raise RecipeError(
+                f"command line: engine: no engine is named '{name}'. There are"
+                f" {', '.join(engines)}.{hint(name, engines)}"
+            )
+        return f"engine={name}"
+    text = f"++{key}={value}"
     try:
         parsed = OverridesParser.create().parse_override(text)
     except HydraException:
-        return f"{prefix}{key}={in_grammar(_structured(value))}"
+        structured = _structured(value)
+        _refuse(structured, "command line", key)
+        if _fits_grammar(structured):
+            return f"++{key}={in_grammar(structured)}"
+        beyond[key] = structured
+        return ""
     if parsed.is_sweep_override():
         raise RecipeError(
             f"command line: {key}: several values need -m (a sweep), got '{value}'. For one value"
             " with a comma write it in quotes, for a list in brackets."
         )
+    if key in TEXTS and isinstance(parsed.value(), int | float):
+        return f"++{key}={in_grammar(value.strip())}"
+    _refuse(parsed.value(), "command line", key)
     return text
 
 
@@ -301,23 +466,26 @@ def _structured(value: str) -> Any:
     """A mapping or list that Hydra's grammar has no place for, read as YAML; else the text."""
     if value[:1] in ("{", "["):
         try:
-            return yaml.safe_load(value)
-        except yaml.YAMLError:
+            _measure(value)
+            read = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError, RecursionError):
             return value
+        return read
     return value
 
 
-def _check_deletions(overrides: Sequence[str], recipe: dict[str, Any]) -> None:
-    """Raise RecipeError for a `~name` of what the recipe does not have."""
+def _vain_deletions(overrides: Sequence[str], recipe: dict[str, Any]) -> Iterable[str]:
+    """What is said of each `~name` that the recipe does not have."""
     for override in overrides:
         value: Any = recipe
         for part in override[1:].split(".") if override.startswith("~") else ():
             if not isinstance(value, dict) or part not in value:
                 names = list(value) if isinstance(value, dict) else []
-                raise RecipeError(
+                yield (
                     f"command line: {override}: there is no '{part}' to take out."
                     f"{hint(part, map(str, names))}"
                 )
+                break
             value = value[part]
 
 

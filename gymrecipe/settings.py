@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from gymrecipe.registry import Params
 from gymrecipe.rollouts.columns import parse_path
 
-_Text = Annotated[str, BeforeValidator(lambda value: value if value is None else str(value))]
+_Text = Annotated[
+    str, BeforeValidator(lambda value: str(value) if type(value) in (int, float) else value)
+]
 
 
 class Engine(Params):
     """Where the slices are worked on."""
 
-    use: str = "local"
+    use: Literal["local"] = "local"
     workers: Annotated[int, Field(ge=1)] | None = None
 
 
@@ -50,6 +52,8 @@ class NamedColumn(Params):
     @field_validator("path")
     @classmethod
     def _paths(cls, value: str | list[str]) -> str | list[str]:
+        if not value:
+            raise ValueError("should be a path, or a list of paths")
         for path in [value] if isinstance(value, str) else value:
             parse_path(path)
         return value
@@ -63,9 +67,13 @@ class NamedColumn(Params):
             if len(value) > 1_000:
                 raise ValueError("should be at most 1,000 characters")
             try:
-                pl.Series([""]).str.extract(value, 1)
+                groups = pl.Series([""]).str.extract_groups(value).struct.fields
             except pl.exceptions.PolarsError as error:
-                raise ValueError(f"is not a regular expression we can run: {error}") from None
+                why = [line for line in str(error).splitlines() if line.startswith("error: ")]
+                said = f" ({why[0].removeprefix('error: ')})" if why else ""
+                raise ValueError(f"is not a regular expression we can run{said}") from None
+            if not groups:
+                raise ValueError("needs a group in parentheses: the part of the text that counts")
         return value
 
 

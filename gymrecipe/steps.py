@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,7 +13,7 @@ import gymrecipe.formats
 import gymrecipe.stages
 from gymrecipe.errors import hint
 from gymrecipe.faults import explain, fault
-from gymrecipe.recipe import Composed
+from gymrecipe.recipe import Composed, references
 from gymrecipe.registry import FORMATS, STAGES, Params, Purpose, Stage
 from gymrecipe.settings import Settings
 from gymrecipe.stages.load import Load
@@ -22,6 +23,12 @@ __all__ = ["DEFAULT_PURPOSE", "Step", "above", "build", "consistent", "gymrecipe
 
 DEFAULT_PURPOSE: dict[str, Purpose] = {"rollouts": "sft", "pairs": "dpo", "tasks": "rl"}
 """What a file is for unless its write says so, by the unit that arrives there."""
+
+IMPOSSIBLE = {("rollouts", "dpo"), ("tasks", "dpo"), ("pairs", "sft")}
+"""What no row of a unit can be written for."""
+
+_NAME = re.compile(r"[A-Za-z_][\w\-]{0,63}", re.ASCII)
+"""A stage's name; where there are several writes it is also their folder's."""
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -38,13 +45,22 @@ class Step(msgspec.Struct, frozen=True):
 def build(
     values: dict[str, Any], knobs: dict[str, Any], composed: Composed, problems: list[str]
 ) -> list[Step]:
-    ordered = _ordered(values, composed, problems)
+    """The steps of a recipe, or none where `problems` had to be added."""
+    before = len(problems)
     steps: list[Step] = []
     made: dict[str, str] = {}
     previous: str | None = None
-    for name, source in ordered:
+    for name, source in _ordered(values, composed, problems):
         value = values[name]
         path = f"stages.{name}"
+        if not _NAME.fullmatch(str(name)):
+            problems.append(
+                fault(
+                    composed,
+                    path,
+                    "should be named with letters, digits, '_' and '-', up to 64 of them",
+                )
+            )
         if not isinstance(value, dict) or not isinstance(value.get("use"), str):
             known = [other for other, it in values.items() if isinstance(it, dict) and "use" in it]
             problems.append(
@@ -52,11 +68,12 @@ def build(
                     composed,
                     path,
                     f"there is no such stage; a stage says what it uses, such as"
-                    f" {{use: filter}}.{hint(name, known)}",
+                    f" {{use: filter}}.{hint(str(name), map(str, set(known) - {name}))}",
                 )
             )
             continue
         entry = STAGES.get(value["use"])
+        source, previous = source or previous, name
         if entry is None:
             problems.append(
                 fault(
@@ -66,19 +83,16 @@ def build(
                     f" {', '.join(sorted(STAGES))}.{hint(value['use'], STAGES)}",
                 )
             )
-            previous = name
-            made[name] = "rollouts"
             continue
         params = _params(entry, name, value, knobs, composed, problems)
         takes = ""
         if not entry.takes:
             source = None
+        elif source is None:
+            problems.append(fault(composed, path, "the first stage must be a load"))
         else:
-            source = source or previous
-            if source is None:
-                problems.append(fault(composed, path, "the first stage must be a load"))
-                continue
-            takes = made.get(source, "rollouts")
+            # What a faulty stage makes is not known, and no reason for another fault.
+            takes = made.get(source, entry.takes[0])
             if takes == "nothing":
                 problems.append(
                     fault(
@@ -88,7 +102,6 @@ def build(
                         " say whose result it takes, such as from: load",
                     )
                 )
-                takes = entry.takes[0]
             elif takes not in entry.takes:
                 problems.append(
                     fault(
@@ -98,16 +111,16 @@ def build(
                         f" '{source}' makes {takes}. Move it, or say from: another stage",
                     )
                 )
-        makes = entry.makes or takes
-        made[name] = makes
-        previous = name
+        if takes in entry.takes or source is None:
+            made[name] = entry.makes or takes
         if params is not None:
-            steps.append(Step(name, entry, params, source, takes, makes))
+            steps.append(Step(name, entry, params, source, takes, entry.makes or takes))
     taken = {step.source for step in steps}
     if len([step for step in steps if not step.stage.takes]) > 1:
         problems.append(fault(composed, "stages", "there can be one load; give it several inputs"))
+    sound = len(problems) == before
     for step in steps:
-        if step.makes != "nothing" and step.name not in taken and not problems:
+        if step.makes != "nothing" and step.name not in taken and sound:
             problems.append(
                 fault(
                     composed,
@@ -115,7 +128,7 @@ def build(
                     "no stage takes its result; add a write after it, or take it out",
                 )
             )
-    return steps
+    return steps if len(problems) == before else []
 
 
 def _ordered(
@@ -128,16 +141,16 @@ def _ordered(
     for name, value in values.items():
         value = value if isinstance(value, dict) else {}
         (late if value.get("after") is not None else order).append(name)
-        sources[name] = value.get("from")
+        sources[name] = None if value.get("from") is None else str(value["from"])
     for name in late:
-        after = values[name]["after"]
+        after = str(values[name]["after"])
+        path = f"stages.{name}.after"
+        if sources[name] is not None:
+            problems.append(fault(composed, path, "says where it stands; take out its `from`"))
+        sources[name] = after
         if after not in order:
             problems.append(
-                fault(
-                    composed,
-                    f"stages.{name}.after",
-                    f"there is no stage '{after}'.{hint(str(after), order)}",
-                )
+                fault(composed, path, f"there is no stage '{after}'.{hint(after, order)}")
             )
             order.append(name)
             continue
@@ -145,18 +158,16 @@ def _ordered(
             if source == after and follower != name:
                 sources[follower] = name
         order.insert(order.index(after) + 1, name)
-        sources[name] = after
     for place, name in enumerate(order):
-        source = sources[name]
-        if source is not None and source not in order[:place]:
+        source, before = sources[name], list(map(str, order[:place]))
+        if source is not None and source not in before and name not in late:
             problems.append(
                 fault(
                     composed,
                     f"stages.{name}.from",
-                    f"there is no stage '{source}' before it.{hint(str(source), order[:place])}",
+                    f"there is no stage '{source}' before it.{hint(source, before)}",
                 )
             )
-            sources[name] = None
     return [(name, sources[name]) for name in order]
 
 
@@ -177,7 +188,8 @@ def _params(
         return entry.params.model_validate(chosen)
     except ValidationError as error:
         takes = ["from", "after", *entry.params.model_fields]
-        problems += explain(error, f"stages.{name}", composed, takes, f"'{entry.name}'")
+        what = f"'{entry.name}'"
+        problems += explain(error, f"stages.{name}", composed, takes, what, entry.params)
         return None
 
 
@@ -192,15 +204,25 @@ def consistent(steps: list[Step], settings: Settings | None, composed: Composed)
         chosen = FORMATS[step.params.format]
         path = f"stages.{step.name}.format"
         if step.takes == "metrics":
+            if step.params.file != "jsonl":
+                path = f"stages.{step.name}.file"
+                yield fault(composed, path, "figures are written as jsonl; set file: jsonl")
             continue
         purpose = step.params.purpose or DEFAULT_PURPOSE[step.takes]
-        if purpose not in chosen.purposes:
+        if (step.takes, purpose) in IMPOSSIBLE:
+            path = f"stages.{step.name}.purpose"
+            usual = DEFAULT_PURPOSE[step.takes]
+            yield fault(
+                composed, path, f"{step.takes} cannot be written for {purpose}; {usual} is usual"
+            )
+        elif purpose not in chosen.purposes:
             able = sorted(name for name, other in FORMATS.items() if purpose in other.purposes)
             yield fault(
                 composed,
                 path,
                 f"'{chosen.name}' has no form for {purpose}; it has one for"
-                f" {', '.join(chosen.purposes)}. For {purpose} there are {', '.join(able)}",
+                f" {', '.join(chosen.purposes)}. For {purpose} there is"
+                f" {', '.join(able) or 'no format yet'}",
             )
         if step.params.file == "parquet" and not chosen.parquet:
             yield fault(composed, path, f"'{chosen.name}' writes jsonl only; set file: jsonl")
@@ -216,11 +238,24 @@ def consistent(steps: list[Step], settings: Settings | None, composed: Composed)
     if settings and settings.output_jsonl_fpath:
         first = writes[0].params if writes else None
         assert first is None or isinstance(first, Write)
-        if len(writes) != 1 or (first and (first.file != "jsonl" or first.shard_rows)):
+        figures = bool(writes) and writes[0].takes == "metrics"
+        if len(writes) != 1 or (first and (first.file != "jsonl" or first.shard_rows)) or figures:
             yield fault(
                 composed,
                 "output_jsonl_fpath",
-                "needs a recipe with one write, as jsonl and without shards",
+                "needs a recipe with one write of examples, as jsonl and without shards",
+            )
+    used = references(composed.raw)
+    for name in composed.base:
+        takers = [step.name for step in steps if isinstance(step.params, Load | Write)
+                  and name in type(step.params).model_fields]  # fmt: skip
+        own = [taker for taker in takers if name in composed.values["stages"][taker]]
+        if name in composed.overridden and takers and own == takers and name not in used:
+            yield fault(
+                composed,
+                name,
+                "changes nothing here: this recipe sets it in"
+                f" {', '.join(f'stages.{taker}.{name}' for taker in own)}; override that",
             )
 
 

@@ -2,11 +2,41 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from gymrecipe.errors import RecipeError, hint
+
+USAGE = """\
+gymrecipe turns scored rollouts into versioned training datasets.
+
+  python -m gymrecipe +recipe=NAME [knob=value …]  run a recipe
+  python -m gymrecipe -m +recipe=NAME knob=a,b     run it for each value
+  python -m gymrecipe +recipe=NAME dry_run=true    see what would come out
+  python -m gymrecipe +recipe=NAME --help          the knobs of a recipe
+
+  recipes                    the recipes there are
+  stages [NAME]              the stages, or the parameters of one
+  formats                    what trainers read
+  columns [FILE …]           the fields of a file that a recipe can use
+  versions [NAME …]          the versions that were made
+  show VERSION               the summary of a version
+  explain VERSION FILE:LINE  what became of a line, and why
+  verify VERSION             whether a version is as it was written
+  reproduce VERSION          make it again, and compare every byte
+  diff VERSION VERSION       what differs between two, and why
+
+A VERSION is a folder, RECIPE/v0001, or RECIPE for its newest.
+Options: --cfg job [--resolve], --config-dir DIR, --plugin MODULE,
+--shell-completion install=bash|zsh|fish, --version, --help.
+"""
 
 VERBS = (
     "recipes",
@@ -21,11 +51,15 @@ VERBS = (
     "diff",
 )
 
+_LINE = re.compile(r":\d+$")
+_KINDS = {bool: "true or false", int: "a whole number", str: "a text"}
+
 
 @dataclass
 class Words:
-    """A command line, sorted: a verb with its arguments, overrides, options."""
+    """A command line, sorted: a verb with its arguments, overrides, options; `line` has it all."""
 
+    line: tuple[str, ...] = ()
     verb: str | None = None
     arguments: list[str] = field(default_factory=list)
     overrides: list[str] = field(default_factory=list)
@@ -41,14 +75,15 @@ class Words:
 
 def parse(arguments: Sequence[str]) -> Words:
     """Sort a command line. Raises RecipeError for a word that fits nowhere."""
-    words = Words()
+    words = Words(tuple(arguments))
     values = {"--cfg": "", "-c": "", "--config-dir": "", "-cd": "", "--plugin": "",
               "--shell-completion": "", "-sc": ""}  # fmt: skip
     rest = iter(arguments)
     for word in rest:
         name, separator, value = word.partition("=")
         if name in values and (name.startswith("--") or not separator):
-            if not separator and (value := next(rest, "")) == "":
+            value = value if separator else next(rest, "")
+            if not value or value.startswith("-"):
                 raise RecipeError(f"command line: {name} needs a value.")
             _set_option(words, name, value)
         elif word in ("-h", "--help"):
@@ -62,7 +97,7 @@ def parse(arguments: Sequence[str]) -> Words:
         elif word.startswith("-"):
             known = [*values, "--help", "--multirun", "--resolve", "--version"]
             raise RecipeError(f"command line: unknown option '{word}'.{hint(word, known)}")
-        elif words.verb is not None and ("=" not in word or Path(word).exists()):
+        elif words.verb is not None and _is_argument(word):
             words.arguments.append(word)
         elif "=" in word or word.startswith("~"):
             words.overrides.append(word)
@@ -74,6 +109,58 @@ def parse(arguments: Sequence[str]) -> Words:
                 f" Verbs: {', '.join(VERBS)}.{hint(word, VERBS)}"
             )
     return words
+
+
+def knobs(words: Words, **defaults: Any) -> dict[str, Any]:
+    """The overrides of a verb, read by YAML's rules; others than these are errors."""
+    found = dict(defaults)
+    for override in words.overrides:
+        name, _, text = override.lstrip("+").partition("=")
+        name = "input" if name == "input_jsonl_fpath" else name
+        if name not in defaults:
+            raise RecipeError(
+                f"{words.verb}: unknown knob '{name}'; it takes {', '.join(defaults) or 'none'}."
+                f"{hint(name, defaults)}"
+            )
+        found[name] = _value(f"{words.verb}: {name}", text, type(defaults[name]))
+    return found
+
+
+def at_most(words: Words, count: int) -> list[str]:
+    """The arguments of a verb. Raises RecipeError for more than it takes."""
+    if len(words.arguments) > count:
+        takes = f"takes {count} at most" if count else "takes no argument"
+        raise RecipeError(f"{words.verb}: {takes}, got '{' '.join(words.arguments)}'.")
+    return words.arguments
+
+
+def _is_argument(word: str) -> bool:
+    """Whether a word behind a verb is a path or a name: it may have a `=` in it too."""
+    name, separator, _ = word.partition("=")
+    knob = re.fullmatch(r"[+~]*\w+", name)
+    exists = os.path.exists(word) or bool(_LINE.search(word))
+    return not word.startswith("~") and (not separator or not knob or exists)
+
+
+def _value(what: str, text: str, wanted: type) -> Any:
+    if wanted is list:
+        return _entries(text)
+    if wanted is str:
+        if text:
+            return text
+        raise RecipeError(f"{what} has no value. Write {what.split()[-1]}=VALUE.")
+    value: Any = None
+    with suppress(yaml.YAMLError):
+        value = yaml.safe_load(text)
+    if type(value) is not wanted or (type(value) is int and value < 1):
+        raise RecipeError(f"{what} should be {_KINDS[wanted]}, got '{text}'.")
+    return value
+
+
+def _entries(text: str) -> list[str]:
+    """`a.jsonl`, or `[a.jsonl, runs/*.jsonl]`, as a list."""
+    inner = text[1:-1].split(",") if text[:1] == "[" and text[-1:] == "]" else [text]
+    return [entry.strip().strip("'\"") for entry in inner if entry.strip()]
 
 
 def _set_option(words: Words, name: str, value: str) -> None:

@@ -16,7 +16,7 @@ LAYERS = [
     ["experiments"],
     ["fold"],
     ["executor"],
-    ["report", "examples", "api", "words", "completion"],
+    ["report", "examples", "api", "words", "completion", "plugins", "guide"],
     ["cli", "__main__", "__init__"],
 ]
 """From the ground up: a module imports from its own layer and those before it."""

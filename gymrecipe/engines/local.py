@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -40,7 +41,7 @@ def local(workers: int) -> Iterator[Map]:
             return
         if not pools:
             context = multiprocessing.get_context("spawn")
-            pools.append(ProcessPoolExecutor(workers, context, _ignore_interrupts))
+            pools.append(ProcessPoolExecutor(workers, context, _begin))
         yield from _in_order(pools[0], function, jobs, workers * IN_FLIGHT)
 
     try:
@@ -70,6 +71,14 @@ def _in_order(
             future.cancel()
 
 
-def _ignore_interrupts() -> None:
+def _begin() -> None:
     # Ctrl-C goes to the whole group; the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    # A parent that was killed closes no pool, and a worker would wait for its next slice forever.
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+        os._exit(1)

@@ -40,6 +40,12 @@ STANDARD: dict[str, dict[str, str]] = {
 }
 """The columns beside the messages that every format but `raw` and `custom` has by itself."""
 
+MESSAGES: dict[str, tuple[str, ...]] = {
+    "sft": ("messages", "tools"),
+    "dpo": ("prompt", "chosen", "rejected", "tools"),
+}
+"""The columns of the messages, which no other column may hide."""
+
 PAIR_NAMES = {
     "reward_chosen": "chosen_reward",
     "reward_rejected": "rejected_reward",
@@ -162,8 +168,7 @@ def _job(
         else:
             columns[name] = to
             values[name] = []
-    if len(set(columns.values())) < len(columns):
-        raise RecipeError("columns: two columns have the same name. Rename one of them.")
+    _check_names(list(columns.values()), params.format, purpose)
     has_tools = any(bool(rows[f"{side}has_tools"].any()) for side in sides)
     return Job(
         format=params.format,
@@ -176,6 +181,19 @@ def _job(
         has_tools=has_tools,
         across_prompts=across_prompts,
     )
+
+
+def _check_names(names: list[str], format: str, purpose: Purpose) -> None:
+    """Raise RecipeError where a column would hide another, or the messages themselves."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise RecipeError(f"columns: two columns are named '{twice[0]}'. Rename one of them.")
+    taken = [name for name in names if name in MESSAGES.get(purpose, ()) and format != "custom"]
+    if taken:
+        raise RecipeError(
+            f"columns: '{taken[0]}' is where the format '{format}' has its messages. Give the"
+            " column another name."
+        )
 
 
 def _table_column(name: str, rows: pl.DataFrame, sides: tuple[str, ...]) -> str | None:

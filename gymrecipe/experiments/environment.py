@@ -42,18 +42,28 @@ def packages() -> dict[str, str]:
 
 
 def _git(folder: str) -> dict[str, Any] | None:
-    """Commit and dirty flag of the folder that the recipe lies in; None outside a repository."""
+    """Commit and dirty flag of the folder that the recipe lies in; None outside a repository.
+
+    Dirty is what the commit does not have: a change anywhere, or a recipe there that git ignores
+    not but does not know either.
+    """
     if not folder or not any((parent / ".git").exists() for parent in _upward(Path(folder))):
         return None
     try:
-        said = subprocess.run(
-            ["git", "-C", folder, "status", "--porcelain=v2", "--branch", "--untracked-files=no"],
-            capture_output=True, text=True, timeout=10, check=True,
-        ).stdout.splitlines()  # fmt: skip
+        said = _ask(folder, "status", "--porcelain=v2", "--branch", "--untracked-files=no")
+        new = _ask(folder, "ls-files", "--others", "--exclude-standard", ":(glob)*.y*ml")
     except (OSError, subprocess.SubprocessError):
         return None
     head = next((line.split()[-1] for line in said if line.startswith("# branch.oid")), "")
-    return {"commit": head, "dirty": any(not line.startswith("#") for line in said)}
+    return {"commit": head, "dirty": bool(new) or any(line[:1] != "#" for line in said)}
+
+
+def _ask(folder: str, *words: str) -> list[str]:
+    """What git says, asked to run nothing of the repository's own and to write nothing there."""
+    return subprocess.run(
+        ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", folder, *words],
+        capture_output=True, text=True, errors="replace", timeout=10, check=True,
+    ).stdout.splitlines()  # fmt: skip
 
 
 def _upward(folder: Path) -> list[Path]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from gymrecipe.errors import InputError, RecipeError, hint
+from gymrecipe.errors import DataError, InputError, RecipeError, hint
 from gymrecipe.experiments import manifest
 from gymrecipe.experiments.fates import REJECTS, USED
+from gymrecipe.experiments.ledger import resolved
+from gymrecipe.experiments.manifest import Input, Manifest
 from gymrecipe.rollouts.lines import BAD_LINE
 from gymrecipe.rollouts.messages import UNUSABLE
 from gymrecipe.stages.pair import FATES
@@ -53,38 +56,69 @@ def explain(version: Path, line: str) -> list[str]:
     """
     record = manifest.read(version)
     name, _, number = line.rpartition(":")
-    if not name or not number.isdigit():
+    if not name or not number.isdecimal():
         raise RecipeError(f"{line}: not a line. Write file:number, such as rollouts.jsonl:17.")
-    paths = [file.path for file in record.inputs]
-    near = [path for path in paths if path == name or Path(path).name == Path(name).name]
-    exact = [path for path in near if path == name] or near
-    if not exact:
-        raise InputError(f"{name}: not an input of {version}.{hint(name, paths)}")
-    if len(exact) > 1:
-        raise InputError(f"{name}: several inputs have this name: {', '.join(exact)}.")
-    at = (pl.col("source") == exact[0]) & (pl.col("line") == int(number))
-    rejected = pl.scan_parquet(version / REJECTS).filter(at).collect().to_dicts()
-    if rejected:
-        return [_rejection(record, f"{exact[0]}:{number}", row) for row in rejected]
-    used = pl.scan_parquet(version / USED).filter(at).collect().to_dicts()
-    if not used:
-        lines = next(file.lines for file in record.inputs if file.path == exact[0])
-        raise InputError(f"{exact[0]}: {version} read {lines} lines of it, not line {number}.")
-    return [_use(version, f"{exact[0]}:{number}", row) for row in used]
+    file = _input(version, record, name)
+    at = (pl.col("source") == file.path) & (pl.col("line") == int(number))
+    if int(number) <= file.lines:
+        if rejected := _rows(version / REJECTS, at):
+            return [_rejection(record, f"{file.path}:{number}", row) for row in rejected]
+        if used := _rows(version / USED, at):
+            return [_use(version, f"{file.path}:{number}", row) for row in used]
+    raise InputError(f"{file.path}: {version} read {file.lines} lines of it, not line {number}.")
 
 
-def _rejection(record: manifest.Manifest, line: str, row: dict[str, Any]) -> str:
+def _input(version: Path, record: Manifest, name: str) -> Input:
+    """The input that a name means: as it was written, another way to the same file, or the bare
+    name of one.
+    """
+    here, there = os.getcwd(), str(record.environment.get("folder", ""))
+    files = record.inputs
+    for found in (
+        [file for file in files if file.path == name],
+        [file for file in files if _real(there, file.path) == _real(here, name)],
+        [file for file in files if os.path.basename(file.path) == name],
+    ):
+        if len(found) > 1:
+            several = ", ".join(file.path for file in found)
+            raise InputError(f"{name}: several inputs have this name: {several}.")
+        if found:
+            return found[0]
+    paths = [file.path for file in files]
+    has = ", ".join(paths[:8]) + (f" and {len(paths) - 8} others" if len(paths) > 8 else "")
+    raise InputError(f"{name}: not an input of {version}. It read {has}.{hint(name, paths)}")
+
+
+def _real(folder: str, path: str) -> str:
+    return os.path.realpath(os.path.join(folder, path))
+
+
+def _rows(path: Path, wanted: pl.Expr) -> list[dict[str, Any]]:
+    try:
+        return pl.scan_parquet(path, glob=False).filter(wanted).collect().to_dicts()
+    except (OSError, pl.exceptions.PolarsError):
+        raise DataError(
+            f"{path}: missing, or not the table that was written. See what `verify` says."
+        ) from None
+
+
+def _rejection(record: Manifest, line: str, row: dict[str, Any]) -> str:
     stage = next(stage for stage in record.stages if stage.name == row["stage"])
     given = {
         name: value
         for name, value in stage.parameters.items()
-        if name != "use" and value not in (None, False, [], {})
+        if name != "use" and value is not None and value is not False and value not in ([], {})
     }
+    numbers = resolved(stage)
     words = meaning(row["reason"])
     said = f"{line}: rejected by stage '{row['stage']}': {row['reason']}"
     said += f" ({words})." if words else "."
     if stage.use in ("filter", "pair", "balance", "sample", "dedup"):
-        said += " Its parameters: " + ", ".join(f"{k}={v}" for k, v in given.items()) + "."
+        said += " Its parameters: " + ", ".join(
+            f"{name}={value}" + (f" ({numbers[name]:g})" if name in numbers else "")
+            for name, value in given.items()
+        )
+        said += "."
     return said
 
 
@@ -93,15 +127,7 @@ def _use(version: Path, line: str, row: dict[str, Any]) -> str:
     if not row["side"]:
         return f"{line}: used in {where}."
     other = "rejected" if row["side"] == "chosen" else "chosen"
-    partner = (
-        pl.scan_parquet(version / USED)
-        .filter(
-            (pl.col("output") == row["output"])
-            & (pl.col("row") == row["row"])
-            & (pl.col("side") == other)
-        )
-        .collect()
-        .to_dicts()
-    )
+    same = (pl.col("output") == row["output"]) & (pl.col("row") == row["row"])
+    partner = _rows(version / USED, same & (pl.col("side") == other))
     beside = f", held against {partner[0]['source']}:{partner[0]['line']}" if partner else ""
     return f"{line}: used in {where} as the {row['side']} side{beside}."

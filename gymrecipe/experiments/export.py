@@ -8,7 +8,7 @@ import secrets
 import shutil
 from pathlib import Path
 
-from gymrecipe.errors import RecipeError
+from gymrecipe.errors import GymrecipeError, RecipeError
 from gymrecipe.experiments import manifest, store
 from gymrecipe.experiments.manifest import Manifest
 
@@ -22,16 +22,12 @@ def check_export(path: Path, folder: Path) -> None:
             raise RecipeError(
                 f"output_jsonl_fpath: {target.parent} is not a folder. Make it first."
             )
-        if not os.path.lexists(target):
-            continue
-        with target.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        ours = {
-            output.sha256
-            for version in store.versions(folder)
-            for output in manifest.read(version).outputs
-        }
-        if digest not in ours:
+        if folder.resolve() in target.resolve().parents:
+            raise RecipeError(
+                f"output_jsonl_fpath: {target} is among the versions, which are never changed."
+                " Name a file elsewhere."
+            )
+        if os.path.lexists(target) and not _is_ours(target, folder):
             raise RecipeError(
                 f"output_jsonl_fpath: {target} exists and is no output of {folder}. Move it away,"
                 " or name another file."
@@ -44,13 +40,42 @@ def validation_path(path: Path) -> Path:
 
 
 def export(version: Path, record: Manifest, path: Path) -> None:
-    """Copy the one train file, and the validation file if there is one, by rename."""
-    for output in record.outputs:
-        name = Path(output.path).name
-        if name in ("train.jsonl", "validation.jsonl"):
-            target = path if name == "train.jsonl" else validation_path(path)
-            temporary = target.with_name(f".{target.name}-{secrets.token_hex(4)}")
-            with store.writing(target):
-                shutil.copyfile(version / output.path, temporary)
-                store.sync(temporary)
-                temporary.replace(target)
+    """Copy the one train file, and the validation file if there is one, by rename.
+
+    Without a validation file an earlier one of ours is taken away: it held out other rows.
+    """
+    outputs = {Path(output.path).name: output.path for output in record.outputs}
+    targets = {"train.jsonl": path, "validation.jsonl": validation_path(path)}
+    for name, target in targets.items():
+        with store.writing(target):
+            if name in outputs:
+                _copy(version / outputs[name], target)
+            elif os.path.lexists(target) and _is_ours(target, version.parent):
+                target.unlink()
+
+
+def _copy(source: Path, target: Path) -> None:
+    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        shutil.copyfile(source, temporary)
+        store.sync(temporary)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _is_ours(target: Path, folder: Path) -> bool:
+    """Whether a file has the content of a data file of some version in the folder."""
+    try:
+        with target.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:  # a link to nowhere, or not readable
+        return False
+    for version in store.versions(folder):
+        try:
+            outputs = manifest.read(version).outputs
+        except GymrecipeError:
+            continue
+        if any(output.sha256 == digest and output.rows for output in outputs):
+            return True
+    return False

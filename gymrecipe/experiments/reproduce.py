@@ -9,6 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 import msgspec
+from pydantic import ValidationError
 
 from gymrecipe import fold, plan
 from gymrecipe.engines.local import default_workers, local
@@ -18,7 +19,7 @@ from gymrecipe.experiments.environment import packages
 from gymrecipe.experiments.manifest import Input, Manifest
 from gymrecipe.plan import Plan
 from gymrecipe.registry import STAGES
-from gymrecipe.rollouts.files import Source, open_source
+from gymrecipe.rollouts.files import SAMPLE, Source, open_source
 from gymrecipe.settings import Settings
 
 SHOWN = 200
@@ -70,12 +71,14 @@ def _check_tools(version: Path, record: Manifest) -> None:
     then = record.environment.get("packages", {})
     now = packages()
     other = [
-        f"{name} {then[name]}, here {now.get(name)}" for name in then if then[name] != now.get(name)
+        f"{name} {then[name]}, here {now.get(name) or 'none'}"
+        for name in then
+        if then[name] != now.get(name)
     ]
     for stage in record.stages:
         here = STAGES[stage.use].version if stage.use in STAGES else None
         if here != stage.version:
-            other.append(f"stage '{stage.use}' version {stage.version}, here {here}")
+            other.append(f"stage '{stage.use}' version {stage.version}, here {here or 'none'}")
     if other:
         raise ToolsError(
             f"{version}: made with other tools: {'; '.join(other)}. Install those, or set"
@@ -87,14 +90,21 @@ def _rebuilt(record: Manifest) -> Plan:
     steps = [
         (stage.name, stage.use, stage.source or None, stage.parameters) for stage in record.stages
     ]
-    return plan.rebuild(record.parameters, steps, Settings(name=record.name))
+    try:
+        return plan.rebuild(record.parameters, steps, Settings(name=record.name))
+    except (ValidationError, KeyError) as error:
+        said = str(error).splitlines()[-1].strip()
+        raise ToolsError(
+            f"{record.name}/{record.version}: its manifest asks for what is not here: {said}. Is a"
+            " plugin missing (--plugin), or was it made by another gymrecipe?"
+        ) from None
 
 
 def _source(file: Input, record: Manifest) -> Source:
     """The input as it was: a file that has grown since is read as far as it was read then."""
-    folders = (os.getcwd(), str(record.environment.get("folder", "")))
-    names = [file.path, *(os.path.join(folder, file.path) for folder in folders)]
-    for name in names:
+    folders = (str(record.environment.get("folder", "")), os.getcwd())
+    names = dict.fromkeys(os.path.join(folder, file.path) for folder in folders)
+    for name in [SAMPLE] if file.path == SAMPLE else names:
         try:
             source = open_source(name, file.run)
         except InputError:

@@ -82,7 +82,8 @@ class Shards:
                 if parquet:
                     to_parquet(path, final, kinds)
                     path.unlink()
-                    digest = hashlib.sha256(final.read_bytes()).hexdigest()
+                    with final.open("rb") as file:
+                        digest = hashlib.file_digest(file, "sha256").hexdigest()
                 else:
                     path.rename(final)
                 size = final.stat().st_size

@@ -7,16 +7,26 @@ quantiles are nearest-rank values of the column itself.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import polars as pl
 
 QUANTILES = (0, 10, 25, 50, 75, 90, 100)
 
 
+def total(values: Iterable[float]) -> float:
+    """The exact sum, rounded once; infinite where it is beyond every float."""
+    values = list(values)
+    try:
+        return math.fsum(values)
+    except (OverflowError, ValueError):
+        return sum(values)
+
+
 def mean(values: pl.Series) -> float | None:
     """The mean of the values that are there; None without any."""
     present = values.drop_nulls()
-    return math.fsum(present) / len(present) if len(present) else None
+    return total(present) / len(present) if len(present) else None
 
 
 def std(values: pl.Series) -> float | None:
@@ -24,8 +34,9 @@ def std(values: pl.Series) -> float | None:
     present = values.drop_nulls()
     if len(present) < 2:
         return None
-    middle = math.fsum(present) / len(present)
-    return math.sqrt(math.fsum((value - middle) ** 2 for value in present) / (len(present) - 1))
+    middle = total(present) / len(present)
+    squares = ((value - middle) * (value - middle) for value in present)
+    return math.sqrt(total(squares) / (len(present) - 1))
 
 
 def quantile(values: pl.Series, percent: float) -> float | None:
@@ -48,7 +59,4 @@ def describe(values: pl.Series) -> dict[str, float | int | None]:
         "mean": mean(present),
         "std": std(present),
     }
-    for percent in QUANTILES:
-        rank = -(-percent * len(present) // 100)
-        figures[f"p{percent}"] = float(present[max(rank, 1) - 1]) if len(present) else None
-    return figures
+    return figures | {f"p{percent}": quantile(present, percent) for percent in QUANTILES}

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 import msgspec
 
@@ -81,7 +81,7 @@ def sources(entries: str | list[str], sidecars: bool) -> tuple[list[Source], lis
     skipped: list[str] = []
     for run, entry in enumerate([entries] if isinstance(entries, str) else entries):
         for name in _names(entry):
-            if name.endswith(SIDECARS) and not sidecars:
+            if _is_sidecar(name) and not sidecars:
                 if name == entry:
                     raise InputError(
                         f"{name}: a sidecar file that NeMo Gym writes beside its rollouts, not"
@@ -100,6 +100,10 @@ def sources(entries: str | list[str], sidecars: bool) -> tuple[list[Source], lis
         what = f": {skipped[0]} and the like are sidecar files" if skipped else ""
         raise InputError(f"input: no rollout file to read{what}. Name at least one file.")
     return found, skipped
+
+
+def _is_sidecar(name: str) -> bool:
+    return name.removesuffix(".gz").removesuffix(".zst").endswith(SIDECARS)
 
 
 def _names(entry: str) -> list[str]:
@@ -131,12 +135,15 @@ def open_source(name: str, run: int) -> Source:
             head = file.read(4)
     except FileNotFoundError:
         folder = os.path.dirname(path)
-        beside = os.listdir(folder) if os.path.isdir(folder) else []
+        beside = os.listdir(folder) if os.access(folder, os.R_OK) else []
         guess = hint(os.path.basename(path), beside)
         raise InputError(f"{name}: no such file.{guess}") from None
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror}.") from None
-    compression = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), "")
+    compression: Compression = ""
+    for magic, kind in _MAGIC.items():
+        if head.startswith(magic):
+            compression = kind
     if not compression and status.st_size == 0 and name.endswith((".gz", ".zst")):
         raise InputError(f"{name}: empty: not even the header of a compressed file.")
     return Source(name, path, run, status.st_size, compression, _stamp(status))
@@ -149,62 +156,69 @@ def _stamp(status: os.stat_result) -> tuple[int, int, int, int]:
 def check_unchanged(source: Source) -> None:
     """Raise ChangedError if the file is not what it was when it was opened.
 
-    A file that only grew is fine: it was read to its size at that time.
+    A plain file that only grew is fine: it was read to its size at that time.
     """
     try:
         status = os.stat(source.path)
     except OSError as error:
         raise ChangedError(f"{source.name}: gone while it was read: {error.strerror}.") from None
     same_file = _stamp(status)[:2] == source.stamp[:2]
-    grown = same_file and status.st_size > source.size
+    grown = same_file and status.st_size > source.size and not source.compression
     if not grown and (_stamp(status) != source.stamp or status.st_size != source.size):
         raise ChangedError(
             f"{source.name}: changed while it was read. Run again when nothing writes to it."
         )
 
 
-def open_lines(source: Source) -> IO[bytes]:
-    """The file's uncompressed bytes as a stream that raises EOFError when it is cut off."""
-    if source.compression == "gzip":
-        return gzip.open(source.path, "rb")
-    if source.compression == "zstd":
-        return zstd.open(source.path, "rb")
-    return open(source.path, "rb")
-
-
 def blocks(source: Source, start: int, end: int) -> Iterator[bytes]:
     """The file's uncompressed bytes in blocks: of a plain file from `start` to its size when
     opened (a reader of the slice up to `end` needs the rest of its last line).
 
-    Raises ChangedError when a plain file is shorter than it was, DataError when a compressed one
-    is cut off or broken.
+    Raises ChangedError when the file is gone or not what it was, DataError when its compression is
+    cut off or broken.
     """
-    if source.compression:
-        try:
-            with open_lines(source) as stream:
-                while block := stream.read(READ_BYTES):
-                    yield block
-        except (EOFError, OSError, zlib.error, zstd.ZstdError) as error:
-            raise DataError(
-                f"{source.name}: the {source.compression} data is cut off or broken: {error}."
-                " Copy the file again."
-            ) from None
-        return
+    with _opened(source) as file:
+        yield from _inflated(source, file) if source.compression else _plain(
+            source, file, start, end
+        )
+
+
+def _opened(source: Source) -> IO[bytes]:
     try:
-        with open(source.path, "rb", buffering=0) as file:
-            position = start
-            while position < source.size:
-                stop = end if position < end else source.size
-                block = os.pread(file.fileno(), min(READ_BYTES, stop - position), position)
-                if not block:
-                    raise ChangedError(
-                        f"{source.name}: became shorter while it was read ({position} bytes left of"
-                        f" {source.size}). Run again when nothing writes to it."
-                    )
-                yield block
-                position += len(block)
+        return open(source.path, "rb", buffering=0)
     except OSError as error:
-        raise InputError(f"{source.name}: cannot be read: {error.strerror}.") from None
+        raise ChangedError(f"{source.name}: gone while it was read: {error.strerror}.") from None
+
+
+def _inflated(source: Source, file: IO[bytes]) -> Iterator[bytes]:
+    reader: Any = gzip.open if source.compression == "gzip" else zstd.open
+    try:
+        with reader(file) as stream:
+            while block := stream.read(READ_BYTES):
+                yield block
+    except (EOFError, OSError, zlib.error, zstd.ZstdError) as error:
+        check_unchanged(source)
+        raise DataError(
+            f"{source.name}: the {source.compression} data is cut off or broken: {error}."
+            " Copy the file again."
+        ) from None
+
+
+def _plain(source: Source, file: IO[bytes], start: int, end: int) -> Iterator[bytes]:
+    position = start
+    while position < source.size:
+        stop = end if position < end else source.size
+        try:
+            block = os.pread(file.fileno(), min(READ_BYTES, stop - position), position)
+        except OSError as error:
+            raise InputError(f"{source.name}: cannot be read: {error.strerror}.") from None
+        if not block:
+            raise ChangedError(
+                f"{source.name}: became shorter while it was read ({position} bytes left of"
+                f" {source.size}). Run again when nothing writes to it."
+            )
+        yield block
+        position += len(block)
 
 
 def lines(stream: Iterator[bytes], offset: int, end: int, partial: bool) -> Iterator[RawLine]:
@@ -242,7 +256,7 @@ def starts_inside_a_line(source: Source, start: int) -> bool:
     """Whether the byte before `start` belongs to a line that goes on there."""
     if start == 0:
         return False
-    with open(source.path, "rb", buffering=0) as file:
+    with _opened(source) as file:
         return os.pread(file.fileno(), 1, start - 1) != b"\n"
 
 

@@ -41,6 +41,10 @@ BAD_LINE = {
 """Why a line is not a rollout; the closed list of `load`'s reasons about single lines."""
 
 
+NULL = Raw(b"null")
+"""What stands for a part that is absent."""
+
+
 class Item(msgspec.Struct, gc=False):
     """An item of the Responses API, or a chat message: what a conversation is made of."""
 
@@ -49,12 +53,12 @@ class Item(msgspec.Struct, gc=False):
     id: str | None = None
     name: str | None = None
     call_id: str | None = None
-    content: Raw = Raw(b"null")
-    arguments: Raw = Raw(b"null")
-    output: Raw = Raw(b"null")
-    summary: Raw = Raw(b"null")
-    generation_token_ids: Raw = Raw(b"null")
-    tool_calls: Raw = Raw(b"null")
+    content: Raw = NULL
+    arguments: Raw = NULL
+    output: Raw = NULL
+    summary: Raw = NULL
+    generation_token_ids: Raw = NULL
+    tool_calls: Raw = NULL
     tool_call_id: str | None = None
     reasoning_content: str | None = None
 
@@ -64,8 +68,8 @@ class Request(msgspec.Struct):
 
     input: str | list[Item] | None = None
     instructions: str | None = None
-    tools: Raw = Raw(b"null")
-    metadata: Raw = Raw(b"null")
+    tools: Raw = NULL
+    metadata: Raw = NULL
     model: str | None = None
 
 
@@ -74,14 +78,14 @@ class Response(msgspec.Struct):
 
     output: str | list[Item | list[Raw]] | None = None
     status: str | None = None
-    incomplete_details: Raw = Raw(b"null")
-    error: Raw = Raw(b"null")
-    usage: Raw = Raw(b"null")
+    incomplete_details: Raw = NULL
+    error: Raw = NULL
+    usage: Raw = NULL
     model: str | None = None
-    tools: Raw = Raw(b"null")
+    tools: Raw = NULL
     role: str | None = None
-    content: Raw = Raw(b"null")
-    tool_calls: Raw = Raw(b"null")
+    content: Raw = NULL
+    tool_calls: Raw = NULL
     reasoning_content: str | None = None
 
 
@@ -94,9 +98,9 @@ class Line(msgspec.Struct):
 
     responses_create_params: Request | None = None
     response: Response | str | list[Raw] | None = None
-    messages: Raw = Raw(b"null")
-    output: Raw = Raw(b"null")
-    tools: Raw = Raw(b"null")
+    messages: Raw = NULL
+    output: Raw = NULL
+    tools: Raw = NULL
 
 
 class Shape(msgspec.Struct):
@@ -119,7 +123,6 @@ class Metadata(msgspec.Struct):
     problem_statement: str | None = None
 
 
-NULL = Raw(b"null")
 _item = msgspec.json.Decoder(Item)
 _output = msgspec.json.Decoder(str | list[Item | list[Raw]] | None)
 _messages = msgspec.json.Decoder(str | list[Item] | None)
@@ -134,12 +137,12 @@ def decode(line: bytes) -> Line:
 
 def is_null(raw: Raw) -> bool:
     """Whether a part is absent or null."""
-    return len(raw) == 4 and bytes(raw) == b"null"
+    return raw is NULL or (len(raw) == 4 and bytes(raw) == b"null")
 
 
 def is_empty(raw: Raw) -> bool:
     """Whether a list is absent, null or without items."""
-    return len(raw) <= 4 and bytes(raw) in (b"null", b"[]")
+    return raw is NULL or (len(raw) <= 4 and bytes(raw) in (b"null", b"[]"))
 
 
 def text_item(role: str, text: str) -> Item:

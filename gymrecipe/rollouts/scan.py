@@ -113,19 +113,18 @@ def scan(job: Job) -> Scanned:
     inside = starts_inside_a_line(job.source, job.start)
     end = job.end if not job.source.compression else 2**63
     number, length = 0, 0
-    for raw in lines(stream, job.start, end, inside):
-        if job.limit is not None and number == job.limit:
-            break
-        number += 1
+    for number, raw in enumerate(lines(stream, job.start, end, inside), start=1):
         length = raw.offset + raw.length + raw.whole
         rows.add(number, raw.offset, raw.length, raw.data, raw.whole)
+        if number == job.limit:
+            break
     return rows.result(number, length, digest.close())
 
 
 def _hashed(stream: Iterator[bytes], digest: Digest, length: int) -> Iterator[bytes]:
-    for block in stream:
+    for block in stream:  # a block ends where the slice does
         if length > 0:
-            digest.update(block[:length] if len(block) > length else block)
+            digest.update(block)
             length -= len(block)
         yield block
 
@@ -204,22 +203,25 @@ class _Rows:
         """Take one line: a row, or a bad line."""
         if offset == 0 and data is not None and data.startswith(b"\xef\xbb\xbf"):
             data, offset, length = data[3:], 3, length - 3
-        reason = "line_too_long" if data is None else self._reason(number, offset, data)
+        reason = self._reason(number, offset, data)
         if reason in _CUT and not whole:
             reason = "truncated_tail"
         if reason is not None:
             self.bad.append(Bad(number, offset, length, reason))
 
-    def _reason(self, number: int, offset: int, data: bytes) -> str | None:
+    def _reason(self, number: int, offset: int, data: bytes | None) -> str | None:
         """Why the line is bad; None where it became a row."""
-        if not data.strip():
+        if data is not None and not data.strip():
             return "blank"
         self.place += 1
+        if data is None:
+            return "line_too_long"
         try:
             if not data.isascii():
                 data.decode()
             values = self._decode(data)
-            line = Line(*values[: len(HEAVY)], self._raw(values, "tools"))
+            line = Line(*values[: len(HEAVY)])
+            line.tools = self._raw(values, "tools")
             if (shape := shapes.shape_of(line)) is not None:
                 self._row(number, offset, data, values, shape)
                 return None
@@ -443,7 +445,7 @@ class _Output:
                 self.calls += 1
                 called.append(item.call_id or item.id)
                 self.said += [item.name or "", bytes(item.arguments).decode()]
-            if len(item.generation_token_ids) > 4:  # neither null nor []: the call ends here
+            if not shapes.is_empty(item.generation_token_ids):  # the call ends here
                 in_call = False
         self.unanswered = any(call not in answered for call in called)
         self.empty = not text_seen and not self.calls

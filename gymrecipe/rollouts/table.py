@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,7 +10,9 @@ from typing import Any, Protocol
 import polars as pl
 
 from gymrecipe.errors import DataError, RecipeError, hint
-from gymrecipe.rollouts.columns import BUILT_IN, Column, Path
+from gymrecipe.registry import TOLERANCE
+from gymrecipe.rollouts.columns import BUILT_IN, OWN, Column, Path, name_of
+from gymrecipe.rollouts.figures import total
 from gymrecipe.rollouts.files import (
     BLOCK_BYTES,
     Source,
@@ -91,7 +92,18 @@ Progress = Callable[[int], None]
 
 
 def empty_rows(wanted: Wanted) -> pl.DataFrame:
-    """The table without a row: what a plan is made on before anything is read."""
+    """The table without a row: what a plan is made on before anything is read.
+
+    Raises RecipeError for a column whose name the table uses itself.
+    """
+    if taken := [column.name for column in wanted.columns if column.name in {*BUILT_IN, *OWN}]:
+        raise RecipeError(
+            *(
+                f"columns: '{name}' is a column of gymrecipe's own; write field[\"{name}\"] for"
+                " that field of the lines."
+                for name in taken
+            )
+        )
     none: Any = {name: array(code) for name, code in TYPES.items()}
     none |= {task_field(i): array("Q") for i in range(len(wanted.task_fields))}
     texts: dict[str, list[str]] = {"model": [], "agent": []}
@@ -102,7 +114,7 @@ def empty_rows(wanted: Wanted) -> pl.DataFrame:
             none[column.name] = array("d" if column.kind == "number" else "b")
     none |= {name: array("i") for name in texts}
     scanned = Scanned(0, [], none, texts, [], [], [], {}, {}, 0)
-    return _frame(scanned, 0, 0, 0, wanted)
+    return _frame(scanned, 0, 0, 0, 0, wanted)
 
 
 def read_table(
@@ -178,6 +190,7 @@ class _Collected:
         self.frames: list[pl.DataFrame] = []
         self.bad: dict[str, list[Any]] = {name: [] for name in BAD_SCHEMA}
         self.bad_rows = 0
+        self.blank = 0
         self.read: list[Read] = []
         self.rows = 0
         self.fields: dict[str, None] = {}
@@ -186,8 +199,9 @@ class _Collected:
         self.metric_rows: list[pl.DataFrame] = []
 
     def add(self, scanned: Scanned, source: Source, index: int, before: int) -> None:
-        frame = _frame(scanned, index, source.run, before, self.wanted)
+        frame = _frame(scanned, index, source.run, before, before - self.blank, self.wanted)
         self.frames.append(frame)
+        self.blank += sum(bad.reason == "blank" for bad in scanned.bad)
         most = self.wanted.max_bad_rows
         for bad in scanned.bad:
             where = (index, before + bad.line, bad.offset, bad.length, bad.reason)
@@ -218,6 +232,7 @@ class _Collected:
 
     def close(self, source: Source, lines: int, length: int, digest: str) -> None:
         """End one input."""
+        self.blank = 0
         self.read.append(Read(lines, length, digest))
 
     def table(self, sources: list[Source]) -> Table:
@@ -228,7 +243,13 @@ class _Collected:
         rows = pl.concat([empty_rows(self.wanted), *self.frames]).with_row_index("row")
         seen = [name for name in self.fields if name not in HEAVY]
         if rows.height:
-            self._check_found(seen)
+            self._check_found(rows, seen)
+        warnings = []
+        if self.wanted.group_by and 0 < rows.height == rows["group_value"].null_count():
+            warnings.append(
+                f"group_by: '{name_of(self.wanted.group_by)}' is on no line that was read, so the"
+                " prompt says which rollouts belong together."
+            )
         empty = pl.DataFrame(schema={"row": pl.UInt64, "metric": pl.String, "value": pl.Float64})
         return Table(
             rows=rows,
@@ -237,6 +258,7 @@ class _Collected:
             fields=seen,
             metrics={name: _total(parts) for name, parts in sorted(self.metrics.items())},
             metric_rows=pl.concat([empty, *self.metric_rows]),
+            warnings=warnings,
         )
 
     def _check_share(self, lines: int, bad: pl.DataFrame, sources: list[Source]) -> None:
@@ -245,30 +267,33 @@ class _Collected:
             return
         share = BAD_SHARE if most is None else float(most.rstrip("%")) / 100
         allowed = max(BAD_LEAST, share * lines) if most is None else share * lines
-        if self.bad_rows <= allowed:
+        if self.bad_rows <= allowed + TOLERANCE:
             return
         first = bad.filter(pl.col("reason") != "blank").row(0, named=True)
         reason = first["reason"]
         said = "the default, 0.1% but at least 10," if most is None else f"max_bad_rows={most}"
         raise DataError(
             f"{sources[first['source']].name}:{first['line']}: {reason}: {BAD_LINE[reason]}."
-            f" {self.bad_rows} of {lines} lines are bad rows; {said} allows {int(allowed)}."
-            " Mend the file, or raise max_bad_rows."
+            f" {self.bad_rows} of {lines} lines are bad rows; {said} allows"
+            f" {int(allowed + TOLERANCE)}. Mend the file, or raise max_bad_rows."
         )
 
-    def _check_found(self, seen: list[str]) -> None:
+    def _check_found(self, rows: pl.DataFrame, seen: list[str]) -> None:
+        wanted = self.wanted
         absent = [
-            column
-            for column in self.wanted.columns
+            ("columns", column.name)
+            for column in wanted.columns
             if column.name not in self.found and not column.optional and column.default is None
         ]
+        if wanted.reward != ("reward",) and rows["reward"].null_count() == rows.height:
+            absent.append(("reward", name_of(wanted.reward)))
         if absent:
             fields = ", ".join(sorted(seen))
             raise RecipeError(
                 *(
-                    f"columns: '{column.name}' is on no line that was read. Fields seen: {fields}."
-                    + hint(column.name, [*seen, *BUILT_IN])
-                    for column in absent
+                    f"{knob}: '{name}' is on no line that was read. Fields seen: {fields}."
+                    + hint(name, [*seen, *BUILT_IN])
+                    for knob, name in absent
                 )
             )
 
@@ -277,48 +302,58 @@ def _total(parts: list[Metric]) -> dict[str, float]:
     n = sum(part.n for part in parts)
     return {
         "n": n,
-        "mean": math.fsum(value for part in parts for value in part.sums) / n,
+        "mean": total(value for part in parts for value in part.sums) / n,
         "min": min(part.least for part in parts),
         "max": max(part.most for part in parts),
     }
 
 
-def _frame(scanned: Scanned, source: int, run: int, before: int, wanted: Wanted) -> pl.DataFrame:
-    """The rows of one slice as a frame: sentinels become nulls, codes become texts."""
-    columns: dict[str, pl.Series] = {}
-    for name, values in scanned.columns.items():
-        if name in scanned.texts:
-            continue
-        dtype = _DTYPES[values.typecode]
-        series = pl.Series(name, values, dtype=dtype)
-        if dtype == pl.Float64:
-            series = series.fill_nan(None)
-        elif dtype == pl.Int8:
-            series = series.replace(-1, None).cast(pl.Boolean)
-        elif name in _NULL_AT_ZERO or name.startswith("task_field_"):
-            series = series.replace(0, None)
-        elif name == "output_tokens":
-            series = series.replace(-1, None)
-        columns[name] = series
+def _frame(
+    scanned: Scanned, source: int, run: int, lines: int, places: int, wanted: Wanted
+) -> pl.DataFrame:
+    """The rows of one slice as a frame: sentinels become nulls, codes become texts.
+
+    `lines` and `places` are how many the file had before the slice.
+    """
+    columns = {
+        name: pl.Series(values, dtype=_DTYPES[values.typecode])
+        for name, values in scanned.columns.items()
+        if name not in scanned.texts
+    }
     named = {column.name: column for column in wanted.columns}
     for name, texts in scanned.texts.items():
-        known = pl.Series(name, texts, dtype=pl.String)
-        column = named.get(name)
-        if column and column.pattern:
-            known = known.str.extract(column.pattern, 1)
-        codes = pl.Series(scanned.columns[name], dtype=pl.Int32)
-        values = known.extend(pl.Series(name, [None], dtype=pl.String)).gather(
-            codes.replace(-1, len(texts)).cast(pl.UInt32)
-        )
-        if column and column.default is not None:
-            values = values.fill_null(column.default)
-        columns[name] = values.cast(pl.Categorical()) if name in ("model", "agent") else values
-    frame = pl.DataFrame(columns)
-    return frame.select(
-        source=pl.lit(source, pl.UInt32),
-        run=pl.lit(run, pl.UInt32),
-        line=pl.col("line") + before,
-        **{name: pl.col(name) for name in frame.columns if name != "line"},
-    )
+        columns[name] = _texts(scanned.columns[name], texts, named.get(name))
+    own = {
+        "source": pl.lit(source, pl.UInt32),
+        "run": pl.lit(run, pl.UInt32),
+        "line": pl.col("line") + lines,
+        "place": pl.col("place") + places,
+        "model": pl.col("model").cast(pl.Categorical()),
+        "agent": pl.col("agent").cast(pl.Categorical()),
+    }
+    present = {name: _present(name, values.dtype) for name, values in columns.items()}
+    return pl.DataFrame(columns).select(**own | {n: e for n, e in present.items() if n not in own})
 
 
+def _present(name: str, dtype: pl.DataType) -> pl.Expr:
+    """A column with nulls in place of what stands for a missing value in its array."""
+    column = pl.col(name)
+    if dtype == pl.Float64:
+        return column.fill_nan(None)
+    if dtype == pl.Int8:
+        return column.replace(-1, None).cast(pl.Boolean)
+    if name == "output_tokens":
+        return column.replace(-1, None)
+    if name in _NULL_AT_ZERO or name.startswith("task_field_"):
+        return column.replace(0, None)
+    return column
+
+
+def _texts(codes: Any, texts: list[str], column: Column | None) -> pl.Series:
+    """What the codes mean, after a named column's pattern and default."""
+    known = pl.Series(texts, dtype=pl.String)
+    if column and column.pattern:
+        known = known.str.extract(column.pattern, 1)
+    known = known.extend(pl.Series([None], dtype=pl.String))
+    values = known.gather(pl.Series(codes, dtype=pl.Int32).replace(-1, len(texts)))
+    return values.fill_null(column.default) if column and column.default is not None else values

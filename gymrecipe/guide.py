@@ -1,0 +1,65 @@
+"""Guide: what the command says about itself, and about a recipe."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from gymrecipe.recipe import base_knobs, description, knobs, recipes, shared_folder
+from gymrecipe.report.rows import Rows, shown
+from gymrecipe.words import USAGE
+
+_COMMENT = re.compile(r"^(\w+):.*?\s#\s+(.*)$", re.MULTILINE)
+
+
+def overview(folders: Iterable[Path]) -> str:
+    """What gymrecipe is, the recipes, and the next command to type."""
+    lines, line = [], "Recipes:"
+    for name in sorted(recipes(folders)):
+        if len(line) + len(name) > 76:
+            lines.append(line)
+            line = " "
+        line += f" {name}"
+    return (
+        f"{USAGE}\n" + "\n".join([*lines, line]) + "\n"
+        "\nTry this next; it runs on the rollouts that ship with gymrecipe:\n"
+        "  python -m gymrecipe +recipe=dpo_same_prompt min_gap=0.3\n"
+    )
+
+
+def recipe_help(path: Path) -> tuple[str, Rows, Rows, str]:
+    """A recipe's description, its own knobs, those it shares with all, and how to reach deeper."""
+    config = shared_folder("conf") / "config.yaml"
+    base = base_knobs() | {"engine.workers": None}
+    here = knobs(path)
+    said = {
+        "engine.workers": "how many processes; null is every core it may use",
+        "task_fields": "fields that tell tasks with the same prompt apart",
+        **_comments(config),
+        **_comments(path),
+    }
+    own = _rows({name: here[name] for name in here if name not in base}, said)
+    shared = _rows(base | {name: here[name] for name in here if name in base}, said)
+    deeper = (
+        "A stage's parameter is set as stages.NAME.PARAMETER=value; a stage is taken out by"
+        " ~stages.NAME and added by '+stages.NAME={use: …, after: …}'. `gymrecipe stages NAME`"
+        " lists parameters, --cfg job shows the whole recipe."
+    )
+    return description(path), own, shared, deeper
+
+
+def _comments(path: Path) -> dict[str, str]:
+    return dict(_COMMENT.findall(path.read_text(encoding="utf-8")))
+
+
+def _short(text: str, most: int = 24) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _rows(values: dict[str, Any], said: dict[str, str]) -> Rows:
+    return [
+        {"knob": f"{name}={_short(shown(value))}", "what it sets": said.get(name, "")}
+        for name, value in values.items()
+    ]

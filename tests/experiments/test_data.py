@@ -1,0 +1,226 @@
+"""The data files: splits, shards, formats, columns, and the same bytes from compressed inputs."""
+
+import gzip
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from gymrecipe.errors import RecipeError
+from gymrecipe.rollouts.files import sample_path, zstd
+from tests.experiments.conftest import graded, records, rollout, run, save
+
+
+def data(version: Any) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(version.path)): path.read_bytes()
+        for path in sorted((version.path / "data").rglob("*.jsonl"))
+    }
+
+
+@pytest.mark.parametrize("recipe", ["dpo_same_prompt", "sft_threshold", "sft_and_dpo"])
+@pytest.mark.parametrize("order", ["source", "shuffled"])
+@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress])
+def test_compressed_inputs_give_the_same_bytes_as_plain_ones(
+    recipe: str, order: str, pack: Any, tmp_path: Path
+) -> None:
+    lines = sample_path().read_bytes().splitlines(keepends=True)
+    halves = [b"".join(lines[:90]), b"".join(lines[90:])]
+    for folder, make in (("plain", bytes), ("packed", pack)):
+        (tmp_path / folder).mkdir()
+        for number, half in enumerate(halves):
+            # Of the packed ones, one is left plain.
+            content = make(half) if number else half
+            (tmp_path / folder / f"{number}.jsonl").write_bytes(content)
+    knobs: dict[str, Any] = {"order": order, "validation_fraction": 0.3, "shard_rows": 20}
+    one, other = (
+        run(tmp_path / name, recipe, input=[str(tmp_path / name / f"{n}.jsonl") for n in (0, 1)],
+            **knobs)
+        for name in ("plain", "packed")
+    )  # fmt: skip
+    assert data(one) == data(other)
+    assert len(data(one)) > 2
+    assert other.path is not None
+    assert not list(other.path.rglob(".*"))
+
+
+def prompts(rows: list[dict[str, Any]]) -> set[str]:
+    return {json.dumps(row.get("prompt") or row["messages"][0]) for row in rows}
+
+
+def test_no_prompt_is_in_both_splits_in_any_branch_or_recipe(tmp_path: Path) -> None:
+    source = str(save(tmp_path / "a.jsonl", graded(60, 4)))
+    held: set[str] = set()
+    for recipe in ("sft_threshold", "dpo_same_prompt", "dpo_top_two"):
+        version = run(tmp_path, recipe, input=source, validation_fraction=0.3, format="messages")
+        train, validation = (
+            {row["messages"][0]["content"] if "messages" in row else row["prompt"][0]["content"]
+             for row in records(version, name)}
+            for name in ("train", "validation")
+        )  # fmt: skip
+        assert train
+        assert validation
+        assert not train & validation
+        assert not held or held == validation
+        held = validation
+
+
+def test_a_larger_share_holds_out_more_and_never_others(tmp_path: Path) -> None:
+    source = str(save(tmp_path / "a.jsonl", graded(60, 2)))
+    before: set[str] = set()
+    for share in (0.1, 0.3, 0.6, 0.9):
+        version = run(tmp_path, "sft_threshold", input=source, validation_fraction=share)
+        now = prompts(records(version, "validation"))
+        assert before < now
+        assert abs(len(now) - share * 60) < 15
+        before = now
+
+
+def test_another_seed_holds_out_others(tmp_path: Path) -> None:
+    source = str(save(tmp_path / "a.jsonl", graded(60, 2)))
+    splits = [
+        prompts(records(run(tmp_path, "sft_threshold", input=source, validation_fraction=0.5,
+                            seed=seed), "validation"))
+        for seed in (0, 1)
+    ]  # fmt: skip
+    assert splits[0] != splits[1]
+
+
+def test_source_order_stands_where_the_chosen_line_stands_and_shuffled_does_not(
+    tmp_path: Path,
+) -> None:
+    rows = graded(20, 2)
+    random.Random(1).shuffle(rows)
+    source = str(save(tmp_path / "a.jsonl", rows))
+    place = {row["response"]: at for at, row in enumerate(rows)}
+    versions = [run(tmp_path, input=source, order=order) for order in ("source", "shuffled")]
+    stands = [
+        [place[row["chosen"][0]["content"]] for row in records(version)] for version in versions
+    ]
+    assert stands[0] == sorted(stands[0])
+    assert stands[1] != sorted(stands[1])
+    assert sorted(stands[1]) == stands[0]
+
+
+def test_shuffled_rows_do_not_depend_on_how_the_lines_stand(tmp_path: Path) -> None:
+    rows = graded(20, 4)
+    one = run(tmp_path / "a", input=str(save(tmp_path / "a.jsonl", rows)), order="shuffled")
+    random.Random(3).shuffle(rows)
+    other = run(tmp_path / "b", input=str(save(tmp_path / "b.jsonl", rows)), order="shuffled")
+    assert data(one) == data(other)
+
+
+@pytest.mark.parametrize("format", ["messages", "trl"])
+@pytest.mark.parametrize("recipe", ["dpo_same_prompt", "sft_threshold"])
+def test_parquet_holds_what_jsonl_does(recipe: str, format: str, tmp_path: Path) -> None:
+    one = run(tmp_path, recipe, format=format)
+    other = run(tmp_path, recipe, format=format, file="parquet")
+    assert other.path is not None
+    table = pl.read_parquet(other.path / "data/train.parquet").to_dicts()
+    rows = records(one)
+    assert len(table) == len(rows)
+    for row, shown in zip(rows, table, strict=True):
+        assert row.keys() == shown.keys()
+        for name, value in row.items():
+            if name in ("messages", "prompt", "chosen", "rejected"):
+                assert [_talk(turn) for turn in shown[name]] == [_talk(turn) for turn in value]
+            elif isinstance(value, dict | list):
+                assert json.loads(shown[name]) == value
+            else:
+                assert shown[name] == value
+
+
+def _talk(turn: dict[str, Any]) -> dict[str, Any]:
+    """A message without what is null, its call arguments as objects."""
+    turn = {name: value for name, value in turn.items() if value is not None}
+    for call in turn.get("tool_calls", ()):
+        arguments = call["function"]["arguments"]
+        call["function"]["arguments"] = (
+            json.loads(arguments) if isinstance(arguments, str) else arguments
+        )
+    return turn
+
+
+def test_raw_writes_the_source_lines_byte_for_byte(tmp_path: Path) -> None:
+    rows = [
+        b'{ "messages":[{"role":"user","content":"p"}] ,"response":"\\u00e9 \xc3\xa9", "reward":1}',
+        b'{"reward":1e0,"response":"b","messages":[{"role":"user","content":"q"}]}',
+    ]
+    source = save(tmp_path / "a.jsonl", rows)
+    version = run(tmp_path, "sft_threshold", input=str(source), format="raw")
+    assert data(version)["data/train.jsonl"] == source.read_bytes()
+
+
+def test_standard_columns_are_renamed_left_out_and_added(tmp_path: Path) -> None:
+    rows = [
+        row | {"metadata": {"level": number, "task_type": "maths"}, "judge": number / 2}
+        for number, row in enumerate(graded(3, 2))
+    ]
+    source = str(save(tmp_path / "a.jsonl", rows))
+    columns = {"reward_gap": "quality_difference", "reward_chosen": None, "judge": "judge",
+               "chosen.metadata.level": "level", "task_key": "task"}  # fmt: skip
+    row = records(run(tmp_path, input=source, **{"stages.write.columns": columns}))[0]
+    assert set(row) == {"prompt", "chosen", "rejected", "tools", "reward_rejected",
+                        "quality_difference", "level", "judge", "task"} - (
+        set() if "tools" in row else {"tools"}
+    )  # fmt: skip
+    assert (row["level"], row["judge"], row["quality_difference"]) == (3, 1.5, 1.0)
+    assert len(row["task"]) == 16
+    single = records(run(tmp_path, "sft_threshold", input=source,
+                         **{"stages.write.columns": {"reward": "quality_score"}}))  # fmt: skip
+    assert (single[0]["quality_score"], single[0]["task_type"]) == (1.0, "maths")
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"metadata.a": "prompt"}, "'prompt' is where the format 'trl' has its messages"),
+        ({"metadata.a": "tools"}, "'tools' is where"),
+        ({"metadata.a": "reward_gap"}, "two columns are named 'reward_gap'"),
+    ],
+)
+def test_a_column_hides_neither_messages_nor_another(
+    columns: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(RecipeError, match=said):
+        run(tmp_path, **{"stages.write.columns": columns})
+    assert not list(tmp_path.glob("experiments/*/*"))
+
+
+def test_custom_writes_the_columns_that_are_named_and_no_other(tmp_path: Path) -> None:
+    source = str(save(tmp_path / "a.jsonl", graded(2, 2)))
+    columns = {"user": "question", "answer": "solution", "reward": "score", "response": "raw"}
+    knobs: dict[str, Any] = {"format": "custom", "stages.write.columns": columns}
+    assert records(run(tmp_path, "sft_threshold", input=source, **knobs))[0] == {
+        "question": "prompt 0", "solution": "answer 0 1", "score": 1.0, "raw": "answer 0 1",
+    }  # fmt: skip
+
+
+def test_one_example_of_each_write_is_kept_for_a_dry_run(tmp_path: Path) -> None:
+    source = str(save(tmp_path / "a.jsonl", graded(2, 2)))
+    version = run(tmp_path, "sft_and_dpo", input=source, dry_run=True)
+    assert version.path is None
+    assert set(version.examples) == {"sft", "dpo"}
+    assert json.loads(version.examples["dpo"])["chosen"][0]["content"] == "answer 0 1"
+    assert not (tmp_path / "experiments").exists()
+
+
+def test_a_line_in_many_pairs_is_written_in_each(tmp_path: Path) -> None:
+    source = str(save(tmp_path / "a.jsonl", graded(1, 4)))
+    version = run(tmp_path, input=source, strategy="all", min_gap=0.0)
+    rows = records(version)
+    assert len(rows) == 6
+    assert len({(r["chosen"][0]["content"], r["rejected"][0]["content"]) for r in rows}) == 6
+    assert version.manifest.lines.used == 4
+
+
+def test_a_prompt_without_text_is_no_reason_to_hold_it_out_twice(tmp_path: Path) -> None:
+    # Equal lines are told apart by occurrence; they share the split of their prompt.
+    row = rollout("same", "answer", 1.0)
+    source = str(save(tmp_path / "a.jsonl", [row] * 6))
+    version = run(tmp_path, "sft_threshold", input=source, validation_fraction=0.5)
+    sizes = {len(records(version, name)) for name in ("train", "validation")}
+    assert sizes == {0, 6}

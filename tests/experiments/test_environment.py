@@ -1,0 +1,86 @@
+"""The environment of a run, and the commit of the folder that the recipe lies in."""
+
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import gymrecipe
+from gymrecipe.experiments.environment import environment, packages
+
+
+def git(folder: Path, *words: str) -> str:
+    settings = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+    line = ["git", "-C", str(folder), *settings, *words]
+    return subprocess.run(line, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / "repo"
+    (folder / "recipes").mkdir(parents=True)
+    (folder / "recipes/a.yaml").write_text("a")
+    (folder / "code.py").write_text("1")
+    git(folder, "init", "-q")
+    git(folder, "add", ".")
+    git(folder, "commit", "-qm", "first")
+    return folder
+
+
+def of(folder: Path) -> dict[str, object] | None:
+    found: dict[str, object] | None = environment("", (), str(folder / "recipes"))["git"]
+    return found
+
+
+def test_it_holds_the_tools_the_command_and_the_overrides(tmp_path: Path) -> None:
+    found = environment("python -m gymrecipe x", ("a=1",), str(tmp_path))
+    assert found["command"] == "python -m gymrecipe x"
+    assert found["overrides"] == ["a=1"]
+    assert found["gymrecipe"] == gymrecipe.__version__
+    assert found["packages"]["polars"] == version("polars")
+    assert found["git"] is None
+
+
+def test_a_clean_repository_gives_its_commit(repository: Path) -> None:
+    head = git(repository, "rev-parse", "HEAD")
+    assert of(repository) == {"commit": head, "dirty": False}
+
+
+@pytest.mark.parametrize("change", ["recipes/a.yaml", "code.py", "recipes/new.yaml"])
+def test_what_the_commit_does_not_have_makes_it_dirty(change: str, repository: Path) -> None:
+    (repository / change).write_text("other")
+    found = of(repository)
+    assert found is not None
+    assert found["dirty"] is True
+
+
+@pytest.mark.parametrize("new", ["notes.txt", "recipes/notes.txt", "experiments/x.yaml"])
+def test_new_files_that_are_no_recipes_beside_it_do_not(new: str, repository: Path) -> None:
+    (repository / new).parent.mkdir(exist_ok=True)
+    (repository / new).write_text("other")
+    found = of(repository)
+    assert found is not None
+    assert found["dirty"] is False
+
+
+def test_nothing_is_written_to_the_repository_and_nothing_of_it_is_run(
+    repository: Path, tmp_path: Path
+) -> None:
+    git(repository, "config", "core.fsmonitor", f"touch {tmp_path}/ran; false")
+    (repository / "code.py").touch()
+    index = (repository / ".git/index").stat().st_mtime_ns
+    assert of(repository) is not None
+    assert (repository / ".git/index").stat().st_mtime_ns == index
+    assert not (tmp_path / "ran").exists()
+
+
+def test_without_commits_or_with_a_broken_repository_there_is_none(tmp_path: Path) -> None:
+    (tmp_path / ".git").write_text("nonsense")
+    (tmp_path / "recipes").mkdir()
+    assert of(tmp_path) is None
+
+
+def test_packages_that_are_not_installed_have_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gymrecipe.experiments.environment.PACKAGES", ("no-such-thing",))
+    assert packages() == {"no-such-thing": ""}

@@ -1,0 +1,208 @@
+"""A version made again from its manifest, and compared byte by byte."""
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gymrecipe
+from gymrecipe.errors import ChangedError, DataError, ToolsError
+from gymrecipe.experiments.reproduce import Reproduced, reproduce
+from gymrecipe.recipe import recipes
+from tests.experiments.conftest import graded, rollout, run, save
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "a.jsonl", [*graded(), b"no json"])
+    return tmp_path
+
+
+def path(version: gymrecipe.Version) -> Path:
+    assert version.path is not None
+    return version.path
+
+
+def edit(version: Path, change: dict[str, Any]) -> None:
+    file = version / "manifest.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+
+
+@pytest.mark.parametrize("name", sorted(recipes()))
+def test_every_recipe_is_reproduced_on_the_sample(name: str, tmp_path: Path) -> None:
+    version = run(tmp_path, name)
+    again = reproduce(path(version))
+    files = [
+        path(version) / output.path
+        for output in version.manifest.outputs
+        if output.path not in ("README.md", "recipe.yaml")
+    ]
+    assert again == Reproduced(len(files), sum(file.stat().st_size for file in files))
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        {"file": "parquet"},
+        {"shard_rows": 2, "validation_fraction": 0.4, "order": "shuffled", "seed": 7},
+        {"limit": 12},
+        {"limit_tasks": 3},
+        {"stages.usable.min_reward": "p30"},
+        {"columns": {"first": {"path": "messages.0.content", "regex": r"prompt (\d)"}},
+         "stages.usable.where": "first != '2'"},
+        {"group_by": "consecutive", "num_repeats": 4, "stages.pair.min_gap": 0.0},
+        {"group_by": "response", "strategy": "tiers"},
+        {"name": "other-name", "format": "raw"},
+    ],
+)  # fmt: skip
+def test_what_a_knob_did_is_done_again(knobs: dict[str, Any], folder: Path) -> None:
+    rows = [rollout(f"prompt {n // 4}", f"answer {n}", n % 4 / 3) for n in range(24)]
+    save(folder / "a.jsonl", rows)
+    try:
+        version = run(folder, input="a.jsonl", **knobs)
+    except DataError:
+        assert knobs.get("group_by") == "response"  # no answer is given twice
+        return
+    reproduce(path(version))
+
+
+def test_it_works_from_another_folder_and_after_the_version_moved(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = path(run(folder, input="a.jsonl")).resolve()
+    (folder / "else").mkdir()
+    moved = folder / "else" / version.name
+    shutil.copytree(version, moved)
+    monkeypatch.chdir(folder / "else")
+    reproduce(moved)
+    # A file of the same name in this folder is not the one that was read.
+    save(folder / "else/a.jsonl", graded(2))
+    reproduce(moved)
+
+
+def test_the_inputs_may_have_come_along_to_another_machine(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(folder / "old/a.jsonl", graded())
+    monkeypatch.chdir(folder / "old")
+    version = path(run(folder, input="a.jsonl"))
+    (folder / "old").rename(folder / "new")
+    monkeypatch.chdir(folder / "new")
+    reproduce(version)
+
+
+def test_an_input_that_is_gone_or_changed_is_named(folder: Path) -> None:
+    version = path(run(folder, input="a.jsonl"))
+    lines = (folder / "a.jsonl").read_bytes()
+    (folder / "a.jsonl").write_bytes(lines.replace(b"answer 0 0", b"answer 0 9"))
+    with pytest.raises(ChangedError, match=r"a\.jsonl: not what it was when .*v0001 was made"):
+        reproduce(version)
+    (folder / "a.jsonl").write_bytes(lines[:-30])
+    with pytest.raises(ChangedError, match=r"a\.jsonl: not what it was"):
+        reproduce(version)
+    (folder / "a.jsonl").unlink()
+    with pytest.raises(ChangedError, match=r"a\.jsonl: gone"):
+        reproduce(version)
+    (folder / "a.jsonl").mkdir()
+    with pytest.raises(ChangedError, match=r"a\.jsonl: gone, or not readable"):
+        reproduce(version)
+
+
+@pytest.mark.parametrize("limit", [None, 12])
+def test_an_input_that_has_grown_is_read_as_far_as_then(limit: int | None, folder: Path) -> None:
+    version = path(run(folder, input="a.jsonl", limit=limit))
+    with (folder / "a.jsonl").open("ab") as file:
+        file.write(json.dumps(rollout("prompt 0", "better", 9.0)).encode() + b"\n")
+    reproduce(version)
+
+
+@pytest.mark.parametrize("limit", [None, 12])
+def test_a_compressed_input_is_read_again(limit: int | None, folder: Path) -> None:
+    (folder / "a.jsonl.gz").write_bytes(gzip.compress((folder / "a.jsonl").read_bytes()))
+    reproduce(path(run(folder, input="a.jsonl.gz", limit=limit)))
+
+
+def test_the_first_difference_is_shown_with_its_line(folder: Path) -> None:
+    version = path(run(folder, input="a.jsonl"))
+    data = version / "data/train.jsonl"
+    lines = data.read_bytes().splitlines(keepends=True)
+    lines[3] = lines[3].replace(b'"answer', b'"tamper')
+    data.write_bytes(b"".join(lines))
+    with pytest.raises(
+        DataError, match=r"train.jsonl:4: not the same when made again. Then: .* Now: \{.prompt"
+    ):
+        reproduce(version)
+
+
+@pytest.mark.parametrize("change", ["shorter", "longer", "missing", "empty"])
+def test_a_file_that_lost_or_gained_lines_is_a_difference(change: str, folder: Path) -> None:
+    version = path(run(folder, input="a.jsonl"))
+    data = version / "data/train.jsonl"
+    whole = data.read_bytes()
+    if change == "missing":
+        data.unlink()
+    else:
+        cut = whole[: whole.rindex(b"\n", 0, -1) + 1]
+        data.write_bytes({"shorter": cut, "longer": whole + b"x\n", "empty": b""}[change])
+    shown = {"shorter": "Then: nothing", "longer": "Now: nothing", "missing": "is missing",
+             "empty": "train.jsonl:1: .*Then: nothing"}  # fmt: skip
+    with pytest.raises(DataError, match=shown[change]):
+        reproduce(version)
+
+
+@pytest.mark.parametrize("name", ["rejects.parquet", "used.parquet"])
+def test_the_records_are_compared_too(name: str, folder: Path) -> None:
+    version = path(run(folder, input="a.jsonl"))
+    data = (version / name).read_bytes()
+    (version / name).write_bytes(data[:60] + bytes([data[60] ^ 1]) + data[61:])
+    with pytest.raises(DataError, match=rf"{name}:\d+: not the same when made again\.$"):
+        reproduce(version)
+
+
+def test_a_file_that_the_manifest_does_not_know_is_a_difference(folder: Path) -> None:
+    version = path(run(folder, input="a.jsonl", validation_fraction=0.6))
+    outputs = json.loads((version / "manifest.json").read_text())["outputs"]
+    edit(version, {"outputs": [o for o in outputs if "validation" not in o["path"]]})
+    with pytest.raises(DataError, match=r"validation.jsonl was made, which the version does not"):
+        reproduce(version)
+
+
+def test_other_tools_are_told_before_anything_is_read(folder: Path) -> None:
+    version = path(run(folder, input="a.jsonl"))
+    record = json.loads((version / "manifest.json").read_text())
+    record["environment"]["packages"]["polars"] = "0.0.1"
+    record["stages"][1]["version"] = 99
+    edit(version, record)
+    (folder / "a.jsonl").unlink()
+    with pytest.raises(
+        ToolsError, match=r"polars 0.0.1, here .*stage 'filter' version 99, here 1.*any_tools=true"
+    ):
+        reproduce(version)
+    with pytest.raises(ChangedError):
+        reproduce(version, any_tools=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"format": "of_a_plugin"}, {"no_such_parameter": 1}, {"validation_fraction": "x"}],
+)
+def test_parameters_that_are_not_known_here_are_a_sentence(
+    change: dict[str, Any], folder: Path
+) -> None:
+    version = path(run(folder, input="a.jsonl"))
+    record = json.loads((version / "manifest.json").read_text())
+    record["stages"][-1]["parameters"] |= change
+    edit(version, record)
+    with pytest.raises(ToolsError, match=r"its manifest asks for what is not here.*--plugin"):
+        reproduce(version)
+
+
+def test_nothing_is_left_behind_and_the_version_is_untouched(folder: Path) -> None:
+    version = path(run(folder, input="a.jsonl"))
+    before = {file: file.lstat().st_mtime_ns for file in folder.rglob("*")}
+    reproduce(version)
+    assert before == {file: file.lstat().st_mtime_ns for file in folder.rglob("*")}

@@ -1,0 +1,67 @@
+"""The figures of what was written."""
+
+import statistics as reference
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.experiments.conftest import MISSING, graded, records, rollout, run, save
+
+
+def figures(version: Any, write: str = "write") -> dict[str, Any]:
+    found: dict[str, Any] = version.manifest.statistics[write]
+    return found
+
+
+def test_the_figures_are_of_the_rows_that_were_written(tmp_path: Path) -> None:
+    version = run(tmp_path, input=str(save(tmp_path / "a.jsonl", graded(7, 5))), min_gap=0.3)
+    rows = records(version)
+    found = figures(version)
+    assert (found["rows"], found["train"], found["validation"]) == (len(rows), len(rows), 0)
+    assert found["tasks"] == 7
+    for name, column in (("gap", "reward_gap"), ("reward_chosen", "reward_chosen")):
+        values = [row[column] for row in rows]
+        assert found[name]["n"] == len(values)
+        assert found[name]["mean"] == pytest.approx(reference.mean(values))
+        assert found[name]["std"] == pytest.approx(reference.stdev(values))
+        assert (found[name]["p0"], found[name]["p100"]) == (min(values), max(values))
+
+
+def test_train_and_validation_are_counted_over_all_shards(tmp_path: Path) -> None:
+    source = str(save(tmp_path / "a.jsonl", graded(40, 2)))
+    version = run(tmp_path, "sft_threshold", input=source, validation_fraction=0.4, shard_rows=3)
+    found = figures(version)
+    outputs = {output.path: output.rows for output in version.manifest.outputs}
+    assert found["train"] == sum(n for path, n in outputs.items() if "/train" in path)
+    assert found["validation"] == sum(n for path, n in outputs.items() if "/validation" in path)
+    assert found["train"] + found["validation"] == found["rows"] == 40
+
+
+def test_a_single_row_has_no_std_and_a_missing_reward_is_in_no_mean(tmp_path: Path) -> None:
+    rows = [rollout("p", "a", 0.5), rollout("q", "b", MISSING), rollout("r", "c", None)]
+    source = str(save(tmp_path / "a.jsonl", rows))
+    recipe = tmp_path / "all.yaml"
+    recipe.write_text("stages: {load: {use: load}, write: {use: write}}\n")
+    found = figures(run(tmp_path, recipe, input=source))
+    assert found["rows"] == 3
+    assert (found["reward"]["n"], found["reward"]["mean"], found["reward"]["std"]) == (1, 0.5, None)
+
+
+def test_categories_are_counted_and_those_without_one_are_general(tmp_path: Path) -> None:
+    rows = [
+        rollout(f"p{number}", "a", 1.0, metadata=metadata)
+        for number, metadata in enumerate([{"task_type": "maths"}, {}, None, {"task_type": "code"},
+                                           {"task_type": "maths"}, "no object"])
+    ]  # fmt: skip
+    source = str(save(tmp_path / "a.jsonl", rows))
+    found = figures(run(tmp_path, "sft_threshold", input=source))
+    assert found["task_type"] == {"code": 1, "general": 3, "maths": 2}
+
+
+def test_what_could_not_be_written_is_in_no_figure(tmp_path: Path) -> None:
+    empty = rollout("p9", "x", 1.0) | {"response": {"output": [{"type": "odd"}]}}
+    source = str(save(tmp_path / "a.jsonl", [*graded(3, 2), empty]))
+    version = run(tmp_path, "sft_threshold", input=source)
+    assert figures(version)["rows"] == len(records(version)) == 3
+    assert figures(version)["reward"]["n"] == 3

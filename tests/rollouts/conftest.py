@@ -1,0 +1,76 @@
+"""Rollout lines for the tests of the reading side: files of them, and the table read from files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from gymrecipe.rollouts.columns import Column, parse_path
+from gymrecipe.rollouts.files import sources
+from gymrecipe.rollouts.table import Map, Table, Wanted, read_table
+from gymrecipe.stages.load import TASK_FIELDS, Load, load
+
+Write = Callable[..., str]
+
+
+def rollout(
+    prompt: Any = "2+2?", answer: str = "4", reward: Any = 1.0, **more: Any
+) -> dict[str, Any]:
+    """A line of NeMo Gym's shape."""
+    content = [{"type": "output_text", "text": answer}]
+    return {
+        "responses_create_params": {"input": prompt},
+        "response": {"output": [{"type": "message", "role": "assistant", "content": content}]},
+        "reward": reward,
+        **more,
+    }
+
+
+def one_by_one(function: Callable[[Any], Any], jobs: Iterable[Any], count: int) -> Any:
+    """The simplest engine."""
+    return map(function, jobs)
+
+
+def read(
+    *paths: Any, columns: Iterable[Column] = (), engine: Map = one_by_one, **wanted: Any
+) -> Table:
+    """The table of some files, as a plain `load` asks for it unless said otherwise."""
+    asked = Wanted(
+        columns=tuple(columns),
+        reward=parse_path(wanted.pop("reward", "reward")),
+        task_fields=tuple(parse_path(name) for name in wanted.pop("task_fields", TASK_FIELDS)),
+        group_by=parse_path(path) if (path := wanted.pop("group_by", None)) else None,
+        metric_rows=wanted.pop("metric_rows", False),
+        limit=wanted.pop("limit", None),
+        max_bad_rows=wanted.pop("max_bad_rows", "100%"),
+    )
+    assert not wanted
+    return read_table(
+        sources([str(path) for path in paths], False)[0], asked, engine, lambda _: None
+    )
+
+
+def keyed(*paths: Any, **load_params: Any) -> pl.DataFrame:
+    """The rows as the stage `load` leaves them, with `task_key` and `draw`."""
+    params = Load(**load_params)
+    path = None if params.group_by in ("auto", "consecutive") else params.group_by
+    table = read(*paths, group_by=path, task_fields=params.task_fields)
+    return load(table.rows.lazy(), params)[0].collect()
+
+
+@pytest.fixture
+def jsonl(tmp_path: Path) -> Write:
+    """Writes lines to a file: bytes as they are, anything else as JSON."""
+
+    def write(*lines: Any, name: str = "a.jsonl", end: bytes = b"\n") -> str:
+        raw = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines]
+        path = tmp_path / name
+        path.write_bytes(b"\n".join(raw) + (end if raw else b""))
+        return str(path)
+
+    return write

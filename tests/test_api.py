@@ -1,0 +1,146 @@
+"""The API: `gymrecipe.run` takes any Python value and gives the version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gymrecipe
+from gymrecipe.errors import InputError, RecipeError
+
+SAMPLE = Path(gymrecipe.__file__).parent / "rollouts" / "sample.jsonl"
+
+
+def run(folder: Path, recipe: str | Path = "dpo_same_prompt", **knobs: Any) -> gymrecipe.Version:
+    return gymrecipe.run(recipe, **{"output_dir": folder, "engine.workers": 1} | knobs)
+
+
+def parameters(version: gymrecipe.Version, stage: str) -> dict[str, Any]:
+    return next(each.parameters for each in version.manifest.stages if each.name == stage)
+
+
+def test_a_run_gives_the_version_that_it_made(tmp_path: Path) -> None:
+    version = run(tmp_path, min_gap=0.3)
+    assert version.path == tmp_path / "dpo_same_prompt" / "v0001"
+    assert (version.path / "manifest.json").is_file()
+    assert version.manifest.version == "v0001"
+    assert not version.existed
+
+
+def test_the_same_run_gives_the_version_that_exists(tmp_path: Path) -> None:
+    first = run(tmp_path)
+    again = run(tmp_path)
+    assert again.existed
+    assert (again.path, again.manifest.id) == (first.path, first.manifest.id)
+    assert run(tmp_path, again=True).manifest.version == "v0002"
+
+
+def test_the_recipe_of_a_version_runs_as_it_is_and_finds_that_version(tmp_path: Path) -> None:
+    first = run(tmp_path, min_gap=0.3, **{"stages.pair.strategy": "best_vs_worst"})
+    assert first.path is not None
+    again = run(tmp_path, first.path / "recipe.yaml")
+    assert (again.existed, again.path) == (True, first.path)
+
+
+def test_a_dry_run_has_no_path_but_an_example(tmp_path: Path) -> None:
+    version = run(tmp_path / "out", dry_run=True)
+    assert version.path is None
+    assert version.examples
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["it's.jsonl", 'a "b".jsonl', "a, b.jsonl", "a\\b.jsonl", "é 数.jsonl", "a=b.jsonl",
+             "123", "null", "1.10", "{a}.jsonl", "$x.jsonl", "a\\'b.jsonl", "end\\"]
+)  # fmt: skip
+@pytest.mark.parametrize("kind", [str, Path])
+def test_an_input_of_any_name_is_found(name: str, kind: type, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.symlink_to(SAMPLE)
+    version = run(tmp_path, input=kind(path), dry_run=True)
+    assert version.manifest.lines.read == 203
+
+
+def test_an_input_may_be_a_list_of_paths(tmp_path: Path) -> None:
+    (copy := tmp_path / "copy.jsonl").symlink_to(SAMPLE)
+    version = run(tmp_path, "aggregate", input=[SAMPLE, str(copy)], limit=210, dry_run=True)
+    assert version.manifest.lines.read == 210
+
+
+def test_none_is_null(tmp_path: Path) -> None:
+    assert run(tmp_path, limit=None, tag=None, dry_run=True).manifest.lines.read == 203
+
+
+def test_a_number_of_another_library_is_a_number(tmp_path: Path) -> None:
+    class Float64(float):
+        def __repr__(self) -> str:
+            return f"np.float64({float(self)})"
+
+    version = run(tmp_path, min_gap=Float64(0.3), dry_run=True)
+    assert parameters(version, "pair")["min_gap"] == 0.3
+
+
+def test_a_mapping_and_a_list_reach_a_stage(tmp_path: Path) -> None:
+    knobs = {"stages.check.checks": {"rows": {"min": 1, "level": "warn"}, "mean_gap": None}}
+    version = run(tmp_path, dry_run=True, task_fields=["a.b", 'field["x y"]'], **knobs)
+    assert set(parameters(version, "check")["checks"]) == {"rows", "mean_gap"}
+    assert parameters(version, "load")["task_fields"] == ["a.b", 'field["x y"]']
+
+
+def test_a_stage_may_be_added(tmp_path: Path) -> None:
+    stage = {"use": "filter", "where": 'agent != "it\'s, {x}" or reward >= 0', "after": "usable"}
+    version = run(tmp_path, dry_run=True, **{"stages.more": stage})
+    assert parameters(version, "more")["where"] == stage["where"]
+
+
+def test_named_columns_keep_their_patterns(tmp_path: Path) -> None:
+    pattern = r"^(?:[\s\S]*Category: )?([A-Za-z_]{1,40})\s*$"
+    column = {"path": ["responses_create_params.input.0.content"], "regex": pattern}
+    knobs = {"columns": {"kind": column}, "stages.check.category": "kind"}
+    version = run(tmp_path, "sft_threshold", dry_run=True, **knobs)
+    assert version.manifest.parameters["columns"]["kind"]["regex"] == pattern
+
+
+def test_an_odd_key_is_a_key(tmp_path: Path) -> None:
+    columns = {'field["reward"]': "score", "reward": None}
+    version = run(tmp_path, "sft_threshold", dry_run=True, **{"stages.write.columns": columns})
+    assert parameters(version, "write")["columns"] == columns
+    assert '"score":' in version.examples["write"]
+
+
+def test_the_engine_is_a_name_or_its_settings(tmp_path: Path) -> None:
+    run(tmp_path, engine="local", dry_run=True)
+    run(tmp_path, engine={"workers": 1}, dry_run=True)
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), object(), {1, 2}, b"a", [0.1]])
+def test_a_value_that_is_no_number_is_a_fault_of_the_recipe(wrong: Any, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="min_gap"):
+        run(tmp_path, min_gap=wrong)
+
+
+def test_a_text_is_never_read_as_a_sweep_or_a_resolver(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="no such file|should be one of"):
+        run(tmp_path, strategy="all,mirrored")
+    with pytest.raises(RecipeError, match=r"only plain"):
+        run(tmp_path, input="${oc.env:HOME}")
+
+
+def test_an_unknown_knob_names_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"Did you mean 'min_gap'\?"):
+        run(tmp_path, mingap=0.3)
+
+
+def test_a_recipe_is_a_name_or_a_path(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("stages:\n  load: {use: load}\n  write: {use: write}\n")
+    assert run(tmp_path, path, dry_run=True).manifest.name == "mine"
+    with pytest.raises(RecipeError, match="no recipe is named 'nope'"):
+        run(tmp_path, "nope")
+
+
+def test_a_missing_input_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.jsonl"):
+        run(tmp_path, input=tmp_path / "none.jsonl")

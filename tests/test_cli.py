@@ -1,0 +1,735 @@
+"""The command: what it prints where, its exit codes, and a sentence for every mistake."""
+
+import gzip
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gymrecipe.cli import main
+from gymrecipe.experiments import reproduce as reproducing
+from gymrecipe.rollouts.files import sample_path
+from tests.experiments.conftest import MISSING, graded, rollout, save
+
+PAIRS = "+recipe=dpo_same_prompt"
+Said = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Said:
+    """Runs the command in an empty folder: its exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*line: str | Path) -> tuple[int, str, str]:
+        code = main([str(word) for word in line])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def everything(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def half_made(folder: Path) -> list[str]:
+    """Version folders, and what hides beside them."""
+    return [name for name in everything(folder) if re.search(r"(^|/)(v\d{4}|\.)", name)]
+
+
+# What is printed where
+
+
+def test_stdout_carries_the_path_of_the_version_and_nothing_else(said: Said) -> None:
+    code, out, err = said(PAIRS, "min_gap=0.3")
+    assert (code, out) == (0, "experiments/dpo_same_prompt/v0001\n")
+    assert "203 lines read · 96 used · 107 rejected" in err
+
+
+def test_json_is_one_line_with_the_manifest(said: Said, tmp_path: Path) -> None:
+    code, out, _ = said(PAIRS, "json=true")
+    assert code == 0
+    assert out.count("\n") == 1
+    shown = json.loads(out)
+    written = json.loads((tmp_path / "experiments/dpo_same_prompt/v0001/manifest.json").read_text())
+    assert shown == written
+    assert shown["version"] == "v0001"
+
+
+def test_json_is_what_is_asked_for_now_and_not_what_made_the_version(said: Said) -> None:
+    assert said(PAIRS)[1] == "experiments/dpo_same_prompt/v0001\n"
+    assert json.loads(said(PAIRS, "json=true")[1])["version"] == "v0001"
+    assert json.loads(said(PAIRS, "json=true", "min_gap=0.5")[1])["version"] == "v0002"
+    assert said(PAIRS, "min_gap=0.5")[1] == "experiments/dpo_same_prompt/v0002\n"
+
+
+def test_what_is_no_terminal_gets_plain_text(said: Said) -> None:
+    for line in ([PAIRS], ["stages", "pair"], ["recipes"], [PAIRS, "--help"], []):
+        _, out, err = said(*line)
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\u2500-\u259f]", out + err)
+
+
+def test_a_sweep_prints_a_path_for_each_member_and_a_table_on_stderr(said: Said) -> None:
+    code, out, err = said("-m", PAIRS, "min_gap=0.1,0.9")
+    assert code == 0
+    assert out.splitlines() == [f"experiments/dpo_same_prompt/v000{n}" for n in (1, 2)]
+    assert re.search(r"Sweep +version .*\n +min_gap=0.1 +v0001 .*\n +min_gap=0.9 +v0002 ", err)
+
+
+def test_a_sweep_prints_a_manifest_for_each_member(said: Said) -> None:
+    _, out, _ = said("-m", PAIRS, "min_gap=0.1,0.9", "json=true")
+    assert [json.loads(line)["version"] for line in out.splitlines()] == ["v0001", "v0002"]
+
+
+def test_a_failed_member_is_a_row_and_the_exit_code_is_the_highest(said: Said) -> None:
+    line = ("-m", "+recipe=sft_threshold", "min_reward=0.5,abc,7")
+    code, out, err = said(*line)
+    assert code == 3
+    assert out == "experiments/sft_threshold/v0001\n"
+    table = err[err.rindex("Sweep") :]
+    assert re.search(r"min_reward=0.5 +v0001 ", table)
+    assert re.search(r"min_reward=abc +exit 2 .*got 'abc'", table)
+    assert re.search(r"min_reward=7 +exit 3 .*nothing to write", table)
+    assert said("-m", "+recipe=sft_threshold", "min_reward=0.5,abc")[0] == 2
+
+
+def test_a_sweep_may_go_over_recipes_and_every_combination(said: Said) -> None:
+    code, out, _ = said("-m", "+recipe=sft_threshold,sft_filtered", "min_reward=0.5,0.8")
+    assert code == 0
+    assert [Path(line).parent.name for line in out.splitlines()] == [
+        "sft_threshold", "sft_threshold", "sft_filtered", "sft_filtered",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("shared", ["tag=v", "output_jsonl_fpath=a.jsonl", "+tag=v"])
+def test_the_members_of_a_sweep_do_not_write_to_one_place(
+    shared: str, said: Said, tmp_path: Path
+) -> None:
+    code, _, err = said("-m", PAIRS, "min_gap=0.1,0.9", shared)
+    assert code == 2
+    assert f"command line: {shared}: all members of the sweep would write there" in err
+    assert everything(tmp_path) == set()
+
+
+def test_several_values_without_m_are_an_error(said: Said) -> None:
+    code, _, err = said(PAIRS, "min_gap=0.1,0.2")
+    assert code == 2
+    assert "min_gap: several values need -m" in err
+
+
+def test_help_and_cfg_run_nothing_even_in_a_sweep(said: Said, tmp_path: Path) -> None:
+    assert said("-m", PAIRS, "min_gap=0.1,0.2", "--help")[0] == 0
+    assert said("-m", PAIRS, "min_gap=0.1,0.2", "--cfg", "job")[0] == 2
+    assert everything(tmp_path) == set()
+
+
+def test_a_dry_run_writes_nothing_and_shows_an_example_of_each_write(
+    said: Said, tmp_path: Path
+) -> None:
+    code, out, err = said("+recipe=sft_and_dpo", "dry_run=true", "output_dir=a/b")
+    assert (code, out) == (0, "")
+    assert everything(tmp_path) == set()
+    assert "sft_and_dpo dry run" in err
+    for name, column in (("sft", "messages"), ("dpo", "chosen")):
+        example = err[err.index(f"Example of {name}\n") :]
+        assert f'"{column}": [' in example[: example.index("\n  }")]
+
+
+def test_a_dry_run_with_json_prints_the_manifest_of_no_version(said: Said) -> None:
+    _, out, _ = said(PAIRS, "dry_run=true", "json=true")
+    assert json.loads(out)["version"] == ""
+
+
+# The same again
+
+
+def test_the_same_id_again_writes_nothing_and_again_writes(said: Said, tmp_path: Path) -> None:
+    said(PAIRS)
+    before = {name: (tmp_path / name).lstat().st_mtime_ns for name in everything(tmp_path)}
+    code, out, err = said(PAIRS)
+    assert (code, out) == (0, "experiments/dpo_same_prompt/v0001\n")
+    assert "v0001 has the same id already; nothing was written (again=true writes)." in err
+    assert before == {name: (tmp_path / name).lstat().st_mtime_ns for name in everything(tmp_path)}
+    assert said(PAIRS, "again=true")[1] == "experiments/dpo_same_prompt/v0002\n"
+
+
+def test_a_tag_stands_for_its_version_and_does_not_move(said: Said, tmp_path: Path) -> None:
+    assert said(PAIRS, "tag=v1.0")[0] == 0
+    link = tmp_path / "experiments/dpo_same_prompt/v1.0"
+    assert os.readlink(link) == "v0001"
+    assert said("show", "dpo_same_prompt/v1.0")[0] == 0
+    code, _, err = said(PAIRS, "tag=v1.0")
+    assert (code, os.readlink(link)) == (0, "v0001"), err
+    code, _, err = said(PAIRS, "min_gap=0.9", "tag=v1.0")
+    assert code == 2
+    assert "tags do not move" in err
+    assert os.readlink(link) == "v0001"
+
+
+# Mistakes: each ends in one sentence, with its exit code, no traceback and no version
+
+
+def mistakes(folder: Path) -> None:
+    same = [rollout(f"p{n // 4}", f"a{n}", 0.5) for n in range(8)]
+    save(folder / "empty.jsonl", [])
+    (folder / "folder").mkdir()
+    save(folder / "a_failures.jsonl", graded())
+    save(folder / "bad.jsonl", [b"{", b"[1]", b"\xff", b'{"reward": NaN}', b"", b"null"])
+    save(folder / "many_bad.jsonl", [b"oops"] * 11)
+    save(folder / "no_rewards.jsonl", [row | {"reward": None} for row in same])
+    save(folder / "absent.jsonl", [rollout("p", f"a{n}", MISSING) for n in range(4)])
+    save(folder / "alone.jsonl", [rollout(f"p{n}", "a", n / 5) for n in range(5)])
+    save(folder / "equal.jsonl", same)
+    save(folder / "good.jsonl", graded())
+    (folder / "cut.jsonl.gz").write_bytes(gzip.compress(b'{"reward": 1}\n' * 500)[:-9])
+    (folder / "empty.jsonl.gz").touch()
+    (folder / "text.txt").write_text("a file")
+    (folder / "broken.yaml").write_text("stages: [")
+    os.mkfifo(folder / "pipe.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("code", "line", "sentence"),
+    [
+        (3, "input=empty.jsonl", "empty.jsonl: no rollouts: 0 lines read"),
+        (2, "input=folder", "folder: a folder, not a file. Name its files"),
+        (2, "input=god.jsonl", "god.jsonl: no such file. Did you mean 'good.jsonl'?"),
+        (2, "input=nowhere/a.jsonl", "nowhere/a.jsonl: no such file"),
+        (2, "input=x*.jsonl", r"x\*.jsonl: no file matches"),
+        (2, "input=[]", "input: no rollout file to read"),
+        (2, "input=[good.jsonl,./good.jsonl]", "./good.jsonl: named twice"),
+        (2, "input=pipe.jsonl", "pipe.jsonl: not a regular file"),
+        (2, "input=a_failures.jsonl", "a_failures.jsonl: a sidecar file"),
+        (3, "input=bad.jsonl", "bad.jsonl: no rollouts: 6 lines read .*1 bad_json.*1 blank"),
+        (3, "input=many_bad.jsonl", "many_bad.jsonl:1: .*max_bad_rows"),
+        (3, "input=cut.jsonl.gz", "cut.jsonl.gz: the gzip data is cut off or broken"),
+        (2, "input=empty.jsonl.gz", "empty.jsonl.gz: empty"),
+        (3, "input=no_rewards.jsonl", "8 missing_reward.*reward=PATH"),
+        (3, "input=absent.jsonl", "4 missing_reward.*reward=PATH"),
+        (
+            3,
+            "input=alone.jsonl",
+            "stage 'pair' let none of 5 rollouts through .5 only_one.*Collect",
+        ),
+        (3, "input=equal.jsonl", "8 all_equal.*Collect"),
+        (3, "min_gap=2", "nothing to write: stage 'pair'.*Change what stage 'pair' asks for"),
+        (2, "format=trll", "format: should be one of .*got 'trll'. Did you mean 'trl'"),
+        (2, "min_gpa=1", "min_gpa: unknown knob, got '1'.*Did you mean 'min_gap'"),
+        (2, "min_gap=abc", "min_gap: should be a valid number, got 'abc'"),
+        (2, "min_gap=nan", "min_gap: .*finite number"),
+        (2, "stages.pair.min_gab=1", "stages.pair.min_gab: unknown parameter.*'min_gap'"),
+        (2, "strategy=mirored", "should be one of .*got 'mirored'. Did you mean 'mirrored'"),
+        (2, "stages.chekc.level=1", "stages.chekc.*there is no such stage.*'check'"),
+        (2, "~stages.chekc", "~stages.chekc: there is no 'chekc' to take out.*'check'"),
+        (2, "~stages.write", "no stage takes its result|nothing is written"),
+        (2, "validation_fraction=1", "validation_fraction: should be less than 1"),
+        (2, "limit=0", "limit: should be greater than or equal to 1"),
+        (2, "engine.workers=0", "engine.workers: should be greater than or equal to 1"),
+        (2, "max_bad_rows=many", "max_bad_rows: .*percentage"),
+        (2, "group_by=consecutive", "group_by: consecutive and num_repeats need each other"),
+        (2, "group_by=a..b", "'a..b' is not a path"),
+        (2, "output_dir=text.txt", "text.txt: a file, not a folder. Set another output_dir"),
+        (2, "output_dir=text.txt/b", "text.txt: a file, not a folder. Set another output_dir"),
+        (2, "name=../x", "name: .*got '../x'"),
+        (2, "tag=latest", "tag=latest: this name is kept"),
+        (2, "output_jsonl_fpath=folder", "output_jsonl_fpath: folder is a folder"),
+        (2, "output_jsonl_fpath=no/a.jsonl", "output_jsonl_fpath: no is not a folder"),
+        (2, "stages.write.columns=[chosen]", "columns: 'chosen'"),
+        (2, "min_gap=${oc.env:HOME}", "only plain"),
+        (2, "stages.pair._target_=os.system", "_target_"),
+        (2, "hydra.run.dir=x", "hydra.run.dir"),
+        (2, "+stages.few={use: balance, by: gap, most: 3, after: load}", "gap"),
+        (2, "+recipe=dpo_same_promt", "Did you mean 'dpo_same_prompt'"),
+        (2, "+recipe=nowhere.yaml", "no such file, got 'nowhere.yaml'"),
+        (2, "+recipe=broken.yaml", "broken.yaml: not a readable recipe"),
+        (2, "+recipe=folder", "no recipe is named 'folder'"),
+        (2, "--plugin=nowhere", "--plugin nowhere: cannot be imported"),
+        (2, "--plugin=a/b.py", "--plugin a/b.py: not a module's name"),
+        (2, "--config-dir=nowhere", "nowhere: no such folder of recipes"),
+    ],
+)
+def test_a_mistake_ends_in_one_clear_sentence(
+    code: int, line: str, sentence: str, said: Said, tmp_path: Path
+) -> None:
+    mistakes(tmp_path)
+    before = everything(tmp_path)
+    words = [PAIRS, "input=good.jsonl", line]
+    if line.startswith("input="):
+        words = [PAIRS, line]
+    got, out, err = said(*words)
+    assert (got, out) == (code, ""), err
+    sentences = [text for text in err.splitlines() if text.startswith("gymrecipe: ")]
+    assert len(sentences) == 1, err
+    assert re.search(sentence, sentences[0])
+    assert "Traceback" not in err
+    assert half_made(tmp_path) == []
+    assert everything(tmp_path) - before <= {"experiments", "experiments/dpo_same_prompt"}
+
+
+def test_a_missing_reward_path_says_which_fields_there_are(said: Said, tmp_path: Path) -> None:
+    save(tmp_path / "a.jsonl", [row | {"score": 1.0} for row in graded()])
+    code, _, err = said(PAIRS, "input=a.jsonl", "stages.pair.by=scoer")
+    assert code == 2
+    assert re.search("'scoer' is on no line that was read. Fields seen: .*score", err)
+
+
+def test_exit_3_still_prints_the_summary(said: Said, tmp_path: Path) -> None:
+    save(tmp_path / "equal.jsonl", [rollout("p", f"a{n}", 0.5) for n in range(4)])
+    code, _, err = said(PAIRS, "input=equal.jsonl")
+    assert code == 3
+    assert "dpo_same_prompt not published · 4 lines read · 0 used · 4 rejected" in err
+    assert re.search("Why no pair.*\n +all_equal +1 +4 ", err)
+
+
+def test_a_check_set_to_stop_publishes_nothing_and_says_what_to_do(
+    said: Said, tmp_path: Path
+) -> None:
+    limit = "stages.check.checks={mean_gap: {min: 0.99, level: stop}}"
+    code, out, err = said(PAIRS, limit)
+    assert (code, out) == (3, "")
+    assert re.search(r"gymrecipe: check: mean_gap is 0\.\d+, should be at least 0.99\. \w+", err)
+    assert half_made(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (["show"], "show: write one version, such as"),
+        (["show", "a", "b"], "show: write one version"),
+        (["show", "nothing/v0001"], "nothing/v0001: no such version. experiments has no versions"),
+        (["diff", "a"], "diff: write 2 versions"),
+        (["explain", "a"], "explain: write a version and a line"),
+        (["verify", "."], r"\.: no such version"),
+        (["stages", "pairr"], "stages: no stage is named 'pairr'.*Did you mean 'pair'"),
+        (["stages", "pair", "filter"], "stages: takes 1 at most"),
+        (["recipes", "x"], "recipes: takes no argument, got 'x'"),
+        (["formats", "input=x"], "formats: unknown knob 'input'; it takes none"),
+        (["columns", "input=nowhere.jsonl"], "nowhere.jsonl: no such file"),
+        (["columns", "limit=x"], "columns: limit should be a whole number, got 'x'"),
+        (["columns", "input=[a"], r"\[a: no file matches"),
+        (["versions", "dpo"], "versions: experiments/dpo has no versions"),
+        (["show", "-m"], "show: -m and --cfg are for running a recipe"),
+        (["min_gap=1"], "no recipe is named"),
+        (["--shell-completion", "install=basj"], "Did you mean 'bash'"),
+    ],
+)
+def test_a_mistake_with_a_verb_ends_in_one_clear_sentence(
+    line: list[str], sentence: str, said: Said
+) -> None:
+    code, out, err = said(*line)
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert re.match(f"gymrecipe: .*{sentence}", err)
+
+
+def test_all_faults_of_a_recipe_are_said_at_once(said: Said) -> None:
+    code, _, err = said(PAIRS, "min_gpa=1", "format=trll", "stages.check.purpose=sfd")
+    assert code == 2
+    assert [line.split(": ")[2] for line in err.splitlines()] == [
+        "min_gpa", "stages.check.purpose", "format",
+    ]  # fmt: skip
+
+
+def unprivileged(folder: Path, *line: str) -> subprocess.CompletedProcess[str]:
+    """The command as a user who may not do everything."""
+    as_nobody = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+    done = subprocess.run([*as_nobody, sys.executable, "-c", ""], capture_output=True)
+    if done.returncode:
+        pytest.skip("cannot run Python as another user here")
+    return subprocess.run(
+        [*as_nobody, sys.executable, "-m", "gymrecipe", *line],
+        cwd=folder, capture_output=True, text=True, env=os.environ | {"HOME": "/"},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def open_folder(tmp_path: Path) -> Path:
+    """A folder that others may enter, as those above it."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if not folder.stat().st_mode & 0o001:
+            folder.chmod(folder.stat().st_mode | 0o055)
+    return tmp_path
+
+
+def test_an_unreadable_file_is_a_sentence(open_folder: Path) -> None:
+    save(open_folder / "secret.jsonl", graded()).chmod(0o000)
+    done = unprivileged(open_folder, PAIRS, "input=secret.jsonl")
+    assert done.returncode == 2, done.stderr
+    assert done.stderr == "gymrecipe: secret.jsonl: cannot be read: Permission denied.\n"
+
+
+def test_a_read_only_output_folder_is_a_sentence(open_folder: Path) -> None:
+    (open_folder / "locked").mkdir(mode=0o555)
+    done = unprivileged(open_folder, PAIRS, "output_dir=locked")
+    assert done.returncode == 6, done.stderr
+    assert re.search(
+        "gymrecipe: locked.*: cannot be written: Permission denied. .*output_dir", done.stderr
+    )
+    assert "Traceback" not in done.stderr
+    assert everything(open_folder / "locked") == set()
+
+
+# Processes: signals, pipes, workers
+
+
+def command(*line: str) -> list[str]:
+    return [sys.executable, "-m", "gymrecipe", *line]
+
+
+@pytest.fixture(scope="session")
+def long_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rollouts enough for a run that takes a second or two."""
+    lines = sample_path().read_bytes().splitlines(keepends=True)
+    good = [line for line in lines if b'"reward":1.0' in line]
+    path = tmp_path_factory.mktemp("long") / "long.jsonl"
+    with path.open("wb") as file:
+        for copy in range(160):
+            for line in good:
+                file.write(line.replace(b"resp_", b"resp_%d_" % copy))
+    return path
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+def test_a_run_that_is_stopped_says_so_and_leaves_nothing(
+    number: int, code: int, word: str, workers: int, long_file: Path, tmp_path: Path
+) -> None:
+    line = command("+recipe=sft_threshold", f"input={long_file}", f"engine.workers={workers}")
+    run = subprocess.Popen(
+        line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    while not list(tmp_path.glob("experiments/*/.staging-*")) and run.poll() is None:
+        time.sleep(0.002)
+    assert run.poll() is None, run.communicate()[1]
+    if number == signal.SIGINT:
+        os.killpg(run.pid, number)  # as the terminal does: the workers get it too
+    else:
+        run.send_signal(number)
+    out, err = run.communicate(timeout=30)
+    assert (run.returncode, out) == (code, "")
+    assert err.splitlines()[1:] == [f"gymrecipe: {word}; no version is left half made."], err
+    assert half_made(tmp_path) == []
+
+
+def test_ctrl_c_while_reading_with_workers_is_one_line(long_file: Path, tmp_path: Path) -> None:
+    line = command("+recipe=sft_threshold", f"input={long_file}", "engine.workers=2")
+    for wait in (0.35, 0.5, 0.7):
+        run = subprocess.Popen(
+            line, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        time.sleep(wait)
+        os.killpg(run.pid, signal.SIGINT)
+        _, err = run.communicate(timeout=30)
+        if run.returncode == 130:  # else it came before the command had begun
+            assert err.splitlines()[-1:] == [
+                "gymrecipe: interrupted; no version is left half made."
+            ]
+            assert "Traceback" not in err
+    assert half_made(tmp_path) == []
+
+
+@pytest.mark.parametrize("line", ["gymrecipe stages pair", f"gymrecipe {PAIRS} 2>&1"])
+def test_a_reader_that_goes_away_is_no_traceback(line: str, tmp_path: Path) -> None:
+    run = line.replace("gymrecipe", f"{sys.executable} -m gymrecipe", 1)
+    script = f"{run} | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("141\n", "")
+
+
+def test_a_full_or_closed_stdout_is_no_traceback(tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command("recipes"), cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 6
+    assert re.fullmatch("gymrecipe: .*No space left on device.*\n", done.stderr)
+    script = f"{sys.executable} -m gymrecipe formats >&- 2>&-"
+    assert subprocess.run(["bash", "-c", script], cwd=tmp_path).returncode == 0
+
+
+def test_hydra_makes_no_folder(said: Said, tmp_path: Path) -> None:
+    said("-m", PAIRS, "min_gap=0.1,0.2")
+    said(PAIRS, "--cfg", "job")
+    assert {path.name for path in tmp_path.iterdir()} == {"experiments"}
+
+
+# Paths
+
+
+def test_unicode_and_spaces_in_paths(said: Said, tmp_path: Path) -> None:
+    odd = "naïve ☃ folder, [x]/it's {a}=b.jsonl"
+    save(tmp_path / odd, graded())
+    quoted = odd.replace("'", "\\'")
+    code, out, err = said(PAIRS, f"input='{quoted}'", "output_dir='my out ü'")
+    assert (code, out) == (0, "my out ü/dpo_same_prompt/v0001\n"), err
+    code, out, err = said("explain", out.strip(), f"{odd}:1")
+    assert code == 0, err
+    assert said("columns", odd)[0] == 0
+    assert said("reproduce", "my out ü/dpo_same_prompt")[0] == 0
+    assert said("diff", *["my out ü/dpo_same_prompt/v0001"] * 2)[0] == 0
+
+
+def test_relative_paths_are_taken_from_the_folder_of_the_call(
+    said: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path / "runs/a.jsonl", graded())
+    (tmp_path / "else").mkdir()
+    monkeypatch.chdir(tmp_path / "else")
+    code, _, _ = said(PAIRS, "input=../runs/*.jsonl", "output_jsonl_fpath=../out.jsonl")
+    assert code == 0
+    assert (tmp_path / "else/experiments/dpo_same_prompt/v0001").is_dir()
+    assert (tmp_path / "out.jsonl").is_file()
+
+
+# The other knobs
+
+
+def test_input_jsonl_fpath_plus_and_double_plus_are_the_same(said: Said, tmp_path: Path) -> None:
+    save(tmp_path / "a.jsonl", graded())
+    outs = {
+        said(*line)[1]
+        for line in (
+            [PAIRS, "input=a.jsonl", "min_gap=0.3"],
+            ["recipe=dpo_same_prompt", "+input_jsonl_fpath=a.jsonl", "++min_gap=0.3"],
+            ["++recipe=dpo_same_prompt", "++input=a.jsonl", "+min_gap=0.3"],
+        )
+    }
+    assert outs == {"experiments/dpo_same_prompt/v0001\n"}
+
+
+def test_limit_reads_no_more_lines(said: Said, tmp_path: Path) -> None:
+    save(tmp_path / "a.jsonl", [*graded(), *[b"no json"] * 100])
+    code, out, _ = said(PAIRS, "input=a.jsonl", "limit=20", "json=true")
+    assert code == 0
+    assert json.loads(out)["lines"]["read"] == 20
+
+
+def test_cfg_shows_the_recipe_and_resolve_its_values(said: Said) -> None:
+    assert "min_gap: ${min_gap}" in said(PAIRS, "--cfg", "job", "min_gap=0.7")[1]
+    _, out, _ = said(PAIRS, "--cfg", "job", "--resolve", "min_gap=0.7")
+    assert out.count("min_gap: 0.7\n") == 2
+
+
+def test_the_help_of_a_recipe_lists_its_knobs_with_what_they_set(said: Said) -> None:
+    code, out, _ = said(PAIRS, "--help")
+    assert code == 0
+    assert out.startswith("Preference pairs between rollouts of the same prompt.\n")
+    assert re.search("min_gap=0.2 +smallest reward difference", out)
+    assert re.search("validation_fraction=0.0 +the share of prompts held out", out)
+
+
+@pytest.mark.parametrize("line", [[], ["--help"], ["-h"]])
+def test_alone_it_shows_what_it_is_the_recipes_and_what_to_type_next(
+    line: list[str], said: Said
+) -> None:
+    code, out, _ = said(*line)
+    assert code == 0
+    assert out.startswith("gymrecipe turns scored rollouts into versioned training datasets")
+    assert "sft_best_per_task" in out
+    assert out.endswith("python -m gymrecipe +recipe=dpo_same_prompt min_gap=0.3\n")
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_version_and_shell_completion(said: Said) -> None:
+    assert re.fullmatch(r"gymrecipe \d+\.\d+\.\d+\S*\n", said("--version")[1])
+    for shell in ("bash", "zsh", "fish"):
+        assert "gymrecipe --shell-completion query" in said("-sc", f"install={shell}")[1]
+
+
+def test_a_folder_of_own_recipes_is_listed_and_run(said: Said, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/own.yaml").write_text(
+        "# Mine.\nstages: {load: {use: load}, write: {use: write}}\n"
+    )
+    assert re.search("own +Mine", said("recipes", "--config-dir", "mine")[1])
+    assert said("+recipe=own", "-cd", "mine")[1] == "experiments/own/v0001\n"
+
+
+PLUGIN = '''
+import polars as pl
+from typing import Literal
+from gymrecipe.registry import Params, format, stage
+
+class Even(Params):
+    use: Literal["even"] = "even"
+
+@stage(takes="rollouts", version=1)
+def even(rows: pl.LazyFrame, params: Even) -> pl.LazyFrame:
+    """Reject odd lines."""
+    odd = pl.col("line") % 2 == 1
+    return rows.with_columns(reason=pl.when(odd).then(pl.lit("odd")))
+
+@format(purposes=("sft",), version=1)
+def shout(example):
+    """The answer, loud."""
+    return {"text": example.completion[-1].content.upper()}
+'''
+RECIPE = "stages: {load: {use: load}, even: {use: even}, write: {use: write, format: shout}}\n"
+
+
+def test_a_plugin_brings_a_stage_and_a_format_to_the_workers_too(
+    tmp_path: Path, long_file: Path
+) -> None:
+    (tmp_path / "my_stages.py").write_text(PLUGIN)
+    (tmp_path / "own.yaml").write_text(RECIPE)
+    gymrecipe = str(Path(sys.executable).parent / "gymrecipe")
+    line = [gymrecipe, "+recipe=own.yaml", "--plugin", "my_stages", f"input={long_file}"]
+    line += ["limit=10000", "engine.workers=2", "json=true"]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["stages"][1]["rejected"] == {"odd": 5_000}
+    data = tmp_path / "experiments/own/v0001/data/train.jsonl"
+    first = json.loads(data.read_text().splitlines()[0])
+    assert first["text"] == first["text"].upper()
+    without = subprocess.run(
+        [gymrecipe, "reproduce", "own"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert without.returncode == 5
+    assert "stage 'even' version 1, here none" in without.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("import nowhere_at_all", "cannot be imported: No module named 'nowhere_at_all'"),
+        ("def broken(:", "cannot be imported: invalid syntax"),
+        (PLUGIN.replace("even", "filter"), "registers something wrong: a stage named 'filter'"),
+    ],
+)
+def test_a_plugin_that_cannot_be_used_is_a_sentence(
+    text: str, sentence: str, said: Said, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    name = f"plugin_{abs(hash(request.node.name))}"
+    (tmp_path / f"{name}.py").write_text(text)
+    code, _, err = said("stages", "--plugin", name)
+    assert code == 2
+    assert re.fullmatch(f"gymrecipe: --plugin {name}: .*{sentence}.*\n", err)
+
+
+# The verbs on a real version
+
+
+@pytest.fixture
+def made(said: Said, tmp_path: Path) -> Said:
+    """The command, in a folder with two versions of pairs of `a.jsonl`."""
+    odd = [b"no json", rollout("alone", "x"), rollout("prompt 0", "unscored", MISSING)]
+    save(tmp_path / "a.jsonl", [*graded(), *odd])
+    for gap in (0.3, 0.9):
+        assert said(PAIRS, "input=a.jsonl", f"min_gap={gap}")[0] == 0
+    return said
+
+
+def test_show_prints_the_summary_or_the_manifest(made: Said) -> None:
+    code, out, err = made("show", "dpo_same_prompt/v0001")
+    assert (code, err) == (0, "")
+    assert out.startswith("dpo_same_prompt v0001 · 23 lines read · 20 used · 3 rejected\n")
+    assert out.endswith("experiments/dpo_same_prompt/v0001\n")
+    assert json.loads(made("show", "dpo_same_prompt", "json=true")[1])["version"] == "v0002"
+
+
+def test_versions_lists_them(made: Said) -> None:
+    code, out, _ = made("versions")
+    assert code == 0
+    assert re.search(r"dpo_same_prompt/v0001 .* 10 +20 +3 +\+?input=a.jsonl min_gap=0.3", out)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("a.jsonl:1", "used in data/train.jsonl:6 as the rejected side, held against a.jsonl:16"),
+        ("a.jsonl:16", "used in data/train.jsonl:6 as the chosen side, held against a.jsonl:1"),
+        ("./a.jsonl:21", "rejected by stage 'load': bad_json"),
+        ("a.jsonl:22", "rejected by stage 'pair': only_one .*Its parameters: .*min_gap=0.3"),
+        ("a.jsonl:23", "rejected by stage 'pair': missing_reward"),
+    ],
+)
+def test_explain_says_what_became_of_a_line(line: str, sentence: str, made: Said) -> None:
+    code, out, err = made("explain", "dpo_same_prompt/v0001", line)
+    assert (code, err) == (0, "")
+    assert re.match(f"a.jsonl:[0-9]+: {sentence}", out), out
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("a.jsonl:24", "v0001 read 23 lines of it, not line 24"),
+        ("a.jsonl:0", "not line 0"),
+        ("b.jsonl:1", "b.jsonl: not an input of experiments/.*It read a.jsonl"),
+        ("a.jsonl", "a.jsonl: not a line. Write file:number"),
+        ("a.jsonl:x", "a.jsonl:x: not a line"),
+        ("a.jsonl:²", "not a line"),
+    ],
+)
+def test_explain_of_what_was_not_read_is_an_error(line: str, sentence: str, made: Said) -> None:
+    code, out, err = made("explain", "dpo_same_prompt/v0001", line)
+    assert (code, out) == (2, "")
+    assert re.search(sentence, err)
+
+
+def test_verify_tells_a_whole_version_from_a_tampered_one(made: Said, tmp_path: Path) -> None:
+    assert made("verify", "dpo_same_prompt/v0001")[0] == 0
+    data = tmp_path / "experiments/dpo_same_prompt/v0001/data/train.jsonl"
+    data.write_bytes(data.read_bytes().replace(b"answer 1 3", b"answer 1 4"))
+    code, out, err = made("verify", "dpo_same_prompt/v0001")
+    assert (code, out) == (3, "")
+    assert err.endswith("v0001: data/train.jsonl: its content changed.\n")
+
+
+def test_diff_says_what_differs(made: Said) -> None:
+    code, out, _ = made("diff", "dpo_same_prompt/v0001", "dpo_same_prompt/v0002")
+    assert code == 0
+    assert re.search("min_gap +0.3 → 0.9", out)
+    assert re.search("Rollouts lost +-10\n +pair +-10 +not_selected +a.jsonl:", out), out
+    assert made("diff", "dpo_same_prompt/v0001", "dpo_same_prompt/v0001")[0] == 0
+
+
+def test_reproduce_makes_the_same_bytes(made: Said) -> None:
+    code, out, _ = made("reproduce", "dpo_same_prompt/v0001")
+    assert code == 0
+    assert re.search(r"v0001: made again, 3 files and \d+ bytes are the same\n", out)
+
+
+def test_reproduce_with_other_tools_is_exit_5_unless_any_will_do(
+    made: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reproducing, "packages", lambda: {"polars": "0.1"})
+    code, _, err = made("reproduce", "dpo_same_prompt/v0001")
+    assert code == 5
+    assert re.search("made with other tools: .*polars [0-9.]+, here 0.1.*any_tools=true", err)
+    assert made("reproduce", "dpo_same_prompt/v0001", "any_tools=true")[0] == 0
+
+
+def test_reproduce_of_an_input_that_is_gone_is_exit_4(made: Said, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").unlink()
+    code, _, err = made("reproduce", "dpo_same_prompt/v0001")
+    assert code == 4
+    assert re.search("gymrecipe: a.jsonl: gone", err)
+
+
+def test_columns_shows_hostile_names_as_what_they_are(said: Said, tmp_path: Path) -> None:
+    names = ["\x1b[2J", "[bold red]", "a b.c", "\u202eevil", "line\nbreak", "", 'q"u', "reward2"]
+    save(tmp_path / "a.jsonl", [rollout("p", "a", 1.0, **dict.fromkeys(names, 1))])
+    code, out, _ = said("columns", "input=a.jsonl")
+    assert code == 0
+    assert not re.search("[\x00-\x09\x0b-\x1f\u202e]", out)
+    for shown in ('field["a b.c"]', 'field["[bold red]"]', "\\x1b[2J", "reward2", 'field[""]'):
+        assert shown in out
+
+
+def test_columns_of_the_sample_need_no_input(said: Said) -> None:
+    code, out, err = said("columns", "limit=5")
+    assert code == 0
+    assert re.search("metadata.task_type +[0-9] +text", out)
+    assert "the fields of the first 5 lines" in err

@@ -1,0 +1,119 @@
+"""Completion: what may come next, and that a real shell gets it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gymrecipe.completion import SCRIPTS, candidates, completion
+from gymrecipe.errors import RecipeError
+from gymrecipe.recipe import base_knobs, recipes
+from gymrecipe.words import VERBS
+
+
+def test_an_empty_line_offers_verbs_the_recipe_options_and_shared_knobs() -> None:
+    found = candidates("gymrecipe ", [])
+    assert {*VERBS, "recipe=", "--help", "seed="} <= set(found)
+    assert found == sorted(found)
+
+
+def test_a_begun_verb_is_completed() -> None:
+    assert candidates("gymrecipe ver", []) == ["verify", "versions"]
+
+
+@pytest.mark.parametrize("prefix", ["", "+", "++"])
+def test_recipes_are_completed_with_the_prefix_that_was_typed(prefix: str) -> None:
+    found = candidates(f"gymrecipe {prefix}recipe=dpo_", [])
+    assert found == [f"{prefix}recipe={name}" for name in sorted(recipes()) if name.startswith("dpo_")]  # fmt: skip
+
+
+def test_recipes_of_ones_own_folder_are_offered(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("stages: {}\n")
+    assert candidates("gymrecipe +recipe=mi", [tmp_path]) == ["+recipe=mine"]
+
+
+def test_the_knobs_of_the_recipe_are_offered() -> None:
+    assert candidates("gymrecipe +recipe=dpo_same_prompt min", []) == ["min_gap="]
+    assert "min_gap=" not in candidates("gymrecipe +recipe=ppo min", [])
+    everything = set(candidates("gymrecipe +recipe=ppo ", []))
+    assert {f"{name}=" for name in base_knobs()} <= everything
+
+
+@pytest.mark.parametrize("prefix", ["", "+", "++"])
+def test_the_parameters_of_stages_are_offered(prefix: str) -> None:
+    found = candidates(f"gymrecipe +recipe=dpo_same_prompt {prefix}stages.pair.", [])
+    assert found == [f"{prefix}stages.pair.{name}=" for name in ("min_gap", "strategy", "use")]
+
+
+def test_what_can_be_taken_out_is_offered_without_a_value() -> None:
+    found = candidates("gymrecipe +recipe=dpo_same_prompt ~stages.check", [])
+    assert found == ["~stages.check", "~stages.check.purpose", "~stages.check.use"]
+
+
+@pytest.mark.parametrize(
+    "line", ["gymrecipe 'a", 'gymrecipe "', "gymrecipe +recipe=nope m", "gymrecipe \\"]
+)
+def test_a_line_that_cannot_be_read_offers_nothing_and_does_not_fail(line: str) -> None:
+    assert "min_gap=" not in candidates(line, [])
+
+
+@pytest.mark.parametrize("stages", ["5", "[a]", "{a: null, b: 5, c: {use: load}}"])
+def test_a_broken_recipe_does_not_fail(stages: str, tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(f"knob: 1\nstages: {stages}\n")
+    assert candidates(f"gymrecipe +recipe={path} kn", []) == ["knob="]
+
+
+def test_a_query_reads_the_line_up_to_the_cursor() -> None:
+    line = "gymrecipe verify dpo"
+    assert completion("query", {"COMP_LINE": line, "COMP_POINT": "13"}, []) == "verify\nversions\n"
+    assert completion("query", {"COMP_LINE": "gymrecipe verif"}, []) == "verify\n"
+    assert completion("query", {}, [])
+
+
+@pytest.mark.parametrize("shell", SCRIPTS)
+def test_there_is_a_script_for_each_shell(shell: str) -> None:
+    assert "--shell-completion query" in completion(f"install={shell}", {}, [])
+
+
+@pytest.mark.parametrize("what", ["install=bsh", "install=", "instal=bash", "uninstall=bash", ""])
+def test_another_request_says_what_to_write(what: str) -> None:
+    with pytest.raises(RecipeError, match=r"write install=bash\|zsh\|fish"):
+        completion(what, {}, [])
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("gymrecipe ver", ["verify", "versions"]),
+        ("gymrecipe +recipe=dpo_s", ["+recipe=dpo_same_prompt", "+recipe=dpo_stratified"]),
+        ("gymrecipe +recipe=dpo_same_prompt min", ["min_gap="]),
+        ("gymrecipe +recipe=ppo ++stages.scored.min", ["++stages.scored.min_reward="]),
+        ("gymrecipe 'a", []),
+    ],
+)
+def test_a_real_bash_offers_the_candidates(line: str, expected: list[str], tmp_path: Path) -> None:
+    command = tmp_path / "gymrecipe"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m gymrecipe "$@"\n')
+    command.chmod(0o755)
+    (tmp_path / "script").write_text(SCRIPTS["bash"])
+    program = (
+        'set -u; source "$1"; complete -p gymrecipe >/dev/null || exit 9\n'
+        'COMP_LINE="$2"; COMP_POINT=${#COMP_LINE}; _gymrecipe\n'
+        'if ((${#COMPREPLY[@]})); then printf "%s\\n" "${COMPREPLY[@]}"; fi\n'
+        "[[ $COMP_WORDBREAKS != *=* ]] || exit 8\n"
+    )
+    done = subprocess.run(
+        ["bash", "-c", program, "bash", str(tmp_path / "script"), line],
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert (done.returncode, done.stdout.splitlines()) == (0, expected), done.stderr

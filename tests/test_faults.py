@@ -1,0 +1,132 @@
+"""Faults: where, what is wrong, the value, what is allowed, and the nearest name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from gymrecipe.errors import RecipeError
+from gymrecipe.plan import plan
+from gymrecipe.recipe import compose, recipes
+
+DPO = recipes()["dpo_same_prompt"]
+
+
+def said(overrides: Sequence[str], path: Path = DPO) -> str:
+    with pytest.raises(RecipeError) as caught:
+        plan(compose(path, overrides))
+    (problem,) = caught.value.problems
+    return problem
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("min_gap=abc", "command line: min_gap: should be a valid number, got 'abc'."),
+        ("min_gap=-1", "command line: min_gap: should be greater than or equal to 0, got -1."),
+        ("min_gap=nan", "command line: min_gap: should be a finite number, got nan."),
+        ("min_gap=1e999", "command line: min_gap: should be a finite number, got inf."),
+        ("min_gap=true", "command line: min_gap: should be a valid number, got True."),
+        ("min_gap='0.3'", "command line: min_gap: should be a valid number, got '0.3'."),
+        ("min_gap=", "command line: min_gap: should be a valid number, got ''."),
+        ("min_gap=null", "command line: min_gap: should be a valid number, got None."),
+        ("seed=1.0", "command line: seed: should be a valid integer, got 1.0."),
+        ("limit=0", "command line: limit: should be greater than or equal to 1, got 0."),
+        ("json=yes", "command line: json: should be a valid boolean, got 'yes'."),
+        ("dry_run=1", "command line: dry_run: should be a valid boolean, got 1."),
+        ("engine.workers=0", "command line: engine.workers: should be greater than or equal to 1, got 0."),
+        ("stages.usable.where=true", "command line: stages.usable.where: should be a valid string, got True."),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_on_the_command_line_is_told_with_it(override: str, expected: str) -> None:
+    assert said([override]) == expected
+
+
+@pytest.mark.parametrize(
+    ("override", "guess"),
+    [
+        ("mingap=0.3", "min_gap"),
+        ("+startegy=all", "strategy"),
+        ("validation_fracton=0.1", "validation_fraction"),
+        ("stages.pair.mingap=1", "min_gap"),
+        ("stages.par.min_gap=1", "pair"),
+        ("engine.worker=1", "workers"),
+        ("strategy=best_vs_worts", "best_vs_worst"),
+        ("stages.pair.strategy=best_vs_worts", "best_vs_worst"),
+        ("stages.pair.use=pari", "pair"),
+        ("format=trll", "trl"),
+        ("stages.check.checks={mean_gp: {min: 1}}", "mean_gap"),
+        ("stages.check.checks={mean_gap: {mim: 1}}", "min"),
+        ("columns={c: {path: a, regx: b}}", "regex"),
+        ("examples={e: {rollout: []}}", "rollouts"),
+    ],
+)
+def test_an_unknown_name_at_any_level_names_the_nearest(override: str, guess: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        plan(compose(DPO, [override]))
+    key = override.lstrip("+").partition("=")[0]
+    assert any(
+        problem.startswith(f"command line: {key}") and problem.endswith(f"Did you mean '{guess}'?")
+        for problem in caught.value.problems
+    )
+
+
+def test_a_name_like_no_other_has_no_guess() -> None:
+    assert "Did you mean" not in said(["zzz=1"])
+
+
+def test_an_unknown_knob_lists_the_recipes_own() -> None:
+    assert "has the knobs min_gap, strategy, and those that all recipes share" in said(["foo=1"])
+
+
+def test_an_override_below_an_unknown_knob_is_told_as_it_was_typed() -> None:
+    assert said(["stage.pair.min_gap=1"]).startswith("command line: stage.pair.min_gap: unknown")
+
+
+def test_a_fault_in_the_file_names_the_file_and_the_place(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text("n: x\nstages:\n  load: {use: load, limit: '${n}'}\n  write: {use: write}\n")
+    assert said([], path) == f"{path}: stages.load.limit: should be a valid integer, got 'x'."
+
+
+def test_a_fault_of_a_knob_that_was_overridden_names_the_knob(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text("n: 1\nstages:\n  load: {use: load, limit: '${n}'}\n  write: {use: write}\n")
+    assert said(["n=x"], path) == "command line: n: should be a valid integer, got 'x'."
+
+
+def test_a_fault_of_two_parameters_is_the_command_lines_if_one_was_given_there() -> None:
+    assert said(["num_repeats=4"]).startswith("command line: num_repeats: ")
+    assert said(["stages.pair.max_gap=0.1"]).startswith("command line: stages.pair.max_gap: ")
+
+
+def test_a_knob_that_no_stage_uses_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text("fomat: raw\nstages:\n  load: {use: load}\n  write: {use: write}\n")
+    assert said([], path) == (
+        f"{path}: fomat: no stage uses this knob. Write ${{fomat}} where it belongs, or take it"
+        " out. Did you mean 'format'?"
+    )
+
+
+def test_overriding_the_place_of_a_knob_leaves_the_knob_alone() -> None:
+    made = plan(compose(DPO, ["stages.pair.strategy=best_vs_worst"]))
+    assert made.steps[2].params.strategy == "best_vs_worst"  # type: ignore[attr-defined]
+    assert made.settings.name == "dpo_same_prompt"
+
+
+def test_overriding_a_knob_and_its_place_is_refused_since_the_knob_does_nothing() -> None:
+    found = said(["stages.pair.strategy=all", "strategy=best_vs_worst"])
+    assert found.startswith("command line: strategy: changes nothing, got 'best_vs_worst'")
+
+
+def test_a_long_value_is_cut() -> None:
+    assert len(said([f"min_gap={'x' * 5000}"])) < 400
+
+
+def test_a_pattern_that_cannot_run_says_why_on_one_line() -> None:
+    found = said(["columns={c: {path: a, regex: '(?=a)(b)'}}"])
+    assert "look-around" in found
+    assert "\n" not in found

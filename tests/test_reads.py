@@ -1,0 +1,125 @@
+"""Reads: which columns a recipe asks for, and as what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gymrecipe.errors import RecipeError
+from gymrecipe.plan import plan
+from gymrecipe.recipe import compose
+from gymrecipe.rollouts.columns import Column
+
+
+def columns(folder: Path, named: str, *stages: str) -> dict[str, Column]:
+    path = folder / "r.yaml"
+    lines = ["load: {use: load}", *stages]
+    path.write_text(f"columns: {{{named}}}\nstages:\n" + "".join(f"  {line}\n" for line in lines))
+    return {column.name: column for column in plan(compose(path, [])).columns}
+
+
+WRITE = "write: {use: write}"
+PAIR, TRL = "p: {use: pair}", "w: {use: write, format: trl}"
+
+
+def where(text: str) -> str:
+    return f"f: {{use: filter, where: {text!r}}}"
+
+
+def test_a_column_is_typed_by_its_use(tmp_path: Path) -> None:
+    text = 'score > 1 and kind == "x" and ok and metadata.deep >= 2'
+    found = columns(tmp_path, "", where(text), WRITE)
+    kinds = {name: column.kind for name, column in found.items()}
+    assert kinds == {
+        "score": "number", "kind": "text", "ok": "boolean", "metadata.deep": "number",
+        "task_type": "text",
+    }  # fmt: skip
+    assert found["metadata.deep"].paths == (("metadata", "deep"),)
+
+
+def test_a_built_in_column_is_not_looked_for_in_the_line(tmp_path: Path) -> None:
+    assert set(columns(tmp_path, "", where("reward > 0 and not truncated"), WRITE)) == {"task_type"}
+
+
+def test_a_hidden_or_odd_name_is_reached_by_field(tmp_path: Path) -> None:
+    found = columns(tmp_path, "", where('field["reward"] > 0 and field["pass@1"] > 0'), WRITE)
+    assert found['field["reward"]'].paths == (("reward",),)
+    assert found['field["pass@1"]'].paths == (("pass@1",),)
+
+
+@pytest.mark.parametrize("name", ["row", "reason", "answer_key", "gap"])
+def test_a_name_of_ours_has_to_be_renamed(name: str, tmp_path: Path) -> None:
+    with pytest.raises(
+        RecipeError, match=f"f.where: '{name}' is a name of ours.*my_{name}: {name}"
+    ):
+        columns(tmp_path, "", where(f"{name} > 1"), WRITE)
+    found = columns(tmp_path, f"my_{name}: {name}", where(f"my_{name} > 1"), WRITE)
+    assert found[f"my_{name}"].paths == ((name,),)
+
+
+def test_a_built_in_column_of_another_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"stages\.b\.by: 'reward' is a number, used as a text"):
+        columns(tmp_path, "", "b: {use: balance, by: reward, most: 1}", WRITE)
+
+
+def test_two_kinds_of_one_column_are_a_conflict(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="'x' is used as a number and as a text"):
+        columns(tmp_path, "", where("x > 1"), "b: {use: balance, by: x, most: 1}", WRITE)
+
+
+def test_every_column_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        columns(tmp_path, "", "b: {use: balance, by: a b, most: 1}", "c: {use: validate, category: draw}", WRITE)  # fmt: skip
+    assert len(caught.value.problems) == 2
+
+
+def test_a_named_column_has_its_paths_its_pattern_and_its_default(tmp_path: Path) -> None:
+    named = "c: {path: [a.b, 'field[\"x y\"]'], regex: 'C: (.)', default: none}"
+    found = columns(tmp_path, named, "b: {use: balance, by: c, most: 1}", WRITE)
+    assert found["c"] == Column("c", (("a", "b"), ("x y",)), "text", "C: (.)", "none")
+
+
+@pytest.mark.parametrize("more", ["regex: '(.)'", "default: x"])
+def test_a_text_by_its_pattern_or_default_is_no_number(more: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"f\.where: 'c' has a regex or a default and is a text"):
+        columns(tmp_path, f"c: {{path: a, {more}}}", where("c > 1"), WRITE)
+
+
+def test_a_named_column_that_is_written_has_the_kind_of_its_other_use(tmp_path: Path) -> None:
+    write = "write: {use: write, columns: {c: c, d: d}}"
+    found = columns(tmp_path, "c: a.b, d: e", where("c > 1"), write)
+    assert (found["c"].kind, found["d"].kind) == ("number", "text")
+
+
+def test_pairs_read_the_columns_of_their_rollouts(tmp_path: Path) -> None:
+    text = "gap > 0.1 and chosen_accuracy > rejected_accuracy and chosen_turns < 3"
+    found = columns(tmp_path, "", PAIR, where(text), TRL)
+    assert {name: column.paths for name, column in found.items()} == {"accuracy": (("accuracy",),)}
+
+
+def test_a_pair_may_write_a_named_column_of_one_side(tmp_path: Path) -> None:
+    write = "w: {use: write, format: trl, columns: {chosen_c: c}}"
+    assert set(columns(tmp_path, "c: a.b", PAIR, write)) == {"c"}
+
+
+def test_a_switch_reads_a_column_that_no_line_needs_to_have(tmp_path: Path) -> None:
+    found = columns(tmp_path, "", "f: {use: filter, require_success: true}", WRITE)
+    assert found["success"].optional
+    found = columns(tmp_path, "", "f: {use: filter, require_success: true}", "g: {use: filter, where: success}", WRITE)  # fmt: skip
+    assert not found["success"].optional
+
+
+def test_the_metric_that_ranks_pairs_is_a_number(tmp_path: Path) -> None:
+    assert columns(tmp_path, "", "p: {use: pair, by: m.score}", TRL)["m.score"].kind == "number"
+
+
+def test_tiers_read_the_columns_of_their_expressions(tmp_path: Path) -> None:
+    pair = "p: {use: pair, strategy: tiers, high: a >= 1, low: b <= 0.5}"
+    assert set(columns(tmp_path, "", pair, TRL)) == {"a", "b"}
+
+
+def test_task_type_is_read_for_demonstrations_unless_it_is_named(tmp_path: Path) -> None:
+    assert columns(tmp_path, "", WRITE)["task_type"].paths == (("metadata", "task_type"),)
+    write = "write: {use: write, columns: {task_type: task_type}}"
+    assert columns(tmp_path, "task_type: kind", write)["task_type"].paths == (("kind",),)

@@ -1,0 +1,256 @@
+"""Steps: the order of stages, whose result each takes, and what only the whole recipe shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from gymrecipe.errors import RecipeError
+from gymrecipe.plan import plan
+from gymrecipe.recipe import compose, locate
+from gymrecipe.steps import Step
+
+LOAD, WRITE = "load: {use: load}", "write: {use: write}"
+TIERS = "use: pair, strategy: tiers, high: 0.7, low: 0.4, across_prompts: true, max_pairs: 9"
+
+
+def steps(folder: Path, *stages: str, overrides: Sequence[str] = ()) -> tuple[Step, ...]:
+    path = folder / "r.yaml"
+    path.write_text("stages:\n" + "".join(f"  {stage}\n" for stage in stages))
+    return plan(compose(path, overrides)).steps
+
+
+def sources(folder: Path, *stages: str, overrides: Sequence[str] = ()) -> dict[str, str | None]:
+    return {step.name: step.source for step in steps(folder, *stages, overrides=overrides)}
+
+
+def problems(folder: Path, *stages: str, overrides: Sequence[str] = ()) -> list[str]:
+    with pytest.raises(RecipeError) as caught:
+        steps(folder, *stages, overrides=overrides)
+    return [problem.replace(f"{folder}/", "") for problem in caught.value.problems]
+
+
+# --- whose result a stage takes
+
+
+def test_a_stage_takes_the_result_of_the_one_before_it(tmp_path: Path) -> None:
+    found = sources(tmp_path, LOAD, "a: {use: filter}", WRITE)
+    assert found == {"load": None, "a": "load", "write": "a"}
+
+
+def test_from_takes_the_result_of_an_earlier_stage(tmp_path: Path) -> None:
+    found = sources(tmp_path, LOAD, "a: {use: filter}", WRITE, "b: {use: write, from: load}")
+    assert found == {"load": None, "a": "load", "write": "a", "b": "load"}
+
+
+@pytest.mark.parametrize("name", ["b", "c", "nowhere", "5", "[load]", "{x: load}"])
+def test_from_may_only_name_an_earlier_stage_so_there_is_no_cycle(
+    name: str, tmp_path: Path
+) -> None:
+    found = problems(tmp_path, LOAD, f"b: {{use: filter, from: {name}}}", "c: {use: write}")
+    assert len(found) == 1
+    assert found[0].startswith("r.yaml: stages.b.from: there is no stage '")
+
+
+def test_after_puts_a_stage_right_behind_another(tmp_path: Path) -> None:
+    override = "+stages.d={use: dedup, after: load}"
+    found = sources(tmp_path, LOAD, "a: {use: filter}", WRITE, overrides=[override])
+    assert list(found.items()) == [("load", None), ("d", "load"), ("a", "d"), ("write", "a")]
+
+
+def test_of_several_after_one_stage_the_last_stands_nearest(tmp_path: Path) -> None:
+    added = ["+stages.d={use: dedup, after: load}", "+stages.e={use: filter, after: load}"]
+    found = sources(tmp_path, LOAD, WRITE, overrides=added)
+    assert list(found.items()) == [("load", None), ("e", "load"), ("d", "e"), ("write", "d")]
+
+
+def test_after_may_name_a_stage_that_was_added_before(tmp_path: Path) -> None:
+    added = ["+stages.d={use: dedup, after: load}", "+stages.e={use: filter, after: d}"]
+    found = sources(tmp_path, LOAD, WRITE, overrides=added)
+    assert list(found.items()) == [("load", None), ("d", "load"), ("e", "d"), ("write", "e")]
+
+
+def test_after_a_branch_point_stands_before_every_branch(tmp_path: Path) -> None:
+    stages = [LOAD, "u: {use: filter}", "sft: {use: write}", "p: {use: pair, from: u}"]
+    stages += ["dpo: {use: write, format: trl}"]
+    found = sources(tmp_path, *stages, overrides=["+stages.d={use: dedup, after: u}"])
+    assert found == {"load": None, "u": "load", "d": "u", "sft": "d", "p": "d", "dpo": "p"}
+
+
+def test_after_the_last_stage_has_nothing_to_take(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, LOAD, WRITE, overrides=["+stages.d={use: dedup, after: write}"])
+    assert found.startswith("command line: stages.d: comes after 'write', which makes nothing")
+
+
+@pytest.mark.parametrize("name", ["d", "nowhere", "[load]", "5"])
+def test_after_an_unknown_stage_is_one_fault(name: str, tmp_path: Path) -> None:
+    (found,) = problems(
+        tmp_path, LOAD, WRITE, overrides=[f"+stages.d={{use: dedup, after: {name}}}"]
+    )
+    assert found.startswith("command line: stages.d.after: there is no stage '")
+
+
+def test_after_each_other_is_no_cycle_but_a_fault(tmp_path: Path) -> None:
+    stages = [LOAD, WRITE, "a: {use: filter, after: b}", "b: {use: filter, after: a}"]
+    assert problems(tmp_path, *stages)[0] == "r.yaml: stages.a.after: there is no stage 'b'."
+
+
+def test_after_and_from_contradict_each_other(tmp_path: Path) -> None:
+    stages = [LOAD, "a: {use: filter}", WRITE, "b: {use: filter, after: a, from: load}"]
+    (found,) = problems(tmp_path, *stages)
+    assert found.startswith("r.yaml: stages.b.after: says where it stands; take out its `from`")
+
+
+def test_a_misspelt_after_names_the_nearest(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, LOAD, WRITE, "a: {use: filter, after: laod}")
+    assert found.endswith("Did you mean 'load'?")
+
+
+# --- what does not fit
+
+
+def test_balance_of_pairs_before_there_are_any_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"stages\.b\.by: 'gap' is a name of ours"):
+        steps(tmp_path, LOAD, "b: {use: balance, by: gap, most: 1}", "p: {use: pair}", WRITE)
+
+
+def test_pairs_of_pairs_are_refused(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, LOAD, "a: {use: pair}", "b: {use: pair}", WRITE)
+    assert found == (
+        "r.yaml: stages.b: 'pair' takes rollouts, but 'a' makes pairs. Move it, or say from:"
+        " another stage"
+    )
+
+
+def test_a_stage_for_rollouts_after_figures_is_refused(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, LOAD, "a: {use: aggregate}", "b: {use: filter}", WRITE)
+    assert "'filter' takes rollouts or pairs, but 'a' makes metrics" in found
+
+
+def test_a_faulty_stage_gives_no_second_fault_to_those_behind_it(tmp_path: Path) -> None:
+    found = problems(tmp_path, LOAD, "a: {use: pairs}", "b: {use: validate}", WRITE)
+    assert len(found) == 1
+
+
+def test_a_result_that_nobody_takes_is_refused(tmp_path: Path) -> None:
+    stages = [LOAD, WRITE, "a: {use: filter, from: load}", "b: {use: dedup, from: load}"]
+    found = problems(tmp_path, *stages)
+    assert [problem.split(": ")[1] for problem in found] == ["stages.a", "stages.b"]
+    assert "no stage takes its result; add a write after it, or take it out" in found[0]
+
+
+def test_two_loads_are_refused(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, LOAD, "l: {use: load}", WRITE)
+    assert found == "r.yaml: stages: there can be one load; give it several inputs"
+
+
+@pytest.mark.parametrize(
+    "stages", [("write: {use: write}",), ("a: {use: filter}", LOAD, WRITE)], ids=["none", "late"]
+)
+def test_a_recipe_begins_with_a_load(stages: tuple[str, ...], tmp_path: Path) -> None:
+    assert "the first stage must be a load" in problems(tmp_path, *stages)[0]
+
+
+def test_a_load_takes_from_nobody(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, "load: {use: load, from: x}", WRITE)
+    assert "stages.load.from: there is no stage 'x' before it" in found
+
+
+def test_a_recipe_that_writes_nothing_is_refused(tmp_path: Path) -> None:
+    assert "add a write" in problems(tmp_path, LOAD)[0]
+
+
+@pytest.mark.parametrize("value", ["null", "5", "{}", "[load]", "{use: 5}", "{use: [load]}"])
+def test_what_is_no_stage_says_how_one_looks(value: str, tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, LOAD, f"a: {value}", WRITE)
+    assert found.startswith("r.yaml: stages.a: there is no such stage; a stage says what it uses")
+
+
+def test_a_parameter_of_a_stage_that_is_not_there_names_the_nearest(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, LOAD, WRITE, overrides=["stages.laod.limit=1"])
+    assert found.startswith("command line: stages.laod.limit: there is no such stage")
+    assert found.endswith("Did you mean 'load'?")
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "a/b", "a.b", "..", "'a b'", "1", "''", "x" * 65, "é", "-a"]
+)
+def test_a_stage_is_named_so_that_it_can_be_a_folder(name: str, tmp_path: Path) -> None:
+    found = problems(tmp_path, LOAD, f"{name}: {{use: filter}}", WRITE)
+    assert any("should be named with letters" in problem for problem in found)
+
+
+# --- the whole recipe
+
+
+def test_a_format_without_a_form_for_the_purpose_names_those_that_have_one(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, LOAD, "write: {use: write, format: trl, purpose: buffer}")
+    assert "'trl' has no form for buffer; it has one for sft, dpo. For buffer there is" in found
+
+
+@pytest.mark.parametrize(
+    "stages", [("write: {use: write, purpose: dpo}",), ("p: {use: pair}", "w: {use: write, purpose: sft}")]
+)  # fmt: skip
+def test_a_purpose_that_the_unit_cannot_have_is_refused(
+    stages: tuple[str, ...], tmp_path: Path
+) -> None:
+    (found,) = problems(tmp_path, LOAD, *stages)
+    assert "cannot be written for" in found
+
+
+@pytest.mark.parametrize("name", ["trl", "messages"])
+def test_a_format_with_one_prompt_refuses_pairs_across_prompts(name: str, tmp_path: Path) -> None:
+    stages = [LOAD, f"p: {{{TIERS}}}", "c: {use: validate}", f"w: {{use: write, format: {name}}}"]
+    (found,) = problems(tmp_path, *stages)
+    assert found.startswith(f"r.yaml: stages.w.format: '{name}' needs one prompt for both sides")
+    assert found.endswith("use custom or raw")
+
+
+def test_a_format_for_jsonl_alone_refuses_parquet(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, LOAD, "w: {use: write, format: raw, file: parquet}")
+    assert "'raw' writes jsonl only" in found
+
+
+def test_figures_refuse_parquet(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, LOAD, "a: {use: aggregate}", "w: {use: write, file: parquet}")
+    assert found.startswith("r.yaml: stages.w.file: figures are written as jsonl")
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [
+        ("a: {use: write}", "b: {use: write, from: load}"),
+        ("w: {use: write, file: parquet}",),
+        ("w: {use: write, shard_rows: 5}",),
+        ("a: {use: aggregate}", "w: {use: write}"),
+    ],
+    ids=["two writes", "parquet", "shards", "figures"],
+)
+def test_a_copy_needs_one_plain_file_of_examples(stages: tuple[str, ...], tmp_path: Path) -> None:
+    found = problems(tmp_path, LOAD, *stages, overrides=["output_jsonl_fpath=x.jsonl"])
+    assert found[0].startswith("command line: output_jsonl_fpath: needs a recipe with one write")
+
+
+def test_a_shared_knob_that_every_stage_sets_itself_changes_nothing_and_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"command line: format: changes nothing here.*dpo\.f"):
+        plan(compose(locate("sft_and_dpo"), ["format=raw"]))
+
+
+def test_a_shared_knob_that_one_write_leaves_open_is_taken(tmp_path: Path) -> None:
+    stages = [LOAD, "a: {use: write, order: source}", "b: {use: write, from: load}"]
+    found = steps(tmp_path, *stages, overrides=["order=shuffled"])
+    assert [getattr(step.params, "order", None) for step in found] == [None, "source", "shuffled"]
+
+
+def test_quantiles_are_thresholds(tmp_path: Path) -> None:
+    stages = [LOAD, "a: {use: filter, min_reward: p90, max_turns: p99.5}", WRITE]
+    params = steps(tmp_path, *stages)[1].params
+    assert (params.min_reward, params.max_turns) == ("p90", "p99.5")  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("text", ["p101", "90%", "p", "P90", "p-1", "p9 0"])
+def test_what_is_no_quantile_is_refused(text: str, tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, LOAD, f"a: {{use: filter, min_reward: '{text}'}}", WRITE)
+    assert "a quantile such as p90" in found
