@@ -17,9 +17,10 @@ from gymrecipe.plan import Plan
 from gymrecipe.reads import QUANTILE
 from gymrecipe.registry import CHECKS, Of, marked
 from gymrecipe.rollouts.columns import parse_path
+from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.figures import quantile
 from gymrecipe.rollouts.files import Source
-from gymrecipe.rollouts.table import Map, Table, Wanted, empty_rows, read_table
+from gymrecipe.rollouts.table import Table, Wanted, empty_rows, read_table
 from gymrecipe.stages import where as language
 from gymrecipe.stages.checks import Facts
 from gymrecipe.stages.filter import Filter

@@ -10,6 +10,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -227,7 +228,7 @@ def in_grammar(value: Any) -> str:
     if isinstance(value, dict) and _fits_grammar(value):
         return "{" + ",".join(f"{key}:{in_grammar(part)}" for key, part in value.items()) + "}"
     if isinstance(value, dict | list | tuple):
-        return json.dumps(value, ensure_ascii=False, default=str)  # `_structured` reads it
+        return json.dumps(value, default=str)  # `_structured` reads it
     # In Hydra's quotes a backslash is itself, except before a quote.
     escaped = re.sub(r"(\\*)('|\Z)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), str(value))
     return f"'{escaped}'"
@@ -463,14 +464,14 @@ def _normal(
 
 
 def _structured(value: str) -> Any:
-    """A mapping or list that Hydra's grammar has no place for, read as YAML; else the text."""
-    if value[:1] in ("{", "["):
-        try:
-            _measure(value)
-            read = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError, RecursionError):
-            return value
-        return read
+    """A mapping or list that Hydra's grammar has no place for, as JSON or YAML; else the text."""
+    if value[:1] not in ("{", "["):
+        return value
+    with suppress(ValueError, RecursionError):
+        return json.loads(value)
+    with suppress(yaml.YAMLError, ValueError, RecursionError):
+        _measure(value)
+        return yaml.safe_load(value)
     return value
 
 

@@ -29,7 +29,8 @@ def test_a_begun_verb_is_completed() -> None:
 @pytest.mark.parametrize("prefix", ["", "+", "++"])
 def test_recipes_are_completed_with_the_prefix_that_was_typed(prefix: str) -> None:
     found = candidates(f"gymrecipe {prefix}recipe=dpo_", [])
-    assert found == [f"{prefix}recipe={name}" for name in sorted(recipes()) if name.startswith("dpo_")]  # fmt: skip
+    names = sorted(name for name in recipes() if name.startswith("dpo_"))
+    assert found == [f"{prefix}recipe={name}" for name in names]
 
 
 def test_recipes_of_ones_own_folder_are_offered(tmp_path: Path) -> None:

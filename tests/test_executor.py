@@ -32,6 +32,7 @@ def test_one_worker_or_eight_give_the_same_bytes(
 ) -> None:
     plain = run(tmp_path / "plain")
     monkeypatch.setattr(table, "SLICE_BYTES", 100_000)
+    monkeypatch.setattr(local, "WORTH_BYTES", 0)
     monkeypatch.setattr(data_files, "SLICE_BYTES", 50_000)
     sliced = run(tmp_path / "sliced", **{"engine.workers": workers})
     assert {name: digests(sliced)[name] for name in FILES} == {
@@ -46,6 +47,7 @@ def test_the_pool_is_really_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         local, "ProcessPoolExecutor", lambda *a: started.append(a[0]) or pool(*a)
     )
     monkeypatch.setattr(table, "SLICE_BYTES", 100_000)
+    monkeypatch.setattr(local, "WORTH_BYTES", 0)
     run(tmp_path, **{"engine.workers": 2})
     assert started == [2]
 

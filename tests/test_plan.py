@@ -144,12 +144,15 @@ stages:
 
 
 def test_a_value_used_twice_is_told_once(tmp_path: Path) -> None:
-    text = "n: 0.5\nstages:\n  load: {use: load}\n  a: {use: filter, min_reward: '${n}'}\n  b: {use: filter, min_reward: '${n}'}\n  write: {use: write}\n"
+    text = "n: 0.5\nstages:\n  load: {use: load}\n"
+    text += "  a: {use: filter, min_reward: '${n}'}\n  b: {use: filter, min_reward: '${n}'}\n"
+    text += "  write: {use: write}\n"
     assert len(problems(tmp_path, text, ["n=x"])) == 1
 
 
 def test_faults_of_columns_stand_beside_those_of_knobs(tmp_path: Path) -> None:
-    text = "foo: 1\nstages:\n  load: {use: load}\n  a: {use: balance, by: reward, most: 1}\n  b: {use: balance, by: a b, most: 1}\n"
+    text = "foo: 1\nstages:\n  load: {use: load}\n"
+    text += "  a: {use: balance, by: reward, most: 1}\n  b: {use: balance, by: a b, most: 1}\n"
     text += "  write: {use: write, file: parquet, format: raw}\n"
     found = problems(tmp_path, text)
     assert [problem.split(": ")[1] for problem in found] == [

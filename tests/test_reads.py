@@ -69,8 +69,9 @@ def test_two_kinds_of_one_column_are_a_conflict(tmp_path: Path) -> None:
 
 
 def test_every_column_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    stages = ["b: {use: balance, by: a b, most: 1}", "c: {use: validate, category: draw}"]
     with pytest.raises(RecipeError) as caught:
-        columns(tmp_path, "", "b: {use: balance, by: a b, most: 1}", "c: {use: validate, category: draw}", WRITE)  # fmt: skip
+        columns(tmp_path, "", *stages, WRITE)
     assert len(caught.value.problems) == 2
 
 
@@ -104,10 +105,10 @@ def test_a_pair_may_write_a_named_column_of_one_side(tmp_path: Path) -> None:
 
 
 def test_a_switch_reads_a_column_that_no_line_needs_to_have(tmp_path: Path) -> None:
-    found = columns(tmp_path, "", "f: {use: filter, require_success: true}", WRITE)
-    assert found["success"].optional
-    found = columns(tmp_path, "", "f: {use: filter, require_success: true}", "g: {use: filter, where: success}", WRITE)  # fmt: skip
-    assert not found["success"].optional
+    switch = "f: {use: filter, require_success: true}"
+    assert columns(tmp_path, "", switch, WRITE)["success"].optional
+    asked = "g: {use: filter, where: success}"
+    assert not columns(tmp_path, "", switch, asked, WRITE)["success"].optional
 
 
 def test_the_metric_that_ranks_pairs_is_a_number(tmp_path: Path) -> None:

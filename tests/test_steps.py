@@ -191,8 +191,9 @@ def test_a_format_without_a_form_for_the_purpose_names_those_that_have_one(tmp_p
 
 
 @pytest.mark.parametrize(
-    "stages", [("write: {use: write, purpose: dpo}",), ("p: {use: pair}", "w: {use: write, purpose: sft}")]
-)  # fmt: skip
+    "stages",
+    [("w: {use: write, purpose: dpo}",), ("p: {use: pair}", "w: {use: write, purpose: sft}")],
+)
 def test_a_purpose_that_the_unit_cannot_have_is_refused(
     stages: tuple[str, ...], tmp_path: Path
 ) -> None:

@@ -14,10 +14,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from gymrecipe.errors import MachineError
-from gymrecipe.rollouts.table import Map
+from gymrecipe.rollouts.engine import Map
 
 IN_FLIGHT = 3
 """Slices a worker has waiting or done but not yet taken: the back-pressure."""
+
+WORTH_BYTES = 64 * 2**20
+"""Work that pays for starting processes: they need about 0.2 s, in which one core does this."""
 
 
 def default_workers() -> int:
@@ -29,14 +32,14 @@ def default_workers() -> int:
 
 @contextmanager
 def local(workers: int) -> Iterator[Map]:
-    """A `map` over `workers` processes, started at the first use that has work for two.
+    """A `map` over `workers` processes, started at the first use that has work for them.
 
-    Few slices are not worth a process: a single one is done right here.
+    Less than WORTH_BYTES is done right here, sooner than a process starts.
     """
     pools: list[ProcessPoolExecutor] = []
 
-    def run(function: Callable[[Any], Any], jobs: Iterable[Any], count: int) -> Iterator[Any]:
-        if workers == 1 or count < 2:
+    def run(function: Callable[[Any], Any], jobs: Iterable[Any], size: int) -> Iterator[Any]:
+        if workers == 1 or (size < WORTH_BYTES and not pools):
             yield from map(function, jobs)
             return
         if not pools:
@@ -64,7 +67,8 @@ def _in_order(
             yield waiting.popleft().result()
     except BrokenProcessPool:
         raise MachineError(
-            "a worker process died (out of memory?). Run again with engine.workers=1."
+            "a worker process died: out of memory? Run again with engine.workers=1. (A script that"
+            " calls gymrecipe.run needs `if __name__ == '__main__':` around it.)"
         ) from None
     finally:
         for future in waiting:

@@ -21,8 +21,8 @@ from gymrecipe.formats.custom import PAIR, SINGLE
 from gymrecipe.formats.encode import Encoded, Job, Side, encode
 from gymrecipe.registry import PLUGINS, Purpose
 from gymrecipe.rollouts.columns import BUILT_IN
+from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
-from gymrecipe.rollouts.table import Map
 from gymrecipe.stages.write import Write
 
 SLICE_BYTES = 8 * 2**20
@@ -103,8 +103,9 @@ def write_data(
             part = rows.filter(pl.col("split") == split)
             shards = Shards(target, inside, split, params)
             slices = list(_slices(part, sides))
-            jobs = [_filled(job, piece, sides, paths) for piece in slices]
-            results: Iterator[Encoded] = engine(encode, jobs, len(jobs))
+            jobs = (_filled(job, piece, sides, paths) for piece in slices)
+            size = sum(int(part[f"{side}bytes"].sum()) for side in sides)
+            results: Iterator[Encoded] = engine(encode, jobs, size)
             for piece, result in zip(slices, results, strict=True):
                 places = shards.add(result)
                 if written.example is None and result.data:

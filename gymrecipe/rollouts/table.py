@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import polars as pl
 
 from gymrecipe.errors import DataError, RecipeError, hint
 from gymrecipe.registry import TOLERANCE
 from gymrecipe.rollouts.columns import BUILT_IN, OWN, Column, Path, name_of
+from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.figures import total
 from gymrecipe.rollouts.files import (
     BLOCK_BYTES,
@@ -77,17 +78,6 @@ class Table:
     warnings: list[str] = field(default_factory=list)
 
 
-class Map(Protocol):
-    """What an engine does: a pure function over slices, results in the order of the slices.
-
-    `count` says how many slices there are, so that few need no workers.
-    """
-
-    def __call__(
-        self, function: Callable[[Any], Any], jobs: Iterable[Any], count: int
-    ) -> Iterator[Any]: ...
-
-
 Progress = Callable[[int], None]
 
 
@@ -135,7 +125,7 @@ def read_table(
         length = 0
         blocks: list[bytes] = []
         jobs = _jobs(source, wanted, remaining)
-        for job, scanned in zip(jobs, engine(scan, jobs, len(jobs)), strict=True):
+        for job, scanned in zip(jobs, engine(scan, jobs, source.size), strict=True):
             if remaining is not None and scanned.lines > remaining - read:
                 scanned = scan(_cut(job, remaining - read))
             collected.add(scanned, source, index, read)

@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 
 import gymrecipe
-from gymrecipe.engines.local import IN_FLIGHT, default_workers, local
+from gymrecipe.engines.local import IN_FLIGHT, WORTH_BYTES, default_workers, local
 from gymrecipe.errors import DataError, MachineError, RecipeError
+
+
+ENOUGH = WORTH_BYTES
 
 
 def later_is_faster(number: int) -> tuple[int, int]:
@@ -38,7 +41,7 @@ def refuse(_: int) -> int:
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_results_come_in_the_order_of_the_jobs(workers: int) -> None:
     with local(workers) as engine:
-        found = list(engine(later_is_faster, range(20), 20))
+        found = list(engine(later_is_faster, range(20), ENOUGH))
     assert [number for number, _ in found] == list(range(20))
     assert (os.getpid() in {pid for _, pid in found}) == (workers == 1)
 
@@ -55,7 +58,7 @@ def test_no_jobs_give_no_results() -> None:
 
 def test_one_pool_serves_several_maps() -> None:
     with local(2) as engine:
-        pids = {pid for _ in range(3) for _, pid in engine(later_is_faster, range(6), 6)}
+        pids = {pid for _ in range(3) for _, pid in engine(later_is_faster, range(6), ENOUGH)}
     assert len(pids) <= 2
 
 
@@ -69,7 +72,7 @@ def test_jobs_are_taken_no_faster_than_results() -> None:
             yield number
 
     with local(2) as engine:
-        for done, _ in enumerate(engine(abs, jobs(), 100), start=1):
+        for done, _ in enumerate(engine(abs, jobs(), ENOUGH), start=1):
             assert taken <= done + 2 * IN_FLIGHT
             if done == 20:
                 break
@@ -78,7 +81,7 @@ def test_jobs_are_taken_no_faster_than_results() -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_of_a_job_is_raised_in_its_place(workers: int) -> None:
     with local(workers) as engine:
-        found = engine(fail, range(10), 10)
+        found = engine(fail, range(10), ENOUGH)
         assert [next(found) for _ in range(3)] == [0, 1, 2]
         with pytest.raises(DataError, match="the third is bad"):
             next(found)
@@ -86,12 +89,12 @@ def test_an_error_of_a_job_is_raised_in_its_place(workers: int) -> None:
 
 def test_an_error_keeps_its_text_on_the_way_from_a_worker() -> None:
     with local(2) as engine, pytest.raises(RecipeError, match="one\ntwo"):
-        list(engine(refuse, range(2), 2))
+        list(engine(refuse, range(2), ENOUGH))
 
 
 def test_a_worker_that_dies_is_a_fault_of_the_machine() -> None:
     with local(2) as engine, pytest.raises(MachineError, match="a worker process died"):
-        list(engine(die, range(4), 4))
+        list(engine(die, range(4), ENOUGH))
 
 
 ORPHANS = """
@@ -100,7 +103,7 @@ from gymrecipe.engines.local import local
 
 if __name__ == "__main__":
     with local(2) as engine:
-        next(engine(abs, range(100), 100))
+        next(engine(abs, range(100), ENOUGH))
         print(*(child.pid for child in multiprocessing.active_children()), flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -134,7 +137,7 @@ def alive(pid: int) -> bool:
 def test_leaving_early_ends_the_pool() -> None:
     began = time.monotonic()
     with local(2) as engine:
-        for _ in engine(later_is_faster, range(10_000), 10_000):
+        for _ in engine(later_is_faster, range(10_000), ENOUGH):
             break
     assert time.monotonic() - began < 30
 

@@ -1,0 +1,17 @@
+"""Engine: what the reading and the writing side ask of whatever runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+
+class Map(Protocol):
+    """A pure function over slices, results in the order of the slices.
+
+    `size` is how many bytes the slices hold together, so that little work needs no workers.
+    """
+
+    def __call__(
+        self, function: Callable[[Any], Any], jobs: Iterable[Any], size: int
+    ) -> Iterator[Any]: ...
