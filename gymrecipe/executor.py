@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from contextlib import ExitStack
+from collections import Counter
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from gymrecipe.fold import Fold, Progress, Silent, read, rehearse
 from gymrecipe.plan import Plan
 from gymrecipe.registry import FORMATS
 from gymrecipe.rollouts.files import Source, check_unchanged, sources
-from gymrecipe.rollouts.table import Table
+from gymrecipe.rollouts.table import Table, TooManyBadRows
 from gymrecipe.stages.write import Write
 
 NOT_IN_ID = {"input", "sidecars", "max_bad_rows"}
@@ -53,8 +54,14 @@ def run(plan: Plan, progress: Progress | None = None) -> Version:
     if settings.output_jsonl_fpath is not None:
         check_export(Path(settings.output_jsonl_fpath), folder)
     with local(settings.engine.workers or default_workers()) as engine, ExitStack() as stack:
-        table = read(plan, files, engine, progress or Silent())
-        table.warnings += [f"{name}: a sidecar file, passed over." for name in skipped]
+        try:
+            table = read(plan, files, engine, progress or Silent())
+        except TooManyBadRows as error:
+            error.manifest = _stopped(plan, error)
+            raise
+        if skipped:
+            others = f" and {len(skipped) - 1} more" if len(skipped) > 1 else ""
+            table.warnings.append(f"{skipped[0]}{others}: beside the rollouts; passed over.")
         id = version_id(plan, files, table)
         known = None if settings.again or settings.dry_run else store.find(folder, id)
         if settings.tag is not None:
@@ -64,6 +71,7 @@ def run(plan: Plan, progress: Progress | None = None) -> Version:
         if settings.dry_run:
             staged = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         else:
+            stack.callback(_remove_if_empty, folder, Path(settings.output_dir).exists())
             folder = store.recipe_folder(Path(settings.output_dir), settings.name)
             staged = stack.enter_context(store.staging(folder))
         fold = Fold(plan, table, files, staged, engine, progress or Silent())
@@ -75,6 +83,14 @@ def run(plan: Plan, progress: Progress | None = None) -> Version:
             return Version(None, record, examples=fold.examples)
         version = _publish(folder, staged, record, settings.tag)
         return _finish(plan, folder, version)
+
+
+def _remove_if_empty(folder: Path, keep_parent: bool) -> None:
+    """A run that published nothing leaves no folder behind that it made."""
+    with suppress(OSError):
+        folder.rmdir()
+        if not keep_parent:
+            folder.parent.rmdir()
 
 
 def version_id(plan: Plan, files: list[Source], table: Table) -> str:
@@ -149,6 +165,39 @@ def _record(fold: Fold, id: str) -> Manifest:
             (fold.staged / name).write_text(text, encoding="utf-8")
         beside = [_output(fold.staged, name) for name in (*texts, fates.REJECTS, fates.USED)]
     return msgspec.structs.replace(record, outputs=[*fold.outputs, *beside])
+
+
+def _stopped(plan: Plan, error: TooManyBadRows) -> Manifest:
+    """What a run found that stopped while it read, for the summary."""
+    load = plan.steps[0]
+    bad = len(error.reasons)
+    stage = StageRecord(
+        name=load.name,
+        use=load.stage.name,
+        version=load.stage.version,
+        takes=load.takes,
+        makes=load.makes,
+        source="",
+        parameters=load.params.model_dump(mode="json"),
+        rows_in=error.lines,
+        rows_out=error.lines - bad,
+        rejected=dict(sorted(Counter(error.reasons).items())),
+        facts={},
+    )
+    return Manifest(
+        schema=manifest.SCHEMA,
+        name=plan.settings.name,
+        version="",
+        id="",
+        parameters=plan.parameters,
+        stages=[stage],
+        lines=Lines(read=error.lines, used=0, rejected=bad),
+        inputs=[],
+        outputs=[],
+        statistics={},
+        warnings=[],
+        environment={},
+    )
 
 
 def _output(folder: Path, name: str) -> Output:

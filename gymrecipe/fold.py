@@ -86,11 +86,12 @@ def rehearse(plan: Plan) -> None:
                 table.collect()
         except pl.exceptions.ColumnNotFoundError as error:
             names = rows.collect_schema().names()
+            takes = step.takes or "rollouts"
             quoted = re.search(r'"([^"]+)"', str(error))
             missing = quoted[1] if quoted else str(error).splitlines()[0]
             raise RecipeError(
                 f"{plan.recipe_path}: stages.{step.name}: needs the column '{missing}', which"
-                f" {step.takes or 'rollouts'} do not have. They have {', '.join(names)}.{hint(missing, names)}"
+                f" {takes} do not have. They have {', '.join(names)}.{hint(missing, names)}"
             ) from None
 
 

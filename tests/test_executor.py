@@ -132,7 +132,7 @@ def test_a_check_set_to_stop_publishes_nothing(tmp_path: Path) -> None:
     stop = {"stages.check.checks": {"rows": {"min": 10_000, "level": "stop"}}}
     with pytest.raises(DataError, match="rows is 57, should be at least 10000"):
         run(tmp_path, **stop)
-    assert not list((tmp_path / "dpo_same_prompt").iterdir())
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_check_on_rows_is_made_again_on_what_was_written(tmp_path: Path) -> None:

@@ -72,7 +72,9 @@ def test_only_recipe_imports_hydra_and_omegaconf() -> None:
     assert users == {"recipe.py"}
 
 
-@pytest.mark.parametrize("module", ["gymrecipe.rollouts.scan", "gymrecipe.formats.encode"])
+@pytest.mark.parametrize(
+    "module", ["gymrecipe.rollouts.scan", "gymrecipe.formats.encode", "gymrecipe.engines.local"]
+)
 def test_workers_do_not_import_polars(module: str) -> None:
     import subprocess
     import sys

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any
 
 from gymrecipe.errors import MachineError
@@ -60,7 +61,7 @@ def _in_order(
     waiting: deque[Future[Any]] = deque()
     try:
         for job in jobs:
-            waiting.append(pool.submit(function, job))
+            waiting.append(_submit(pool, function, job))
             if len(waiting) >= most:
                 yield waiting.popleft().result()
         while waiting:
@@ -73,6 +74,17 @@ def _in_order(
     finally:
         for future in waiting:
             future.cancel()
+
+
+def _submit(pool: ProcessPoolExecutor, function: Callable[[Any], Any], job: Any) -> Future[Any]:
+    # This may start a worker, which inherits the mask: a Ctrl-C must not find it half started,
+    # with a traceback of its own. The tracker is started before, for that lifts the mask.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(function, job)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin() -> None:

@@ -177,10 +177,10 @@ def staging(folder: Path) -> Iterator[Path]:
     unless it was published. While the block runs the folder is locked, so that what a killed
     process left behind can be told from work.
     """
-    with writing(folder):
-        staged = Path(tempfile.mkdtemp(prefix=".staging-", dir=folder))
-    try:
+    staged = folder / f".staging-{secrets.token_hex(8)}"
+    try:  # from before it is there, so that a Ctrl-C cannot come in between
         with writing(staged):
+            staged.mkdir(mode=0o700)
             lock = os.open(staged, os.O_RDONLY)
         try:
             with suppress(OSError):  # a network file system may have no locks for folders

@@ -81,6 +81,17 @@ class Table:
 Progress = Callable[[int], None]
 
 
+class TooManyBadRows(DataError):
+    """More lines than max_bad_rows allows are no rollouts: `lines` were read, and why each of
+    `reasons` is bad.
+    """
+
+    def __init__(self, message: str, lines: int, reasons: list[str]) -> None:
+        super().__init__(message)
+        self.lines = lines
+        self.reasons = reasons
+
+
 def empty_rows(wanted: Wanted) -> pl.DataFrame:
     """The table without a row: what a plan is made on before anything is read.
 
@@ -112,7 +123,7 @@ def read_table(
 ) -> Table:
     """Scan the inputs and put the slices together.
 
-    Raises DataError for too many bad rows, RecipeError for a column that no line has, ChangedError
+    Raises TooManyBadRows, RecipeError for a column that no line has, ChangedError
     for a file that changed meanwhile.
     """
     collected = _Collected(wanted)
@@ -199,10 +210,12 @@ class _Collected:
                 self.bad[name].append(value)
             self.bad_rows += bad.reason != "blank"
             if isinstance(most, int) and self.bad_rows > most and bad.reason != "blank":
-                raise DataError(
+                raise TooManyBadRows(
                     f"{source.name}:{before + bad.line}: {bad.reason}: {BAD_LINE[bad.reason]}."
                     f" That is bad row {self.bad_rows}; max_bad_rows={most} allows {most}."
-                    " Mend the file, or raise max_bad_rows."
+                    " Mend the file, or raise max_bad_rows.",
+                    sum(read.lines for read in self.read) + before + bad.line,
+                    self.bad["reason"],
                 )
         self.fields.update(dict.fromkeys(scanned.fields))
         self.found.update(scanned.found)
@@ -262,10 +275,12 @@ class _Collected:
         first = bad.filter(pl.col("reason") != "blank").row(0, named=True)
         reason = first["reason"]
         said = "the default, 0.1% but at least 10," if most is None else f"max_bad_rows={most}"
-        raise DataError(
+        raise TooManyBadRows(
             f"{sources[first['source']].name}:{first['line']}: {reason}: {BAD_LINE[reason]}."
             f" {self.bad_rows} of {lines} lines are bad rows; {said} allows"
-            f" {int(allowed + TOLERANCE)}. Mend the file, or raise max_bad_rows."
+            f" {int(allowed + TOLERANCE)}. Mend the file, or raise max_bad_rows.",
+            lines,
+            self.bad["reason"],
         )
 
     def _check_found(self, rows: pl.DataFrame, seen: list[str]) -> None:

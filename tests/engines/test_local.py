@@ -103,7 +103,7 @@ from gymrecipe.engines.local import local
 
 if __name__ == "__main__":
     with local(2) as engine:
-        next(engine(abs, range(100), ENOUGH))
+        next(engine(abs, range(100), 2**40))
         print(*(child.pid for child in multiprocessing.active_children()), flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
 """
