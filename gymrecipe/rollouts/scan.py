@@ -10,8 +10,7 @@ import math
 import re
 from array import array
 from collections.abc import Iterator
-from functools import lru_cache
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import xxhash
@@ -26,7 +25,9 @@ from gymrecipe.rollouts.files import (
     lines,
     starts_inside_a_line,
 )
-from gymrecipe.rollouts.lines import HEAVY, Item, Line, Response, Shape
+from gymrecipe.rollouts.lines import HEAVY, Line, Response, Shape
+from gymrecipe.rollouts.prompts import prompt_key, value_key
+from gymrecipe.rollouts.said import Output, is_truncated, output_tokens
 
 KNOWN_FIELDS = 1_000
 """More top-level fields than this are no schema; further ones are left alone unless asked for."""
@@ -39,9 +40,6 @@ _CUT = ("bad_json", "not_utf8")
 
 _ODD = re.compile(r'["\\\x00-\x1f]')
 """A key that no field of a struct can have as its name."""
-
-SAMPLING = ("extra_body", "seed", "temperature", "top_p", "max_output_tokens")
-"""Parts of the request's metadata that change how a task is sampled, not what is asked."""
 
 TYPES = {
     "line": "Q", "offset": "Q", "bytes": "I", "id_hi": "Q", "id_lo": "Q", "prompt_key": "Q",
@@ -239,7 +237,7 @@ class _Rows:
         self, number: int, offset: int, data: bytes, values: tuple[Any, ...], shape: Shape
     ) -> None:
         reward = typed(self._find(data, values, self.job.reward), "number")
-        output = _Output(shape.output)
+        output = Output(shape.output)
         response = values[1] if isinstance(values[1], Response) else None
         request = values[0]
         agent = typed(find(self._raw(values, "agent_ref"), ("name",)), "text")
@@ -253,7 +251,7 @@ class _Rows:
             "id_lo": identity & 0xFFFF_FFFF_FFFF_FFFF,
             "prompt_key": prompt_key(shape),
             "index_key": self._index_key(values, agent),
-            "group_value": _value_key(self._find(data, values, self.job.group_by or ())),
+            "group_value": value_key(self._find(data, values, self.job.group_by or ())),
             "place": self.place,
             "reward": math.nan if reward is None else reward,
             "turns": output.turns,
@@ -261,8 +259,8 @@ class _Rows:
             "tool_calls": output.calls,
             "answer_chars": len(output.answer),
             "answer_key": output.key(),
-            "output_tokens": _output_tokens(response),
-            "truncated": _truncated(response),
+            "output_tokens": output_tokens(response),
+            "truncated": is_truncated(response),
             "failed": self._failed(values, response),
             "masked": self._masked(values),
             "empty": output.empty,
@@ -273,7 +271,7 @@ class _Rows:
             **self.no_task_fields,
         }
         for name, path in self.task_fields:
-            row[name] = _value_key(self._find(data, values, path))
+            row[name] = value_key(self._find(data, values, path))
         found = []
         for column in self.job.columns:
             raw = self._first(data, values, column.paths)
@@ -324,7 +322,7 @@ class _Rows:
         return find(data, path) if root in HEAVY or root in self.odd else None
 
     def _index_key(self, values: tuple[Any, ...], agent: str | None) -> int:
-        index = _value_key(self._raw(values, "_ng_task_index"))
+        index = value_key(self._raw(values, "_ng_task_index"))
         # The same index of another agent is another task.
         return index and (xxhash.xxh3_64_intdigest((agent or "").encode(), seed=index) or 1)
 
@@ -358,9 +356,7 @@ class _Rows:
                 name: Metric(len(values), exact_sum(values), min(values), max(values))
                 for name, (values, _) in metrics.items()
             },
-            metric_rows={
-                name: (rows, values) for name, (values, rows) in metrics.items() if rows
-            },
+            metric_rows={name: (rows, values) for name, (values, rows) in metrics.items() if rows},
             bytes=length,
         )
 
@@ -372,11 +368,6 @@ _NEEDED = frozenset(
 _MISSING = {"number": math.nan, "boolean": -1}
 _TRUE = Raw(b"true")
 _NUMBER_OR_BOOLEAN = frozenset(b"-0123456789tf")
-
-
-_OUTPUTS = frozenset(
-    f"{kind}_call_output" for kind in ("function", "custom_tool", "computer", "local_shell")
-)
 
 
 def task_field(index: int) -> str:
@@ -405,182 +396,3 @@ def exact_sum(values: Any) -> list[float]:
     except OverflowError:
         return [sum(values)]
     return parts
-
-
-class _Output:
-    """What a scan wants to know of a response: model calls, tool calls, the answer."""
-
-    def __init__(self, items: list[Item]) -> None:
-        self.turns = 0
-        self.calls = 0
-        self.answer = ""
-        self.said: list[str] = []
-        called: list[str | None] = []
-        answered: set[str | None] = set()
-        text_seen = False
-        in_call = False
-        for item in items:
-            kind = item.type or "message"
-            if kind in _OUTPUTS or item.role == "tool":
-                answered.add(item.call_id or item.tool_call_id)
-                in_call = False
-                continue
-            if kind == "message" and item.role != "assistant":
-                in_call = False
-                continue
-            if not in_call:
-                self.turns += 1
-                in_call = True
-                self.answer = ""
-            if kind == "message":
-                text = text_of(item.content)
-                self.answer += text
-                self.said.append(text)
-                text_seen = text_seen or bool(text.strip())
-                for call in _chat_calls(item):
-                    self.calls += 1
-                    called.append(call.id)
-                    self.said += [call.function.name, bytes(call.function.arguments).decode()]
-            elif kind == "function_call":
-                self.calls += 1
-                called.append(item.call_id or item.id)
-                self.said += [item.name or "", bytes(item.arguments).decode()]
-            if not shapes.is_empty(item.generation_token_ids):  # the call ends here
-                in_call = False
-        self.unanswered = any(call not in answered for call in called)
-        self.empty = not text_seen and not self.calls
-
-    def key(self) -> int:
-        """A hash of all that the model said and called; reasoning and ids aside."""
-        return xxhash.xxh3_64_intdigest("\0".join(self.said).encode())
-
-
-class _Part(msgspec.Struct):
-    text: str | None = None
-    refusal: str | None = None
-
-
-class _Function(msgspec.Struct):
-    name: str = ""
-    arguments: Raw = Raw(b"null")
-
-
-class _Call(msgspec.Struct):
-    function: _Function = msgspec.field(default_factory=_Function)
-    id: str | None = None
-
-
-class _Usage(msgspec.Struct):
-    output_tokens: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
-
-
-class _Incomplete(msgspec.Struct):
-    reason: str | None = None
-
-
-_text = msgspec.json.Decoder(str | list[_Part] | None)
-_calls = msgspec.json.Decoder(list[_Call] | None)
-_usage = msgspec.json.Decoder(_Usage | None)
-_incomplete = msgspec.json.Decoder(_Incomplete | None)
-_any = msgspec.json.Decoder()
-_sorted = msgspec.json.Encoder(order="sorted")
-
-
-def text_of(content: Raw) -> str:
-    """The text of a message's content: its parts joined with nothing between."""
-    value = _text.decode(content)
-    if isinstance(value, list):
-        return "".join(part.text or part.refusal or "" for part in value)
-    return value or ""
-
-
-def _chat_calls(item: Item) -> list[_Call]:
-    return [] if shapes.is_null(item.tool_calls) else _calls.decode(item.tool_calls) or []
-
-
-def _output_tokens(response: Response | None) -> int:
-    if response is None:
-        return -1
-    try:
-        usage = _usage.decode(response.usage)
-    except msgspec.ValidationError:
-        return -1
-    return -1 if usage is None or usage.output_tokens is None else usage.output_tokens
-
-
-def _truncated(response: Response | None) -> bool:
-    if response is None:
-        return False
-    try:
-        details = _incomplete.decode(response.incomplete_details)
-    except msgspec.ValidationError:
-        details = None
-    return response.status == "incomplete" or (details is not None and details.reason is not None)
-
-
-def _value_key(raw: Any) -> int:
-    """A hash of a JSON value, 0 where it is missing or null."""
-    if raw is None:
-        return 0
-    value = _any.decode(raw)
-    if value is None:
-        return 0
-    return xxhash.xxh3_64_intdigest(_sorted.encode(value)) or 1
-
-
-def prompt_key(shape: Shape) -> int:
-    """A hash of what the model was shown; 0 where nothing of it is recorded.
-
-    The spelling of the request does not count: a string is one user message, a missing `type` is
-    a message, text parts are joined, ids and null keys are left out, and so are the sampling
-    settings in its metadata.
-    """
-    items = [_shown(item) for item in shape.prompt]
-    metadata = _plain(shape.metadata)
-    about = {}
-    if isinstance(metadata, dict):
-        about = {name: value for name, value in metadata.items() if name not in SAMPLING}
-    if not (items or shape.instructions or about):
-        return 0
-    tools = b"" if shapes.is_empty(shape.tools) else _canonical(bytes(shape.tools))
-    content = [shape.instructions or "", items, about]
-    key = xxhash.xxh3_64_intdigest(_sorted.encode(content) + b"\0" + tools)
-    return key or 1
-
-
-@lru_cache(maxsize=64)
-def _canonical(raw: bytes) -> bytes:
-    """JSON with sorted keys and without nulls. A run has few sets of tools, each on many lines."""
-    return _sorted.encode(_without_nulls(_any.decode(raw)))
-
-
-def _shown(item: Item) -> list[Any]:
-    content = _any.decode(item.content)
-    if isinstance(content, list) and all(
-        isinstance(part, dict) and isinstance(part.get("text"), str) for part in content
-    ):
-        content = "".join(part["text"] for part in content)
-    called = [call.function for call in _chat_calls(item)]
-    return [
-        item.type or "message",
-        item.role,
-        item.name,
-        _without_nulls(content) or "",
-        item.reasoning_content,
-        _plain(item.arguments),
-        _plain(item.output),
-        _plain(item.summary),
-        [(function.name, _plain(function.arguments)) for function in called],
-    ]
-
-
-def _plain(raw: Raw) -> Any:
-    return None if shapes.is_null(raw) else _without_nulls(_any.decode(raw))
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _without_nulls(v) for k, v in value.items() if v is not None}
-    if isinstance(value, list):
-        return [_without_nulls(part) for part in value]
-    return value

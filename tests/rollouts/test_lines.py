@@ -10,7 +10,7 @@ import pytest
 
 from gymrecipe.errors import DataError
 from gymrecipe.rollouts.lines import BAD_LINE, Shape, decode, shape_of, why_bad
-from gymrecipe.rollouts.scan import text_of
+from gymrecipe.rollouts.said import text_of
 from tests.rollouts.conftest import read, rollout
 
 ASKED = {"role": "user", "content": "2+2?"}
