@@ -1,6 +1,6 @@
 """Make rollouts of real shape for the benchmarks: seeded, several a prompt, in no order.
 
-    python benchmarks/make_rollouts.py out.jsonl --megabytes 200 --line-bytes 19000
+python benchmarks/make_rollouts.py out.jsonl --megabytes 200 --line-bytes 19000
 """
 
 from __future__ import annotations
@@ -11,7 +11,24 @@ import random
 from pathlib import Path
 
 REPEATS = 4
-WORDS = "the agent reads a page calls its tool and then answers with what it found there".split()
+WORDS = [
+    "the",
+    "agent",
+    "reads",
+    "a",
+    "page",
+    "calls",
+    "its",
+    "tool",
+    "and",
+    "then",
+    "answers",
+    "with",
+    "what",
+    "it",
+    "found",
+    "there",
+]
 
 
 def text(rng: random.Random, length: int) -> str:

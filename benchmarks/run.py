@@ -58,7 +58,7 @@ def scan_alone(path: Path) -> Callable[[], object]:
     from gymrecipe.rollouts.files import sources
     from gymrecipe.rollouts.table import Wanted, read_table
 
-    wanted = Wanted((), ("reward",), (), None, False, None, None)
+    wanted = Wanted((), (), ("reward",), (), None, False, None, None)
     files, _ = sources(str(path), False)
 
     def run() -> None:
@@ -91,7 +91,9 @@ def main() -> None:
             "pairs, all cores": command(*recipe, f"input={path}", out),
             "pairs, script": command(python, "-c", SCRIPT, str(path), str(folder / "out.jsonl")),
             "pairs of 1,000 rollouts": command(*recipe, f"input={small}", out),
-            "import hydra, polars, pydantic": command(python, "-c", "import hydra, polars, pydantic"),
+            "import hydra, polars, pydantic": command(
+                python, "-c", "import hydra, polars, pydantic"
+            ),
         }
         seconds: dict[str, list[float]] = {name: [] for name in runs}
         for _ in range(arguments.repeats):

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import polars as pl
 
+from gymrecipe.beside import paths_written, purpose_of
 from gymrecipe.errors import DataError, RecipeError, hint
 from gymrecipe.experiments import fates
 from gymrecipe.experiments.data import write_data, write_metrics
@@ -26,7 +27,7 @@ from gymrecipe.stages.checks import Facts
 from gymrecipe.stages.filter import Filter
 from gymrecipe.stages.validate import Validate, result
 from gymrecipe.stages.write import Write
-from gymrecipe.steps import DEFAULT_PURPOSE, Step
+from gymrecipe.steps import Step
 
 
 class Progress(Protocol):
@@ -59,6 +60,7 @@ def wanted(plan: Plan) -> Wanted:
     by_path = load.group_by not in ("auto", "consecutive")
     return Wanted(
         columns=plan.columns,
+        present=tuple(dict.fromkeys(paths_written(plan.steps, plan.named))),
         reward=parse_path(load.reward),
         task_fields=tuple(parse_path(name) for name in load.task_fields),
         group_by=parse_path(load.group_by) if by_path else None,
@@ -200,12 +202,13 @@ class Fold:
             written = write_data(
                 rows,
                 params,
-                params.purpose or DEFAULT_PURPOSE[step.takes],
+                purpose_of(step),
                 self.files,
                 self.staged,
                 inside,
                 self.engine,
                 self.plan.crosses_prompts(step),
+                self.plan.named,
                 self.progress.advance,
             )
             self.progress.end()

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from pydantic import ValidationError
 
+from gymrecipe.beside import faults
 from gymrecipe.errors import RecipeError
 from gymrecipe.faults import explain, fault, unknown
 from gymrecipe.reads import columns_read
@@ -17,6 +18,7 @@ from gymrecipe.registry import STAGES
 from gymrecipe.rollouts.columns import BUILT_IN, OWN, PAIR_COLUMNS, Column, merge
 from gymrecipe.settings import Example, NamedColumn, Settings
 from gymrecipe.stages.load import Load
+from gymrecipe.stages.write import Write
 from gymrecipe.steps import Step, above, build, consistent
 
 SIDES = ("chosen_", "rejected_")
@@ -73,6 +75,10 @@ def plan(composed: Composed) -> Plan:
     columns: list[Column] = []
     if steps:
         problems += consistent(steps, settings, composed)
+        for step in steps:
+            if isinstance(step.params, Write) and step.takes != "metrics":
+                path = f"stages.{step.name}.columns"
+                problems += [fault(composed, path, said) for said in faults(step, named)]
         try:
             columns = merge(columns_read(steps, named))
         except RecipeError as error:

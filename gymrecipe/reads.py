@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import partial
 
+from gymrecipe.beside import made_of_text
 from gymrecipe.errors import RecipeError
 from gymrecipe.registry import Optional, Reads, ReadsWhere, marked
 from gymrecipe.rollouts.columns import BUILT_IN, OWN, PAIR_COLUMNS, Column, Kind, Path, parse_path
@@ -26,6 +27,7 @@ def columns_read(steps: Iterable[Step], named: dict[str, NamedColumn]) -> Iterat
     """
     problems: list[str] = []
     seen: set[str] = set()
+    written: set[str] = set()
     steps = list(steps)
     for step in steps:
         for at, name, kind in _used(step):
@@ -42,11 +44,16 @@ def columns_read(steps: Iterable[Step], named: dict[str, NamedColumn]) -> Iterat
         if not isinstance(step.params, Write):
             continue
         for name in map(partial(_bare, step), step.params.columns):
-            if name in named and name not in seen:  # else its use has said the kind
+            written.add(name)
+            # Else its use has said the kind, or it is copied from the line as it stands.
+            if name in named and name not in seen and made_of_text(named[name]):
                 yield from _column(name, "text", step, named)
         if step.takes == "rollouts" and "task_type" not in named:
             path: Path = ("metadata", "task_type")
             yield Column("task_type", (path,), "text", default=GENERAL)
+    for name in named:
+        if name not in seen | written:
+            problems.append(f"columns.{name}: no stage uses this column; use it, or take it out")
     if problems:
         raise RecipeError(*problems)
 
@@ -73,10 +80,15 @@ def _column(name: str, kind: Kind, step: Step, named: dict[str, NamedColumn]) ->
     if step.takes == "pairs" and name in PAIR_COLUMNS:
         return
     name = _bare(step, name)
+    side, _, rest = name.partition("_")
+    if side in ("chosen", "rejected") and rest in BUILT_IN:
+        raise ValueError(f"'{name}' is a column of pairs, and {step.takes} have none yet")
     if name in BUILT_IN:
         if BUILT_IN[name][0] != kind:
             raise ValueError(f"'{name}' is a {BUILT_IN[name][0]}, used as a {kind}")
         return
+    if name == "gap":
+        raise ValueError(f"'gap' is a column of pairs, and {step.takes} have none yet")
     if name in (*OWN, *PAIR_COLUMNS):
         raise ValueError(
             f"'{name}' is a name of ours; give the field another one under columns, such as"

@@ -247,6 +247,8 @@ def consistent(steps: list[Step], settings: Settings | None, composed: Composed)
             )
     used = references(composed.raw)
     for name in composed.base:
+        if name == "columns":  # at the top they are names for paths, in a write what stands there
+            continue
         takers = [step.name for step in steps if isinstance(step.params, Load | Write)
                   and name in type(step.params).model_fields]  # fmt: skip
         own = [taker for taker in takers if name in composed.values["stages"][taker]]

@@ -43,9 +43,7 @@ def test_one_worker_or_eight_give_the_same_bytes(
 def test_the_pool_is_really_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
     pool = local.ProcessPoolExecutor
-    monkeypatch.setattr(
-        local, "ProcessPoolExecutor", lambda *a: started.append(a[0]) or pool(*a)
-    )
+    monkeypatch.setattr(local, "ProcessPoolExecutor", lambda *a: started.append(a[0]) or pool(*a))
     monkeypatch.setattr(table, "SLICE_BYTES", 100_000)
     monkeypatch.setattr(local, "WORTH_BYTES", 0)
     run(tmp_path, **{"engine.workers": 2})
@@ -64,9 +62,7 @@ def test_the_pool_is_really_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_the_environment_changes_no_byte(setting: dict[str, str], tmp_path: Path) -> None:
     here = run(tmp_path / "here")
     words = [sys.executable, "-m", "gymrecipe", "+recipe=dpo_same_prompt", "output_dir=there"]
-    subprocess.run(
-        words, env=os.environ | setting, cwd=tmp_path, check=True, capture_output=True
-    )
+    subprocess.run(words, env=os.environ | setting, cwd=tmp_path, check=True, capture_output=True)
     version = tmp_path / "there" / "dpo_same_prompt" / "v0001"
     for name in FILES:
         assert here.path is not None

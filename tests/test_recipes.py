@@ -54,9 +54,7 @@ def test_each_stage_of_a_recipe_accounts_for_its_rows(made: gymrecipe.Version) -
             assert stage.rows_in == stage.rows_out + sum(stage.rejected.values()), stage.name
 
 
-def test_lines_in_another_order_give_the_same_rows(
-    made: gymrecipe.Version, tmp_path: Path
-) -> None:
+def test_lines_in_another_order_give_the_same_rows(made: gymrecipe.Version, tmp_path: Path) -> None:
     lines = sample_path().read_bytes().splitlines(keepends=True)
     random.Random(5).shuffle(lines)
     shuffled = tmp_path / "shuffled.jsonl"

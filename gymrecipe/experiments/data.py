@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from gymrecipe.errors import RecipeError
+from gymrecipe.beside import columns_of, held, path_of, table_column
 from gymrecipe.experiments.manifest import Output
 from gymrecipe.experiments.shards import Shards
 from gymrecipe.experiments.spool import plain
@@ -20,38 +20,15 @@ from gymrecipe.experiments.store import writing
 from gymrecipe.formats.custom import PAIR, SINGLE
 from gymrecipe.formats.encode import Encoded, Job, Side, encode
 from gymrecipe.registry import PLUGINS, Purpose
-from gymrecipe.rollouts.columns import BUILT_IN
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
+from gymrecipe.settings import NamedColumn
 from gymrecipe.stages.write import Write
 
 SLICE_BYTES = 8 * 2**20
 """Source bytes that one slice of a write reads."""
 
 SLICE_ROWS = 20_000
-
-STANDARD: dict[str, dict[str, str]] = {
-    "sft": {"reward": "reward", "task_type": "task_type"},
-    "dpo": {
-        "reward_chosen": "reward_chosen",
-        "reward_rejected": "reward_rejected",
-        "reward_gap": "reward_gap",
-    },
-}
-"""The columns beside the messages that every format but `raw` and `custom` has by itself."""
-
-MESSAGES: dict[str, tuple[str, ...]] = {
-    "sft": ("messages", "tools"),
-    "dpo": ("prompt", "chosen", "rejected", "tools"),
-}
-"""The columns of the messages, which no other column may hide."""
-
-PAIR_NAMES = {
-    "reward_chosen": "chosen_reward",
-    "reward_rejected": "rejected_reward",
-    "reward_gap": "gap",
-}
-KEYS = ("task_key", "prompt_key")
 
 
 @dataclass
@@ -84,6 +61,7 @@ def write_data(
     inside: str,
     engine: Map,
     across_prompts: bool,
+    named: dict[str, NamedColumn],
     progress: Callable[[int], None],
 ) -> Written:
     """Write the rows to `folder / inside`, the rows of each split to its own files.
@@ -95,15 +73,15 @@ def write_data(
     target = folder / inside
     with writing(target):
         target.mkdir(parents=True, exist_ok=True)
-    sides = ("chosen_", "rejected_") if "gap" in rows.columns else ("",)
-    job = _job(rows, params, purpose, sides, across_prompts)
+    sides = ("chosen_", "rejected_") if "chosen_row" in rows.columns else ("",)
+    job = _job(rows, params, purpose, sides, across_prompts, named)
     kept = []
     with plain(sources, rows, sides, folder) as (paths, rows):
         for split in ("train", "validation"):
             part = rows.filter(pl.col("split") == split)
             shards = Shards(target, inside, split, params)
             slices = list(_slices(part, sides))
-            jobs = (_filled(job, piece, sides, paths) for piece in slices)
+            jobs = (_filled(job, piece, sides, paths, named) for piece in slices)
             size = sum(int(part[f"{side}bytes"].sum()) for side in sides)
             results: Iterator[Encoded] = engine(encode, jobs, size)
             for piece, result in zip(slices, results, strict=True):
@@ -136,41 +114,26 @@ def write_metrics(rows: pl.DataFrame, entered: pl.Series, folder: Path, inside: 
     return Written([output], rows, used=[used], example=lines[0].decode() if lines else None)
 
 
-def columns_of(params: Write, purpose: Purpose) -> dict[str, str]:
-    """What stands beside the messages: the source of each column and its name."""
-    standard = STANDARD.get(purpose, {})
-    if params.format == "custom" or (params.format == "raw" and purpose != "dpo"):
-        standard = {}
-    elif params.format == "raw":
-        standard = {"reward_gap": "reward_gap"}
-    given = params.columns
-    asked: dict[str, str | None] = (
-        {name: name for name in given} if isinstance(given, list) else given
-    )
-    return {name: to for name, to in (standard | asked).items() if to is not None}
-
-
 def _job(
     rows: pl.DataFrame,
     params: Write,
     purpose: Purpose,
     sides: tuple[str, ...],
     across_prompts: bool,
+    named: dict[str, NamedColumn],
 ) -> Job:
+    pairs = len(sides) == 2
     columns: dict[str, str] = {}
     values: dict[str, list[Any]] = {}
-    canonical = (PAIR if len(sides) == 2 else SINGLE) if params.format == "custom" else {}
+    canonical = (PAIR if pairs else SINGLE) if params.format == "custom" else {}
     for name, to in columns_of(params, purpose).items():
-        column = _table_column(name, rows, sides)
-        if name in canonical or column is None:
-            bare = len(sides) == 2 and name.split(".")[0] not in ("chosen", "rejected")
-            path = f"chosen.{name}" if bare and name not in canonical else name
-            columns[path] = to
-        else:
+        if name in canonical:
+            columns[name] = to
+        elif table_column(name, pairs, held(named)) is not None:
             columns[name] = to
             values[name] = []
-    _check_names(list(columns.values()), params.format, purpose)
-    has_tools = any(bool(rows[f"{side}has_tools"].any()) for side in sides)
+        else:
+            columns[path_of(name, pairs, named)] = to
     return Job(
         format=params.format,
         purpose=purpose,
@@ -179,41 +142,23 @@ def _job(
         columns=columns,
         values=values,
         plugins=tuple(PLUGINS),
-        has_tools=has_tools,
+        has_tools=any(bool(rows[f"{side}has_tools"].any()) for side in sides),
         across_prompts=across_prompts,
     )
 
 
-def _check_names(names: list[str], format: str, purpose: Purpose) -> None:
-    """Raise RecipeError where a column would hide another, or the messages themselves."""
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise RecipeError(f"columns: two columns are named '{twice[0]}'. Rename one of them.")
-    taken = [name for name in names if name in MESSAGES.get(purpose, ()) and format != "custom"]
-    if taken:
-        raise RecipeError(
-            f"columns: '{taken[0]}' is where the format '{format}' has its messages. Give the"
-            " column another name."
-        )
-
-
-def _table_column(name: str, rows: pl.DataFrame, sides: tuple[str, ...]) -> str | None:
-    """The column of the table that a name means, None where it means a path in the line."""
-    if len(sides) == 1:
-        return name if name in rows.columns else None
-    if name in PAIR_NAMES:
-        return PAIR_NAMES[name]
-    if name in rows.columns and (name in KEYS or name.startswith(("chosen_", "rejected_"))):
-        return name
-    known = f"chosen_{name}"
-    return known if known in rows.columns and (name not in BUILT_IN or name in KEYS) else None
-
-
-def _filled(job: Job, piece: pl.DataFrame, sides: tuple[str, ...], paths: tuple[str, ...]) -> Job:
+def _filled(
+    job: Job,
+    piece: pl.DataFrame,
+    sides: tuple[str, ...],
+    paths: tuple[str, ...],
+    named: dict[str, NamedColumn],
+) -> Job:
     values = {}
     for name in job.values:
-        series = piece[_table_column(name, piece, sides) or name]
-        if series.dtype == pl.UInt64 and name in KEYS:
+        column = table_column(name, len(sides) == 2, held(named)) or name
+        series = piece[column]
+        if column.endswith(("task_key", "prompt_key")):
             values[name] = [None if key is None else f"{key:016x}" for key in series]
         else:
             values[name] = series.to_list()

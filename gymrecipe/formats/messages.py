@@ -37,7 +37,10 @@ def _as_text(turns: list[Message]) -> list[Message]:
 
 def _with_text(message: Message, calls: list[ToolCall]) -> Message:
     texts = [
-        ToolCall(id=call.id, function=Function(call.function.name, _encoder.encode(arguments).decode()))
+        ToolCall(
+            id=call.id,
+            function=Function(call.function.name, _encoder.encode(arguments).decode()),
+        )
         for call in calls
         for arguments in [call.function.arguments]
     ]

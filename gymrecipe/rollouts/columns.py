@@ -79,7 +79,7 @@ def parse_path(name: str) -> Path:
             path.append(int(index) if text is None else re.sub(r"\\(.)", r"\1", text))
             rest = rest[match.end() :]
         if rest or not path:
-            raise ValueError(f"'{name}' is not a path; write it as field[\"a\"][\"b\"]")
+            raise ValueError(f'\'{name}\' is not a path; write it as field["a"]["b"]')
         return tuple(path)
     segments = name.split(".")
     if not all(_SEGMENT.fullmatch(segment) for segment in segments) or segments[0].isdigit():

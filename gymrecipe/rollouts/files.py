@@ -178,8 +178,8 @@ def blocks(source: Source, start: int, end: int) -> Iterator[bytes]:
     cut off or broken.
     """
     with _opened(source) as file:
-        yield from _inflated(source, file) if source.compression else _plain(
-            source, file, start, end
+        yield from (
+            _inflated(source, file) if source.compression else _plain(source, file, start, end)
         )
 
 

@@ -17,7 +17,7 @@ import xxhash
 from msgspec import UNSET, Raw, UnsetType
 
 from gymrecipe.rollouts import lines as shapes
-from gymrecipe.rollouts.columns import Column, Path, find, typed
+from gymrecipe.rollouts.columns import Column, Path, find, name_of, typed
 from gymrecipe.rollouts.files import (
     Digest,
     Source,
@@ -59,6 +59,7 @@ class Job(msgspec.Struct, frozen=True):
     end: int
     reward: Path
     columns: tuple[Column, ...]
+    present: tuple[Path, ...]
     task_fields: tuple[Path, ...]
     group_by: Path | None
     metric_rows: bool
@@ -150,6 +151,8 @@ class _Rows:
         self.metrics: dict[str, tuple[array[float], array[int]]] = {}
         asked = [*job.task_fields, job.reward, job.group_by or ()]
         asked += [path for column in job.columns for path in column.paths]
+        asked += job.present
+        self.sought = list(job.present)
         self.needed = _NEEDED.union(path[0] for path in asked if path)
         self.names: list[str] = []
         self.odd: list[str] = []
@@ -287,8 +290,13 @@ class _Rows:
             for slot, known in self.measured
             if (raw := values[slot]) is not UNSET and (value := _metric(raw)) is not None
         ]
+        for path in self.sought:
+            if self._find(data, values, path) is not None:
+                found.append(name_of(path))
         # Nothing fails from here on: a line is a row or it is bad, never both.
-        self.found.update(found)
+        if found:
+            self.found.update(found)
+            self.sought = [path for path in self.sought if name_of(path) not in self.found]
         for (measured, rows), value in metrics:
             measured.append(value)
             if self.job.metric_rows:

@@ -45,6 +45,7 @@ class Wanted:
     """What a recipe asks of the scan: columns, the score's path, grouping, limits."""
 
     columns: tuple[Column, ...]
+    present: tuple[Path, ...]
     reward: Path
     task_fields: tuple[Path, ...]
     group_by: Path | None
@@ -118,9 +119,7 @@ def empty_rows(wanted: Wanted) -> pl.DataFrame:
     return _frame(scanned, 0, 0, 0, 0, wanted)
 
 
-def read_table(
-    sources: list[Source], wanted: Wanted, engine: Map, progress: Progress
-) -> Table:
+def read_table(sources: list[Source], wanted: Wanted, engine: Map, progress: Progress) -> Table:
     """Scan the inputs and put the slices together.
 
     Raises TooManyBadRows, RecipeError for a column that no line has, ChangedError
@@ -169,6 +168,7 @@ def _jobs(source: Source, wanted: Wanted, remaining: int | None) -> list[Job]:
             end=min(start + step, source.size),
             reward=wanted.reward,
             columns=wanted.columns,
+            present=wanted.present,
             task_fields=wanted.task_fields,
             group_by=wanted.group_by,
             metric_rows=wanted.metric_rows,
@@ -290,6 +290,8 @@ class _Collected:
             for column in wanted.columns
             if column.name not in self.found and not column.optional and column.default is None
         ]
+        paths = [("columns", name_of(path)) for path in wanted.present]
+        absent += [(knob, name) for knob, name in paths if name not in self.found]
         if wanted.reward != ("reward",) and rows["reward"].null_count() == rows.height:
             absent.append(("reward", name_of(wanted.reward)))
         if absent:

@@ -47,9 +47,7 @@ def with_task_key(
 
 def _consecutive(rows: pl.DataFrame, num_repeats: int) -> pl.DataFrame:
     group = (pl.col("place") - 1) // num_repeats
-    return rows.with_columns(
-        task_key=combine(4, pl.col("source"), group)
-    )
+    return rows.with_columns(task_key=combine(4, pl.col("source"), group))
 
 
 def _auto(rows: pl.DataFrame, fields: list[str]) -> pl.DataFrame:
@@ -61,11 +59,7 @@ def _auto(rows: pl.DataFrame, fields: list[str]) -> pl.DataFrame:
         by_prompt = combine(2, prompt)
         known = pl.col("prompt_key").is_not_null()
         return rows.with_columns(
-            task_key=pl.when(has_index)
-            .then(indexed)
-            .when(known)
-            .then(by_prompt)
-            .otherwise(own)
+            task_key=pl.when(has_index).then(indexed).when(known).then(by_prompt).otherwise(own)
         )
     without_index = rows.filter(~has_index).select("row", "prompt_key", *fields)
     split = _split(without_index, fields)

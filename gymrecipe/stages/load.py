@@ -115,6 +115,4 @@ def _occurrence(table: pl.DataFrame) -> pl.Series:
     """Which of equal lines a line is: 0 for the first."""
     if not table.select("id_hi", "id_lo").is_duplicated().any():
         return pl.zeros(table.height, pl.UInt64, eager=True)
-    return table.select(
-        pl.int_range(pl.len(), dtype=pl.UInt64).over("id_hi", "id_lo")
-    ).to_series()
+    return table.select(pl.int_range(pl.len(), dtype=pl.UInt64).over("id_hi", "id_lo")).to_series()

@@ -15,7 +15,6 @@ import gymrecipe
 from gymrecipe.engines.local import IN_FLIGHT, WORTH_BYTES, default_workers, local
 from gymrecipe.errors import DataError, MachineError, RecipeError
 
-
 ENOUGH = WORTH_BYTES
 
 

@@ -42,6 +42,7 @@ def read(
     """The table of some files, as a plain `load` asks for it unless said otherwise."""
     asked = Wanted(
         columns=tuple(columns),
+        present=(),
         reward=parse_path(wanted.pop("reward", "reward")),
         task_fields=tuple(parse_path(name) for name in wanted.pop("task_fields", TASK_FIELDS)),
         group_by=parse_path(path) if (path := wanted.pop("group_by", None)) else None,

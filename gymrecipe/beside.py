@@ -1,0 +1,136 @@
+"""Beside: the columns that stand beside the messages of a write, and what each is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from gymrecipe.errors import hint
+from gymrecipe.formats.custom import PAIR, SINGLE
+from gymrecipe.registry import Purpose
+from gymrecipe.rollouts.columns import BUILT_IN, Path, parse_path
+from gymrecipe.settings import NamedColumn
+from gymrecipe.stages.write import Write
+from gymrecipe.steps import DEFAULT_PURPOSE, Step
+
+STANDARD: dict[str, tuple[str, ...]] = {
+    "sft": ("reward", "task_type"),
+    "dpo": ("reward_chosen", "reward_rejected", "reward_gap"),
+}
+"""The columns that every format but `raw` and `custom` has by itself."""
+
+MESSAGES: dict[str, tuple[str, ...]] = {
+    "sft": ("messages", "tools"),
+    "dpo": ("prompt", "chosen", "rejected", "tools"),
+}
+"""The columns of the messages, which no other column may hide."""
+
+OF_PAIRS = {
+    "reward_chosen": "chosen_reward",
+    "reward_rejected": "rejected_reward",
+    "reward_gap": "gap",
+    "task_key": "task_key",
+    "prompt_key": "prompt_key",
+}
+"""Names that mean a column of the pair table."""
+
+SIDES = ("chosen", "rejected")
+
+
+def columns_of(params: Write, purpose: Purpose) -> dict[str, str]:
+    """What stands beside the messages: what each column is made of, and its name."""
+    standard = STANDARD.get(purpose, ())
+    if params.format == "raw":
+        standard = ("reward_gap",) if purpose == "dpo" else ()
+    elif params.format == "custom":
+        standard = ()
+    given = params.columns
+    asked = {name: name for name in given} if isinstance(given, list) else given
+    return {name: to for name, to in ({n: n for n in standard} | asked).items() if to is not None}
+
+
+def table_column(name: str, pairs: bool, named: Iterable[str]) -> str | None:
+    """The column of the table that a name means; None where it means a path in the line."""
+    known = {*BUILT_IN, *named, "task_type"}
+    if not pairs:
+        return name if name in known else None
+    if name in OF_PAIRS:
+        return OF_PAIRS[name]
+    side, _, rest = name.partition("_")
+    if side in SIDES and rest in known:
+        return name
+    return f"chosen_{name}" if name in known - set(BUILT_IN) else None
+
+
+def path_of(name: str, pairs: bool, named: dict[str, NamedColumn]) -> str:
+    """The path in the line that a name means, of a pair with its side in front."""
+    side, _, rest = name.partition(".")
+    at = side if pairs and side in SIDES and rest else ""
+    bare = rest if at else name
+    if bare in named:
+        path = named[bare].path
+        bare = path if isinstance(path, str) else path[0]
+    return f"{at or 'chosen'}.{bare}" if pairs else bare
+
+
+def made_of_text(column: NamedColumn) -> bool:
+    """Whether a named column has to be worked out, rather than copied from the line."""
+    return column.regex is not None or column.default is not None or isinstance(column.path, list)
+
+
+def paths_written(steps: Iterable[Step], named: dict[str, NamedColumn]) -> Iterator[Path]:
+    """The paths that some write copies from the lines, each of which some line has to have.
+
+    Raises ValueError for a name that is no path.
+    """
+    for step in steps:
+        if not isinstance(step.params, Write) or step.takes == "metrics":
+            continue
+        pairs = step.takes == "pairs"
+        for name in columns_of(step.params, purpose_of(step)):
+            if not _is_canonical(name, step) and table_column(name, pairs, held(named)) is None:
+                path = path_of(name, pairs, named)
+                yield parse_path(path.partition(".")[2] if pairs else path)
+
+
+def faults(step: Step, named: dict[str, NamedColumn]) -> Iterator[str]:
+    """What is wrong with the columns of a write."""
+    assert isinstance(step.params, Write)
+    purpose, pairs = purpose_of(step), step.takes == "pairs"
+    columns = columns_of(step.params, purpose)
+    names = list(columns.values())
+    if step.params.format == "custom" and not columns:
+        yield "the format 'custom' has the columns named here and no other; name some"
+    if step.params.format == "raw" and not pairs and columns:
+        yield "the format 'raw' copies lines as they are; it has no columns"
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        yield f"two columns are named '{twice[0]}'; rename one of them"
+    if step.params.format != "custom":
+        for name in names:
+            if name in MESSAGES.get(purpose, ()):
+                yield f"'{name}' is where the messages stand; give the column another name"
+    for name in columns:
+        if pairs and name in BUILT_IN and name not in OF_PAIRS:
+            yield f"a pair has '{name}' twice; write chosen_{name} or rejected_{name}"
+        elif not _is_canonical(name, step) and table_column(name, pairs, held(named)) is None:
+            try:
+                path = path_of(name, pairs, named)
+                parse_path(path.partition(".")[2] if pairs else path)
+            except ValueError as error:
+                yield f"{error}{hint(name, [*BUILT_IN, *named])}"
+
+
+def _is_canonical(name: str, step: Step) -> bool:
+    assert isinstance(step.params, Write)
+    parts = PAIR if step.takes == "pairs" else SINGLE
+    return step.params.format == "custom" and name in parts
+
+
+def held(named: dict[str, NamedColumn]) -> set[str]:
+    """The named columns that the table holds for a write."""
+    return {name for name, column in named.items() if made_of_text(column)}
+
+
+def purpose_of(step: Step) -> Purpose:
+    """What a write is for: as it says, or by the unit that arrives."""
+    assert isinstance(step.params, Write)
+    return step.params.purpose or DEFAULT_PURPOSE[step.takes]
