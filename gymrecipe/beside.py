@@ -10,7 +10,7 @@ from gymrecipe.registry import Purpose
 from gymrecipe.rollouts.columns import BUILT_IN, Path, parse_path
 from gymrecipe.settings import NamedColumn
 from gymrecipe.stages.write import Write
-from gymrecipe.steps import DEFAULT_PURPOSE, Step
+from gymrecipe.steps import DEFAULT_PURPOSE, IMPOSSIBLE, Step
 
 STANDARD: dict[str, tuple[str, ...]] = {
     "sft": ("reward", "task_type"),
@@ -96,6 +96,8 @@ def faults(step: Step, named: dict[str, NamedColumn]) -> Iterator[str]:
     """What is wrong with the columns of a write."""
     assert isinstance(step.params, Write)
     purpose, pairs = purpose_of(step), step.takes == "pairs"
+    if (step.takes, purpose) in IMPOSSIBLE:  # said already
+        return
     columns = columns_of(step.params, purpose)
     names = list(columns.values())
     if step.params.format == "custom" and not columns:

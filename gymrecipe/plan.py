@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from gymrecipe.beside import faults
 from gymrecipe.errors import RecipeError
 from gymrecipe.faults import explain, fault, unknown
-from gymrecipe.reads import columns_read
+from gymrecipe.reads import columns_read, unused
 from gymrecipe.recipe import Composed, as_yaml, references
 from gymrecipe.registry import STAGES
 from gymrecipe.rollouts.columns import BUILT_IN, OWN, PAIR_COLUMNS, Column, merge
@@ -79,6 +79,9 @@ def plan(composed: Composed) -> Plan:
             if isinstance(step.params, Write) and step.takes != "metrics":
                 path = f"stages.{step.name}.columns"
                 problems += [fault(composed, path, said) for said in faults(step, named)]
+        for name in unused(steps, named):
+            said = "no stage uses this column; use it, or take it out"
+            problems.append(fault(composed, f"columns.{name}", said))
         try:
             columns = merge(columns_read(steps, named))
         except RecipeError as error:

@@ -9,7 +9,7 @@ from functools import partial
 from gymrecipe.beside import made_of_text
 from gymrecipe.errors import RecipeError
 from gymrecipe.registry import Optional, Reads, ReadsWhere, marked
-from gymrecipe.rollouts.columns import BUILT_IN, OWN, PAIR_COLUMNS, Column, Kind, Path, parse_path
+from gymrecipe.rollouts.columns import BUILT_IN, OWN, PAIR_COLUMNS, Column, Kind, parse_path
 from gymrecipe.settings import NamedColumn
 from gymrecipe.stages import where as language
 from gymrecipe.stages.balance import GENERAL
@@ -27,7 +27,6 @@ def columns_read(steps: Iterable[Step], named: dict[str, NamedColumn]) -> Iterat
     """
     problems: list[str] = []
     seen: set[str] = set()
-    written: set[str] = set()
     steps = list(steps)
     for step in steps:
         for at, name, kind in _used(step):
@@ -44,18 +43,30 @@ def columns_read(steps: Iterable[Step], named: dict[str, NamedColumn]) -> Iterat
         if not isinstance(step.params, Write):
             continue
         for name in map(partial(_bare, step), step.params.columns):
-            written.add(name)
             # Else its use has said the kind, or it is copied from the line as it stands.
-            if name in named and name not in seen and made_of_text(named[name]):
+            if name in named.keys() - seen - {"task_type"} and made_of_text(named[name]):
                 yield from _column(name, "text", step, named)
-        if step.takes == "rollouts" and "task_type" not in named:
-            path: Path = ("metadata", "task_type")
-            yield Column("task_type", (path,), "text", default=GENERAL)
-    for name in named:
-        if name not in seen | written:
-            problems.append(f"columns.{name}: no stage uses this column; use it, or take it out")
+        if step.takes == "rollouts" and "task_type" not in seen:
+            yield _task_type(named.get("task_type", NamedColumn(path="metadata.task_type")))
     if problems:
         raise RecipeError(*problems)
+
+
+def unused(steps: Iterable[Step], named: dict[str, NamedColumn]) -> list[str]:
+    """The named columns that no step uses."""
+    used = {"task_type"}
+    for step in steps:
+        used |= {_bare(step, name) for _, name, _ in _used(step)}
+        if isinstance(step.params, Write):
+            used |= {_bare(step, name.rpartition(".")[2]) for name in step.params.columns}
+    return [name for name in named if name not in used]
+
+
+def _task_type(column: NamedColumn) -> Column:
+    """What every demonstration has beside it: `general` where the line does not say."""
+    paths = [column.path] if isinstance(column.path, str) else column.path
+    default = GENERAL if column.default is None else column.default
+    return Column("task_type", tuple(map(parse_path, paths)), "text", column.regex, default)
 
 
 def _used(step: Step) -> Iterator[tuple[str, str, Kind]]:

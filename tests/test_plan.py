@@ -15,6 +15,7 @@ from gymrecipe.recipe import compose, description, locate, recipes, references, 
 from gymrecipe.settings import NamedColumn, Settings
 
 TAIL = "stages:\n  load: {use: load}\n  write: {use: write}\n"
+USING_C = TAIL.replace("use: write", "use: write, columns: [c]")
 OVERRIDES = {
     "dpo_same_prompt": [
         "stages.pair.strategy=best_vs_worst", "+stages.d={use: dedup, after: usable}", "seed=3",
@@ -94,7 +95,7 @@ def test_the_records_of_a_manifest_give_the_same_plan_again(name: str, overridde
 
 
 def test_a_named_column_that_is_only_a_path_is_rebuilt(tmp_path: Path) -> None:
-    first = planned(tmp_path, "columns: {c: metadata.category}\n" + TAIL)
+    first = planned(tmp_path, "columns: {c: metadata.category}\n" + USING_C)
     assert rebuild(first.parameters, [], Settings(name="r")).named == first.named
 
 
@@ -210,6 +211,11 @@ def test_a_plan_knows_what_is_above_a_step() -> None:
 
 
 def test_named_columns_are_kept_as_they_were_given(tmp_path: Path) -> None:
-    text = "columns: {c: {path: [a, b], regex: '(x)', default: d}}\n" + TAIL
+    text = "columns: {c: {path: [a, b], regex: '(x)', default: d}}\n" + USING_C
     expected = NamedColumn(path=["a", "b"], regex="(x)", default="d")
     assert planned(tmp_path, text).named == {"c": expected}
+
+
+def test_a_named_column_that_no_stage_uses_is_a_fault(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"columns\.c: no stage uses this column"):
+        planned(tmp_path, "columns: {c: metadata.category}\n" + TAIL)

@@ -48,7 +48,7 @@ def test_a_hidden_or_odd_name_is_reached_by_field(tmp_path: Path) -> None:
     assert found['field["pass@1"]'].paths == (("pass@1",),)
 
 
-@pytest.mark.parametrize("name", ["row", "reason", "answer_key", "gap"])
+@pytest.mark.parametrize("name", ["row", "reason", "answer_key"])
 def test_a_name_of_ours_has_to_be_renamed(name: str, tmp_path: Path) -> None:
     with pytest.raises(
         RecipeError, match=f"f.where: '{name}' is a name of ours.*my_{name}: {name}"
@@ -90,7 +90,8 @@ def test_a_text_by_its_pattern_or_default_is_no_number(more: str, tmp_path: Path
 def test_a_named_column_that_is_written_has_the_kind_of_its_other_use(tmp_path: Path) -> None:
     write = "write: {use: write, columns: {c: c, d: d}}"
     found = columns(tmp_path, "c: a.b, d: e", where("c > 1"), write)
-    assert (found["c"].kind, found["d"].kind) == ("number", "text")
+    assert found["c"].kind == "number"
+    assert "d" not in found  # it is copied from the line as it stands
 
 
 def test_pairs_read_the_columns_of_their_rollouts(tmp_path: Path) -> None:
@@ -101,7 +102,13 @@ def test_pairs_read_the_columns_of_their_rollouts(tmp_path: Path) -> None:
 
 def test_a_pair_may_write_a_named_column_of_one_side(tmp_path: Path) -> None:
     write = "w: {use: write, format: trl, columns: {chosen_c: c}}"
-    assert set(columns(tmp_path, "c: a.b", PAIR, write)) == {"c"}
+    assert set(columns(tmp_path, "c: {path: a.b, default: d}", PAIR, write)) == {"c"}
+
+
+@pytest.mark.parametrize("name", ["gap", "chosen_reward", "rejected_turns"])
+def test_a_column_of_pairs_is_refused_before_there_are_any(name: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=f"'{name}' is a column of pairs, and rollouts have none"):
+        columns(tmp_path, "", where(f"{name} > 0.1"), WRITE)
 
 
 def test_a_switch_reads_a_column_that_no_line_needs_to_have(tmp_path: Path) -> None:

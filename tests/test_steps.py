@@ -112,7 +112,7 @@ def test_a_misspelt_after_names_the_nearest(tmp_path: Path) -> None:
 
 
 def test_balance_of_pairs_before_there_are_any_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"stages\.b\.by: 'gap' is a name of ours"):
+    with pytest.raises(RecipeError, match=r"stages\.b\.by: 'gap' is a column of pairs"):
         steps(tmp_path, LOAD, "b: {use: balance, by: gap, most: 1}", "p: {use: pair}", WRITE)
 
 

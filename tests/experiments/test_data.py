@@ -177,7 +177,7 @@ def test_standard_columns_are_renamed_left_out_and_added(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"metadata.a": "prompt"}, "'prompt' is where the format 'trl' has its messages"),
+        ({"metadata.a": "prompt"}, "'prompt' is where the messages stand"),
         ({"metadata.a": "tools"}, "'tools' is where"),
         ({"metadata.a": "reward_gap"}, "two columns are named 'reward_gap'"),
     ],
