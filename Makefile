@@ -24,7 +24,7 @@ demo: $(VENV)/.ready
 	$(RUN) -m gymrecipe +recipe=dpo_same_prompt min_gap=0.3
 
 test: $(VENV)/.ready
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n auto
 
 lint: $(VENV)/.ready
 	$(RUN) -m ruff check .

@@ -51,6 +51,7 @@ def run(plan: Plan, progress: Progress | None = None) -> Version:
     rehearse(plan)
     files, skipped = sources(plan.load.input, plan.load.sidecars)
     folder = Path(settings.output_dir) / settings.name
+    store.check_folder(folder)
     if settings.output_jsonl_fpath is not None:
         check_export(Path(settings.output_jsonl_fpath), folder)
     with local(settings.engine.workers or default_workers()) as engine, ExitStack() as stack:

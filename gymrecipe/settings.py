@@ -34,6 +34,13 @@ class Settings(Params):
     tag: _Text | None = None
     output_jsonl_fpath: _Text | None = None
 
+    @field_validator("output_dir", "output_jsonl_fpath")
+    @classmethod
+    def _named(cls, value: str | None) -> str | None:
+        if value is not None and (not value or "\0" in value):
+            raise ValueError("should be the name of a folder or file")
+        return value
+
     @field_validator("name", "tag")
     @classmethod
     def _safe(cls, value: str | None) -> str | None:

@@ -63,6 +63,13 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def check_folder(folder: Path) -> None:
+    """Raise InputError where a file stands in the way of a folder."""
+    way = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), folder)
+    if os.path.lexists(way) and not way.is_dir():
+        raise InputError(f"{way}: a file, not a folder. Set another output_dir.")
+
+
 def recipe_folder(output_dir: Path, name: str) -> Path:
     """The folder that keeps the versions of a recipe, made if there is none."""
     if not NAME.fullmatch(name):
@@ -75,10 +82,8 @@ def recipe_folder(output_dir: Path, name: str) -> Path:
             for path in missing:
                 sync(path.parent)
     except MachineError:
-        way = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), folder)
-        if way.is_dir():
-            raise
-        raise InputError(f"{way}: a file, not a folder. Set another output_dir.") from None
+        check_folder(folder)
+        raise
     return folder
 
 

@@ -107,11 +107,18 @@ def _is_sidecar(name: str) -> bool:
 
 
 def _names(entry: str) -> list[str]:
+    if not entry or "\0" in entry:
+        raise InputError(f"input: not the name of a file, got {entry!r}. Name a rollout file.")
     if entry == SAMPLE or os.path.lexists(entry) or not glob.has_magic(entry):
         return [entry]
     names = sorted(name for name in glob.glob(entry, recursive=True) if not os.path.isdir(name))
     if not names:
         raise InputError(f"{entry}: no file matches. Check the pattern and the folder.")
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"{name!r}: a name that is not UTF-8. Rename the file.") from None
     return names
 
 

@@ -8,6 +8,7 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from gymrecipe.registry import Params, Reads, stage
+from gymrecipe.rollouts.columns import PAIR_COLUMNS
 
 GENERAL = "general"
 """Where rows without a category are counted."""
@@ -51,8 +52,10 @@ def balance(rows: pl.LazyFrame, params: Balance) -> pl.LazyFrame:
     if params.by == "task":
         group = pl.col("task_key")
     else:
-        group = pl.col(f"chosen_{params.by}" if pairs else params.by).cast(pl.String)
-        group = group.fill_null(GENERAL)
+        # A bare name means the task that both sides of a pair answer.
+        own = params.by in PAIR_COLUMNS or params.by.startswith(("chosen_", "rejected_"))
+        name = f"chosen_{params.by}" if pairs and not own else params.by
+        group = pl.col(name).cast(pl.String).fill_null(GENERAL)
     orders = {
         "draw": (),
         "reward": ((pl.col("gap" if pairs else "reward").fill_null(float("-inf")), True),),
