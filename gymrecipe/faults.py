@@ -9,7 +9,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from gymrecipe.errors import hint
-from gymrecipe.recipe import Composed, look_up, references
+from gymrecipe.guards import look_up, references
+from gymrecipe.recipe import Composed
 
 SHOWN = 200
 """The most characters of a value that a message shows."""

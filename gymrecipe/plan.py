@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from gymrecipe.beside import faults
 from gymrecipe.errors import RecipeError
 from gymrecipe.faults import explain, fault, unknown
+from gymrecipe.guards import references
 from gymrecipe.reads import columns_read, unused
-from gymrecipe.recipe import Composed, as_yaml, references
+from gymrecipe.recipe import Composed, as_yaml
 from gymrecipe.registry import STAGES
 from gymrecipe.rollouts.columns import BUILT_IN, OWN, PAIR_COLUMNS, Column, merge
 from gymrecipe.settings import Example, NamedColumn, Settings

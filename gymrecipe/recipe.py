@@ -26,36 +26,21 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gymrecipe.errors import InputError, RecipeError, hint
+from gymrecipe.guards import MAX_SIZE, REFUSED_KEYS, bad_references, measure, refuse
 
-MAX_SIZE, MAX_DEPTH = 2**18, 50
-"""How large and deep a recipe may be: its file, and what it grows to with its aliases and its
-`${knob}`s. A value counts for its bytes and VALUE more, which bounds their number as well."""
-
-VALUE = 50
 ALIASES = {"input_jsonl_fpath": "input"}
 """Names that `ng_collect_rollouts` has for knobs of ours."""
 
 TEXTS = {"input", "name", "output_dir", "output_jsonl_fpath", "tag"}
 """Knobs that are texts however they look: `tag=1.10` is not 1.1."""
 
-REFUSED_KEYS = {
-    "hydra", "defaults", "_target_", "_partial_", "_recursive_", "_convert_", "_args_", "target",
-    "()",
-}  # fmt: skip
-"""Keys that could run code, wherever they stand."""
 
-_INTERPOLATION = re.compile(r"\$\{([A-Za-z_]\w*(?:\.\w+)*)\}")
 _KEY = re.compile(r"[A-Za-z_][\w\-]*(?:\.[\w\-]+)*")
 _NAME = re.compile(r"[A-Za-z0-9][\w\-]{0,63}")
 _PLAIN_KEY = re.compile(
     r"(?!(?:null|true|false|nan|inf)\Z)[A-Za-z_][A-Za-z0-9_.\-]*", re.IGNORECASE
 )
 """A key that Hydra's grammar can write and reads as a text."""
-
-_SURPRISE = re.compile(
-    r"[-+]?(?:0(?:x[0-9a-fA-F_]+|b[01_]+|[0-9_]+)|\d[\d_]*(?::[0-5]?\d)+\.?[\d_]*)"
-)
-"""What YAML reads as another number than people do: 010 is 8, and 12:30 is 750."""
 
 
 @dataclass(frozen=True)
@@ -201,8 +186,8 @@ def compose(path: Path, overrides: Sequence[str]) -> Composed:
         for key, value in beyond.items():
             OmegaConf.update(config, key, value, force_add=True)
         raw: Any = OmegaConf.to_container(config, resolve=False)
-        _refuse(raw, str(path))
-        problems = [f"{path}: {problem}" for problem in _bad_references(raw)]
+        refuse(raw, str(path))
+        problems = [f"{path}: {problem}" for problem in bad_references(raw)]
         if problems:
             raise RecipeError(*dict.fromkeys(problems))
         values: Any = OmegaConf.to_container(config, resolve=True)
@@ -248,17 +233,6 @@ def as_yaml(values: dict[str, Any]) -> str:
     return text
 
 
-def references(value: Any) -> set[str]:
-    """The knobs that a value refers to as `${knob}`."""
-    if isinstance(value, dict):
-        return set().union(*(references(part) for part in value.values()))
-    if isinstance(value, list):
-        return set().union(*(references(part) for part in value))
-    if isinstance(value, str):
-        return {name.split(".")[0] for name in _INTERPOLATION.findall(value)}
-    return set()
-
-
 def _read(path: Path, trusted: bool = False) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
@@ -269,7 +243,7 @@ def _read(path: Path, trusted: bool = False) -> dict[str, Any]:
         raise RecipeError(f"{path}: a recipe of more than {MAX_SIZE // 2**10} KiB is refused.")
     try:
         text = data.decode()
-        _measure(text)
+        measure(text)
         value = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
     except UnicodeDecodeError:
         raise RecipeError(f"{path}: not UTF-8 text.") from None
@@ -278,138 +252,8 @@ def _read(path: Path, trusted: bool = False) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise RecipeError(f"{path}: a recipe is a mapping with `stages`, not a {_kind(value)}.")
     if not trusted:
-        _refuse(value, str(path))
+        refuse(value, str(path))
     return {str(name): part for name, part in value.items()}
-
-
-def _measure(text: str) -> None:
-    """Raise ValueError for a document that could grow without bound, before it is built."""
-    anchors: dict[str, tuple[int, int]] = {}
-    within: list[tuple[str | None, int, int]] = [(None, 0, 0)]  # anchor, size, height
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            _check_tag(event)
-            within.append((event.anchor, VALUE, 0))
-            if len(within) - 1 > MAX_DEPTH:
-                raise ValueError(f"more than {MAX_DEPTH} levels.")
-            continue
-        if isinstance(event, yaml.CollectionEndEvent):
-            anchor, size, height = within.pop()
-        elif isinstance(event, yaml.ScalarEvent):
-            _check_tag(event)
-            if len(within) == 1 and event.value:
-                raise ValueError("a recipe is a mapping with `stages`, not a single value.")
-            if event.implicit[0] and _SURPRISE.fullmatch(event.value):
-                raise ValueError(
-                    f"{_line(event)}: YAML reads {event.value[:40]} as another number than it"
-                    " seems. Write it in decimal, or a text in quotes."
-                )
-            anchor, size, height = event.anchor, VALUE + len(event.value.encode()), 0
-        elif isinstance(event, yaml.AliasEvent):
-            if event.anchor not in anchors:
-                raise ValueError(f"*{event.anchor} refers to nothing before it, or to itself.")
-            anchor, (size, height) = None, anchors[event.anchor]
-        else:
-            continue
-        if anchor is not None:
-            anchors[anchor] = size, height
-        around, total, tallest = within.pop()
-        within.append((around, total + size, max(tallest, height + 1)))
-        if total + size > MAX_SIZE:
-            raise ValueError(f"more than {MAX_SIZE // 2**10} KiB with its aliases.")
-        if len(within) - 1 + height > MAX_DEPTH:
-            raise ValueError(f"more than {MAX_DEPTH} levels.")
-
-
-def _check_tag(event: Any) -> None:
-    if event.tag is not None:
-        raise ValueError(f"{_line(event)}: the tag {event.tag[:40]} is refused.")
-
-
-def _line(event: Any) -> str:
-    return f"line {event.start_mark.line + 1}"
-
-
-def _refuse(value: Any, where: str, at: str = "") -> None:
-    problems = list(_dangers(value, at))
-    if problems:
-        raise RecipeError(*(f"{where}: {problem}" for problem in problems))
-
-
-def _dangers(value: Any, at: str) -> Iterable[str]:
-    if isinstance(value, dict):
-        for key, part in value.items():
-            path = f"{at}.{key}" if at else str(key)
-            if re.split("[@/]", str(key))[0] in REFUSED_KEYS:
-                yield f"{path}: '{key}' is refused: a recipe names stages, it does not run code."
-            else:
-                yield from _dangers(part, path)
-    elif isinstance(value, list):
-        for index, part in enumerate(value):
-            yield from _dangers(part, f"{at}.{index}")
-    elif isinstance(value, str) and "$" in value:
-        plain, count = _INTERPOLATION.subn("", value)
-        if "${" in plain:
-            yield f"{at}: only plain ${{name}} is allowed, got '{value}'."
-        elif count > 1:
-            yield f"{at}: one ${{name}} a value is allowed, got '{value}'."
-    elif isinstance(value, str) and "\0" in value:
-        yield f"{at}: a text without NUL is needed, got {value!r}."
-    elif isinstance(value, int) and abs(value) >= 2**63:
-        yield f"{at}: a number of at most 64 bits is needed."
-
-
-def _bad_references(raw: dict[str, Any]) -> list[str]:
-    """What is wrong with the `${knob}`s: no such knob, a circle, or growth without bound."""
-    problems: list[str] = []
-    known: dict[str, tuple[int, int] | None] = {}
-
-    def weigh(value: Any, at: str) -> tuple[int, int]:
-        """Size and height of a value once it is resolved."""
-        own, parts = VALUE, []
-        if isinstance(value, dict):
-            parts = [weigh(part, f"{at}.{key}" if at else str(key)) for key, part in value.items()]
-        elif isinstance(value, list):
-            parts = [weigh(part, f"{at}.{index}") for index, part in enumerate(value)]
-        elif value == "???":
-            problems.append(f"{at}: has to be given. Write {at}=value on the command line.")
-        elif isinstance(value, str):
-            own += len(value)
-            parts = [follow(name, at) for name in _INTERPOLATION.findall(value)]
-            return own + sum(size for size, _ in parts), max((h for _, h in parts), default=0)
-        return own + sum(size for size, _ in parts), 1 + max((h for _, h in parts), default=0)
-
-    def follow(name: str, at: str) -> tuple[int, int]:
-        if name not in known:
-            known[name] = None
-            try:
-                known[name] = weigh(look_up(raw, name), name)
-            except KeyError:
-                problems.append(f"{at}: there is no knob '{name}'.{hint(name, map(str, raw))}")
-                known[name] = 0, 0
-        if (weight := known[name]) is None:
-            problems.append(f"{at}: ${{{name}}} refers to itself.")
-        return weight or (0, 0)
-
-    size, height = weigh(raw, "")
-    if size > MAX_SIZE or height > MAX_DEPTH + 1:
-        problems.append(
-            f"more than {MAX_SIZE // 2**10} KiB or {MAX_DEPTH} levels once each ${{name}} has its"
-            " value."
-        )
-    return problems
-
-
-def look_up(values: Any, path: str) -> Any:
-    """The value at a dotted path. Raises KeyError where there is none."""
-    for part in path.split("."):
-        if isinstance(values, list) and part.isdigit() and int(part) < len(values):
-            values = values[int(part)]
-        elif isinstance(values, dict) and part in values:
-            values = values[part]
-        else:
-            raise KeyError(path)
-    return values
 
 
 def _normal(
@@ -432,7 +276,7 @@ def _normal(
         raise RecipeError(f"command line: '{override}' has no value. Write {key}=value.")
     if any("\ud800" <= character <= "\udfff" for character in value):
         raise RecipeError(f"command line: {key}: not UTF-8 text, got {value!r}.")
-    _refuse(value, "command line", key)
+    refuse(value, "command line", key)
     overridden[key] = value
     if key == "engine" and not value.startswith("{"):
         name = value.strip("'\"")
@@ -447,7 +291,7 @@ def _normal(
         parsed = OverridesParser.create().parse_override(text)
     except HydraException:
         structured = _structured(value)
-        _refuse(structured, "command line", key)
+        refuse(structured, "command line", key)
         if _fits_grammar(structured):
             return f"++{key}={in_grammar(structured)}"
         beyond[key] = structured
@@ -459,7 +303,7 @@ def _normal(
         )
     if key in TEXTS and isinstance(parsed.value(), int | float):
         return f"++{key}={in_grammar(value.strip())}"
-    _refuse(parsed.value(), "command line", key)
+    refuse(parsed.value(), "command line", key)
     return text
 
 
@@ -470,7 +314,7 @@ def _structured(value: str) -> Any:
     with suppress(ValueError, RecursionError):
         return json.loads(value)
     with suppress(yaml.YAMLError, ValueError, RecursionError):
-        _measure(value)
+        measure(value)
         return yaml.safe_load(value)
     return value
 

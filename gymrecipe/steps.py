@@ -13,7 +13,8 @@ import gymrecipe.formats
 import gymrecipe.stages
 from gymrecipe.errors import hint
 from gymrecipe.faults import explain, fault
-from gymrecipe.recipe import Composed, references
+from gymrecipe.guards import references
+from gymrecipe.recipe import Composed
 from gymrecipe.registry import FORMATS, STAGES, Params, Purpose, Stage
 from gymrecipe.settings import Settings
 from gymrecipe.stages.load import Load

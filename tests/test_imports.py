@@ -12,7 +12,7 @@ LAYERS = [
     ["registry"],
     ["rollouts"],
     ["stages", "formats", "engines"],
-    ["recipe", "settings", "faults", "steps", "beside", "reads", "plan"],
+    ["guards", "recipe", "settings", "faults", "steps", "beside", "reads", "plan"],
     ["experiments"],
     ["fold"],
     ["executor"],

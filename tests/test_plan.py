@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 from gymrecipe.errors import RecipeError
+from gymrecipe.guards import references
 from gymrecipe.plan import Plan, plan, rebuild
-from gymrecipe.recipe import compose, description, locate, recipes, references, split_recipe
+from gymrecipe.recipe import compose, description, locate, recipes, split_recipe
 from gymrecipe.settings import NamedColumn, Settings
 
 TAIL = "stages:\n  load: {use: load}\n  write: {use: write}\n"

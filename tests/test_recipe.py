@@ -16,8 +16,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gymrecipe.errors import InputError, RecipeError
+from gymrecipe.guards import MAX_SIZE, look_up, references
 from gymrecipe.recipe import (
-    MAX_SIZE,
     as_yaml,
     base_knobs,
     compose,
@@ -26,9 +26,7 @@ from gymrecipe.recipe import (
     in_grammar,
     knobs,
     locate,
-    look_up,
     recipes,
-    references,
     split_recipe,
 )
 

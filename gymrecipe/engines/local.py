@@ -50,9 +50,21 @@ def local(workers: int) -> Iterator[Map]:
 
     try:
         yield run
-    finally:
+    except BaseException:
         for pool in pools:
-            pool.shutdown(wait=False, cancel_futures=True)
+            _stop(pool)
+        raise
+    finally:
+        # Waiting leaves nothing of the pool for the interpreter to trip over when it ends.
+        for pool in pools:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _stop(pool: ProcessPoolExecutor) -> None:
+    """End the workers in the midst of their slices, which may be a whole compressed file each."""
+    # Python 3.14 has terminate_workers() for this.
+    for process in list((pool._processes or {}).values()):
+        process.terminate()
 
 
 def _in_order(
@@ -77,14 +89,33 @@ def _in_order(
 
 
 def _submit(pool: ProcessPoolExecutor, function: Callable[[Any], Any], job: Any) -> Future[Any]:
-    # This may start a worker, which inherits the mask: a Ctrl-C must not find it half started,
-    # with a traceback of its own. The tracker is started before, for that lifts the mask.
+    # This may start a worker, and a Ctrl-C must not find it half started, with a traceback of its
+    # own. The mask is for the worker, which inherits it; here another thread may get the signal.
+    # The tracker is started before, for that lifts the mask.
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    with _held_back(signal.SIGINT, signal.SIGTERM):
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return pool.submit(function, job)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _held_back(*signals: signal.Signals) -> Iterator[None]:
+    """Whatever of these signals comes during the block is raised at its end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread gets signals, and only it may say what they do
+        return
+    caught: list[int] = []
+    before = {number: signal.signal(number, lambda n, _: caught.append(n)) for number in signals}
     try:
-        return pool.submit(function, job)
+        yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if caught:
+            signal.raise_signal(caught[0])
 
 
 def _begin() -> None:
