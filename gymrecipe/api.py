@@ -11,8 +11,7 @@ import msgspec
 from gymrecipe.examples import check_examples
 from gymrecipe.executor import Version
 from gymrecipe.executor import run as run_plan
-from gymrecipe.fold import Progress
-from gymrecipe.plan import plan
+from gymrecipe.plan import Plan, plan
 from gymrecipe.recipe import compose, in_grammar, locate
 
 
@@ -25,19 +24,12 @@ def run(recipe: str | Path, /, **knobs: Any) -> Version:
     Raises the errors of `gymrecipe.errors`.
     """
     overrides = [f"{name}={in_grammar(value)}" for name, value in knobs.items()]
-    return run_file(locate(str(recipe)), overrides)
+    return run_plan(prepare(locate(str(recipe)), overrides))
 
 
-def run_file(
-    path: Path,
-    overrides: Sequence[str],
-    progress: Progress | None = None,
-    command: str = "",
-) -> Version:
-    """Run a recipe file with overrides as on a command line; its examples run first."""
+def prepare(path: Path, overrides: Sequence[str], command: str = "") -> Plan:
+    """The plan of a recipe file with overrides as on a command line; its examples have run."""
     checked = plan(compose(path, overrides))
     if checked.examples:
         check_examples(plan(compose(path, [])) if overrides else checked)
-    return run_plan(
-        msgspec.structs.replace(checked, overrides=tuple(overrides), command=command), progress
-    )
+    return msgspec.structs.replace(checked, overrides=tuple(overrides), command=command)

@@ -170,14 +170,14 @@ def _made(path: Path, overrides: list[str], words: Words) -> Version:
     """Run one recipe: bars and the summary on stderr, on stdout where the version is."""
     import msgspec
 
-    from gymrecipe import api
-    from gymrecipe.recipe import compose
+    from gymrecipe import api, executor
     from gymrecipe.report import terminal
 
     errors = _console()
+    plan = api.prepare(path, overrides, command=_command(words))
     with terminal.Bars(errors) as bars:
         try:
-            version = api.run_file(path, overrides, bars, command=_command(words))
+            version = executor.run(plan, bars)
         except DataError as error:
             if error.manifest is not None:
                 bars.close()
@@ -189,7 +189,7 @@ def _made(path: Path, overrides: list[str], words: Words) -> Version:
     if version.existed:
         _note(f"{version.path} has the same id already; nothing was written (again=true writes).")
     # As asked now: a version that was there before may have been made with another `json`.
-    if compose(path, overrides).values["json"]:
+    if plan.settings.json_:
         print(msgspec.json.encode(version.manifest).decode(), flush=True)
     elif version.path is not None:
         print(version.path, flush=True)

@@ -82,10 +82,10 @@ def rehearse(plan: Plan) -> None:
         )
         params = step.params.model_copy(update=dict.fromkeys(_quantiles(step), 0.0))
         try:
-            frame, tables = _call(step, params, rows, facts, _NO_METRICS)
-            frames[step.name] = frame.collect().drop("reason", strict=False).lazy()
-            for table in tables.values():
-                table.collect()
+            frame, _ = _call(step, params, rows, facts, _NO_METRICS)
+            schema = dict(frame.collect_schema())
+            schema.pop("reason", None)
+            frames[step.name] = pl.LazyFrame(schema=schema)
         except pl.exceptions.ColumnNotFoundError as error:
             names = rows.collect_schema().names()
             takes = step.takes or "rollouts"

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gymrecipe.api import run_file
-from gymrecipe.errors import InputError, RecipeError
+from gymrecipe.api import prepare
+from gymrecipe.errors import RecipeError
 from gymrecipe.examples import check_examples
 from gymrecipe.plan import plan
 from gymrecipe.recipe import as_yaml, compose, recipes
@@ -100,14 +100,14 @@ def test_examples_run_with_the_values_that_are_composed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("override", ["least=0.0", "limit=1", "seed=9", "stages.good.max_reward=0"])
 def test_a_run_checks_them_with_the_files_own_values(override: str, tmp_path: Path) -> None:
     path = recipe(tmp_path, ["used", "below_min_reward"], GOOD, BAD)
-    with pytest.raises(InputError):  # so the examples held
-        run_file(path, [override, f"input={tmp_path}/none.jsonl", f"output_dir={tmp_path}"])
+    checked = prepare(path, [override, f"input={tmp_path}/none.jsonl"])  # the examples held
+    assert checked.overrides[0] == override
 
 
 def test_a_run_stops_at_a_wrong_example_before_it_reads(tmp_path: Path) -> None:
     path = recipe(tmp_path, ["used"], BAD)
     with pytest.raises(RecipeError, match="should become 'used', got 'below_min_reward'"):
-        run_file(path, [f"input={tmp_path}/none.jsonl", f"output_dir={tmp_path}/out"])
+        prepare(path, [f"input={tmp_path}/none.jsonl", f"output_dir={tmp_path}/out"])
     assert not (tmp_path / "out").exists()
 
 
