@@ -114,7 +114,8 @@ def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
     column of its rollouts as `chosen_…` and `rejected_…`. A rollout in no pair leaves as half a
     pair (`chosen_…` only) with the fate of its task as the reason: see FATES, and `missing_<by>`.
     """
-    ranked = _ranked(rollouts, params)
+    # What several parts below take is computed here, once; it has only a few columns.
+    ranked = _ranked(rollouts, params).collect().lazy()
     candidates = STRATEGIES[params.strategy].function(ranked)
     side = ranked.select("group", "place", "row", "task_key", "answer_key", "order", "value")
     pairs = (
@@ -128,7 +129,8 @@ def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
         .with_columns(gap=pl.col("value") - pl.col("value_rejected"))
         .with_columns(verdict=_verdict(params))
     )
-    made = _capped(pairs.filter(pl.col("verdict").is_null()), params)
+    pairs = pairs.collect().lazy()
+    made = _capped(pairs.filter(pl.col("verdict").is_null()), params).collect().lazy()
     columns = rollouts.collect_schema().names()
     chosen = rollouts.select(pl.all().name.prefix("chosen_"))
     rejected = rollouts.select(pl.all().name.prefix("rejected_"))
@@ -144,7 +146,7 @@ def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
         )
         .sort("chosen_row", "rejected_row")
     )
-    unpaired = _unpaired(rollouts, ranked, pairs, made, params)
+    unpaired = _unpaired(rollouts, ranked, pairs, made, params).collect().lazy()
     halves = unpaired.select(*(pl.col(name).alias(f"chosen_{name}") for name in columns), "reason")
     order = ["gap", "draw", "task_key", "prompt_key"]
     order += [f"{side}_{name}" for side in ("chosen", "rejected") for name in columns]
