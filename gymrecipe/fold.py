@@ -145,11 +145,16 @@ class Fold:
         if "reason" not in made.columns:
             made = made.with_columns(reason=pl.lit(None, pl.String))
         left = made.filter(pl.col("reason").is_not_null())
-        kept = made.filter(pl.col("reason").is_null()).drop("reason")
+        # A filter copies every column, and most stages keep every row.
+        kept = made.filter(pl.col("reason").is_null()) if left.height else made
+        kept = kept.drop("reason")
+        del made
         self.fates.append(fates.leaving(left, place))
         rejected = _counts(left["reason"])
         rows_in, rows_out = rows.height, kept.height
         if step.source is None:
+            # From here on the table is only where the lines lie; the rows are the stage's.
+            self.table.rows = self.table.rows.select(fates.LINES)
             rejected |= _counts(self.table.bad["reason"])
             rows_in += self.table.bad.height
         if isinstance(params, Write):

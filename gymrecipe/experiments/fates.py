@@ -16,6 +16,8 @@ REJECTS, USED = "rejects.parquet", "used.parquet"
 FATE = {"row": pl.UInt32, "stage": pl.Int64, "reason": pl.String}
 USE = {"row": pl.UInt32, "side": pl.String, "output": pl.String, "at": pl.UInt64}
 _WHERE = ["source", "line", "offset", "bytes"]
+LINES = ["row", *_WHERE, "id_hi", "id_lo"]
+"""The columns that say which line a rollout is."""
 
 
 def leaving(rows: pl.DataFrame, stage: int) -> pl.DataFrame:
@@ -52,7 +54,7 @@ def write_records(
     """Write `rejects.parquet` (a row for each line not used) and `used.parquet` (a row for each
     side of each example). Gives the number of lines rejected.
     """
-    lines = rows.select("row", *_WHERE, "id_hi", "id_lo")
+    lines = rows.select(LINES)
     names = pl.DataFrame(
         {"source": range(len(paths)), "path": paths},
         schema={"source": pl.UInt32, "path": pl.String},

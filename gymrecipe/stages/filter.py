@@ -83,7 +83,7 @@ _LIMITS = {
 def filter(rows: pl.LazyFrame, params: Filter) -> tuple[pl.LazyFrame, Facts]:
     """Keep the rows that meet every criterion.
 
-    Reasons: `truncated`, `failed`, `masked`, `empty`, `where`, `missing_<name>`,
+    Reasons: `truncated`, `failed`, `masked`, `empty`, `missing_reward`, `where`, `missing_<name>`,
     `below_min_<name>`, `above_max_<name>`, `no_success`, `no_tool_usage`. On pairs only `where`
     has a meaning (its names are `gap`, `chosen_<name>`, `rejected_<name>`).
     """

@@ -112,7 +112,7 @@ def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
     One total order ranks the rollouts of a prompt: `by` descending, then (with `ties: shortest`)
     the shorter answer, then draw. A pair has `gap`, `draw`, `task_key`, `prompt_key`, and every
     column of its rollouts as `chosen_…` and `rejected_…`. A rollout in no pair leaves as half a
-    pair (`chosen_…` only) with the fate of its task as the reason: see FATES, and `missing_<by>`.
+    pair (`chosen_row` only) with the fate of its task as the reason: see FATES, and `missing_<by>`.
     """
     # What several parts below take is computed here, once; it has only a few columns.
     ranked = _ranked(rollouts, params).collect().lazy()
@@ -147,7 +147,7 @@ def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
         .sort("chosen_row", "rejected_row")
     )
     unpaired = _unpaired(rollouts, ranked, pairs, made, params).collect().lazy()
-    halves = unpaired.select(*(pl.col(name).alias(f"chosen_{name}") for name in columns), "reason")
+    halves = unpaired.select("reason", chosen_row="row")
     order = ["gap", "draw", "task_key", "prompt_key"]
     order += [f"{side}_{name}" for side in ("chosen", "rejected") for name in columns]
     facts = {"tasks": _tasks(rollouts, unpaired, made), "rates": _rates(ranked, made, params)}
@@ -232,7 +232,7 @@ def _unpaired(
     made: pl.LazyFrame,
     params: Pair,
 ) -> pl.LazyFrame:
-    """The rollouts in no pair, each with its reason."""
+    """`row`, `task_key` and `reason` of the rollouts in no pair."""
     paired = pl.concat([made.select("row"), made.select(row="row_rejected")]).unique()
     # A rank for each verdict, so that a task's fate is the best that any candidate got to.
     nearest = ["tied", "gap_too_small", "gap_too_large", "identical_answers"]
@@ -274,14 +274,14 @@ def _unpaired(
             .fill_null("tied")
         )
     )
-    fates = (
+    return (
         rollouts.select("row", "task_key")
         .join(paired, on="row", how="anti")
         .join(in_task, on="row", how="left")
         .join(groups, on="group", how="left")
-        .select("row", reason=fate)
+        .select("row", "task_key", reason=fate)
+        .sort("row")
     )
-    return rollouts.join(fates, on="row").sort("row")
 
 
 def _tasks(rollouts: pl.LazyFrame, unpaired: pl.LazyFrame, made: pl.LazyFrame) -> pl.LazyFrame:

@@ -316,9 +316,17 @@ def test_a_metric_may_have_any_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["group", "size", "n", "gap", "made"])
 def test_a_column_that_is_only_carried_along_may_have_any_name(name: str) -> None:
-    rows: dict[str, Any] = {name: ["x", "y"], "reward": [1.0, 1.0]}
+    rows: dict[str, Any] = {name: ["x", "y"], "reward": [1.0, 0.0]}
     table, _ = call(rollouts(rows), Pair())
-    assert table[f"chosen_{name}"].to_list() == ["x", "y"]
+    assert table[f"chosen_{name}"].to_list() == ["x"]
+    assert table[f"rejected_{name}"].to_list() == ["y"]
+    assert table["reason"].to_list() == [None]
+
+
+def test_half_a_pair_says_only_which_rollout_it_is() -> None:
+    table, _ = call(rollouts({"reward": [1.0, 1.0]}), Pair())
+    assert table["chosen_row"].to_list() == [0, 1]
+    assert table["rejected_row"].to_list() == [None, None]
     assert table["reason"].to_list() == ["all_equal"] * 2
 
 
