@@ -83,9 +83,10 @@ def _in_order(
             "a worker process died: out of memory? Run again with engine.workers=1. (A script that"
             " calls gymrecipe.run needs `if __name__ == '__main__':` around it.)"
         ) from None
-    finally:
+    except GeneratorExit:  # nobody takes the rest; after an error `local` ends the workers instead
         for future in waiting:
             future.cancel()
+        raise
 
 
 def _submit(pool: ProcessPoolExecutor, function: Callable[[Any], Any], job: Any) -> Future[Any]:
