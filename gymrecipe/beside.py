@@ -10,7 +10,7 @@ from gymrecipe.registry import Purpose
 from gymrecipe.rollouts.columns import BUILT_IN, Path, parse_path
 from gymrecipe.settings import NamedColumn
 from gymrecipe.stages.write import Write
-from gymrecipe.steps import DEFAULT_PURPOSE, IMPOSSIBLE, Step
+from gymrecipe.steps import IMPOSSIBLE, Step, purpose_of
 
 STANDARD: dict[str, tuple[str, ...]] = {
     "sft": ("reward", "task_type"),
@@ -88,8 +88,7 @@ def paths_written(steps: Iterable[Step], named: dict[str, NamedColumn]) -> Itera
         pairs = step.takes == "pairs"
         for name in columns_of(step.params, purpose_of(step)):
             if not _is_canonical(name, step) and table_column(name, pairs, held(named)) is None:
-                path = path_of(name, pairs, named)
-                yield parse_path(path.partition(".")[2] if pairs else path)
+                yield _parsed(name, pairs, named)
 
 
 def faults(step: Step, named: dict[str, NamedColumn]) -> Iterator[str]:
@@ -115,10 +114,15 @@ def faults(step: Step, named: dict[str, NamedColumn]) -> Iterator[str]:
             yield f"a pair has '{name}' twice; write chosen_{name} or rejected_{name}"
         elif not _is_canonical(name, step) and table_column(name, pairs, held(named)) is None:
             try:
-                path = path_of(name, pairs, named)
-                parse_path(path.partition(".")[2] if pairs else path)
+                _parsed(name, pairs, named)
             except ValueError as error:
                 yield f"{error}{hint(name, [*BUILT_IN, *named])}"
+
+
+def _parsed(name: str, pairs: bool, named: dict[str, NamedColumn]) -> Path:
+    """The path in a line that a name means, whichever side of a pair the line is."""
+    path = path_of(name, pairs, named)
+    return parse_path(path.partition(".")[2] if pairs else path)
 
 
 def _is_canonical(name: str, step: Step) -> bool:
@@ -130,9 +134,3 @@ def _is_canonical(name: str, step: Step) -> bool:
 def held(named: dict[str, NamedColumn]) -> set[str]:
     """The named columns that the table holds for a write."""
     return {name for name, column in named.items() if made_of_text(column)}
-
-
-def purpose_of(step: Step) -> Purpose:
-    """What a write is for: as it says, or by the unit that arrives."""
-    assert isinstance(step.params, Write)
-    return step.params.purpose or DEFAULT_PURPOSE[step.takes]

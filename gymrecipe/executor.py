@@ -128,15 +128,7 @@ def version_id(plan: Plan, files: list[Source], table: Table) -> str:
 def _record(fold: Fold, id: str) -> Manifest:
     """The manifest of what was staged, and the files that go with the data."""
     plan, table = fold.plan, fold.table
-    rejected = fates.write_records(
-        fold.staged,
-        table.rows,
-        table.bad,
-        fold.settled,
-        fold.used,
-        [step.name for step in plan.steps],
-        [file.name for file in fold.files],
-    )
+    rejected = fold.write_records()
     lines = Lines(
         read=sum(read.lines for read in table.read),
         used=fold.used["row"].n_unique(),

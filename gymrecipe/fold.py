@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import polars as pl
 
-from gymrecipe.beside import paths_written, purpose_of
+from gymrecipe.beside import paths_written
 from gymrecipe.errors import DataError, RecipeError, hint
 from gymrecipe.experiments import fates
 from gymrecipe.experiments.data import write_data, write_metrics
@@ -27,7 +27,7 @@ from gymrecipe.stages.checks import Facts
 from gymrecipe.stages.filter import Filter
 from gymrecipe.stages.validate import Validate, result
 from gymrecipe.stages.write import Write
-from gymrecipe.steps import Step
+from gymrecipe.steps import Step, purpose_of
 
 
 class Progress(Protocol):
@@ -126,6 +126,18 @@ class Fold:
             self._step(step, place)
         self.used = pl.concat([pl.DataFrame(schema=fates.USE), *self.uses])
         self.settled = fates.settle(self.fates, self.used)
+
+    def write_records(self) -> int:
+        """Write where every line ended beside the data. Gives the number of lines rejected."""
+        return fates.write_records(
+            self.staged,
+            self.table.rows,
+            self.table.bad,
+            self.settled,
+            self.used,
+            [step.name for step in self.plan.steps],
+            [file.name for file in self.files],
+        )
 
     def _step(self, step: Step, place: int) -> None:
         rows = self.table.rows if step.source is None else self.results[step.source]

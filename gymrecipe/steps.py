@@ -20,7 +20,7 @@ from gymrecipe.settings import Settings
 from gymrecipe.stages.load import Load
 from gymrecipe.stages.write import Write
 
-__all__ = ["DEFAULT_PURPOSE", "Step", "above", "build", "consistent", "gymrecipe"]
+__all__ = ["DEFAULT_PURPOSE", "Step", "above", "build", "consistent", "gymrecipe", "purpose_of"]
 
 DEFAULT_PURPOSE: dict[str, Purpose] = {"rollouts": "sft", "pairs": "dpo", "tasks": "rl"}
 """What a file is for unless its write says so, by the unit that arrives there."""
@@ -209,7 +209,7 @@ def consistent(steps: list[Step], settings: Settings | None, composed: Composed)
                 path = f"stages.{step.name}.file"
                 yield fault(composed, path, "figures are written as jsonl; set file: jsonl")
             continue
-        purpose = step.params.purpose or DEFAULT_PURPOSE[step.takes]
+        purpose = purpose_of(step)
         if (step.takes, purpose) in IMPOSSIBLE:
             path = f"stages.{step.name}.purpose"
             usual = DEFAULT_PURPOSE[step.takes]
@@ -260,6 +260,12 @@ def consistent(steps: list[Step], settings: Settings | None, composed: Composed)
                 "changes nothing here: this recipe sets it in"
                 f" {', '.join(f'stages.{taker}.{name}' for taker in own)}; override that",
             )
+
+
+def purpose_of(step: Step) -> Purpose:
+    """What a write is for: as it says, or by the unit that arrives."""
+    assert isinstance(step.params, Write)
+    return step.params.purpose or DEFAULT_PURPOSE[step.takes]
 
 
 def above(step: Step, by_name: dict[str, Step]) -> Iterator[Step]:

@@ -54,16 +54,7 @@ def reproduce(
         for file, read in zip(record.inputs, table.read, strict=True):
             if read.digest != file.digest:
                 raise ChangedError(f"{file.path}: not what it was when {version} was made.")
-        folded = fold.Fold(rebuilt, table, files, staged, engine, watched)
-        fates.write_records(
-            staged,
-            table.rows,
-            table.bad,
-            folded.settled,
-            folded.used,
-            [step.name for step in rebuilt.steps],
-            [file.path for file in record.inputs],
-        )
+        fold.Fold(rebuilt, table, files, staged, engine, watched).write_records()
         return _compare(version, staged, record)
 
 
