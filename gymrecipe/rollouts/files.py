@@ -59,7 +59,7 @@ class Source(msgspec.Struct, frozen=True):
     stamp: tuple[int, int, int, int]
 
 
-class RawLine(msgspec.Struct):
+class RawLine(msgspec.Struct, gc=False):
     """One line: where it starts, its length without the line feed, and its bytes.
 
     `data` is None where the line is longer than MAX_LINE_BYTES; `whole` is False for a last line
@@ -238,22 +238,30 @@ def lines(stream: Iterator[bytes], offset: int, end: int, partial: bool) -> Iter
     held = 0
     skip = partial
     for block in stream:
-        parts = block.split(b"\n")
-        for part in parts[:-1]:
-            length = held + len(part)
+        begin = 0
+        # Faster than split(b"\n"), which looks at byte after byte.
+        while (feed := block.find(b"\n", begin)) >= 0:
+            length = held + feed - begin
             if not skip:
-                data = None if length > MAX_LINE_BYTES else b"".join((*pending, part))
+                data: bytes | None = block[begin:feed]
+                if length > MAX_LINE_BYTES:
+                    data = None
+                elif held:
+                    data = b"".join((*pending, block[begin:feed]))
                 yield RawLine(offset, length, data, True)
             skip = False
+            begin = feed + 1
             offset += length + 1
-            pending, held = [], 0
+            if held:
+                pending, held = [], 0
             if offset >= end:
                 return
-        held += len(parts[-1])
-        if held <= MAX_LINE_BYTES:
-            pending.append(parts[-1])
-        else:
+        rest = block[begin:]
+        held += len(rest)
+        if held > MAX_LINE_BYTES:
             pending = []
+        elif rest:
+            pending.append(rest)
     if held and not skip:
         data = None if held > MAX_LINE_BYTES else b"".join(pending)
         yield RawLine(offset, held, data, False)
@@ -301,8 +309,11 @@ def digest_of(blocks: list[bytes]) -> str:
 def digest_prefix(path: str, length: int) -> str:
     """The digest of a file's first `length` bytes as they lie on disk."""
     digest = Digest()
-    with open(path, "rb") as file:
-        while length > 0 and (data := file.read(min(READ_BYTES, length))):
-            digest.update(data)
-            length -= len(data)
+    try:
+        with open(path, "rb") as file:
+            while length > 0 and (data := file.read(min(READ_BYTES, length))):
+                digest.update(data)
+                length -= len(data)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}.") from None
     return digest_of(digest.close())

@@ -9,13 +9,27 @@ import msgspec
 import xxhash
 from msgspec import Raw
 
-from gymrecipe.rollouts.lines import Item, Shape, is_empty, is_null
+from gymrecipe.rollouts.lines import (
+    Item,
+    Line,
+    Request,
+    Response,
+    Shape,
+    is_empty,
+    is_null,
+    reply,
+    shape_of,
+)
 from gymrecipe.rollouts.said import chat_calls
 
 SAMPLING = ("extra_body", "seed", "temperature", "top_p", "max_output_tokens")
 """Parts of the request's metadata that change how a task is sampled, not what is asked."""
 
+PROMPTS_KEPT = 4_096
+"""So many requests are remembered: the repeats of a task are near each other in a file."""
+
 _any = msgspec.json.Decoder()
+_request = msgspec.json.Decoder(Request | None)
 _sorted = msgspec.json.Encoder(order="sorted")
 
 
@@ -23,10 +37,61 @@ def value_key(raw: Any) -> int:
     """A hash of a JSON value, 0 where it is missing or null."""
     if raw is None:
         return 0
+    if len(raw) < 19 and (digits := bytes(raw)).isdigit():  # it is its own canonical form
+        return xxhash.xxh3_64_intdigest(digits) or 1
     value = _any.decode(raw)
     if value is None:
         return 0
     return xxhash.xxh3_64_intdigest(_sorted.encode(value)) or 1
+
+
+class Asked(msgspec.Struct, frozen=True, gc=False):
+    """What a scan wants to know of a request: the key of the prompt, whether the model had tools,
+    which model it was.
+    """
+
+    key: int
+    has_tools: bool
+    model: str | None
+
+
+class Prompts:
+    """The requests of a slice. The repeats of a task have the same one, byte for byte, and only
+    the first of them is decoded.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, Asked] = {}
+
+    def halves(self, request: Raw, line: Line) -> tuple[Asked, list[Item]] | None:
+        """What was asked and the items that came back, of a line whose `responses_create_params`
+        is still to be decoded; None if it is not a rollout.
+        """
+        digest = xxhash.xxh3_64_intdigest(request)
+        asked = self._known.get(digest)
+        if asked is not None and (asked.has_tools or not _has_tools(line)):
+            output = reply(line)
+            return None if output is None else (asked, output)
+        line.responses_create_params = params = _request.decode(request)
+        shape = shape_of(line)
+        if shape is None:
+            return None
+        model = params.model if params else None
+        asked = Asked(prompt_key(shape), not is_empty(shape.tools), model)
+        # Else the prompt or the tools came from elsewhere in the line.
+        if params and params.input and is_empty(params.tools) != asked.has_tools:
+            if len(self._known) == PROMPTS_KEPT:
+                self._known.clear()
+            self._known[digest] = asked
+        return asked, shape.output
+
+
+def _has_tools(line: Line) -> bool:
+    """Whether there are tools outside the request."""
+    response = line.response
+    return not is_empty(line.tools) or (
+        isinstance(response, Response) and not is_empty(response.tools)
+    )
 
 
 def prompt_key(shape: Shape) -> int:

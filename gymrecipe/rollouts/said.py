@@ -8,62 +8,74 @@ import msgspec
 import xxhash
 from msgspec import Raw
 
-from gymrecipe.rollouts.lines import Item, Response, is_empty, is_null
+from gymrecipe.rollouts.lines import NULL, Item, Response, is_empty, is_null, read
 
 _OUTPUTS = frozenset(
     f"{kind}_call_output" for kind in ("function", "custom_tool", "computer", "local_shell")
 )
 
 
-class Output:
-    """A response, counted: model calls, tool calls, and what the model said."""
+class Said(msgspec.Struct, gc=False):
+    """A response, counted: model calls, tool calls, characters of the last answer.
 
-    def __init__(self, items: list[Item]) -> None:
-        self.turns = 0
-        self.calls = 0
-        self.answer = ""
-        self.said: list[str] = []
-        called: list[str | None] = []
-        answered: set[str | None] = set()
-        text_seen = False
-        in_call = False
-        for item in items:
-            kind = item.type or "message"
-            if kind in _OUTPUTS or item.role == "tool":
-                answered.add(item.call_id or item.tool_call_id)
-                in_call = False
-                continue
-            if kind == "message" and item.role != "assistant":
-                in_call = False
-                continue
-            if not in_call:
-                self.turns += 1
-                in_call = True
-                self.answer = ""
-            if kind == "message":
-                text = text_of(item.content)
-                self.answer += text
-                self.said.append(text)
-                text_seen = text_seen or bool(text.strip())
-                for call in chat_calls(item):
-                    self.calls += 1
-                    called.append(call.id)
-                    self.said += [call.function.name, bytes(call.function.arguments).decode()]
-            elif kind == "function_call":
-                self.calls += 1
-                called.append(item.call_id or item.id)
-                self.said += [item.name or "", bytes(item.arguments).decode()]
-            if not is_empty(item.generation_token_ids):  # the call ends here
-                in_call = False
-        self.unanswered = any(call not in answered for call in called)
-        self.empty = not text_seen and not self.calls
+    `key` is a hash of all that the model said and called; reasoning and ids aside.
+    """
 
-    def key(self) -> int:
-        """A hash of all that the model said and called; reasoning and ids aside."""
-        return xxhash.xxh3_64_intdigest("\0".join(self.said).encode())
+    turns: int
+    calls: int
+    chars: int
+    key: int
+    empty: bool
+    unanswered: bool
 
 
-class _Part(msgspec.Struct):
+def said(items: list[Item]) -> Said:
+    """What a scan wants to know of the items of a response."""
+    turns = calls = chars = 0
+    parts: list[str] = []
+    called: list[str | None] = []
+    answered: set[str | None] = set()
+    text_seen = False
+    in_call = False
+    for item in items:
+        kind, role, token_ids = item.type or "message", item.role, item.generation_token_ids
+        if kind in _OUTPUTS or role == "tool":
+            answered.add(item.call_id or item.tool_call_id)
+            in_call = False
+            continue
+        if kind == "message" and role != "assistant":
+            in_call = False
+            continue
+        if not in_call:
+            turns += 1
+            in_call = True
+            chars = 0
+        if kind == "message":
+            text = text_of(item.content)
+            chars += len(text)
+            parts.append(text)
+            text_seen = text_seen or bool(text and not text.isspace())
+            for call in chat_calls(item):
+                calls += 1
+                called.append(call.id)
+                parts += (call.function.name, str(call.function.arguments, "utf-8"))
+        elif kind == "function_call":
+            calls += 1
+            called.append(item.call_id or item.id)
+            parts += (item.name or "", str(item.arguments, "utf-8"))
+        if token_ids is not NULL and not is_empty(token_ids):  # the call ends here
+            in_call = False
+    return Said(
+        turns=turns,
+        calls=calls,
+        chars=chars,
+        key=xxhash.xxh3_64_intdigest("\0".join(parts).encode()),
+        empty=not text_seen and not calls,
+        unanswered=not answered.issuperset(called),
+    )
+
+
+class _Part(msgspec.Struct, gc=False):
     text: str | None = None
     refusal: str | None = None
 
@@ -78,25 +90,25 @@ class _Call(msgspec.Struct):
     id: str | None = None
 
 
-class _Usage(msgspec.Struct):
+class _Usage(msgspec.Struct, gc=False):
     output_tokens: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None = None
 
 
-class _Incomplete(msgspec.Struct):
+class _Incomplete(msgspec.Struct, gc=False):
     reason: str | None = None
 
 
 _text = msgspec.json.Decoder(str | list[_Part] | None)
 _calls = msgspec.json.Decoder(list[_Call] | None)
 _usage = msgspec.json.Decoder(_Usage | None)
-_incomplete = msgspec.json.Decoder(_Incomplete | None)
+_INCOMPLETE = (msgspec.json.Decoder(_Incomplete | None), _Incomplete | None)
 
 
 def text_of(content: Raw) -> str:
     """The text of a message's content: its parts joined with nothing between."""
     value = _text.decode(content)
     if isinstance(value, list):
-        return "".join(part.text or part.refusal or "" for part in value)
+        return "".join([part.text or part.refusal or "" for part in value])
     return value or ""
 
 
@@ -120,8 +132,17 @@ def is_truncated(response: Response | None) -> bool:
     """Whether the response says that it was cut off; `status` alone is mostly null."""
     if response is None:
         return False
+    if is_null(response.incomplete_details):
+        return response.status == "incomplete"
     try:
-        details = _incomplete.decode(response.incomplete_details)
+        details = read(response.incomplete_details, _INCOMPLETE)
     except msgspec.ValidationError:
         details = None
     return response.status == "incomplete" or (details is not None and details.reason is not None)
+
+
+def has_failed(response: Response | None) -> bool:
+    """Whether the response says that the run broke."""
+    return response is not None and (
+        response.status in ("failed", "cancelled") or not is_null(response.error)
+    )

@@ -7,39 +7,36 @@ between calls, and returns columns as plain arrays.
 from __future__ import annotations
 
 import math
-import re
+import struct
 from array import array
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 import xxhash
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import Raw
 
 from gymrecipe.rollouts import lines as shapes
 from gymrecipe.rollouts.columns import Column, Path, find, name_of, typed
 from gymrecipe.rollouts.files import (
     Digest,
+    RawLine,
     Source,
     blocks,
     lines,
     starts_inside_a_line,
 )
-from gymrecipe.rollouts.lines import HEAVY, Line, Response, Shape
-from gymrecipe.rollouts.prompts import prompt_key, value_key
-from gymrecipe.rollouts.said import Output, is_truncated, output_tokens
-
-KNOWN_FIELDS = 1_000
-"""More top-level fields than this are no schema; further ones are left alone unless asked for."""
+from gymrecipe.rollouts.known import WHOLE, Known, Place, Values
+from gymrecipe.rollouts.lines import NULL, Item, Line, Response
+from gymrecipe.rollouts.prompts import Asked, Prompts, value_key
+from gymrecipe.rollouts.said import has_failed, is_truncated, output_tokens, said
 
 ROWS_HELD = 256
 """So many rows are collected before they are appended to the columns, a column at a time."""
 
 _CUT = ("bad_json", "not_utf8")
 """What a line that is cut off looks like."""
-
-_ODD = re.compile(r'["\\\x00-\x1f]')
-"""A key that no field of a struct can have as its name."""
 
 TYPES = {
     "line": "Q", "offset": "Q", "bytes": "I", "id_hi": "Q", "id_lo": "Q", "prompt_key": "Q",
@@ -111,13 +108,12 @@ def scan(job: Job) -> Scanned:
         stream = _hashed(stream, digest, job.end - job.start)
     inside = starts_inside_a_line(job.source, job.start)
     end = job.end if not job.source.compression else 2**63
-    number, length = 0, 0
+    number, raw = 0, RawLine(0, 0, None, False)
     for number, raw in enumerate(lines(stream, job.start, end, inside), start=1):
-        length = raw.offset + raw.length + raw.whole
-        rows.add(number, raw.offset, raw.length, raw.data, raw.whole)
+        rows.add(number, raw)
         if number == job.limit:
             break
-    return rows.result(number, length, digest.close())
+    return rows.result(number, raw.offset + raw.length + raw.whole, digest.close())
 
 
 def _hashed(stream: Iterator[bytes], digest: Digest, length: int) -> Iterator[bytes]:
@@ -133,86 +129,69 @@ class _Rows:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.columns: dict[str, Any] = {name: array(code) for name, code in TYPES.items()}
-        self.no_task_fields = {task_field(i): 0 for i in range(len(job.task_fields))}
-        self.columns.update({name: array("Q") for name in self.no_task_fields})
-        self.codes: dict[str, dict[str, int]] = {"model": {}, "agent": {}}
-        for column in job.columns:
-            if column.kind == "text":
-                self.codes[column.name] = {}
-            else:
-                self.columns[column.name] = array("d" if column.kind == "number" else "b")
-        self.columns.update({name: array("i") for name in self.codes})
-        self.held: list[dict[str, Any]] = []
+        self.models: dict[str, int] = {}
+        self.agents: dict[str, int] = {}
+        self.codes = {"model": self.models, "agent": self.agents}
+        self.codes |= {column.name: {} for column in job.columns if column.kind == "text"}
+        codes = TYPES | {task_field(i): "Q" for i in range(len(job.task_fields))}
+        codes |= {"model": "i", "agent": "i"}
+        codes |= {column.name: _CODES[column.kind] for column in job.columns}
+        # In the order in which `_row` puts them.
+        self.columns: dict[str, Any] = {name: array(code) for name, code in codes.items()}
+        self.held: list[list[Any]] = []
         self.rows = 0
         self.place = 0
         self.bad: list[Bad] = []
         self.found: set[str] = set()
         self.metrics: dict[str, tuple[array[float], array[int]]] = {}
-        asked = [*job.task_fields, job.reward, job.group_by or ()]
+        self.prompts = Prompts()
+        asked = [job.reward, job.group_by, *job.task_fields, *job.present]
         asked += [path for column in job.columns for path in column.paths]
-        asked += job.present
-        self.sought = list(job.present)
-        self.needed = _NEEDED.union(path[0] for path in asked if path)
-        self.names: list[str] = []
-        self.odd: list[str] = []
-        self._rebuild()
+        self.known = Known(_NEEDED.union(path[0] for path in asked if path))
+        self._look_up()
 
-    def _rebuild(self) -> None:
-        """Make the decoders of lines with the fields known so far."""
-        fields: list[Any] = [
-            ("responses_create_params", shapes.Request | None, None),
-            ("response", shapes.Response | str | list[Raw] | None, None),
-            ("messages", Raw, shapes.NULL),
-            ("output", Raw, shapes.NULL),
+    def _look_up(self) -> None:
+        """Find out where in the parts of a line everything is, as far as it is known."""
+        job, places, slots = self.job, self.known.places, self.known.slots
+        self.reward = places(job.reward)
+        self.group_by = places(job.group_by)
+        self.task_fields = [places(path) for path in job.task_fields]
+        self.asked = [(column, places(*column.paths)) for column in job.columns]
+        self.sought = [
+            (name_of(path), places(path)) for path in job.present if name_of(path) not in self.found
         ]
-        fields += [(f"f{i}", Raw | UnsetType, UNSET) for i in range(len(self.names))]
-        rename = {f"f{i}": name for i, name in enumerate(self.names)}
-        known = msgspec.defstruct("Known", fields, rename=rename, forbid_unknown_fields=True)
-        self.known = msgspec.json.Decoder(known)
-        self.any = msgspec.json.Decoder(msgspec.defstruct("Any", fields, rename=rename))
-        self.slots: dict[Any, int] = {name: i + len(HEAVY) for i, name in enumerate(self.names)}
-        for name in self.names:
-            if not name.startswith("_") and name not in self.metrics:
-                self.metrics[name] = (array("d"), array("Q"))
-        self.measured = [(self.slots[name], known) for name, known in self.metrics.items()]
-        self.task_fields = [
-            (task_field(i), path)
-            for i, path in enumerate(self.job.task_fields)
-            if path[0] in self.slots or path[0] in HEAVY or path[0] in self.odd
-        ]
+        self.index = places(("_ng_task_index",))
+        self.masks = places(*shapes.MASKS)
+        self.failures = places(("_ng_failure_class",), ("failure_kind",))
+        self.tools, self.agent = slots.get("tools"), slots.get("agent_ref")
+        for name in self.known.names:
+            if not name.startswith("_"):
+                self.metrics.setdefault(name, (array("d"), array("Q")))
+        self.measured = [(slots[name], known) for name, known in self.metrics.items()]
 
-    def _learn(self, data: bytes) -> None:
-        """Take up the fields of a line that has others than those known so far."""
-        before = len(self.names)
-        for name in msgspec.json.decode(data, type=dict[str, Raw]):
-            if name in HEAVY or name in self.slots or name in self.odd:
-                continue
-            if len(self.names) + len(self.odd) < KNOWN_FIELDS or name in self.needed:
-                (self.odd if _ODD.search(name) else self.names).append(name)
-        if len(self.names) > before:
-            self._rebuild()
-
-    def _decode(self, data: bytes) -> tuple[Any, ...]:
+    def _decode(self, data: bytes) -> Values:
         try:
-            return msgspec.structs.astuple(self.known.decode(data))
+            return msgspec.structs.astuple(self.known.strict.decode(data))
         except msgspec.ValidationError:
-            self._learn(data)
-            return msgspec.structs.astuple(self.any.decode(data))
+            if self.known.learn(data):
+                self._look_up()
+            return msgspec.structs.astuple(self.known.loose.decode(data))
 
-    def add(self, number: int, offset: int, length: int, data: bytes | None, whole: bool) -> None:
+    def add(self, number: int, raw: RawLine) -> None:
         """Take one line: a row, or a bad line."""
+        offset, data = raw.offset, raw.data
         if offset == 0 and data is not None and data.startswith(b"\xef\xbb\xbf"):
-            data, offset, length = data[3:], 3, length - 3
+            offset, data = 3, data[3:]
         reason = self._reason(number, offset, data)
-        if reason in _CUT and not whole:
+        if reason is None:
+            return
+        if reason in _CUT and not raw.whole:
             reason = "truncated_tail"
-        if reason is not None:
-            self.bad.append(Bad(number, offset, length, reason))
+        self.bad.append(Bad(number, offset, raw.offset + raw.length - offset, reason))
 
     def _reason(self, number: int, offset: int, data: bytes | None) -> str | None:
         """Why the line is bad; None where it became a row."""
-        if data is not None and not data.strip():
+        if data is not None and (not data or data.isspace()):
             return "blank"
         self.place += 1
         if data is None:
@@ -221,82 +200,78 @@ class _Rows:
             if not data.isascii():
                 data.decode()
             values = self._decode(data)
-            line = Line(*values[: len(HEAVY)])
-            line.tools = self._raw(values, "tools")
-            if (shape := shapes.shape_of(line)) is not None:
-                self._row(number, offset, data, values, shape)
+            tools = NULL if self.tools is None else values[self.tools]
+            line = Line(None, values[1], values[2], values[3], tools)
+            if (halves := self.prompts.halves(values[0], line)) is not None:
+                self._row(number, offset, data, values, *halves)
                 return None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as error:
             return shapes.why_bad(data, error)
-        asked = line.responses_create_params is not None or not shapes.is_null(line.messages)
+        asked = not shapes.is_null(values[0]) or not shapes.is_null(line.messages)
         return "no_response" if asked else "not_a_rollout"
 
-    def _raw(self, values: tuple[Any, ...], name: str) -> Raw:
-        slot = self.slots.get(name)
-        value = UNSET if slot is None else values[slot]
-        return shapes.NULL if value is UNSET else value
-
     def _row(
-        self, number: int, offset: int, data: bytes, values: tuple[Any, ...], shape: Shape
+        self,
+        number: int,
+        offset: int,
+        data: bytes,
+        values: Values,
+        asked: Asked,
+        output: list[Item],
     ) -> None:
-        reward = typed(self._find(data, values, self.job.reward), "number")
-        output = Output(shape.output)
+        reward = typed(_first(data, values, self.reward), "number")
         response = values[1] if isinstance(values[1], Response) else None
-        request = values[0]
-        agent = typed(find(self._raw(values, "agent_ref"), ("name",)), "text")
-        model = (response.model if response else None) or (request.model if request else None)
-        identity = xxhash.xxh3_128_intdigest(data)
-        row = {
-            "line": number,
-            "offset": offset,
-            "bytes": len(data),
-            "id_hi": identity >> 64,
-            "id_lo": identity & 0xFFFF_FFFF_FFFF_FFFF,
-            "prompt_key": prompt_key(shape),
-            "index_key": self._index_key(values, agent),
-            "group_value": value_key(self._find(data, values, self.job.group_by or ())),
-            "place": self.place,
-            "reward": math.nan if reward is None else reward,
-            "turns": output.turns,
-            "output_items": len(shape.output),
-            "tool_calls": output.calls,
-            "answer_chars": len(output.answer),
-            "answer_key": output.key(),
-            "output_tokens": output_tokens(response),
-            "truncated": is_truncated(response),
-            "failed": self._failed(values, response),
-            "masked": self._masked(values),
-            "empty": output.empty,
-            "unanswered_calls": output.unanswered,
-            "has_tools": not shapes.is_empty(shape.tools),
-            "model": self._code("model", model),
-            "agent": self._code("agent", agent),
-            **self.no_task_fields,
-        }
-        for name, path in self.task_fields:
-            row[name] = value_key(self._find(data, values, path))
+        answer = said(output)
+        agent = None if self.agent is None else _agent(bytes(values[self.agent]))
+        model = (response.model if response else None) or asked.model
+        row = [
+            number,
+            offset,
+            len(data),
+            *_halves(xxhash.xxh3_128_digest(data)),
+            asked.key,
+            self._index_key(values, agent),
+            value_key(_first(data, values, self.group_by)) if self.group_by else 0,
+            self.place,
+            math.nan if reward is None else reward,
+            answer.turns,
+            len(output),
+            answer.calls,
+            answer.chars,
+            answer.key,
+            output_tokens(response),
+            is_truncated(response),
+            has_failed(response) or (bool(self.failures) and self._failed(values)),
+            bool(self.masks) and self._masked(data, values),
+            answer.empty,
+            answer.unanswered,
+            asked.has_tools,
+            *[value_key(_first(data, values, at)) if at else 0 for at in self.task_fields],
+            _code(self.models, model),
+            _code(self.agents, agent),
+        ]
         found = []
-        for column in self.job.columns:
-            raw = self._first(data, values, column.paths)
+        for column, places in self.asked:
+            raw = _first(data, values, places)
             if raw is not None:
                 found.append(column.name)
             value = typed(raw, column.kind)
             if column.kind == "text":
-                row[column.name] = self._code(column.name, value)
+                row.append(_code(self.codes[column.name], value))
             else:
-                row[column.name] = _MISSING[column.kind] if value is None else value
+                row.append(_MISSING[column.kind] if value is None else value)
         metrics = [
             (known, value)
             for slot, known in self.measured
-            if (raw := values[slot]) is not UNSET and (value := _metric(raw)) is not None
+            if (raw := values[slot]) is not NULL and (value := _metric(raw)) is not None
         ]
-        for path in self.sought:
-            if self._find(data, values, path) is not None:
-                found.append(name_of(path))
+        for name, places in self.sought:
+            if _first(data, values, places) is not None:
+                found.append(name)
         # Nothing fails from here on: a line is a row or it is bad, never both.
         if found:
             self.found.update(found)
-            self.sought = [path for path in self.sought if name_of(path) not in self.found]
+            self.sought = [(name, at) for name, at in self.sought if name not in self.found]
         for (measured, rows), value in metrics:
             measured.append(value)
             if self.job.metric_rows:
@@ -307,50 +282,27 @@ class _Rows:
             self._append()
 
     def _append(self) -> None:
-        for name, column in self.columns.items():
-            column.extend([row[name] for row in self.held])
+        for column, values in zip(self.columns.values(), zip(*self.held, strict=True), strict=True):
+            column.extend(array(column.typecode, values))
         self.held = []
 
-    def _code(self, name: str, value: str | None) -> int:
-        codes = self.codes[name]
-        return -1 if value is None else codes.setdefault(value, len(codes))
-
-    def _first(
-        self, data: bytes, values: tuple[Any, ...], paths: tuple[Path, ...]
-    ) -> Raw | bytes | None:
-        found = (self._find(data, values, path) for path in paths)
-        return next((raw for raw in found if raw is not None), None)
-
-    def _find(self, data: bytes, values: tuple[Any, ...], path: Path) -> Raw | bytes | None:
-        if not path:
-            return None
-        root = path[0]
-        if (slot := self.slots.get(root)) is not None:
-            return None if values[slot] is UNSET else find(values[slot], path[1:])
-        return find(data, path) if root in HEAVY or root in self.odd else None
-
-    def _index_key(self, values: tuple[Any, ...], agent: str | None) -> int:
-        index = value_key(self._raw(values, "_ng_task_index"))
+    def _index_key(self, values: Values, agent: str | None) -> int:
+        if not self.index:
+            return 0
+        index = value_key(values[self.index[0][0]])
         # The same index of another agent is another task.
         return index and (xxhash.xxh3_64_intdigest((agent or "").encode(), seed=index) or 1)
 
-    def _masked(self, values: tuple[Any, ...]) -> bool:
-        if self._raw(values, "mask_sample") == _TRUE:
-            return True
-        config = self._raw(values, "instance_config")
-        return not shapes.is_null(config) and find(config, ("mask_sample",)) == _TRUE
+    def _masked(self, data: bytes, values: Values) -> bool:
+        return any(_first(data, values, [place]) == _TRUE for place in self.masks)
 
-    def _failed(self, values: tuple[Any, ...], response: Response | None) -> bool:
-        if response is not None and (
-            response.status in ("failed", "cancelled") or not shapes.is_null(response.error)
-        ):
-            return True
-        failures = ("_ng_failure_class", "failure_kind")
-        return any(not shapes.is_null(self._raw(values, name)) for name in failures)
+    def _failed(self, values: Values) -> bool:
+        return any(not shapes.is_null(values[slot]) for slot, _ in self.failures)
 
     def result(self, number: int, length: int, digests: list[bytes]) -> Scanned:
         """Everything collected, as plain data."""
-        self._append()
+        if self.held:
+            self._append()
         metrics = {name: known for name, known in self.metrics.items() if known[0]}
         return Scanned(
             lines=number,
@@ -358,7 +310,7 @@ class _Rows:
             columns=self.columns,
             texts={name: list(codes) for name, codes in self.codes.items()},
             bad=self.bad,
-            fields=self.names + self.odd,
+            fields=self.known.names + self.known.odd,
             found=sorted(self.found),
             metrics={
                 name: Metric(len(values), exact_sum(values), min(values), max(values))
@@ -373,9 +325,40 @@ _NEEDED = frozenset(
     {"tools", "instance_config", "mask_sample", "agent_ref", "_ng_task_index"}
     | {"_ng_failure_class", "failure_kind"}
 )
+_CODES = {"number": "d", "boolean": "b", "text": "i"}
 _MISSING = {"number": math.nan, "boolean": -1}
 _TRUE = Raw(b"true")
 _NUMBER_OR_BOOLEAN = frozenset(b"-0123456789tf")
+_halves = struct.Struct(">QQ").unpack
+_value = msgspec.json.Decoder()
+
+
+def _code(codes: dict[str, int], value: str | None) -> int:
+    """The number that stands for a text, -1 for none."""
+    return -1 if value is None else codes.setdefault(value, len(codes))
+
+
+def _first(data: bytes, values: Values, places: list[Place]) -> Raw | bytes | None:
+    """What stands at the first of the places where there is something."""
+    for slot, path in places:
+        if slot == WHOLE:
+            raw: Raw | bytes | None = find(data, path)
+        else:
+            raw = values[slot]
+            if raw is NULL:
+                continue
+            if path:
+                raw = find(values[slot], path)
+        if raw is not None:
+            return raw
+    return None
+
+
+@lru_cache(maxsize=16)
+def _agent(raw: bytes) -> str | None:
+    """The name in an `agent_ref`. A run has few agents, each on many lines."""
+    name: str | None = typed(find(raw, ("name",)), "text")
+    return name
 
 
 def task_field(index: int) -> str:
@@ -388,7 +371,7 @@ def _metric(raw: Raw) -> float | None:
     if memoryview(raw)[0] not in _NUMBER_OR_BOOLEAN:
         return None
     try:
-        return float(msgspec.json.decode(raw))
+        return float(_value.decode(raw))
     except OverflowError:
         return None
 

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gymrecipe.rollouts.columns import Column
-from gymrecipe.rollouts.scan import KNOWN_FIELDS, exact_sum
+from gymrecipe.rollouts.known import KNOWN_FIELDS
+from gymrecipe.rollouts.scan import exact_sum
 from tests.rollouts.conftest import Write, read, rollout
 
 USER = {"role": "user", "content": "2+2?"}
@@ -318,6 +319,28 @@ def test_other_tools_are_another_prompt_and_their_spelling_is_not(row: Any) -> N
     assert prompt_key(row, tools=[TOOL]) == prompt_key(row, tools=[turned])
     assert prompt_key(row, tools=[TOOL]) != prompt_key(row, tools=[{**TOOL, "name": "g"}])
     assert prompt_key(row, tools=[TOOL]) != prompt_key(row, tools=[TOOL, TOOL])
+
+
+def test_a_request_seen_before_does_not_hide_what_else_is_in_the_line(jsonl: Write) -> None:
+    """The key of a request is remembered, for the repeats of a task have the same one."""
+    bare = line(said("4"))
+    tooled = [{**bare, "tools": [TOOL]}, line(said("4"), response={"tools": [TOOL]})]
+    asked = {"responses_create_params": bare["responses_create_params"]}
+    path = jsonl(bare, bare, *tooled, bare, {**asked, "response": None}, tooled[0])
+    table = read(path)
+    assert table.rows["has_tools"].to_list() == [False, False, True, True, False, True]
+    first, *_, last = table.rows["prompt_key"].to_list()
+    assert table.rows["prompt_key"].to_list() == [first, first, last, last, first, last]
+    assert first != last
+    assert table.bad["reason"].to_list() == ["no_response"]
+
+
+def test_a_prompt_at_the_head_of_the_output_is_not_taken_for_that_of_another_line(
+    jsonl: Write,
+) -> None:
+    other = {"role": "user", "content": "3+3?"}
+    path = jsonl(line(USER, said("4"), input=[]), line(other, said("6"), input=[]))
+    assert read(path).rows["prompt_key"].n_unique() == 2
 
 
 def test_the_ids_of_earlier_calls_are_no_part_of_the_prompt(row: Any) -> None:
