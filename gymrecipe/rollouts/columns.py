@@ -38,11 +38,29 @@ BUILT_IN: dict[str, tuple[Kind, str]] = {
     "draw": ("number", "a number in [0, 1): a hash of seed and rollout"),
 }
 
+MADE: dict[str, dict[str, tuple[Kind, str]]] = {
+    "label": {"label": ("boolean", "whether the rollout is desirable")},
+    "tasks": {
+        "rollouts": ("number", "how many rollouts of the task came in"),
+        "success_rate": ("number", "the share of its scored rollouts that succeeded"),
+        "mean_reward": ("number", "the mean of their rewards"),
+        "std_reward": ("number", "the sample standard deviation of their rewards"),
+    },
+}
+"""The columns that a stage makes and later stages may read, by the stage's name."""
+
 OWN = (
     "row", "run", "occurrence", "reason", "id_hi", "id_lo", "index_key", "group_value", "place",
-    "answer_key", "has_tools",
+    "answer_key", "has_tools", "rows", *(name for made in MADE.values() for name in made),
 )  # fmt: skip
-"""Further columns of the table, which no recipe reads: a key so named is `field["…"]`."""
+"""Further columns of the table, which no recipe reads from a line: a key so named is
+`field["…"]`."""
+
+OF_A_ROLLOUT = (
+    "reward", "turns", "output_items", "tool_calls", "answer_chars", "output_tokens", "truncated",
+    "failed", "masked", "empty", "unanswered_calls", "model", "answer_key", "label",
+)  # fmt: skip
+"""Columns that say how one rollout went, which a table of tasks does not have."""
 
 PAIR_COLUMNS = ("gap", "draw", "task_key", "prompt_key")
 """What a pair has of its own; every rollout column is there as `chosen_…` and `rejected_…`."""

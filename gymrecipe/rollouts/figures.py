@@ -15,8 +15,10 @@ QUANTILES = (0, 10, 25, 50, 75, 90, 100)
 
 
 def total(values: Iterable[float]) -> float:
-    """The exact sum, rounded once; infinite where it is beyond every float."""
-    values = list(values)
+    """The exact sum, rounded once; infinite where it is beyond every float.
+
+    It may go over the values twice, so they are no iterator.
+    """
     try:
         return math.fsum(values)
     except (OverflowError, ValueError):
@@ -34,9 +36,8 @@ def std(values: pl.Series) -> float | None:
     present = values.drop_nulls()
     if len(present) < 2:
         return None
-    middle = total(present) / len(present)
-    squares = ((value - middle) * (value - middle) for value in present)
-    return math.sqrt(total(squares) / (len(present) - 1))
+    off = present.cast(pl.Float64) - total(present) / len(present)
+    return math.sqrt(total(off * off) / (len(present) - 1))
 
 
 def quantile(values: pl.Series, percent: float) -> float | None:

@@ -6,12 +6,15 @@ written out in wrapping 64-bit arithmetic.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import polars as pl
 import xxhash
 
 _INCREMENT, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+
+SLICE_ROWS = 2**17
+"""Rows hashed at a time: each step makes a column, and those of a whole table are large."""
 
 
 def combine(tag: int, *keys: pl.Expr) -> pl.Expr:
@@ -24,17 +27,37 @@ def combine(tag: int, *keys: pl.Expr) -> pl.Expr:
         return key
 
     words = [key.cast(pl.UInt64) for key in keys]
-    return pl.map_batches(words, combined, return_dtype=pl.UInt64, is_elementwise=True)
+    return pl.map_batches(words, _sliced(combined), return_dtype=pl.UInt64, is_elementwise=True)
 
 
 def uniform(key: pl.Expr, seed: int, salt: str) -> pl.Expr:
     """A number in [0, 1) from a key, the seed and what it is drawn for: 53 bits of a hash."""
     start = _word(xxhash.xxh3_64_intdigest(f"{salt}\0{seed}".encode()))
 
-    def drawn(column: pl.Series) -> pl.Series:
-        return (_mix(column ^ start) // _word(2**11)).cast(pl.Float64) * 2.0**-53
+    def drawn(columns: Sequence[pl.Series]) -> pl.Series:
+        return (_mix(columns[0] ^ start) // _word(2**11)).cast(pl.Float64) * 2.0**-53
 
-    return key.cast(pl.UInt64).map_batches(drawn, return_dtype=pl.Float64, is_elementwise=True)
+    words = [key.cast(pl.UInt64)]
+    return pl.map_batches(words, _sliced(drawn), return_dtype=pl.Float64, is_elementwise=True)
+
+
+Hash = Callable[[Sequence[pl.Series]], pl.Series]
+
+
+def _sliced(function: Hash) -> Hash:
+    """The function, called with SLICE_ROWS of its columns at a time."""
+
+    def whole(columns: Sequence[pl.Series]) -> pl.Series:
+        size = max(len(column) for column in columns)
+        if size <= SLICE_ROWS:
+            return function(columns)
+        parts = [
+            function([c if len(c) == 1 else c.slice(start, SLICE_ROWS) for c in columns])
+            for start in range(0, size, SLICE_ROWS)
+        ]
+        return pl.concat(parts, rechunk=True)
+
+    return whole
 
 
 def _word(value: int) -> pl.Series:

@@ -6,18 +6,19 @@ Three shapes exist (`shape_of` brings them together):
 - the hand-off shape of its documentation: `messages`, `response`, `reward`, `metadata`;
 - the tutorial shape: `responses_create_params` and a top-level `output`.
 
-Items are decoded in the one pass over a line; what they hold stays `Raw`, so that a scan pays
-only for what it looks at.
+Items are decoded in the one pass over a line. In a scan what they hold stays `Raw`, so that it
+pays only for what it looks at; a write decodes all of a line first, and `Line[Any]` holds values.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import Any, Generic, cast
 
 import msgspec
 from msgspec import Raw
+from typing_extensions import TypeVar
 
 MAX_LINE_BYTES = 64 * 2**20
 """A longer line is `line_too_long`."""
@@ -41,11 +42,17 @@ BAD_LINE = {
 """Why a line is not a rollout; the closed list of `load`'s reasons about single lines."""
 
 
-NULL = Raw(b"null")
+Part = TypeVar("Part", bound=Raw, default=Raw)
+"""What an item holds, by default still undecoded; Any where it is decoded."""
+
+NULL: Any = Raw(b"null")
 """What stands for a part that is absent."""
 
+MASKS = (("mask_sample",), ("instance_config", "mask_sample"))
+"""Where `true` says that a rollout is not to be trained on."""
 
-class Item(msgspec.Struct, gc=False):
+
+class Item(msgspec.Struct, Generic[Part], gc=False):
     """An item of the Responses API, or a chat message: what a conversation is made of."""
 
     type: str | None = None
@@ -53,39 +60,42 @@ class Item(msgspec.Struct, gc=False):
     id: str | None = None
     name: str | None = None
     call_id: str | None = None
-    content: Raw = NULL
-    arguments: Raw = NULL
-    output: Raw = NULL
-    summary: Raw = NULL
-    generation_token_ids: Raw = NULL
-    tool_calls: Raw = NULL
+    content: Part = NULL
+    arguments: Part = NULL
+    output: Part = NULL
+    summary: Part = NULL
+    prompt_token_ids: Part = NULL
+    generation_token_ids: Part = NULL
+    generation_log_probs: Part = NULL
+    tool_calls: Part = NULL
     tool_call_id: str | None = None
     reasoning_content: str | None = None
+    refusal: str | None = None
 
 
-class Request(msgspec.Struct):
+class Request(msgspec.Struct, Generic[Part]):
     """`responses_create_params`: what the model was asked."""
 
-    input: str | list[Item] | None = None
+    input: str | list[Item[Part]] | None = None
     instructions: str | None = None
-    tools: Raw = NULL
-    metadata: Raw = NULL
+    tools: Part = NULL
+    metadata: Part = NULL
     model: str | None = None
 
 
-class Response(msgspec.Struct):
+class Response(msgspec.Struct, Generic[Part]):
     """`response`: what came back, an OpenAI Response object (or one chat message)."""
 
-    output: str | list[Item | list[Raw]] | None = None
+    output: str | list[Item[Part] | list[Part]] | None = None
     status: str | None = None
-    incomplete_details: Raw = NULL
-    error: Raw = NULL
-    usage: Raw = NULL
+    incomplete_details: Part = NULL
+    error: Part = NULL
+    usage: Part = NULL
     model: str | None = None
-    tools: Raw = NULL
+    tools: Part = NULL
     role: str | None = None
-    content: Raw = NULL
-    tool_calls: Raw = NULL
+    content: Part = NULL
+    tool_calls: Part = NULL
     reasoning_content: str | None = None
 
 
@@ -93,28 +103,29 @@ HEAVY = ("responses_create_params", "response", "messages", "output")
 """The parts of a line that hold trajectories; every other top-level field is small."""
 
 
-class Line(msgspec.Struct):
+class Line(msgspec.Struct, Generic[Part]):
     """The trajectory parts of a line, whatever its shape."""
 
-    responses_create_params: Request | None = None
-    response: Response | str | list[Raw] | None = None
-    messages: Raw = NULL
-    output: Raw = NULL
-    tools: Raw = NULL
+    responses_create_params: Request[Part] | None = None
+    response: Response[Part] | str | list[Part] | None = None
+    messages: Part = NULL
+    output: Part = NULL
+    tools: Part = NULL
 
 
-class Shape(msgspec.Struct):
+class Shape(msgspec.Struct, Generic[Part]):
     """The two halves of a rollout: what the model was shown and what came back, as items.
 
     Where the request is empty the prompt is taken from the head of `output` (system and user
-    messages before the first of the model) or from `metadata.problem_statement`.
+    messages before the first of the model). Where it has instructions only, what is asked is
+    `metadata.problem_statement`.
     """
 
-    prompt: list[Item]
-    output: list[Item]
+    prompt: list[Item[Part]]
+    output: list[Item[Part]]
     instructions: str | None
-    tools: Raw
-    metadata: Raw
+    tools: Part
+    metadata: Part
 
 
 class Metadata(msgspec.Struct):
@@ -123,10 +134,13 @@ class Metadata(msgspec.Struct):
     problem_statement: str | None = None
 
 
-_item = msgspec.json.Decoder(Item)
-_output = msgspec.json.Decoder(str | list[Item | list[Raw]] | None)
-_messages = msgspec.json.Decoder(str | list[Item] | None)
-_metadata = msgspec.json.Decoder(Metadata)
+_ITEM: Any = (msgspec.json.Decoder(Item), Item[Any])
+_OUTPUT: Any = (
+    msgspec.json.Decoder(str | list[Item | list[Raw]] | None),
+    str | list[Item[Any] | list[Any]] | None,
+)
+_MESSAGES: Any = (msgspec.json.Decoder(str | list[Item] | None), str | list[Item[Any]] | None)
+_METADATA: Any = (msgspec.json.Decoder(Metadata), Metadata)
 _line = msgspec.json.Decoder(Line)
 
 
@@ -135,58 +149,79 @@ def decode(line: bytes) -> Line:
     return _line.decode(line)
 
 
-def is_null(raw: Raw) -> bool:
+def whole(value: Any) -> Line[Any]:
+    """The trajectory parts of a line that is decoded. Raises msgspec.ValidationError."""
+    return msgspec.convert(value, Line[Any])
+
+
+def read(part: Any, kind: Any) -> Any:
+    """A part as its kind (a decoder, and the type), whether it is undecoded or a value."""
+    decoder, type = kind
+    return decoder.decode(part) if isinstance(part, Raw) else msgspec.convert(part, type)
+
+
+def is_null(part: Any) -> bool:
     """Whether a part is absent or null."""
-    return raw is NULL or (len(raw) == 4 and bytes(raw) == b"null")
+    if not isinstance(part, Raw):
+        return part is None
+    return part is NULL or (len(part) == 4 and bytes(part) == b"null")
 
 
-def is_empty(raw: Raw) -> bool:
+def is_empty(part: Any) -> bool:
     """Whether a list is absent, null or without items."""
-    return raw is NULL or (len(raw) <= 4 and bytes(raw) in (b"null", b"[]"))
+    if not isinstance(part, Raw):
+        return part is None or part == []
+    return part is NULL or (len(part) <= 4 and bytes(part) in (b"null", b"[]"))
 
 
-def text_item(role: str, text: str) -> Item:
+def text_item(role: str, text: str) -> Item[Any]:
     """A message of one text."""
     return Item(type="message", role=role, content=Raw(msgspec.json.encode(text)))
 
 
-def items_of(output: str | list[Item | list[Raw]]) -> list[Item]:
+def items_of(output: str | list[Item[Part] | list[Part]]) -> list[Item[Part]]:
     """`response.output` as a flat list.
 
     Some agents nest it: each inner list repeats the history so far, so the last is the whole.
     """
     if isinstance(output, str):
         return [text_item("assistant", output)]
-    if output and isinstance(output[-1], list):
-        return [_item.decode(part) for part in output[-1]]
+    if list not in map(type, output):
+        return cast("list[Item[Part]]", output)
+    if isinstance(output[-1], list):
+        return [read(part, _ITEM) for part in output[-1]]
     return [item for item in output if isinstance(item, Item)]
 
 
-def shape_of(line: Line) -> Shape | None:
+def shape_of(line: Line[Part], answered: bool = True) -> Shape[Part] | None:
     """Prompt and output of a line of any shape; None if it is not a rollout.
 
-    Raises msgspec.ValidationError where a part has the wrong type.
+    Unless `answered`, an input row is one without output. Raises msgspec.ValidationError where a
+    part has the wrong type.
     """
     request = line.responses_create_params
-    prompt = _prompt(request.input if request else None)
-    output = _reply(line)
+    prompt = _items(request.input if request else None)
+    output = reply(line)
     tools = request.tools if request else NULL
     if is_empty(tools):
         tools = line.tools
     if is_empty(tools) and isinstance(line.response, Response):
         tools = line.response.tools
     if not prompt and not is_null(line.messages):
-        prompt = _prompt(_messages.decode(line.messages))
+        prompt = prompt_of(line.messages)
         if output is None:  # `messages` is the whole conversation, not what the model was shown
             roles = [item.role for item in prompt]
             answer = roles.index("assistant") if "assistant" in roles else len(roles)
             prompt, output = prompt[:answer], prompt[answer:] or None
     if output is None:
-        return None
+        if answered or not (request or prompt):
+            return None
+        output = []
     if not prompt:
         prompt, output = _head(output)
-    if not prompt and request and (statement := _problem_statement(request.metadata)):
-        prompt = [text_item("user", statement)]
+    asks = any(item.role != "system" and item.role != "developer" for item in prompt)
+    if not asks and request and (statement := _problem_statement(request.metadata)):
+        prompt = [*prompt, text_item("user", statement)]
     return Shape(
         prompt=prompt,
         output=output,
@@ -196,31 +231,38 @@ def shape_of(line: Line) -> Shape | None:
     )
 
 
-def _prompt(shown: str | list[Item] | None) -> list[Item]:
+def prompt_of(part: Part) -> list[Item[Part]]:
+    """The items of a prompt: a text is a user message. Raises msgspec.ValidationError."""
+    return _items(read(part, _MESSAGES))
+
+
+def _items(shown: str | list[Item[Part]] | None) -> list[Item[Part]]:
     if isinstance(shown, str):
         return [text_item("user", shown)] if shown else []
     return shown or []
 
 
-def _head(items: list[Item]) -> tuple[list[Item], list[Item]]:
+def _head(items: list[Item[Part]]) -> tuple[list[Item[Part]], list[Item[Part]]]:
     shown = ("system", "developer", "user")
     length = next((i for i, item in enumerate(items) if item.role not in shown), len(items))
     return items[:length], items[length:]
 
 
-def _problem_statement(metadata: Raw) -> str | None:
+def _problem_statement(metadata: Any) -> str | None:
     try:
-        return _metadata.decode(metadata).problem_statement
+        found: Metadata = read(metadata, _METADATA)
+        return found.problem_statement
     except msgspec.ValidationError:
         return None
 
 
-def _reply(line: Line) -> list[Item] | None:
+def reply(line: Line[Part]) -> list[Item[Part]] | None:
+    """The items that came back; None where there is no response."""
     response = line.response
     if isinstance(response, str):
         return [text_item("assistant", response)]
     if isinstance(response, list):
-        return [_item.decode(part) for part in response]
+        return [read(part, _ITEM) for part in response]
     if response is not None and response.output is not None:
         return items_of(response.output)
     if response is not None and response.role == "assistant":
@@ -232,7 +274,7 @@ def _reply(line: Line) -> list[Item] | None:
                 reasoning_content=response.reasoning_content,
             )
         ]
-    output = _output.decode(line.output)
+    output = read(line.output, _OUTPUT)
     return None if output is None else items_of(output)
 
 

@@ -1,370 +1,294 @@
-"""Messages: how the items of a rollout become one conversation, and which rollouts have none.
+"""Messages: how a rollout becomes one conversation, and which rollouts have none.
 
     instructions, system and developer items   one system message, first
-    reasoning, assistant text, calls           one assistant message a model call
-    function_call_output                       one tool message, in the order of the calls
+    the other items                            see `items`
+    outputs of calls                           in the order of the calls
 
-A model call is a run of assistant items; a token-id list on an item ends it sooner. What was said
-and every number stay as they are; what cannot be said in chat messages is `Unusable`.
+What was said and every number stay as they are; what cannot be said in chat messages is
+`Unusable`.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
+from itertools import takewhile
 from typing import Any
 
 import msgspec
-from msgspec import Raw
 
 from gymrecipe.rollouts import lines
-from gymrecipe.rollouts.lines import Item
+from gymrecipe.rollouts.chat import (
+    CHANGED_BY,
+    UNUSABLE,
+    Conversation,
+    Function,
+    Message,
+    Reading,
+    ToolCall,
+    Unusable,
+)
+from gymrecipe.rollouts.columns import Path, parse_path
+from gymrecipe.rollouts.items import Talk, text_of, tools_of
+from gymrecipe.rollouts.lines import Item, Line, Response, Shape
+from gymrecipe.rollouts.said import is_truncated
+from gymrecipe.rollouts.sides import equal, part, same
 
-UNUSABLE = {
-    "no_prompt": "nothing was asked: no user message or tool output before the first answer",
-    "no_answer": "the model's last message has neither text nor a call, or there is none",
-    "ends_on_environment": "the conversation ends on a user message or a tool output",
-    "unanswered_call": "a call has no output before the next message",
-    "orphan_tool_output": "a tool output that no call waits for",
-    "duplicate_call_id": "two calls have the same id",
-    "arguments_not_json": "the arguments of a call are not a JSON object",
-    "hosted_tool": "an item or tool without a form in chat (web search, MCP, computer use)",
-    "not_text": "a part is not text (an image, audio, a file)",
-    "late_system": "a system or developer message after the conversation began",
-    "bad_item": "an item or tool lacks what its type needs, or has it in an unknown form",
-    "prompts_differ": "the two sides of a pair were shown different prompts or tools",
-    "identical_answers": "the two sides of a pair say the same",
-}
-"""Why a good line gives no example; the closed list of `write`'s reasons, beside BAD_LINE."""
+__all__ = [
+    "CHANGED_BY",
+    "UNUSABLE",
+    "USUAL",
+    "Conversation",
+    "Function",
+    "Message",
+    "Reading",
+    "ToolCall",
+    "Unusable",
+    "asked",
+    "check",
+    "conversation",
+    "equal",
+    "part",
+    "same",
+]
 
+USUAL = Reading()
+"""What a line is read as unless a recipe says otherwise."""
 
-class Function(msgspec.Struct):
-    """What is called; `arguments` is the parsed object."""
-
-    name: str
-    arguments: Any
-
-
-class ToolCall(msgspec.Struct, kw_only=True):
-    """One call of a function."""
-
-    id: str
-    type: str = "function"
-    function: Function
-
-
-class Message(msgspec.Struct, omit_defaults=True):
-    """A chat message. What it does not have is not written, except `content`."""
-
-    role: str
-    content: str
-    reasoning_content: str | None = None
-    tool_calls: list[ToolCall] | None = None
-    tool_call_id: str | None = None
-    name: str | None = None
-
-
-class Conversation(msgspec.Struct):
-    """What the model was shown, ending on a user message or tool output, and all that followed.
-
-    The completion begins and ends with an assistant message.
-    """
-
-    prompt: list[Message]
-    completion: list[Message]
-    tools: list[dict[str, Any]]
-
-
-class Unusable(Exception):
-    """A rollout or pair that gives no example; `reason` is in UNUSABLE or `lines.BAD_LINE`."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class _Part(msgspec.Struct):
-    type: str | None = None
-    text: str | None = None
-    refusal: str | None = None
-
-
-class _Called(msgspec.Struct):
-    name: str
-    arguments: Raw = Raw(b"null")
-
-
-class _Call(msgspec.Struct):
-    id: str
-    function: _Called
-    type: str = "function"
-
-
-_TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
-_MEDIA = ("input_image", "image_url", "image", "input_audio", "audio", "input_file", "file")
 _whole = msgspec.json.Decoder()
-_content = msgspec.json.Decoder(str | list[_Part] | None)
-_calls = msgspec.json.Decoder(list[_Call] | None)
-_arguments = msgspec.json.Decoder(str | dict[str, Any])
-_object = msgspec.json.Decoder(dict[str, Any])
-_tools = msgspec.json.Decoder(list[dict[str, Any]] | None)
-_sorted = msgspec.json.Encoder(order="sorted")
+_SYSTEM = ("system", "developer")
+_DATA_URLS = ("data:audio/", "data:image/", "data:video/")
 
 
-def check(line: bytes) -> None:
-    """Decode all of a line, also what nobody reads; raises Unusable with a reason of BAD_LINE."""
+def check(line: bytes) -> Any:
+    """All of a line decoded, also what nobody reads; Unusable with a reason of BAD_LINE."""
     try:
-        _whole.decode(line)
+        return _whole.decode(line)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise Unusable(lines.why_bad(line, error)) from None
 
 
-def conversation(line: bytes) -> Conversation:
+def conversation(line: bytes, reading: Reading = USUAL) -> Conversation:
     """The conversation of a rollout line of any shape; raises Unusable."""
-    check(line)
+    value = check(line)
+    parts = _parts(line, value)
+    for path in lines.MASKS:
+        if _at(value, path) is True:
+            raise Unusable("masked")
+    response = parts.response if isinstance(parts.response, Response) else None
+    if reading.truncated == "reject" and is_truncated(response):
+        raise Unusable("truncated")
+    shape = _shape(line, parts, value, reading, answered=True)
+    talk = Talk(reading.developer == "keep", reading.token_ids == "keep")
+    messages = talk.messages
+    talk.add(shape.prompt)
+    talk.refused, first = False, len(messages)
+    talk.add(shape.output)
+    while first < len(messages) and messages[first].role != "assistant":
+        first += 1  # what the environment said before the first answer was shown, too
+    shown = first
+    while shown and messages[shown - 1].role == "assistant":
+        shown -= 1  # a prompt ends on what is to be answered
+    tools = tools_of(shape.tools)
+    stands = _answer_calls(messages, reading)
+    prompt = _prompt(shape.instructions, messages[:shown], reading)
+    end = _end(messages, first, stands, reading)
+    completion = messages[shown:end]
+    if any(message.role in _SYSTEM for message in completion):
+        raise Unusable("late_system")
+    if talk.refused and reading.refusals == "reject":
+        raise Unusable("refusal")
+    _settle([*prompt, *completion], tools, reading)
+    return Conversation(prompt, completion, tools, talk.refused)
+
+
+def asked(line: bytes, reading: Reading = USUAL) -> tuple[list[Message], list[dict[str, Any]]]:
+    """What the model was shown and its tools, of a rollout or an input row; raises Unusable."""
+    value = check(line)
+    shape = _shape(line, _parts(line, value), value, reading, answered=False)
+    talk = Talk(reading.developer == "keep", reading.token_ids == "keep")
+    talk.add(shape.prompt)
+    talk.add(list(takewhile(_is_environment, shape.output)))
+    tools = tools_of(shape.tools)
+    if _answer_calls(talk.messages, reading) < len(talk.messages):
+        raise Unusable("unanswered_call")
+    prompt = _prompt(shape.instructions, talk.messages, reading)
+    if prompt[-1].role == "assistant":
+        raise Unusable("prompt_answered")
+    _settle(prompt, tools, reading)
+    return prompt, tools
+
+
+def _parts(line: bytes, value: Any) -> Line[Any]:
     try:
-        shape = lines.shape_of(lines.decode(line))
+        return lines.whole(value)
     except msgspec.ValidationError as error:
         raise Unusable(lines.why_bad(line, error)) from None
-    if shape is None:
-        raise Unusable("not_a_rollout")
+
+
+def _shape(
+    line: bytes, parts: Line[Any], value: Any, reading: Reading, answered: bool
+) -> Shape[Any]:
+    """Both halves of a line, the prompt from where the reading says if it is nowhere else."""
     try:
-        messages = _fold([], shape.prompt)
-        asked = max((i for i, m in enumerate(messages, 1) if m.role != "assistant"), default=0)
-        _fold(messages, shape.output)
-        tools = [_nested(tool) for tool in _tools.decode(shape.tools) or []]
-    except msgspec.ValidationError:
-        raise Unusable("bad_item") from None
-    _answer_calls(messages)
-    while asked < len(messages) and messages[asked].role != "assistant":
-        asked += 1  # what the environment said before the first answer was shown, too
-    prompt = _one_system(shape.instructions, messages[:asked])
-    completion = messages[asked:]
-    if not any(message.role in ("user", "tool") for message in prompt):
-        raise Unusable("no_prompt")
-    if any(message.role == "system" for message in completion):
-        raise Unusable("late_system")
-    if not completion or not shape.output:
-        raise Unusable("no_answer")
-    if completion[-1].role != "assistant":
-        raise Unusable("ends_on_environment")
-    if not completion[-1].content.strip():
-        raise Unusable("no_answer")
-    return Conversation(prompt, completion, tools)
+        shape = lines.shape_of(parts, answered)
+        if shape is None:
+            raise Unusable("not_a_rollout")
+    except msgspec.ValidationError as error:
+        raise Unusable(lines.why_bad(line, error)) from None
+    if reading.prompt_from and all(item.role in _SYSTEM for item in shape.prompt):
+        try:
+            shape.prompt += lines.prompt_of(_at(value, _path(reading.prompt_from)))
+        except msgspec.ValidationError:
+            raise Unusable("bad_item") from None
+    prompt, output = shape.prompt, shape.output
+    if _is_nested(parts) and _told(output[: len(prompt)]) == _told(prompt):
+        shape.output = output[len(prompt) :]
+    about = shape.metadata
+    if isinstance(about, dict) and any(_is_media(key, value) for key, value in about.items()):
+        raise Unusable("not_text")
+    return shape
 
 
-def _fold(messages: list[Message], items: list[Item]) -> list[Message]:
-    """Append items to the messages; the items of one model call become one message."""
-    ended = False
-    for item in items:
-        new = _message(item)
-        if new.role == "tool" and _thought_of_call(messages[-2:]):
-            _extend(messages[-2], messages.pop())
-        if new.role == "assistant" and messages and messages[-1].role == "assistant" and not ended:
-            _extend(messages[-1], new)
+def _is_nested(parts: Line[Any]) -> bool:
+    """Whether the response is transcripts, each of which may tell the prompt again."""
+    response = parts.response
+    output = response.output if isinstance(response, Response) else None
+    return isinstance(output, list) and bool(output) and isinstance(output[-1], list)
+
+
+def _told(items: list[Item[Any]]) -> list[tuple[str | None, str | None, str]]:
+    return [(item.role, item.call_id, text_of(item.content)) for item in items]
+
+
+@lru_cache(maxsize=1)
+def _path(name: str) -> Path:
+    return parse_path(name)
+
+
+def _at(value: Any, path: Path) -> Any:
+    """What stands at a path of a decoded line; None where nothing does."""
+    for key in path:
+        if isinstance(value, dict):
+            value = value.get(key)
+        elif isinstance(value, list) and isinstance(key, int) and key < len(value):
+            value = value[key]
         else:
-            messages.append(new)
-        ended = bytes(item.generation_token_ids) not in (b"null", b"[]")
-    return messages
+            return None
+    return value
 
 
-def _thought_of_call(last: list[Message]) -> bool:
-    """Whether mere reasoning stands between a call and its output: it belongs to the call."""
-    return (
-        [message.role for message in last] == ["assistant", "assistant"]
-        and bool(last[0].tool_calls)
-        and not (last[1].content or last[1].tool_calls)
+def _is_media(key: str, value: Any) -> bool:
+    """Whether an entry of the request's metadata is a part of the prompt that is not text."""
+    return bool(value) and (
+        key in ("audio_url", "image_url", "video_url")
+        or (isinstance(value, str) and value.startswith(_DATA_URLS))
     )
 
 
-def _extend(message: Message, more: Message) -> None:
-    message.content += more.content
-    thoughts = [text for text in (message.reasoning_content, more.reasoning_content) if text]
-    message.reasoning_content = "\n".join(thoughts) or None
-    message.tool_calls = [*(message.tool_calls or []), *(more.tool_calls or [])] or None
+def _is_environment(item: Item[Any]) -> bool:
+    return item.type == "function_call_output" or item.role in ("user", "tool", *_SYSTEM)
 
 
-def _message(item: Item) -> Message:
-    """One item as a message of its own."""
-    kind = item.type or ("message" if item.role else None)
-    if kind == "reasoning":
-        thoughts = _texts(item.summary) or _texts(item.content)
-        return Message("assistant", "", reasoning_content="\n".join(thoughts) or None)
-    if kind == "function_call":
-        call = _tool_call(item.call_id, item.name, item.arguments)
-        return Message("assistant", "", tool_calls=[call])
-    if kind == "function_call_output":
-        return Message("tool", _output(item.output), tool_call_id=item.call_id)
-    if kind is None:
-        raise Unusable("bad_item")
-    if kind != "message":
-        raise Unusable("hosted_tool")
-    if item.role == "tool":
-        return Message("tool", _output(item.content), tool_call_id=item.tool_call_id)
-    if item.role == "assistant":
-        return _assistant(item)
-    if item.role not in ("user", "system", "developer") or lines.is_null(item.content):
-        raise Unusable("bad_item")
-    role = "user" if item.role == "user" else "system"
-    return Message(role, "".join(_texts(item.content)), name=item.name)
+def _answer_calls(messages: list[Message], reading: Reading) -> int:
+    """Hold each run of outputs against the calls before it; name the outputs and order them.
 
-
-def _assistant(item: Item) -> Message:
-    calls = []
-    for call in _calls.decode(item.tool_calls) or []:
-        if call.type != "function":
-            raise Unusable("hosted_tool")
-        calls.append(_tool_call(call.id, call.function.name, call.function.arguments))
-    return Message(
-        "assistant",
-        "".join(_texts(item.content)),
-        reasoning_content=item.reasoning_content or None,
-        tool_calls=calls or None,
-    )
-
-
-def _texts(raw: Raw) -> list[str]:
-    """The texts of a content: a string, a list of text parts, or null."""
-    content = _content.decode(raw)
-    if isinstance(content, str):
-        return [content]
-    texts = []
-    for part in content or []:
-        if part.type not in (*_TEXTS, "refusal"):
-            raise Unusable("not_text")
-        text = part.refusal if part.type == "refusal" else part.text
-        if text is None:
-            raise Unusable("bad_item")
-        texts.append(text)
-    return texts
-
-
-def _output(raw: Raw) -> str:
-    """What a tool said: its text, the text of its parts, or any other JSON as it stands."""
-    if lines.is_null(raw):
-        raise Unusable("bad_item")
-    value = _whole.decode(raw)
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list):
-        types = [item.get("type") if isinstance(item, dict) else None for item in value]
-        if all(kind in _TEXTS for kind in types):
-            return "".join(_texts(raw))
-        if any(kind in _MEDIA for kind in types):
-            raise Unusable("not_text")
-    return bytes(raw).decode()
-
-
-def _tool_call(id: str | None, name: str | None, raw: Raw) -> ToolCall:
-    if not id or not name:
-        raise Unusable("bad_item")
-    try:
-        arguments = _arguments.decode(raw)
-        if isinstance(arguments, str):
-            arguments = _object.decode(arguments)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        raise Unusable("arguments_not_json") from None
-    return ToolCall(id=id, function=Function(name, arguments))
-
-
-def _nested(tool: dict[str, Any]) -> dict[str, Any]:
-    """A tool in the nested chat schema; the model was never shown `strict` or nulls."""
-    if tool.get("type", "function") != "function":
-        raise Unusable("hosted_tool")
-    function = tool.get("function", {key: tool[key] for key in tool if key != "type"})
-    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-        raise Unusable("bad_item")
-    keys = dict.fromkeys(("name", "description", "parameters", *function))
-    kept = {k: function[k] for k in keys if k != "strict" and function.get(k) is not None}
-    return {"type": "function", "function": kept}
-
-
-def _answer_calls(messages: list[Message]) -> None:
-    """Hold each run of outputs against the calls before it; name the outputs and order them."""
+    How many messages stand: all, or those before the first unanswered call.
+    """
     seen: set[str] = set()
-    for start, message in enumerate(messages):
-        if message.role == "tool" and (
-            start == 0 or messages[start - 1].role not in ("assistant", "tool")
-        ):
+    place, length = 0, len(messages)
+    while place < length:
+        message = messages[place]
+        place += 1
+        if message.role == "tool":
             raise Unusable("orphan_tool_output")
-        if message.role != "assistant":
+        if message.role != "assistant" or message.tool_calls is None:
             continue
-        calls = message.tool_calls or []
-        if calls and not message.content.strip():
+        if message.content.isspace():
             message.content = ""
-        end = start + 1
-        while end < len(messages) and messages[end].role == "tool":
-            end += 1
-        outputs = {output.tool_call_id: output for output in messages[start + 1 : end]}
-        ids = [call.id for call in calls]
-        if len(set(ids)) < len(ids) or not seen.isdisjoint(ids):
+        start = place
+        while place < length and messages[place].role == "tool":
+            place += 1
+        if len(message.tool_calls) == 1 == place - start:  # mostly
+            call, output = message.tool_calls[0], messages[start]
+            if call.id == output.tool_call_id and call.id not in seen:
+                seen.add(call.id)
+                output.name = call.function.name
+                continue
+        names = {call.id: call.function.name for call in message.tool_calls}
+        if len(names) < len(message.tool_calls) or not seen.isdisjoint(names):
             raise Unusable("duplicate_call_id")
+        seen.update(names)
+        outputs = {output.tool_call_id: output for output in messages[start:place]}
         if None in outputs:
             raise Unusable("bad_item")
-        if len(outputs) < end - start - 1 or not outputs.keys() <= set(ids):
+        if len(outputs) < place - start or not outputs.keys() <= names.keys():
             raise Unusable("orphan_tool_output")
-        if len(outputs) < len(ids):
-            raise Unusable("unanswered_call")
-        seen.update(ids)
-        for place, call in enumerate(calls, start + 1):
-            messages[place] = outputs[call.id]
-            messages[place].name = call.function.name
+        messages[start:place] = [outputs[id] for id in names if id in outputs]
+        for output in messages[start:place]:
+            output.name = names[output.tool_call_id or ""]
+        if len(outputs) < len(names) and reading.unanswered_calls != "keep":
+            if reading.unanswered_calls == "reject":
+                raise Unusable("unanswered_call")
+            return start - 1
+    return length
 
 
-def _one_system(instructions: str | None, prompt: list[Message]) -> list[Message]:
-    length = next((i for i, m in enumerate(prompt) if m.role != "system"), len(prompt))
-    texts = [instructions or "", *(message.content for message in prompt[:length])]
-    rest = prompt[length:]
-    if any(message.role == "system" for message in rest):
+def _end(messages: list[Message], first: int, stands: int, reading: Reading) -> int:
+    """How far the conversation goes: to its end, or the last answer of those from `first` on."""
+    trims = reading.ending == "trim"
+    if stands < len(messages):
+        reason, trims = "unanswered_call", True
+    elif len(messages) == first:
+        raise Unusable("no_answer")
+    elif messages[-1].role != "assistant":
+        reason = "ends_on_environment"
+    elif messages[-1].tool_calls or _is_answer(messages[-1]):
+        return stands
+    else:
+        reason = "no_answer"
+    if trims:
+        for end in range(stands, first, -1):
+            if _is_answer(messages[end - 1]):
+                return end
+    raise Unusable(reason)
+
+
+def _is_answer(message: Message) -> bool:
+    """Whether it is the model's, and nothing but text that is not blank."""
+    if message.role != "assistant" or message.tool_calls:
+        return False
+    return bool(message.content) and not message.content.isspace()
+
+
+def _prompt(instructions: str | None, shown: list[Message], reading: Reading) -> list[Message]:
+    """What the model was shown, with one system message or none, first."""
+    begun = next((i for i, m in enumerate(shown) if m.role not in _SYSTEM), len(shown))
+    if any(message.role in _SYSTEM for message in shown[begun:]):
         raise Unusable("late_system")
-    if length == 0 and not instructions:
+    if not any(message.role in ("user", "tool") for message in shown):
+        raise Unusable("no_prompt")
+    texts = [instructions] if instructions else []
+    texts += [message.content for message in shown[:begun] if message.role == "system"]
+    rest = [message for message in shown if message.role != "system"]
+    if reading.system not in ("keep", "drop"):
+        return [Message("system", reading.system), *rest]
+    if not texts or reading.system == "drop":
         return rest
     return [Message("system", "\n\n".join(text for text in texts if text)), *rest]
 
 
-def same(a: list[Message], b: list[Message]) -> bool:
-    """Whether two lists of messages are equal apart from call ids."""
-    return len(a) == len(b) and all(map(_alike, a, b))
-
-
-def _alike(a: Message, b: Message) -> bool:
-    ours, theirs = a.tool_calls or [], b.tool_calls or []
-    return (
-        (a.role, a.content, a.reasoning_content, a.name)
-        == (b.role, b.content, b.reasoning_content, b.name)
-        and len(ours) == len(theirs)
-        and all(equal(x.function, y.function) for x, y in zip(ours, theirs, strict=True))
-    )
-
-
-def equal(a: Any, b: Any) -> bool:
-    """Whether two values are the same JSON; to Python, true would equal 1."""
-    return _sorted.encode(a) == _sorted.encode(b)
-
-
-def part(
-    chosen: Conversation, rejected: Conversation
-) -> tuple[list[Message], list[Message], list[Message]]:
-    """The prompt with the turns that both share, and what each side said from there on.
-
-    Both remainders begin with an assistant message: where the environment said different
-    things, with the turn that led there. Shared calls keep the ids of the chosen side. Raises
-    Unusable with `prompts_differ`, `identical_answers` or `duplicate_call_id`.
-    """
-    if not same(chosen.prompt, rejected.prompt) or not equal(chosen.tools, rejected.tools):
-        raise Unusable("prompts_differ")
-    ours, theirs = chosen.completion, rejected.completion
-    shared, most = 0, min(len(ours), len(theirs))
-    while shared < most and _alike(ours[shared], theirs[shared]):
-        shared += 1
-    if shared == len(ours) == len(theirs):
-        raise Unusable("identical_answers")
-    while shared and not (shared < most and _opens(ours, shared) and _opens(theirs, shared)):
-        shared -= 1
-    prompt = [*chosen.prompt, *ours[:shared]]
-    ids = {call.id for message in prompt for call in message.tool_calls or []}
-    if any(call.id in ids for message in theirs[shared:] for call in message.tool_calls or []):
-        raise Unusable("duplicate_call_id")
-    return prompt, ours[shared:], theirs[shared:]
-
-
-def _opens(completion: list[Message], place: int) -> bool:
-    return completion[place].role == "assistant" != completion[place - 1].role
+def _settle(messages: list[Message], tools: list[dict[str, Any]], reading: Reading) -> None:
+    """Check that the tools called are described, and put the thoughts where they should be."""
+    known = {tool["function"]["name"] for tool in tools}
+    rejects, moves = reading.missing_tools == "reject", reading.reasoning != "field"
+    for message in messages:
+        if rejects and message.tool_calls:
+            for call in message.tool_calls:
+                if call.function.name not in known:
+                    raise Unusable("missing_tools")
+        if message.reasoning_content is None or not moves:
+            continue
+        if reading.reasoning == "think_tags":
+            thought = f"<think>\n{message.reasoning_content}\n</think>\n\n"
+            message.content = thought + message.content
+        message.reasoning_content = None

@@ -42,7 +42,10 @@ BAD_SCHEMA = {
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a recipe asks of the scan: columns, the score's path, grouping, limits."""
+    """What a recipe asks of the scan: columns, the score's path, grouping, limits.
+
+    The columns of the table in `unread` are left out of it.
+    """
 
     columns: tuple[Column, ...]
     present: tuple[Path, ...]
@@ -52,6 +55,7 @@ class Wanted:
     metric_rows: bool
     limit: int | None
     max_bad_rows: int | str | None
+    unread: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -67,7 +71,8 @@ class Read:
 class Table:
     """All rollouts of a run, in the order of the inputs, and what was seen on the way.
 
-    `metric_rows` is long-form (`row`, `metric`, `value`), empty unless asked for.
+    `metric_rows` is long-form (`row`, `metric`, `value`), empty unless asked for. `inputs` is how
+    much was read of the files of input rows.
     """
 
     rows: pl.DataFrame
@@ -77,6 +82,7 @@ class Table:
     metrics: dict[str, dict[str, float]]
     metric_rows: pl.DataFrame
     warnings: list[str] = field(default_factory=list)
+    inputs: list[Read] = field(default_factory=list)
 
 
 Progress = Callable[[int], None]
@@ -172,7 +178,7 @@ def _jobs(source: Source, wanted: Wanted, remaining: int | None) -> list[Job]:
             task_fields=wanted.task_fields,
             group_by=wanted.group_by,
             metric_rows=wanted.metric_rows,
-            limit=remaining if source.compression or len(starts) == 1 else None,
+            limit=remaining,
         )
         for start in starts
     ]
@@ -243,7 +249,7 @@ class _Collected:
         bad = pl.DataFrame(self.bad, schema=BAD_SCHEMA)
         lines = sum(read.lines for read in self.read)
         self._check_share(lines, bad, sources)
-        rows = pl.concat([empty_rows(self.wanted), *self.frames]).with_row_index("row")
+        rows = _whole([empty_rows(self.wanted), *self._taken()]).with_row_index("row")
         seen = [name for name in self.fields if name not in HEAVY]
         if rows.height:
             self._check_found(rows, seen)
@@ -263,6 +269,11 @@ class _Collected:
             metric_rows=pl.concat([empty, *self.metric_rows]),
             warnings=warnings,
         )
+
+    def _taken(self) -> list[pl.DataFrame]:
+        """The frames, which are held no longer."""
+        frames, self.frames = self.frames, []
+        return frames
 
     def _check_share(self, lines: int, bad: pl.DataFrame, sources: list[Source]) -> None:
         most = self.wanted.max_bad_rows
@@ -305,11 +316,20 @@ class _Collected:
             )
 
 
+def _whole(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    """The frames as one, without its parts: a column at a time, for it and its parts are there
+    together meanwhile. A task field that some frames have is null in the others.
+    """
+    parts = pl.concat(frames, how="diagonal")
+    frames.clear()
+    return pl.DataFrame([parts.drop_in_place(name).rechunk() for name in parts.columns])
+
+
 def _total(parts: list[Metric]) -> dict[str, float]:
     n = sum(part.n for part in parts)
     return {
         "n": n,
-        "mean": total(value for part in parts for value in part.sums) / n,
+        "mean": total([value for part in parts for value in part.sums]) / n,
         "min": min(part.least for part in parts),
         "max": max(part.most for part in parts),
     }
@@ -320,16 +340,23 @@ def _frame(
 ) -> pl.DataFrame:
     """The rows of one slice as a frame: sentinels become nulls, codes become texts.
 
-    `lines` and `places` are how many the file had before the slice.
+    `lines` and `places` are how many the file had before the slice. A task field is a column where
+    it says something: on a row without an index, by which its task is known.
     """
     columns = {
         name: pl.Series(values, dtype=_DTYPES[values.typecode])
         for name, values in scanned.columns.items()
-        if name not in scanned.texts
+        if name not in scanned.texts and name not in wanted.unread
     }
+    without_index = columns["index_key"] == 0
+    for name in [name for name in columns if name.startswith("task_field_")]:
+        columns[name] *= without_index.cast(pl.UInt64)
+        if not columns[name].max():
+            del columns[name]
     named = {column.name: column for column in wanted.columns}
     for name, texts in scanned.texts.items():
-        columns[name] = _texts(scanned.columns[name], texts, named.get(name))
+        if name not in wanted.unread:
+            columns[name] = _texts(scanned.columns[name], texts, named.get(name))
     own = {
         "source": pl.lit(source, pl.UInt32),
         "run": pl.lit(run, pl.UInt32),
@@ -338,6 +365,7 @@ def _frame(
         "model": pl.col("model").cast(pl.Categorical()),
         "agent": pl.col("agent").cast(pl.Categorical()),
     }
+    own = {name: column for name, column in own.items() if name not in wanted.unread}
     present = {name: _present(name, values.dtype) for name, values in columns.items()}
     return pl.DataFrame(columns).select(**own | {n: e for n, e in present.items() if n not in own})
 

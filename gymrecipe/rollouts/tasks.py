@@ -23,112 +23,98 @@ GroupBy = Literal["auto", "consecutive"]
 
 
 def with_task_key(
-    rows: pl.DataFrame, group_by: str, num_repeats: int | None
+    rows: pl.DataFrame, occurrence: pl.Expr, group_by: str, num_repeats: int | None
 ) -> tuple[pl.DataFrame, dict[str, int]]:
     """The rows with `task_key` (null where it is unclear), and the figures of the grouping."""
+    if group_by == "consecutive" and num_repeats is not None:
+        key = combine(4, pl.col("source"), (pl.col("place") - 1) // num_repeats)
+    else:
+        key = _auto(rows, occurrence)
+        if group_by != "auto":
+            named = combine(3, pl.col("group_value"))
+            key = pl.when(pl.col("group_value").is_not_null()).then(named).otherwise(key)
+    keyed = rows.with_columns(task_key=key)
+    return keyed, _figures(keyed, group_by, num_repeats)
+
+
+def _auto(rows: pl.DataFrame, occurrence: pl.Expr) -> pl.Expr:
+    """The key of each row by its index, prompt and fields, or its own."""
     fields = [
         name
         for name in rows.columns
         if name.startswith("task_field_") and rows[name].null_count() < rows.height
     ]
-    if group_by == "consecutive" and num_repeats is not None:
-        keyed = _consecutive(rows, num_repeats)
-    else:
-        keyed = _auto(rows, fields)
-        if group_by != "auto":
-            named = combine(3, pl.col("group_value"))
-            keyed = keyed.with_columns(
-                task_key=pl.when(pl.col("group_value").is_not_null())
-                .then(named)
-                .otherwise("task_key")
-            )
-    return keyed, _figures(keyed, group_by, num_repeats)
-
-
-def _consecutive(rows: pl.DataFrame, num_repeats: int) -> pl.DataFrame:
-    group = (pl.col("place") - 1) // num_repeats
-    return rows.with_columns(task_key=combine(4, pl.col("source"), group))
-
-
-def _auto(rows: pl.DataFrame, fields: list[str]) -> pl.DataFrame:
-    own = combine(0, pl.col("id_hi"), pl.col("id_lo"), pl.col("occurrence"))
+    known = pl.col("prompt_key").is_not_null()
     prompt = pl.col("prompt_key").fill_null(0)
-    indexed = combine(1, pl.col("run"), pl.col("index_key"), prompt)
+    by_prompt = combine(2, prompt)
     has_index = pl.col("index_key").is_not_null()
-    if not fields:
-        by_prompt = combine(2, prompt)
-        known = pl.col("prompt_key").is_not_null()
-        return rows.with_columns(
-            task_key=pl.when(has_index).then(indexed).when(known).then(by_prompt).otherwise(own)
-        )
-    without_index = rows.filter(~has_index).select("row", "prompt_key", *fields)
-    split = _split(without_index, fields)
+    if fields:
+        split = _split(rows.filter(~has_index).select("prompt_key", *fields))
+        place = (~has_index).cum_sum().cast(pl.Int64) - 1
+        by_prompt = pl.lit(split).gather(pl.when(~has_index).then(place))
+        known |= pl.any_horizontal(pl.col(fields).is_not_null())
     return (
-        rows.join(split, on="row", how="left", maintain_order="left")
-        .with_columns(
-            task_key=pl.when(has_index)
-            .then(indexed)
-            .when(pl.col("prompt_key").is_null() & pl.all_horizontal(pl.col(fields).is_null()))
-            .then(own)
-            .otherwise("split_key")
-        )
-        .drop("split_key")
+        pl.when(has_index)
+        .then(combine(1, pl.col("run"), pl.col("index_key"), prompt))
+        .when(known)
+        .then(by_prompt)
+        .otherwise(combine(0, pl.col("id_hi"), pl.col("id_lo"), occurrence))
     )
 
 
-def _split(rows: pl.DataFrame, fields: list[str]) -> pl.DataFrame:
-    """`row` and `split_key`: the prompt's key, split by the fields whose values differ in it."""
+def _split(rows: pl.DataFrame) -> pl.Series:
+    """The prompt's key, split by the fields whose values differ in it; null where it is unclear."""
+    fields = rows.columns[1:]
     shared = pl.col("prompt_key").is_not_null()
-    differing = rows.with_columns(
+    differing = rows.select(
+        "prompt_key",
+        *fields,
+        *(
+            (pl.col(name).min() != pl.col(name).max())
+            .over("prompt_key")
+            .fill_null(False)
+            .alias(f"differs_{name}")
+            for name in fields
+        ),
+    )
+    differs = {name: pl.col(f"differs_{name}") & shared for name in fields}
+    parts = differing.select(
+        "prompt_key",
         # Without a prompt nothing says that rows belong together, so every field has to agree.
-        pl.when((pl.col(name).drop_nulls().n_unique().over("prompt_key") > 1) | ~shared)
-        .then(pl.col(name))
-        .alias(f"part_{name}")
-        for name in fields
+        *(pl.when(differs[name] | ~shared).then(name).alias(name) for name in fields),
+        incomplete=pl.any_horizontal(differs[name] & pl.col(name).is_null() for name in fields),
     )
-    splits = [
-        ((pl.col(name).drop_nulls().n_unique().over("prompt_key") > 1) & pl.col(name).is_null())
-        for name in fields
+    keys = (pl.col(name).fill_null(0) for name in ("prompt_key", *fields))
+    parts = parts.with_columns(key=combine(2, *keys))
+    return _resolved(parts, fields) if parts["incomplete"].any() else parts["key"]
+
+
+def _resolved(parts: pl.DataFrame, fields: list[str]) -> pl.Series:
+    """The keys, those of incomplete rows being that of the one task they agree with, else null."""
+    parts = parts.with_row_index("at")
+    unclear = parts.filter("incomplete").drop("key")
+    tasks = (
+        parts.filter(~pl.col("incomplete"))
+        .join(unclear, on="prompt_key", how="semi")
+        .unique(["prompt_key", "key"])
+    )
+    missing = pl.concat_list(pl.col(name).is_null() for name in fields)
+    found = [
+        _agreeing(alike, tasks, ["prompt_key", *_known(alike, fields)])
+        for alike in unclear.with_columns(missing=missing).partition_by("missing")
     ]
-    parts = [f"part_{name}" for name in fields]
-    key = combine(
-        2,
-        pl.col("prompt_key").fill_null(0),
-        *(pl.col(part).fill_null(0) for part in parts),
-    )
-    keyed = differing.with_columns(incomplete=shared & pl.any_horizontal(splits)).with_columns(
-        split_key=key
-    )
-    unclear = keyed.filter("incomplete")
-    if unclear.is_empty():
-        return keyed.select("row", "split_key")
-    return keyed.select("row", "split_key").update(
-        _resolve(keyed, unclear, parts), on="row", include_nulls=True
-    )
+    resolved = pl.concat(found).sort("at")
+    return parts["key"].scatter(resolved["at"], resolved["key"])
 
 
-def _resolve(keyed: pl.DataFrame, unclear: pl.DataFrame, parts: list[str]) -> pl.DataFrame:
-    """The split key of each incomplete row: that of the one task it agrees with, else null."""
-    complete = (
-        keyed.filter(~pl.col("incomplete"))
-        .join(unclear.select("prompt_key").unique(), on="prompt_key", how="semi")
-        .unique(["prompt_key", "split_key"])
-    )
-    tasks: dict[int, list[dict[str, int]]] = {}
-    for task in complete.iter_rows(named=True):
-        tasks.setdefault(task["prompt_key"], []).append(task)
-    keys = []
-    for row in unclear.iter_rows(named=True):
-        agreeing = [
-            task["split_key"]
-            for task in tasks.get(row["prompt_key"], [])
-            if all(row[part] is None or row[part] == task[part] for part in parts)
-        ]
-        keys.append(agreeing[0] if len(agreeing) == 1 else None)
-    return pl.DataFrame(
-        {"row": unclear["row"], "split_key": keys},
-        schema={"row": keyed.schema["row"], "split_key": pl.UInt64},
-    )
+def _known(alike: pl.DataFrame, fields: list[str]) -> list[str]:
+    return [name for name in fields if not alike[name].null_count()]
+
+
+def _agreeing(rows: pl.DataFrame, tasks: pl.DataFrame, known: list[str]) -> pl.DataFrame:
+    """`at` and `key` of rows that know the same fields: that of the one task with their values."""
+    single = tasks.group_by(known).agg(pl.col("key").first(), n=pl.len()).filter(pl.col("n") == 1)
+    return rows.join(single, on=known, how="left").select("at", "key")
 
 
 def _figures(rows: pl.DataFrame, group_by: str, num_repeats: int | None) -> dict[str, int]:
@@ -138,22 +124,33 @@ def _figures(rows: pl.DataFrame, group_by: str, num_repeats: int | None) -> dict
         "rollouts": rows.height,
         "unclear": rows["task_key"].null_count(),
     }
-    indexed = rows.filter(pl.col("index_key").is_not_null())
-    if not indexed.is_empty():
-        one_index = indexed.group_by("run", "index_key").agg(pl.col("prompt_key").n_unique())
-        figures["indices_with_several_prompts"] = one_index.filter(pl.col("prompt_key") > 1).height
-        known = indexed.filter(pl.col("prompt_key").is_not_null())
-        one_prompt = known.group_by("run", "prompt_key").agg(pl.col("index_key").n_unique())
-        figures["prompts_with_several_indices"] = one_prompt.filter(pl.col("index_key") > 1).height
-    one_prompt = (
-        rows.filter(pl.col("prompt_key").is_not_null() & pl.col("index_key").is_null())
-        .group_by("prompt_key")
-        .agg(pl.col("task_key").drop_nulls().n_unique())
-    )
-    figures["prompts_of_several_tasks"] = one_prompt.filter(pl.col("task_key") > 1).height
-    groups = rows.group_by("task_key").agg(pl.len(), pl.col("prompt_key").n_unique())
+    prompt, index, task = (pl.col(name) for name in ("prompt_key", "index_key", "task_key"))
+    has_prompt, has_index = prompt.is_not_null(), index.is_not_null()
+    if rows["index_key"].null_count() < rows.height:
+        of_index = combine(0, pl.col("run"), index)
+        of_prompt = combine(0, pl.col("run"), prompt)
+        figures["indices_with_several_prompts"] = _several(rows, has_index, of_index, prompt)
+        both = has_index & has_prompt
+        figures["prompts_with_several_indices"] = _several(rows, both, of_prompt, index)
+    by_prompt = has_prompt & ~has_index & task.is_not_null()
+    figures["prompts_of_several_tasks"] = _several(rows, by_prompt, prompt, task)
     if group_by != "auto":
-        figures["groups_with_several_prompts"] = groups.filter(pl.col("prompt_key") > 1).height
+        figures["groups_with_several_prompts"] = _several(rows, pl.lit(True), task, prompt)
     if group_by == "consecutive" and num_repeats is not None:
-        figures["incomplete_groups"] = groups.filter(pl.col("len") < num_repeats).height
+        sizes = rows["task_key"].value_counts()["count"]
+        figures["incomplete_groups"] = int((sizes < num_repeats).sum())
     return figures
+
+
+def _several(rows: pl.DataFrame, among: pl.Expr, key: pl.Expr, value: pl.Expr) -> int:
+    """How many keys have more than one value, null being one, in the rows that are meant.
+
+    By sorting: that takes less memory than a group for each key, of which there may be many.
+    """
+    keyed = rows.lazy().filter(among).select(key=key, value=value).collect()
+    order = keyed["key"].arg_sort()
+    keys, values = (keyed.drop_in_place(name).gather(order) for name in ("key", "value"))
+    change = keys.eq_missing(keys.shift()) & values.ne_missing(values.shift())
+    if len(change):
+        change[0] = False
+    return keys.filter(change).n_unique()

@@ -3,64 +3,33 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
-from gymrecipe.rollouts.lines import BAD_LINE
 from gymrecipe.rollouts.messages import (
-    UNUSABLE,
     Conversation,
     Message,
+    Reading,
     Unusable,
     conversation,
     part,
     same,
 )
-
-ASKED = {"role": "user", "content": "2+2?"}
-
-
-def said(text: str, **more: Any) -> dict[str, Any]:
-    content = [{"type": "output_text", "text": text}]
-    return {"type": "message", "role": "assistant", "content": content, **more}
-
-
-def thought(text: str) -> dict[str, Any]:
-    return {"type": "reasoning", "summary": [{"type": "summary_text", "text": text}]}
-
-
-def called(id: str, arguments: Any = "{}", name: str = "calc", **more: Any) -> dict[str, Any]:
-    return {"type": "function_call", "call_id": id, "name": name, "arguments": arguments, **more}
-
-
-def answered(id: str, output: Any = "4") -> dict[str, Any]:
-    return {"type": "function_call_output", "call_id": id, "output": output}
-
-
-def line(*output: Any, input: Any = (ASKED,), **request: Any) -> bytes:
-    params = {"input": input if isinstance(input, str) else list(input), **request}
-    return json.dumps(
-        {"responses_create_params": params, "response": {"output": list(output)}, "reward": 1.0}
-    ).encode()
-
-
-def talk(*output: Any, **request: Any) -> Conversation:
-    return conversation(line(*output, **request))
-
-
-def plain(value: Any) -> Any:
-    return json.loads(msgspec.json.encode(value))
-
-
-def reason(*output: Any, **request: Any) -> str:
-    with pytest.raises(Unusable) as caught:
-        talk(*output, **request)
-    assert caught.value.reason in UNUSABLE.keys() | BAD_LINE.keys()
-    return caught.value.reason
-
+from tests.rollouts.talk import (
+    ASKED,
+    MORE,
+    TOOLS,
+    answered,
+    called,
+    line,
+    plain,
+    reason,
+    refused,
+    said,
+    talk,
+    thought,
+)
 
 # What becomes of the items
 
@@ -83,9 +52,10 @@ def test_parts_are_joined_with_nothing_between() -> None:
     assert plain(talk(said("4"), input=[{"role": "user", "content": parts}]).prompt) == [ASKED]
 
 
-def test_a_refusal_is_its_text() -> None:
-    refusal = said("") | {"content": [{"type": "refusal", "refusal": "I can't."}]}
-    assert talk(refusal).completion[0].content == "I can't."
+def test_a_refusal_is_its_text_and_flagged() -> None:
+    assert talk(refused("I can't.")).completion[0].content == "I can't."
+    assert talk(refused("I can't.")).refused
+    assert not talk(said("I can't.")).refused
 
 
 def test_one_model_call_is_one_message_with_its_parallel_calls() -> None:
@@ -179,9 +149,9 @@ def test_history_in_the_input_is_prompt() -> None:
     assert [m.content for m in found.completion] == ["5"]
 
 
-def test_what_follows_the_last_question_of_the_input_is_completion() -> None:
+def test_a_call_of_the_input_and_its_output_are_prompt() -> None:
     found = talk(answered("a"), said("4"), input=[ASKED, called("a")])
-    assert [m.role for m in found.completion] == ["assistant", "tool", "assistant"]
+    assert [m.role for m in found.prompt] == ["user", "assistant", "tool"]
 
 
 def test_chat_messages_with_calls_are_read() -> None:
@@ -192,7 +162,7 @@ def test_chat_messages_with_calls_are_read() -> None:
         {"role": "tool", "tool_call_id": "a", "content": "4"},
         {"role": "assistant", "content": "4"},
     ]
-    found = conversation(json.dumps({"messages": messages, "reward": 1}).encode())
+    found = conversation(json.dumps({"messages": messages, "tools": TOOLS, "reward": 1}).encode())
     assert plain(found.completion[0]) == {
         "role": "assistant",
         "content": "",
@@ -214,7 +184,7 @@ def test_flat_tools_become_nested_without_strict_and_nulls() -> None:
 @pytest.mark.parametrize("number", ["0.3946063684687171", "1e22", str(2**53 + 1), str(10**30)])
 def test_numbers_stay_as_they_are(number: str) -> None:
     arguments = f'{{"x": {number}}}'
-    tool = {"type": "function", "name": "f", "parameters": {"maximum": json.loads(number)}}
+    tool = {"type": "function", "name": "calc", "parameters": {"maximum": json.loads(number)}}
     found = talk(called("a", arguments), answered("a"), said("4"), tools=[tool])
     assert plain(found)["completion"][0]["tool_calls"][0]["function"]["arguments"] == json.loads(
         arguments
@@ -356,59 +326,143 @@ def test_equal_answers_make_no_pair() -> None:
         part(talk(said("4")), talk(said("4")))
 
 
-# Over all real rollouts
+# Where the prompt is, and what makes a whole line unusable
 
 
-def real_lines(real: Path) -> list[bytes]:
-    files = sorted(real.glob("*.jsonl"))
-    assert files
-    return [text for file in files for text in file.read_bytes().split(b"\n") if text]
+def test_the_problem_statement_is_asked_where_nobody_asks() -> None:
+    system = {"role": "system", "content": "be brief"}
+    about = {"problem_statement": "fix it"}
+    assert plain(talk(said("4"), input=[], metadata=about).prompt) == [
+        {"role": "user", "content": "fix it"}
+    ]
+    found = talk(said("4"), input=[system], metadata=about)
+    assert [m.content for m in found.prompt] == ["be brief", "fix it"]
+    assert [m.content for m in talk(said("4"), metadata=about).prompt] == ["2+2?"]
 
 
-def test_every_real_line_is_a_conversation_or_has_a_listed_reason(real: Path) -> None:
-    usable, reasons = 0, set()
-    for text in real_lines(real):
-        try:
-            found = conversation(text)
-        except Unusable as fault:
-            reasons.add(fault.reason)
-            continue
-        usable += 1
-        assert found.completion[0].role == found.completion[-1].role == "assistant"
-        assert found.prompt[-1].role in ("user", "tool")
-    assert reasons <= UNUSABLE.keys()
-    assert usable > 100
+def test_the_prompt_may_stand_at_the_head_of_the_output() -> None:
+    system = {"role": "system", "content": "be brief"}
+    found = talk(system, ASKED, said("4"), input=[])
+    assert [m.role for m in found.prompt] == ["system", "user"]
 
 
-def test_every_text_and_argument_of_real_lines_is_carried_over(real: Path) -> None:
-    for text in real_lines(real):
-        try:
-            found = conversation(text)
-        except Unusable:
-            continue
-        source = json.loads(text)
-        output = source["response"]["output"]
-        output = output[-1] if output and isinstance(output[-1], list) else output
-        given = source["responses_create_params"]["input"]
-        items = [*(given if isinstance(given, list) else []), *output]
-        messages = plain([*found.prompt, *found.completion])
-        calls = [c["function"] for m in messages for c in m.get("tool_calls", [])]
-        assert [c["arguments"] for c in calls] == [
-            json.loads(i["arguments"]) for i in items if i.get("type") == "function_call"
-        ]
-        outputs = [i["output"] for i in items if i.get("type") == "function_call_output"]
-        assert sorted(m["content"] for m in messages if m["role"] == "tool") == sorted(outputs)
-        for role in ("user", "assistant"):
-            texts = [_text(i["content"]) for i in items if i.get("role") == role]
-            carried = "".join(m["content"] for m in messages if m["role"] == role)
-            if texts:
-                assert "".join(carried.split()) == "".join("".join(texts).split())
-        schemas = [
-            tool["parameters"] for tool in source["responses_create_params"].get("tools") or []
-        ]
-        if schemas:
-            assert [tool["function"]["parameters"] for tool in plain(found.tools)] == schemas
+def test_an_answer_is_another_message_than_history_before_it() -> None:
+    found = talk(said("4"), input=[ASKED, said("history")])
+    assert [m.content for m in found.completion] == ["history", "4"]
 
 
-def _text(content: Any) -> str:
-    return content if isinstance(content, str) else "".join(part["text"] for part in content)
+def test_the_last_of_nested_transcripts_is_the_whole() -> None:
+    first = [ASKED, said("a")]
+    found = talk(first, [*first, MORE, said("b")], input=[])
+    assert [m.content for m in found.prompt + found.completion] == ["2+2?", "a", "sure?", "b"]
+
+
+def test_a_transcript_that_tells_the_prompt_again_says_it_once() -> None:
+    system = {"role": "system", "content": "be brief"}
+    found = talk([system, ASKED, said("4")], input=[system, ASKED])
+    assert [m.content for m in found.prompt + found.completion] == ["be brief", "2+2?", "4"]
+    found = talk([ASKED, said("4"), ASKED, said("5")], input=[ASKED])
+    assert [m.content for m in found.prompt + found.completion] == ["2+2?", "4", "2+2?", "5"]
+    assert [m.content for m in talk(ASKED, said("4")).prompt] == ["2+2?", "2+2?"]
+
+
+@pytest.mark.parametrize("top", [{"mask_sample": True}, {"instance_config": {"mask_sample": True}}])
+def test_a_masked_line_is_never_used(top: dict[str, Any]) -> None:
+    assert reason(said("4"), top=top) == "masked"
+
+
+@pytest.mark.parametrize("mask", [False, None, "true", 1])
+def test_only_true_masks(mask: Any) -> None:
+    assert talk(said("4"), top={"mask_sample": mask, "instance_config": {"mask_sample": mask}})
+
+
+@pytest.mark.parametrize(
+    "cut", [{"status": "incomplete"}, {"incomplete_details": {"reason": "max_output_tokens"}}]
+)
+def test_a_response_that_was_cut_off_is_truncated(cut: dict[str, Any]) -> None:
+    assert reason(top={"response": {"output": [said("4")], **cut}}) == "truncated"
+
+
+@pytest.mark.parametrize("whole", [{"status": "completed"}, {"incomplete_details": None}])
+def test_a_response_that_ended_is_not_truncated(whole: dict[str, Any]) -> None:
+    assert talk(top={"response": {"output": [said("4")], **whole}})
+
+
+def test_a_call_of_a_tool_that_is_not_described_misses_its_tool() -> None:
+    calls = (called("a", name="g"), answered("a"), said("4"))
+    assert reason(*calls) == "missing_tools"
+    assert reason(*calls, tools=None) == "missing_tools"
+    assert talk(*calls, tools=[{"type": "function", "name": "g"}])
+
+
+def test_tools_may_stand_in_the_response_only() -> None:
+    response = {"output": [called("a"), answered("a"), said("4")], "tools": TOOLS}
+    found = talk(tools=[], top={"response": response})
+    assert [tool["function"]["name"] for tool in found.tools] == ["calc", "f"]
+
+
+@pytest.mark.parametrize(
+    "about", [{"audio_url": "https://x/a.wav"}, {"clip": "data:audio/wav;base64,UklG"}]
+)
+def test_media_in_the_metadata_of_the_request_are_not_text(about: dict[str, str]) -> None:
+    assert reason(said("4"), metadata=about) == "not_text"
+
+
+def test_other_metadata_is_left_alone() -> None:
+    assert talk(said("4"), metadata={"audio_url": None, "seed": "data:text/plain,1"})
+
+
+def test_a_chat_message_that_refuses_says_why() -> None:
+    message = {"role": "assistant", "content": None, "refusal": "I can't."}
+    found = conversation(json.dumps({"messages": [ASKED, message]}).encode())
+    assert (found.completion[0].content, found.refused) == ("I can't.", True)
+
+
+def test_reasoning_of_several_parts_is_a_line_a_part() -> None:
+    parts = [{"type": "summary_text", "text": text} for text in ("a", "", "b")]
+    item = {"type": "reasoning", "summary": parts}
+    assert talk(item, said("4")).completion[0].reasoning_content == "a\nb"
+
+
+def test_an_empty_summary_gives_way_to_the_content() -> None:
+    item = thought("") | {"content": [{"type": "reasoning_text", "text": "c"}]}
+    assert talk(item, said("4")).completion[0].reasoning_content == "c"
+
+
+def test_a_thought_with_token_ids_that_are_kept_is_a_call_of_its_own() -> None:
+    ids = {"generation_token_ids": [1]}
+    items = (called("a", **ids), thought("hm", **ids), answered("a"), said("4"))
+    assert reason(*items, reading=Reading(token_ids="keep")) == "unanswered_call"
+    assert talk(*items).completion[0].reasoning_content == "hm"
+
+
+def test_sides_that_thought_differently_part_there() -> None:
+    chosen = talk(thought("a"), called("x"), answered("x"), said("4"))
+    rejected = talk(thought("b"), called("x"), answered("x"), said("4"))
+    assert [m.role for m in part(chosen, rejected)[0]] == ["user"]
+
+
+def test_an_id_of_the_shared_turns_cannot_name_another_call() -> None:
+    chosen = talk(called("a"), answered("a"), said("4"))
+    rejected = talk(called("b"), answered("b"), called("a"), answered("a"), said("5"))
+    with pytest.raises(Unusable, match="duplicate_call_id"):
+        part(chosen, rejected)
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("1e999", "non_finite"),
+        ("NaN", "non_finite"),
+        ('"\\ud800"', "surrogate"),
+        ('"a\tb"', "control_char"),
+        ("[" * 5_000 + "]" * 5_000, "too_deep"),
+        ("[1,]", "bad_json"),
+    ],
+)
+def test_a_fault_where_nobody_reads_is_found(value: str, why: str) -> None:
+    good = line(said("4", annotations={"unread": [0]}))
+    assert conversation(good)
+    with pytest.raises(Unusable) as caught:
+        conversation(good.replace(b"[0]", value.encode()))
+    assert caught.value.reason == why

@@ -129,6 +129,7 @@ def test_another_prompt_with_the_same_field_is_another_task(jsonl: Write) -> Non
 
 
 KEY = st.none() | st.integers(1, 3)
+NO_REPEAT = pl.lit(0, pl.UInt64)
 Row = tuple[int | None, int | None, int | None, int | None, int | None]
 
 
@@ -137,7 +138,6 @@ def frame(rows: list[Row]) -> pl.DataFrame:
     columns = {name: [row[i] for row in rows] for i, name in enumerate(names)}
     numbers = list(range(len(rows)))
     fixed = {"run": [0] * len(rows), "id_hi": numbers, "id_lo": numbers, "row": numbers}
-    fixed |= {"occurrence": [0] * len(rows)}
     return pl.DataFrame(columns | fixed, schema=dict.fromkeys(columns | fixed, pl.UInt64))
 
 
@@ -169,7 +169,7 @@ def oracle(rows: list[Row]) -> list[Any]:
 @settings(max_examples=400)
 @given(st.lists(st.tuples(KEY, st.none() | st.none() | KEY, KEY, KEY, KEY), max_size=12))
 def test_tasks_are_those_of_a_slow_oracle(rows: list[Row]) -> None:
-    found = with_task_key(frame(rows), "auto", None)[0]["task_key"].to_list()
+    found = with_task_key(frame(rows), NO_REPEAT, "auto", None)[0]["task_key"].to_list()
     expected = oracle(rows)
     assert [key is None for key in found] == [task is None for task in expected]
     assert Counter(zip(found, map(repr, expected), strict=True)).keys() == {
@@ -182,7 +182,7 @@ def test_tasks_are_those_of_a_slow_oracle(rows: list[Row]) -> None:
 def test_tasks_do_not_depend_on_the_order(rows: list[Row], chance: random.Random) -> None:
     rows_in = frame(rows)
     shuffled = rows_in.sample(fraction=1, shuffle=True, seed=chance.randrange(2**32))
-    one, other = (with_task_key(part, "auto", None)[0] for part in (rows_in, shuffled))
+    one, other = (with_task_key(part, NO_REPEAT, "auto", None)[0] for part in (rows_in, shuffled))
     assert one["task_key"].to_list() == other.sort("row")["task_key"].to_list()
 
 
@@ -235,7 +235,7 @@ def test_consecutive_lines_go_on_across_slices_and_begin_anew_in_a_file(
 
 
 def figures(rows: list[Row], **more: Any) -> dict[str, int]:
-    return with_task_key(frame(rows), "auto", None)[1]
+    return with_task_key(frame(rows), NO_REPEAT, "auto", None)[1]
 
 
 def test_the_figures_say_where_the_ways_of_grouping_disagree() -> None:

@@ -1,0 +1,138 @@
+"""Chat: the messages that a rollout becomes, the settings that decide how, and why some do not."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from gymrecipe.registry import Reasoning
+
+UNUSABLE = {
+    "masked": "the line says `mask_sample`: not to be trained on",
+    "truncated": "the response was cut off by a token limit",
+    "no_prompt": "nothing was asked: no user message or tool output before the first answer",
+    "prompt_answered": "a prompt that is wanted alone ends on a message of the model",
+    "no_answer": "the model's last message has neither text nor a call, or there is none",
+    "ends_on_environment": "the conversation ends on a user message or a tool output",
+    "unanswered_call": "a call has no output before the next message",
+    "orphan_tool_output": "a tool output that no call waits for",
+    "duplicate_call_id": "two calls have the same id",
+    "arguments_not_json": "the arguments of a call are not a JSON object",
+    "missing_tools": "a call of a tool that no schema in the line describes",
+    "hosted_tool": "an item or tool without a form in chat (web search, MCP, computer use)",
+    "not_text": "a part of what was shown or said is not text (an image, audio, a file)",
+    "refusal": "the model's API marked a part of the answer as a refusal",
+    "late_system": "a system or developer message after the conversation began",
+    "bad_item": "an item or tool lacks what its type needs, or has it in an unknown form",
+    "prompts_differ": "the two sides of a pair were shown different prompts or tools",
+    "identical_answers": "the two sides of a pair say the same",
+    "parted_by_environment": "the sides of a pair do not part at one answer of the model, but at"
+    " what the environment said, or where only one of them goes on",
+    "no_form_for_tools": "has tools or calls, which the trainer's files have no place for",
+    "number_too_wide": "an argument is an integer beyond 64 bits, on which the trainer's loader"
+    " breaks",
+    "picture_tag": "a text holds `<image>`, which the trainer takes for a picture",
+    "turns_do_not_alternate": "the trainer takes question, answer, question, … and nothing else",
+    "format_markers": "a text holds what the trainer marks calls, outputs or places to fill with",
+    "needs_template": "the trainer reads plain texts here, one question and its answer",
+    "calls_in_prompt": "the trainer's prompts hold roles and texts, and this one calls or outputs",
+    "reasoning_beside_text": "has thoughts beside the text, where the trainer does not read them",
+    "rounded_number": "a number has more than ten decimals, which the trainer's loader rounds off",
+    "no_request": "the line has no `responses_create_params` to ask it again with",
+    "no_agent": "the line does not say which agent ran it (`agent_ref.name`)",
+    "not_a_continuation": "the template prints the prompt otherwise when an answer follows",
+    "template_refused": "the chat template raised an error on these messages",
+}
+"""Why a good line gives no example; the closed list of `write`'s reasons, beside BAD_LINE."""
+
+CHANGED_BY = {
+    "truncated": "truncated=keep",
+    "no_prompt": "prompt_from=<path>",
+    "no_answer": "ending=trim",
+    "ends_on_environment": "ending=trim",
+    "unanswered_call": "unanswered_calls=trim or keep",
+    "missing_tools": "missing_tools=keep",
+    "refusal": "refusals=keep",
+    "parted_by_environment": "pairs_at=trajectory",
+    "no_form_for_tools": "format=rendered",
+    "number_too_wide": "format=messages or rendered",
+    "format_markers": "format=rendered",
+    "needs_template": "format=rendered",
+    "calls_in_prompt": "format=rendered",
+    "reasoning_beside_text": "reasoning=think_tags or drop",
+    "rounded_number": "format=rendered",
+}
+"""The setting of `write` that lets such a rollout through; no setting does for other reasons."""
+
+
+class Function(msgspec.Struct, gc=False):
+    """What is called; `arguments` is the parsed object."""
+
+    name: str
+    arguments: Any
+
+
+class ToolCall(msgspec.Struct, kw_only=True, gc=False):
+    """One call of a function."""
+
+    id: str
+    type: str = "function"
+    function: Function
+
+
+class Message(msgspec.Struct, omit_defaults=True, gc=False):
+    """A chat message. What it does not have is not written, except `content`.
+
+    The token ids and log-probs are those of a model call, where they are asked for.
+    """
+
+    role: str
+    content: str
+    reasoning_content: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+    name: str | None = None
+    prompt_token_ids: list[int] | None = None
+    generation_token_ids: list[int] | None = None
+    generation_log_probs: list[float] | None = None
+
+
+class Conversation(msgspec.Struct):
+    """What the model was shown, ending on a user message or tool output, and all that followed.
+
+    The completion begins and ends with an assistant message. `refused`: the model's API marked a
+    part of it as a refusal.
+    """
+
+    prompt: list[Message]
+    completion: list[Message]
+    tools: list[dict[str, Any]]
+    refused: bool = False
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """The settings of a write that decide how a line becomes messages."""
+
+    developer: Literal["system", "keep"] = "system"
+    system: str = "keep"
+    reasoning: Reasoning = "field"
+    ending: Literal["reject", "trim"] = "reject"
+    unanswered_calls: Literal["reject", "trim", "keep"] = "reject"
+    missing_tools: Literal["reject", "keep"] = "reject"
+    refusals: Literal["keep", "reject"] = "keep"
+    truncated: Literal["reject", "keep"] = "reject"
+    token_ids: Literal["drop", "keep"] = "drop"
+    prompt_from: str | None = None
+
+
+class Unusable(Exception):
+    """A rollout or pair that gives no example; `reason` is in UNUSABLE or `lines.BAD_LINE`.
+
+    `side` is the side of a pair that is at fault, 0 for the pair itself.
+    """
+
+    def __init__(self, reason: str, side: int = 0) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.side = side

@@ -1,0 +1,235 @@
+"""Items: how the items of a rollout become chat messages.
+
+    reasoning, assistant text, calls   one assistant message a model call
+    function_call_output               one tool message
+
+A model call is a run of items of the model; a token-id list on an item ends it sooner. The items
+hold decoded values (see `lines.whole`), for each of them is looked at.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from gymrecipe.rollouts.chat import Function, Message, ToolCall, Unusable
+from gymrecipe.rollouts.lines import NULL, Item
+
+_TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
+_MEDIA = ("input_image", "image_url", "image", "input_audio", "audio", "input_file", "file")
+_any = msgspec.json.Decoder()
+_encode = msgspec.json.Encoder().encode
+_object = msgspec.json.Decoder(dict[str, Any])
+
+
+class Talk:
+    """The messages so far. `refused`: a part of what the model said is marked as a refusal."""
+
+    def __init__(self, keep_developer: bool, keep_token_ids: bool) -> None:
+        self.messages: list[Message] = []
+        self.refused = False
+        self._developer = "developer" if keep_developer else "system"
+        self._keeps_ids = keep_token_ids
+
+    def add(self, items: list[Item[Any]]) -> None:
+        """Append the messages of items; those of one model call are one message."""
+        messages = self.messages
+        speaking: Message | None = None
+        for item in items:
+            kind = item.type
+            if kind == "function_call_output" or item.role == "tool":
+                if messages and not messages[-1].tool_calls:
+                    _give_thought_to_its_call(messages)
+                messages.append(_output(item))
+                speaking = None
+                continue
+            if kind == "function_call":
+                said, thought = "", None
+                calls = [_call(item.call_id, item.name, item.arguments)]
+            elif kind == "reasoning":
+                said, calls, thought = "", None, _thought(item)
+            elif kind is not None and kind != "message":
+                raise Unusable("hosted_tool")
+            elif item.role == "assistant":
+                said, calls, thought = self._said(item), _calls(item), item.reasoning_content
+            else:
+                messages.append(self._shown(item))
+                speaking = None
+                continue
+            if speaking is None:
+                speaking = Message("assistant", said, thought or None, calls)
+                messages.append(speaking)
+            else:
+                _extend(speaking, said, thought, calls)
+            if item.generation_token_ids is not NULL and item.generation_token_ids:
+                if self._keeps_ids:
+                    _carry_ids(speaking, item)
+                speaking = None
+
+    def _shown(self, item: Item[Any]) -> Message:
+        if item.role not in ("user", "system", "developer"):
+            raise Unusable("bad_item")
+        role = self._developer if item.role == "developer" else item.role
+        if item.content is NULL or item.content is None:
+            raise Unusable("bad_item")
+        return Message(role, text_of(item.content), name=item.name)
+
+    def _said(self, item: Item[Any]) -> str:
+        text, content = text_of(item.content), item.content
+        if item.refusal is not None:
+            self.refused = True
+            return text or item.refusal
+        if type(content) is list and any(part["type"] == "refusal" for part in content):
+            self.refused = True
+        return text
+
+
+def _extend(message: Message, said: str, thought: str | None, calls: list[ToolCall] | None) -> None:
+    if said:
+        message.content += said
+    if thought:
+        before = message.reasoning_content
+        message.reasoning_content = f"{before}\n{thought}" if before else thought
+    if calls:
+        message.tool_calls = [*message.tool_calls, *calls] if message.tool_calls else calls
+
+
+def _give_thought_to_its_call(messages: list[Message]) -> None:
+    """Mere reasoning between a call and its output belongs to the call, also after token ids."""
+    if len(messages) < 2:
+        return
+    call, last = messages[-2:]
+    mere = not (last.content or last.tool_calls or last.generation_token_ids)
+    if last.role == "assistant" == call.role and call.tool_calls and mere:
+        _extend(call, "", last.reasoning_content, None)
+        messages.pop()
+
+
+def _carry_ids(message: Message, item: Item[Any]) -> None:
+    for name in ("prompt_token_ids", "generation_token_ids", "generation_log_probs"):
+        value = getattr(item, name)
+        if value is NULL or not value:
+            continue
+        if type(value) is not list:
+            raise Unusable("bad_item")
+        setattr(message, name, value)
+
+
+def text_of(content: Any) -> str:
+    """The text of a content: a string, the text parts of a list with nothing between, or null."""
+    if type(content) is str:
+        return content
+    if type(content) is list:
+        return _part(content[0]) if len(content) == 1 else "".join(map(_part, content))
+    if isinstance(content, Raw):  # it is absent, or stands in for one (see `lines.text_item`)
+        content = _any.decode(content)
+    if content is None or type(content) is str:
+        return content or ""
+    raise Unusable("bad_item")
+
+
+def _part(part: Any) -> str:
+    if type(part) is not dict:
+        raise Unusable("bad_item")
+    kind = part.get("type")
+    if kind not in _TEXTS and kind != "refusal":
+        raise Unusable("bad_item" if kind is None else "not_text")
+    text = part.get("refusal" if kind == "refusal" else "text")
+    if type(text) is not str:
+        raise Unusable("bad_item")
+    return text
+
+
+def _thought(item: Item[Any]) -> str:
+    """The summary of a reasoning item, else its content; a line a part."""
+    for content in (item.summary, item.content):
+        if type(content) is not list or len(content) == 1:
+            thought = text_of(content)
+        else:
+            thought = "\n".join(filter(None, map(_part, content)))
+        if thought:
+            return thought
+    return ""
+
+
+def _output(item: Item[Any]) -> Message:
+    """What a tool said: its text, the text of its parts, or any other JSON as text."""
+    chat = item.role == "tool"
+    value = item.content if chat else item.output
+    if value is NULL or value is None:
+        raise Unusable("bad_item")
+    if type(value) is list:
+        kinds = [part.get("type") if type(part) is dict else None for part in value]
+        if all(kind in _TEXTS for kind in kinds):
+            value = text_of(value)
+        elif any(kind in _MEDIA for kind in kinds):
+            raise Unusable("not_text")
+    text = value if type(value) is str else json.dumps(value, ensure_ascii=False)
+    return Message("tool", text, tool_call_id=item.tool_call_id if chat else item.call_id)
+
+
+def _call(id: Any, name: Any, arguments: Any) -> ToolCall:
+    if not (id and name and type(id) is str and type(name) is str):
+        raise Unusable("bad_item")
+    if type(arguments) is str:
+        try:
+            arguments = _object.decode(arguments)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            raise Unusable("arguments_not_json") from None
+    if type(arguments) is not dict:
+        raise Unusable("arguments_not_json")
+    return ToolCall(id=id, function=Function(name, arguments))
+
+
+def _calls(item: Item[Any]) -> list[ToolCall] | None:
+    """The calls of a chat message."""
+    if item.tool_calls is NULL or not item.tool_calls:
+        return None
+    calls = []
+    for call in item.tool_calls if type(item.tool_calls) is list else [None]:
+        if type(call) is not dict:
+            raise Unusable("bad_item")
+        if call.get("type", "function") != "function":
+            raise Unusable("hosted_tool")
+        function = call.get("function")
+        if type(function) is not dict:
+            raise Unusable("bad_item")
+        calls.append(_call(call.get("id"), function.get("name"), function.get("arguments")))
+    return calls
+
+
+def tools_of(tools: Any) -> list[dict[str, Any]]:
+    """Tools in the nested chat schema; the model was never shown `strict` or nulls."""
+    if tools is NULL or not tools:
+        return []
+    return _nested_tools(_encode(tools))
+
+
+@lru_cache(maxsize=64)
+def _nested_tools(text: bytes) -> list[dict[str, Any]]:
+    """A run has few sets of tools, each on many lines, which share what is made of them."""
+    tools = _any.decode(text)
+    if type(tools) is not list:
+        raise Unusable("bad_item")
+    return [_nested(tool) for tool in tools]
+
+
+def _nested(tool: Any) -> dict[str, Any]:
+    if type(tool) is not dict:
+        raise Unusable("bad_item")
+    if tool.get("type", "function") != "function":
+        raise Unusable("hosted_tool")
+    function = tool.get("function", tool)
+    if type(function) is not dict or type(function.get("name")) is not str:
+        raise Unusable("bad_item")
+    kept: dict[str, Any] = dict.fromkeys(("name", "description", "parameters"))
+    kept.update(function)
+    kept.pop("type", None)
+    kept.pop("strict", None)
+    if None in kept.values():
+        kept = {key: value for key, value in kept.items() if value is not None}
+    return {"type": "function", "function": kept}

@@ -1,0 +1,83 @@
+"""Sides: where the two sides of a pair part, and what each says from there on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gymrecipe.registry import PairsAt
+from gymrecipe.rollouts.chat import Conversation, Function, Message, Unusable
+
+_as_it_is = msgspec.json.Encoder()
+_sorted = msgspec.json.Encoder(order="sorted")
+
+
+def part(
+    chosen: Conversation, rejected: Conversation, at: PairsAt = "trajectory"
+) -> tuple[list[Message], list[Message], list[Message]]:
+    """The prompt with the turns that both share, and what each side said from there on.
+
+    `trajectory`: both remainders begin with an assistant message: where the environment said
+    different things, with the turn that led there. `decision`: both are one assistant message,
+    the first that differs. Shared calls keep the ids of the chosen side. Raises Unusable with
+    `prompts_differ`, `identical_answers`, `parted_by_environment` or `duplicate_call_id`.
+    """
+    if not same(chosen.prompt, rejected.prompt) or not equal(chosen.tools, rejected.tools):
+        raise Unusable("prompts_differ")
+    ours, theirs = chosen.completion, rejected.completion
+    shared, most = 0, min(len(ours), len(theirs))
+    while shared < most and _alike(ours[shared], theirs[shared]):
+        shared += 1
+    if shared == len(ours) == len(theirs):
+        raise Unusable("identical_answers")
+    if at == "trajectory":
+        while shared and not _both_open(ours, theirs, shared):
+            shared -= 1
+        end = max(len(ours), len(theirs))
+    else:
+        if not _both_open(ours, theirs, shared):
+            raise Unusable("parted_by_environment")
+        end = shared + 1
+    prompt = [*chosen.prompt, *ours[:shared]]
+    ids = {call.id for message in prompt for call in message.tool_calls or ()}
+    for message in theirs[shared:end]:
+        if message.tool_calls and not ids.isdisjoint(call.id for call in message.tool_calls):
+            raise Unusable("duplicate_call_id")
+    return prompt, ours[shared:end], theirs[shared:end]
+
+
+def _both_open(ours: list[Message], theirs: list[Message], place: int) -> bool:
+    """Whether both sides have an assistant message there that answers another role."""
+    return place < min(len(ours), len(theirs)) and all(
+        side[place].role == "assistant" and (place == 0 or side[place - 1].role != "assistant")
+        for side in (ours, theirs)
+    )
+
+
+def same(a: list[Message], b: list[Message]) -> bool:
+    """Whether two lists of messages are equal apart from call and token ids."""
+    return len(a) == len(b) and all(map(_alike, a, b))
+
+
+def _alike(a: Message, b: Message) -> bool:
+    return (
+        a.content == b.content
+        and a.role == b.role
+        and a.reasoning_content == b.reasoning_content
+        and a.name == b.name
+        and (a.tool_calls is b.tool_calls or equal(_called(a), _called(b)))
+    )
+
+
+def _called(message: Message) -> list[Function]:
+    return [call.function for call in message.tool_calls or ()]
+
+
+def equal(a: Any, b: Any) -> bool:
+    """Whether two values are the same JSON; to Python, true would equal 1."""
+    return (
+        a is b
+        or _as_it_is.encode(a) == _as_it_is.encode(b)
+        or _sorted.encode(a) == _sorted.encode(b)
+    )

@@ -1,0 +1,339 @@
+"""The settings of a write that decide how a line becomes messages, and prompts alone."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from gymrecipe.rollouts.messages import (
+    USUAL,
+    Conversation,
+    Message,
+    Reading,
+    Unusable,
+    asked,
+    part,
+)
+from tests.rollouts.talk import (
+    ASKED,
+    MORE,
+    TOOLS,
+    answered,
+    called,
+    line,
+    plain,
+    reason,
+    refused,
+    roles,
+    said,
+    talk,
+    thought,
+)
+
+SYSTEM = {"role": "system", "content": "s"}
+DEVELOPER = {"role": "developer", "content": "d"}
+
+
+def contents(found: Conversation) -> list[str]:
+    return [message.content for message in [*found.prompt, *found.completion]]
+
+
+# developer, system
+
+
+def test_a_developer_message_is_a_system_message_by_default() -> None:
+    found = talk(said("4"), input=[DEVELOPER, ASKED])
+    assert plain(found.prompt[0]) == {"role": "system", "content": "d"}
+
+
+def test_a_developer_message_can_be_kept() -> None:
+    keep = Reading(developer="keep")
+    found = talk(said("4"), input=[DEVELOPER, SYSTEM, ASKED], instructions="i", reading=keep)
+    assert [(m.role, m.content) for m in found.prompt] == [
+        ("system", "i\n\ns"), ("developer", "d"), ("user", "2+2?"),
+    ]  # fmt: skip
+    late = [ASKED, DEVELOPER, MORE]
+    assert reason(said("4"), input=late, reading=keep) == "late_system"
+
+
+def test_the_system_message_can_be_dropped() -> None:
+    drop = Reading(system="drop")
+    found = talk(said("4"), input=[SYSTEM, ASKED], instructions="i", reading=drop)
+    assert contents(found) == ["2+2?", "4"]
+
+
+@pytest.mark.parametrize("given", [[SYSTEM, ASKED], [ASKED]])
+def test_a_text_takes_the_place_of_the_system_message(given: list[Any]) -> None:
+    found = talk(said("4"), input=given, reading=Reading(system="be brief"))
+    assert [(m.role, m.content) for m in found.prompt] == [
+        ("system", "be brief"), ("user", "2+2?"),
+    ]  # fmt: skip
+
+
+def test_a_system_message_alone_asks_nothing_whatever_it_says() -> None:
+    assert reason(said("4"), input=[], reading=Reading(system="be brief")) == "no_prompt"
+
+
+# reasoning
+
+
+def test_thoughts_can_stand_in_tags_before_the_text() -> None:
+    tags = Reading(reasoning="think_tags")
+    items = (thought("hm"), called("a"), answered("a"), thought("so"), said("4"))
+    first, _, last = talk(*items, reading=tags).completion
+    assert first.content == "<think>\nhm\n</think>\n\n"
+    assert last.content == "<think>\nso\n</think>\n\n4"
+    assert first.reasoning_content is last.reasoning_content is None
+
+
+def test_thoughts_can_be_dropped_of_history_too() -> None:
+    given = [ASKED, thought("old"), said("a"), MORE]
+    found = talk(thought("hm"), said("4"), input=given, reading=Reading(reasoning="drop"))
+    assert contents(found) == ["2+2?", "a", "sure?", "4"]
+    assert not any(m.reasoning_content for m in found.prompt + found.completion)
+
+
+@pytest.mark.parametrize("reasoning", ["field", "think_tags", "drop"])
+def test_thoughts_alone_are_no_answer(reasoning: Any) -> None:
+    assert reason(thought("hm"), reading=Reading(reasoning=reasoning)) == "no_answer"
+
+
+# ending, unanswered_calls
+
+
+def test_an_end_can_be_trimmed_to_the_last_answer() -> None:
+    trim = Reading(ending="trim")
+    assert contents(talk(said("4"), MORE, reading=trim)) == ["2+2?", "4"]
+    tail = (MORE, called("a"), answered("a"))
+    assert contents(talk(said("4"), *tail, reading=trim)) == ["2+2?", "4"]
+    assert contents(talk(said("4"), MORE, thought("hm"), reading=trim)) == ["2+2?", "4"]
+
+
+def test_an_end_that_leaves_no_answer_is_not_trimmed() -> None:
+    trim = Reading(ending="trim")
+    assert reason(called("a"), answered("a"), reading=trim) == "ends_on_environment"
+    assert reason(thought("hm"), reading=trim) == "no_answer"
+    given = [ASKED, said("history"), MORE, called("a")]
+    assert reason(answered("a"), input=given, reading=trim) == "no_answer"
+
+
+def test_history_is_not_what_a_trimmed_rollout_answers() -> None:
+    both = Reading(ending="trim", unanswered_calls="trim")
+    given = [ASKED, said("history")]
+    assert reason(MORE, input=given, reading=both) == "no_answer"
+    assert reason(called("a"), input=given, reading=both) == "unanswered_call"
+
+
+def test_an_unanswered_call_can_be_trimmed_with_all_that_follows() -> None:
+    trim = Reading(unanswered_calls="trim")
+    assert contents(talk(said("4"), MORE, called("a"), reading=trim)) == ["2+2?", "4"]
+    tail = (MORE, called("a"), MORE, answered("a"), said("5"))
+    assert contents(talk(said("4"), *tail, reading=trim)) == ["2+2?", "4"]
+    assert reason(called("a"), reading=trim) == "unanswered_call"
+
+
+def test_an_unanswered_call_can_be_kept() -> None:
+    keep = Reading(unanswered_calls="keep")
+    found = talk(said("4"), MORE, called("a"), reading=keep)
+    assert roles(found) == ["user", "assistant", "user", "assistant"]
+    assert found.completion[-1].tool_calls is not None
+    found = talk(called("a"), called("b"), answered("b"), said("4"), reading=keep)
+    assert [m.tool_call_id for m in found.completion] == [None, "b", None]
+
+
+def test_keeping_calls_lets_no_other_fault_through() -> None:
+    keep = Reading(unanswered_calls="keep")
+    assert reason(called("a"), MORE, answered("a"), said("4"), reading=keep) == "orphan_tool_output"
+    assert reason(called("a"), MORE, called("a"), reading=keep) == "duplicate_call_id"
+    assert reason(called("a"), MORE, reading=keep) == "ends_on_environment"
+
+
+# missing_tools, refusals, truncated
+
+
+def test_calls_without_a_schema_can_be_kept() -> None:
+    keep = Reading(missing_tools="keep")
+    found = talk(called("a"), answered("a"), said("4"), tools=None, reading=keep)
+    assert found.tools == []
+
+
+def test_a_call_that_was_trimmed_misses_no_tool() -> None:
+    trim = Reading(unanswered_calls="trim")
+    assert talk(said("4"), MORE, called("a", name="g"), reading=trim)
+
+
+def test_refusals_can_be_rejected() -> None:
+    assert reason(refused("I can't."), reading=Reading(refusals="reject")) == "refusal"
+    given = [ASKED, refused("I can't."), MORE]
+    assert talk(said("4"), input=given, reading=Reading(refusals="reject"))
+
+
+def test_truncated_rollouts_can_be_kept_masked_ones_not() -> None:
+    keep = Reading(truncated="keep")
+    cut = {"response": {"output": [said("4")], "status": "incomplete"}}
+    assert talk(top=cut, reading=keep)
+    assert reason(top=cut | {"mask_sample": True}, reading=keep) == "masked"
+
+
+# token_ids
+
+IDS = {"prompt_token_ids": [1, 2], "generation_token_ids": [3], "generation_log_probs": [-0.25]}
+
+
+def test_token_ids_are_left_out_by_default() -> None:
+    assert plain(talk(said("4", **IDS)).completion) == [{"role": "assistant", "content": "4"}]
+
+
+def test_token_ids_can_be_carried_on_the_message_of_their_call() -> None:
+    keep = Reading(token_ids="keep")
+    items = (thought("hm"), called("a", **IDS), answered("a"), said("4"))
+    first, tool, last = plain(talk(*items, reading=keep).completion)
+    assert {name: first[name] for name in IDS} == IDS
+    assert not IDS.keys() & (tool.keys() | last.keys())
+
+
+def test_empty_token_ids_are_absent() -> None:
+    empty = {name: [] for name in IDS}
+    found = talk(said("4", **empty), reading=Reading(token_ids="keep"))
+    assert plain(found.completion) == [{"role": "assistant", "content": "4"}]
+
+
+def test_token_ids_of_an_unknown_form_are_refused_where_they_are_kept() -> None:
+    odd = said("4", generation_token_ids="packed")
+    assert talk(odd)
+    assert reason(odd, reading=Reading(token_ids="keep")) == "bad_item"
+
+
+# prompt_from
+
+
+@pytest.mark.parametrize("place", ["question", "task.0.text", 'field["a b"]'])
+def test_a_prompt_can_be_read_from_a_path(place: str) -> None:
+    top = {"question": "2+2?", "task": [{"text": "2+2?"}], "a b": "2+2?"}
+    found = talk(said("4"), input=[], top=top, reading=Reading(prompt_from=place))
+    assert plain(found.prompt) == [ASKED]
+
+
+def test_a_prompt_at_a_path_may_be_items() -> None:
+    top = {"shown": [SYSTEM, {"role": "user", "content": [{"type": "input_text", "text": "x"}]}]}
+    found = talk(said("4"), input=[], top=top, reading=Reading(prompt_from="shown"))
+    assert contents(found) == ["s", "x", "4"]
+
+
+def test_a_path_adds_nothing_to_a_prompt_that_asks() -> None:
+    found = talk(said("4"), top={"question": "?"}, reading=Reading(prompt_from="question"))
+    assert plain(found.prompt) == [ASKED]
+
+
+@pytest.mark.parametrize(
+    ("value", "why"), [(None, "no_prompt"), ("", "no_prompt"), (3, "bad_item"), ({}, "bad_item")]
+)
+def test_what_is_no_prompt_at_the_path_is_said(value: Any, why: str) -> None:
+    reading = Reading(prompt_from="question")
+    assert reason(said("4"), input=[], top={"question": value}, reading=reading) == why
+    assert reason(said("4"), input=[], reading=reading) == "no_prompt"
+
+
+# Prompts alone
+
+
+def input_row(**request: Any) -> bytes:
+    return json.dumps({"responses_create_params": {"tools": TOOLS, **request}}).encode()
+
+
+def fault(text: bytes, reading: Reading = USUAL) -> str:
+    with pytest.raises(Unusable) as caught:
+        asked(text, reading)
+    return caught.value.reason
+
+
+def test_an_input_row_asks_what_its_rollout_was_asked() -> None:
+    given = [SYSTEM, ASKED, called("a"), answered("a"), said("4"), MORE]
+    found = talk(said("5"), input=given)
+    assert asked(line(said("5"), input=given)) == (found.prompt, found.tools)
+    assert asked(input_row(input=given)) == (found.prompt, found.tools)
+
+
+def test_what_the_environment_says_first_is_asked() -> None:
+    prompt, _ = asked(line(MORE, called("a"), answered("a")))
+    assert [message.content for message in prompt] == ["2+2?", "sure?"]
+    prompt, _ = asked(line(answered("a"), said("4"), input=[ASKED, called("a")]))
+    assert [message.role for message in prompt] == ["user", "assistant", "tool"]
+
+
+def test_how_the_rollout_went_does_not_matter_to_its_prompt() -> None:
+    for text in (line(), line(called("a")), line(said("4"), top={"mask_sample": True})):
+        assert plain(asked(text)[0]) == [ASKED]
+
+
+def test_a_prompt_has_the_same_settings() -> None:
+    reading = Reading(system="t", reasoning="drop", prompt_from="question")
+    text = json.dumps({"responses_create_params": {"input": []}, "question": "2+2?"}).encode()
+    prompt, tools = asked(text, reading)
+    assert (plain(prompt), tools) == ([{"role": "system", "content": "t"}, ASKED], [])
+
+
+def test_why_there_is_no_prompt() -> None:
+    assert fault(input_row(input=[])) == "no_prompt"
+    assert fault(input_row(input=[ASKED, said("4")])) == "prompt_answered"
+    given = [ASKED, called("a"), MORE]
+    assert fault(input_row(input=given)) == "unanswered_call"
+    assert fault(input_row(input=given), Reading(unanswered_calls="trim")) == "unanswered_call"
+    assert fault(b'{"detail": "no such route"}') == "not_a_rollout"
+    assert fault(b'{"reward": 1e999}') == "non_finite"
+
+
+# Pairs at their decision
+
+
+def decided(chosen: Conversation, rejected: Conversation) -> tuple[list[Message], ...]:
+    prompt, ours, theirs = part(chosen, rejected, "decision")
+    assert len(ours) == len(theirs) == 1
+    return prompt, ours, theirs
+
+
+def parting(chosen: Conversation, rejected: Conversation) -> str:
+    with pytest.raises(Unusable) as caught:
+        part(chosen, rejected, "decision")
+    return caught.value.reason
+
+
+def test_a_decision_is_the_first_answer_that_differs() -> None:
+    chosen = talk(called("a"), answered("a"), called("b", '{"x": 1}'), answered("b"), said("4"))
+    rejected = talk(called("c"), answered("c"), said("5"), MORE, said("6"))
+    prompt, ours, theirs = decided(chosen, rejected)
+    assert [message.role for message in prompt] == ["user", "assistant", "tool"]
+    assert ours[0].tool_calls is not None
+    assert theirs[0].content == "5"
+
+
+def test_what_the_environment_decided_is_no_decision() -> None:
+    chosen = talk(called("a"), answered("a", "4"), said("4"))
+    rejected = talk(called("a"), answered("a", "5"), said("5"))
+    assert parting(chosen, rejected) == "parted_by_environment"
+    assert parting(talk(said("4")), talk(said("4"), MORE, said("5"))) == "parted_by_environment"
+
+
+def test_a_decision_answers_someone() -> None:
+    def twice(text: str) -> Conversation:
+        return talk(said("a", generation_token_ids=[1]), said(text))
+
+    assert parting(twice("b"), twice("c")) == "parted_by_environment"
+
+
+def test_a_decision_needs_the_same_prompt_and_different_answers() -> None:
+    assert parting(talk(said("4")), talk(said("4"))) == "identical_answers"
+    assert parting(talk(said("4")), talk(said("5"), input="3+3?")) == "prompts_differ"
+
+
+def test_token_ids_do_not_part_two_sides() -> None:
+    keep = Reading(token_ids="keep")
+    sides = [
+        talk(said("a", generation_token_ids=[id]), MORE, said(text), reading=keep)
+        for id, text in ((1, "b"), (2, "c"))
+    ]
+    prompt, _, _ = decided(*sides)
+    assert [message.content for message in prompt] == ["2+2?", "a", "sure?"]
+    assert prompt[1].generation_token_ids == [1]
