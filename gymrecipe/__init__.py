@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gymrecipe.api import run as run
     from gymrecipe.executor import Version as Version
+
+# What polars frees goes back to the system at once, rather than to be had again at some time: a run
+# takes turns at large columns. Its allocator reads this when polars is imported.
+os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:0,muzzy_decay_ms:0")
 
 __version__ = "0.1.0"
 __all__ = ["Version", "__version__", "run"]

@@ -7,27 +7,30 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import polars as pl
+from msgspec import UNSET, UnsetType
 
-from gymrecipe.beside import paths_written
+from gymrecipe.beside import columns_of, paths_written
 from gymrecipe.errors import DataError, RecipeError, hint
 from gymrecipe.experiments import fates
 from gymrecipe.experiments.data import write_data, write_metrics
 from gymrecipe.experiments.manifest import Output, StageRecord
-from gymrecipe.experiments.statistics import statistics
+from gymrecipe.experiments.statistics import CATEGORIES, FIGURES, statistics
 from gymrecipe.plan import Plan
 from gymrecipe.reads import QUANTILE
-from gymrecipe.registry import CHECKS, Of, marked
-from gymrecipe.rollouts.columns import parse_path
+from gymrecipe.registry import CHECKS, FORMATS, PLUGINS, Of, marked
+from gymrecipe.rollouts.columns import PAIR_COLUMNS, parse_path
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.figures import quantile
 from gymrecipe.rollouts.files import Source
-from gymrecipe.rollouts.table import Table, Wanted, empty_rows, read_table
+from gymrecipe.rollouts.inputs import read_inputs, with_inputs
+from gymrecipe.rollouts.table import Read, Table, Wanted, empty_rows, read_table
 from gymrecipe.stages import where as language
 from gymrecipe.stages.checks import Facts
 from gymrecipe.stages.filter import Filter
 from gymrecipe.stages.validate import Validate, result
 from gymrecipe.stages.write import Write
 from gymrecipe.steps import Step, purpose_of
+from gymrecipe.wide import Rows, narrow
 
 
 class Progress(Protocol):
@@ -46,18 +49,35 @@ class Silent:
     def end(self) -> None: ...
 
 
-def read(plan: Plan, files: list[Source], engine: Map, progress: Progress) -> Table:
-    """The rollout table of the plan's inputs."""
+RARE = ("turns", "output_items", "tool_calls", "output_tokens", "model", "agent")
+"""Columns that few recipes read, and that the table does without in the others."""
+
+
+def read(
+    plan: Plan,
+    files: list[Source],
+    inputs: list[Source],
+    engine: Map,
+    progress: Progress,
+    unread: frozenset[str] = frozenset(),
+) -> Table:
+    """The rollout table of the files, but for columns that nothing reads, with the places of the
+    tasks' input rows.
+    """
     progress.begin("reading", sum(file.size for file in files), "bytes")
-    table = read_table(files, wanted(plan), engine, progress.advance)
+    table = read_table(files, wanted(plan, unread), engine, progress.advance)
     progress.end()
+    if found := [read_inputs(source) for source in inputs]:
+        table.rows = with_inputs(table.rows, found, len(files))
+        table.inputs = [Read(each.lines, each.length, each.digest) for each in found]
     return table
 
 
-def wanted(plan: Plan) -> Wanted:
+def wanted(plan: Plan, unread: frozenset[str]) -> Wanted:
     """What the plan asks of the scan."""
     load = plan.load
     by_path = load.group_by not in ("auto", "consecutive")
+    grouping = {"place": load.group_by == "consecutive", "group_value": by_path}
     return Wanted(
         columns=plan.columns,
         present=tuple(dict.fromkeys(paths_written(plan.steps, plan.named))),
@@ -67,16 +87,51 @@ def wanted(plan: Plan) -> Wanted:
         metric_rows=any(step.stage.reads == "metrics" for step in plan.steps),
         limit=load.limit,
         max_bad_rows=load.max_bad_rows,
+        unread=unread.union(name for name, used in grouping.items() if not used),
     )
 
 
-def rehearse(plan: Plan) -> None:
-    """Run the stages on empty tables, so that a missing column is found before a byte is read."""
+def rehearse(plan: Plan) -> frozenset[str]:
+    """Run the stages on empty tables, so that a missing column is found before a byte is read.
+
+    Gives the columns that a run can do without.
+    """
+    spare = frozenset() if PLUGINS else frozenset(RARE) - _mentioned(plan)
+    while True:
+        try:
+            _rehearse(plan, spare)
+            return spare
+        except _MissingError as error:
+            if error.column not in spare:
+                raise
+            spare -= {error.column}
+
+
+class _MissingError(RecipeError):
+    """A step needs a column that is not there; of a pair, its rollouts'."""
+
+    column = ""
+
+
+def _mentioned(plan: Plan) -> set[str]:
+    """The words of the steps' parameters, and what the figures of their writes are of."""
+    words = {word for step in plan.steps for word in re.findall(r"[a-z]\w*", repr(step.params))}
+    written = {step.takes for step in plan.steps if isinstance(step.params, Write)}
+    figures = {column for unit in written for column in FIGURES.get(unit, {}).values()}
+    return {_bare(name) for name in words | figures}
+
+
+def _bare(name: str) -> str:
+    """The name of a rollout's column, without the side of the pair."""
+    return name.removeprefix("chosen_").removeprefix("rejected_")
+
+
+def _rehearse(plan: Plan, spare: frozenset[str]) -> None:
     frames: dict[str, pl.LazyFrame] = {}
     facts: Facts = {}
     for step in plan.steps:
         rows = (
-            empty_rows(wanted(plan)).with_row_index("row").lazy()
+            empty_rows(wanted(plan, spare)).with_row_index("row").lazy()
             if step.source is None
             else frames[step.source]
         )
@@ -91,10 +146,12 @@ def rehearse(plan: Plan) -> None:
             takes = step.takes or "rollouts"
             quoted = re.search(r'"([^"]+)"', str(error))
             missing = quoted[1] if quoted else str(error).splitlines()[0]
-            raise RecipeError(
+            problem = _MissingError(
                 f"{plan.recipe_path}: stages.{step.name}: needs the column '{missing}', which"
                 f" {takes} do not have. They have {', '.join(names)}.{hint(missing, names)}"
-            ) from None
+            )
+            problem.column = _bare(missing)
+            raise problem from None
 
 
 class Fold:
@@ -111,7 +168,7 @@ class Fold:
     ) -> None:
         self.plan, self.table, self.files = plan, table, files
         self.staged, self.engine, self.progress = staged, engine, progress
-        self.results: dict[str, pl.DataFrame] = {}
+        self.results: dict[str, Rows] = {}
         self.entered: dict[str, pl.Series] = {}
         self.fates: list[pl.DataFrame] = []
         self.uses: list[pl.DataFrame] = []
@@ -140,44 +197,51 @@ class Fold:
         )
 
     def _step(self, step: Step, place: int) -> None:
-        rows = self.table.rows if step.source is None else self.results[step.source]
-        params, resolved = _resolve(step, rows)
+        rows = self._rows(step)
+        wide = rows.wide(self.table.rows)
+        params, resolved = _resolve(step, wide)
         metrics = _NO_METRICS
         if step.stage.reads == "metrics":
-            metrics = self.table.metric_rows.join(rows, on="row", how="semi").lazy()
-            self.entered[step.name] = rows["row"]
-        frame, tables = _call(step, params, rows.lazy(), self._upstream(step), metrics)
+            metrics = self.table.metric_rows.join(rows.held, on="row", how="semi").lazy()
+            self.entered[step.name] = rows.held["row"]
+        frame, tables = _call(step, params, wide, self._upstream(step), metrics)
+        names = frame.collect_schema().names()
+        # What a stage of a plugin makes of the rollouts' columns is not known.
+        ours = step.stage.function.__module__.startswith("gymrecipe.")
+        holds = narrow(frame, rows, self.table.rows) if ours and step.source is not None else names
         # Together, so that what the frame and its facts share is computed once.
-        made, *told = pl.collect_all([frame, *tables.values()])
+        made, *told = pl.collect_all([frame.select(holds), *tables.values()])
         facts: Facts = {name: table.to_dicts() for name, table in zip(tables, told, strict=True)}
         if resolved:
             facts["resolved"] = resolved
         self.warnings += [f"{step.name}: {row['message']}" for row in facts.pop("warnings", [])]
         self.facts[step.name] = facts
         if "reason" not in made.columns:
-            made = made.with_columns(reason=pl.lit(None, pl.String))
+            made = made.with_columns(reason=pl.lit(None, pl.Categorical()))
+        if step.source is None:
+            # From here on the rollouts are here once, and the rows only say which they are.
+            self.table.rows = made.drop("reason")
+            made = made.select("row", "reason")
         left = made.filter(pl.col("reason").is_not_null())
         # A filter copies every column, and most stages keep every row.
         kept = made.filter(pl.col("reason").is_null()) if left.height else made
-        kept = kept.drop("reason")
-        del made
+        result = Rows(kept.drop("reason"), tuple(name for name in names if name != "reason"))
+        del made, kept, wide, frame
         self.fates.append(fates.leaving(left, place))
         rejected = _counts(left["reason"])
-        rows_in, rows_out = rows.height, kept.height
+        rows_in, rows_out = rows.held.height, result.held.height
         if step.source is None:
-            # From here on the table is only where the lines lie; the rows are the stage's.
-            self.table.rows = self.table.rows.select(fates.LINES)
             rejected |= _counts(self.table.bad["reason"])
             rows_in += self.table.bad.height
         if isinstance(params, Write):
-            rows_out, more = self._write(step, params, place, kept)
+            rows_out, more = self._write(step, params, place, result)
             rejected |= more
         else:
-            self.results[step.name] = kept
+            self.results[step.name] = result
         if isinstance(params, Validate):
             self._judge(step, facts["checks"])
         if isinstance(params, Filter):
-            self._warn_of_lost_losers(step, params, left)
+            self._warn_of_lost_losers(step, params, rejected)
         self.records.append(
             StageRecord(
                 name=step.name,
@@ -191,9 +255,16 @@ class Fold:
                 rows_out=rows_out,
                 rejected=dict(sorted(rejected.items())),
                 facts=facts,
+                format_version=_format_version(params),
             )
         )
         self._forget(place)
+
+    def _rows(self, step: Step) -> Rows:
+        """What the step takes."""
+        if step.source is not None:
+            return self.results[step.source]
+        return Rows(self.table.rows, tuple(self.table.rows.columns))
 
     def _forget(self, place: int) -> None:
         """Drop the results that no later stage takes."""
@@ -208,10 +279,13 @@ class Fold:
         return facts
 
     def _write(
-        self, step: Step, params: Write, place: int, rows: pl.DataFrame
+        self, step: Step, params: Write, place: int, result: Rows
     ) -> tuple[int, dict[str, int]]:
         several = sum(isinstance(other.params, Write) for other in self.plan.steps) > 1
         inside = f"data/{step.name}" if several else "data"
+        rows = result.wide(self.table.rows).select(_written(step, params, result)).collect()
+        if step is self.plan.steps[-1]:
+            self.table.rows = self.table.rows.select(fates.LINES)
         if step.takes == "metrics":
             written = write_metrics(rows, self.entered[step.source or ""], self.staged, inside)
         else:
@@ -232,7 +306,7 @@ class Fold:
             self.statistics[step.name] = statistics(written)
             self._check_again(step, written.rows)
         self.outputs += written.outputs
-        self.uses += written.used
+        self.uses += [use.select(list(fates.USE)).cast(fates.USE) for use in written.used]
         self.fates.append(
             pl.DataFrame(
                 [(row, place, reason) for row, reason in written.rejected],
@@ -265,7 +339,7 @@ class Fold:
             if "rows" in limits and passed:
                 self._judge(step, [result("rows", rows, limits["rows"])])
 
-    def _warn_of_lost_losers(self, step: Step, params: Filter, left: pl.DataFrame) -> None:
+    def _warn_of_lost_losers(self, step: Step, params: Filter, rejected: dict[str, int]) -> None:
         """A filter by reward or success before a pair takes away what pairs are made of."""
         pairs = [other for other in self.plan.steps if other.stage.name == "pair"]
         if step.takes != "rollouts" or not any(step in self.plan.above(other) for other in pairs):
@@ -274,7 +348,7 @@ class Fold:
         names = set(language.parse(params.where).names) if params.where is not None else set()
         if names & {"reward", "success"}:
             reasons.add("where")
-        lost = left["reason"].is_in(sorted(reasons)).sum()
+        lost = sum(count for reason, count in rejected.items() if reason in reasons)
         if lost:
             self.warnings.append(
                 f"{step.name}: filters by reward or success before pairs are made, and takes away"
@@ -283,6 +357,20 @@ class Fold:
 
 
 _NO_METRICS = pl.LazyFrame(schema={"row": pl.UInt32, "metric": pl.String, "value": pl.Float64})
+
+
+_READ = ("row", "source", "offset", "bytes", "id_hi", "id_lo", "has_tools", "reward", "label")
+"""What a write needs of each rollout, beside the columns that it writes and has figures of."""
+
+
+def _written(step: Step, params: Write, rows: Rows) -> list[str]:
+    """The columns that a write needs."""
+    if step.takes == "metrics":
+        return list(rows.names)
+    needed = {*rows.held.columns, *PAIR_COLUMNS, *_READ, *CATEGORIES}
+    needed |= {_bare(name) for name in columns_of(params, purpose_of(step))}
+    needed |= {_bare(name) for name in FIGURES[step.takes].values()}
+    return [n for n in rows.names if n in needed or _bare(n) in needed or n.startswith("input_")]
 
 
 def _call(
@@ -303,16 +391,20 @@ def _quantiles(step: Step) -> dict[str, tuple[str, str]]:
     }
 
 
-def _resolve(step: Step, rows: pl.DataFrame) -> tuple[Any, list[dict[str, Any]]]:
+def _resolve(step: Step, rows: pl.LazyFrame) -> tuple[Any, list[dict[str, Any]]]:
     """The parameters with their quantiles as numbers, and what became what."""
     said = []
     for name, (text, column) in _quantiles(step).items():
-        value = quantile(rows[column], float(text[1:]))
+        value = quantile(rows.select(column).collect().to_series(), float(text[1:]))
         if value is None:
             raise DataError(f"stages.{step.name}.{name}: {text} of '{column}': no row has a value.")
         said.append({"parameter": name, "asked": text, "resolved": value})
     numbers = {str(row["parameter"]): row["resolved"] for row in said}
     return step.params.model_copy(update=numbers), said
+
+
+def _format_version(params: Any) -> int | UnsetType:
+    return FORMATS[params.format].version if isinstance(params, Write) else UNSET
 
 
 def _counts(reasons: pl.Series) -> dict[str, int]:

@@ -6,6 +6,8 @@ latest stage, in recipe order, that it or a pair of it reached; at a tie the fir
 
 from __future__ import annotations
 
+import sys
+from array import array
 from pathlib import Path
 
 import polars as pl
@@ -13,20 +15,28 @@ import polars as pl
 from gymrecipe.experiments.store import writing
 
 REJECTS, USED = "rejects.parquet", "used.parquet"
-FATE = {"row": pl.UInt32, "stage": pl.Int64, "reason": pl.String}
-USE = {"row": pl.UInt32, "side": pl.String, "output": pl.String, "at": pl.UInt64}
-_WHERE = ["source", "line", "offset", "bytes"]
-LINES = ["row", *_WHERE, "id_hi", "id_lo"]
-"""The columns that say which line a rollout is."""
+FATE = pl.Schema({"row": pl.UInt32(), "stage": pl.UInt16(), "reason": pl.Categorical()})
+USE = pl.Schema(
+    {"row": pl.UInt32(), "side": pl.Categorical(), "output": pl.Categorical(), "at": pl.UInt32()}
+)
+
+GROUP_ROWS = 2**17
+"""Rows that the files of records hold together, and that are spelled out at a time."""
+
+LINES = ["row", "source", "line", "offset", "bytes", "id_hi", "id_lo"]
+"""The columns of the rollouts that are needed for the records."""
+
+_LINES = 2**44
+"""More lines than a file has."""
 
 
 def leaving(rows: pl.DataFrame, stage: int) -> pl.DataFrame:
     """The fates (`row`, `stage`, `reason`) of the rollouts that leave here, alone or in pairs."""
+    if "rows" in rows.columns:
+        rows = rows.select("reason", row="rows").explode("row")
     names = [name for name in ("row", "chosen_row", "rejected_row") if name in rows.columns]
     parts = [
-        rows.select(row=name, stage=pl.lit(stage, pl.Int64), reason="reason")
-        .drop_nulls("row")
-        .cast({"row": pl.UInt32})
+        rows.select(row=name, stage=pl.lit(stage), reason="reason").drop_nulls("row").cast(FATE)
         for name in names
     ]
     return pl.concat(parts) if parts else pl.DataFrame(schema=FATE)
@@ -52,39 +62,70 @@ def write_records(
     paths: list[str],
 ) -> int:
     """Write `rejects.parquet` (a row for each line not used) and `used.parquet` (a row for each
-    side of each example). Gives the number of lines rejected.
+    side of each example), as the lines lie. Gives the number of lines rejected.
     """
-    lines = rows.select(LINES)
-    names = pl.DataFrame(
-        {"source": range(len(paths)), "path": paths},
-        schema={"source": pl.UInt32, "path": pl.String},
+    where = _where(rows, pl.Series(paths, dtype=pl.String))
+    names = pl.Series(stages, dtype=pl.String)
+    unused = fates.lazy().select(
+        **where,
+        stage=_looked_up(names, pl.col("stage")),
+        reason=pl.col("reason").cast(pl.String),
+        id=_identity(rows),
+        at=_looked_up(rows["source"], pl.col("row")).cast(pl.UInt64) * _LINES + where["line"],
     )
-    at_stage = pl.col("stage").replace_strict(
-        list(range(len(stages))), stages, return_dtype=pl.String
-    )
-    unused = fates.join(lines, on="row", how="left").with_columns(at_stage)
-    unread = bad.select(*_WHERE, stage=pl.lit(stages[0]), reason="reason", id=pl.lit(""))
-    rejects = (
-        pl.concat([_identified(unused).select(unread.columns).cast(unread.schema), unread])
-        .sort("source", "line")
-        .join(names, on="source", how="left", maintain_order="left")
-        .select(pl.col("path").alias("source"), *unread.columns[1:])
-    )
-    places = (
-        _identified(used.join(lines, on="row", how="left"))
-        .sort("output", "at", "side", "row")
-        .join(names, on="source", how="left", maintain_order="left")
-        .select("output", "side", row="at", source="path", line="line", offset="offset",
-                bytes=pl.col("bytes").cast(pl.UInt64), id="id")
+    at_source = pl.Series(paths, dtype=pl.String)
+    unread = (
+        bad.sort("source", "line")
+        .lazy()
+        .select(
+            "line", "offset", "bytes", "reason",
+            source=_looked_up(at_source, pl.col("source")),
+            stage=pl.lit(stages[0]),
+            id=pl.lit(""),
+            at=pl.col("source").cast(pl.UInt64) * _LINES + pl.col("line"),
+        )
+        .select(unused.collect_schema().names())
     )  # fmt: skip
-    with writing(folder):
-        rejects.write_parquet(folder / REJECTS)
-        places.write_parquet(folder / USED)
-    return rejects.height
-
-
-def _identified(rows: pl.DataFrame) -> pl.DataFrame:
-    halves = zip(rows["id_hi"], rows["id_lo"], strict=True)
-    return rows.with_columns(
-        id=pl.Series("id", [f"{hi:016x}{lo:016x}" for hi, lo in halves], dtype=pl.String)
+    rejects = unused.merge_sorted(unread, key="at").drop("at")
+    places = (
+        used.sort("output", "at", "side", "row")
+        .lazy()
+        .select(
+            pl.col("output", "side").cast(pl.String),
+            row=pl.col("at").cast(pl.UInt64),
+            **where,
+            id=_identity(rows),
+        )
     )
+    with writing(folder):
+        rejects.sink_parquet(folder / REJECTS, row_group_size=GROUP_ROWS)
+        places.sink_parquet(folder / USED, row_group_size=GROUP_ROWS)
+    return fates.height + bad.height
+
+
+def _where(rows: pl.DataFrame, paths: pl.Series) -> dict[str, pl.Expr]:
+    """Where the line of each rollout is."""
+    row = pl.col("row")
+    return {
+        "source": _looked_up(paths, _looked_up(rows["source"], row)),
+        **{n: _looked_up(rows[n], row).cast(pl.UInt64) for n in ("line", "offset", "bytes")},
+    }
+
+
+def _looked_up(values: pl.Series, at: pl.Expr) -> pl.Expr:
+    return at.map_batches(lambda at: values.gather(at), values.dtype, is_elementwise=True)
+
+
+def _identity(rows: pl.DataFrame) -> pl.Expr:
+    """The two halves of each rollout's identity as 32 hexadecimal digits."""
+
+    def digits(row: pl.Series) -> pl.Series:
+        halves = array("Q", bytes(16 * len(row)))
+        halves[::2], halves[1::2] = (array("Q", rows[n].gather(row)) for n in ("id_hi", "id_lo"))
+        if sys.byteorder == "little":
+            halves.byteswap()
+        text = halves.tobytes().hex()
+        ids = [text[start : start + 32] for start in range(0, len(text), 32)]
+        return pl.Series(ids, dtype=pl.String)
+
+    return pl.col("row").map_batches(digits, pl.String, is_elementwise=True)

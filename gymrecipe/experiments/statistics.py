@@ -10,6 +10,19 @@ from gymrecipe.rollouts.figures import describe
 
 CATEGORIES = ("category", "task_type")
 
+FIGURES = {
+    "rollouts": {"reward": "reward", "turns": "turns", "chars": "answer_chars"},
+    "tasks": {name: name for name in ("success_rate", "mean_reward", "rollouts")},
+    "pairs": {
+        "gap": "gap",
+        "reward_chosen": "chosen_reward",
+        "reward_rejected": "rejected_reward",
+        "chars_chosen": "chosen_answer_chars",
+        "chars_rejected": "rejected_answer_chars",
+    },
+}
+"""Which columns of the rows written are described, by what the rows are of."""
+
 
 def statistics(written: Written) -> dict[str, Any]:
     """Rows by split, tasks, and the spread of rewards, gaps and lengths over the rows written."""
@@ -22,17 +35,12 @@ def statistics(written: Written) -> dict[str, Any]:
         "validation": written.rows - sum(train),
         "tasks": rows["task_key"].drop_nulls().n_unique(),
     }
-    if pairs:
-        named = {
-            "gap": "gap",
-            "reward_chosen": "chosen_reward",
-            "reward_rejected": "rejected_reward",
-            "chars_chosen": "chosen_answer_chars",
-            "chars_rejected": "rejected_answer_chars",
-        }
-    else:
-        named = {"reward": "reward", "turns": "turns", "chars": "answer_chars"}
-    figures |= {name: describe(rows[column]) for name, column in named.items()}
+    if written.longest:
+        figures["longest_record"] = written.longest
+        figures["has_tools"] = any(key.startswith("tools[]") for key in written.shows)
+        figures["has_reasoning"] = any(".reasoning_content:" in key for key in written.shows)
+    unit = "pairs" if pairs else "tasks" if "rows" in rows.columns else "rollouts"
+    figures |= {name: describe(rows[column]) for name, column in FIGURES[unit].items()}
     for name in CATEGORIES:
         column = f"chosen_{name}" if pairs else name
         if column in rows.columns:

@@ -29,6 +29,9 @@ class Load(Params):
     is the sample that ships with gymrecipe."""
     sidecars: bool = False
     """Whether the files that NeMo Gym writes beside its rollouts may be read."""
+    materialized_inputs: str | list[str] | None = None
+    """The `<stem>_materialized_inputs.jsonl` of all of `input`, or one for each entry of it: they
+    have what the verifiers of RL prompts need."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """Read only the first N lines over all inputs; the rest is neither read nor counted."""
     limit_tasks: Annotated[int, Field(ge=1)] | None = None
@@ -91,12 +94,10 @@ def load(rows: pl.LazyFrame, params: Load) -> tuple[pl.LazyFrame, Facts]:
     are rejected with their own reasons while they are read.
     """
     table = rows.collect()
-    table = table.with_columns(occurrence=_occurrence(table))
-    identity = pl.col("id_lo") ^ pl.col("occurrence")
-    keyed, figures = with_task_key(table, params.group_by, params.num_repeats)
-    keyed = keyed.with_columns(
-        draw=uniform(identity, params.seed, "draw"), reason=pl.lit(None, pl.String)
-    )
+    occurrence = _occurrence(table)
+    keyed, figures = with_task_key(table, occurrence, params.group_by, params.num_repeats)
+    identity = pl.col("id_lo") ^ occurrence
+    keyed = keyed.with_columns(draw=uniform(identity, params.seed, "draw"))
     if params.limit_tasks is not None:
         first = pl.col("row").min().over(pl.coalesce("task_key", "id_lo"))
         keyed = keyed.with_columns(
@@ -106,13 +107,24 @@ def load(rows: pl.LazyFrame, params: Load) -> tuple[pl.LazyFrame, Facts]:
         )
     rewards = describe(keyed["reward"])
     facts = {"grouping": pl.LazyFrame([figures]), "rewards": pl.LazyFrame([rewards])}
-    hidden = ["index_key", "group_value", "place", "occurrence", "run"]
+    hidden = ["index_key", "group_value", "place", "run"]
     hidden += [name for name in keyed.columns if name.startswith("task_field_")]
-    return keyed.drop(hidden).lazy(), facts
+    return keyed.drop(hidden, strict=False).lazy(), facts
 
 
-def _occurrence(table: pl.DataFrame) -> pl.Series:
+def _occurrence(table: pl.DataFrame) -> pl.Expr:
     """Which of equal lines a line is: 0 for the first."""
-    if not table.select("id_hi", "id_lo").is_duplicated().any():
-        return pl.zeros(table.height, pl.UInt64, eager=True)
-    return table.select(pl.int_range(pl.len(), dtype=pl.UInt64).over("id_hi", "id_lo")).to_series()
+    first = pl.lit(0, pl.UInt64)
+    halves = table["id_lo"].sort()
+    twice = halves.filter(halves == halves.shift()).unique()
+    if twice.is_empty():
+        return first
+    place = pl.int_range(pl.len(), dtype=pl.UInt64).over("id_hi", "id_lo")
+    again = (
+        table.select("id_hi", "id_lo")
+        .with_row_index("at")
+        .filter(pl.col("id_lo").is_in(twice.implode()))
+        .with_columns(place=place)
+    )
+    places = pl.zeros(table.height, pl.UInt64, eager=True)
+    return pl.lit(places.scatter(again["at"], again["place"]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Literal
 
 import polars as pl
@@ -18,6 +20,7 @@ from gymrecipe.registry import (
     ReadsWhere,
     stage,
 )
+from gymrecipe.rollouts.columns import PAIR_COLUMNS
 from gymrecipe.rollouts.hashes import combine
 from gymrecipe.stages import strategies as strategies
 from gymrecipe.stages import where as language
@@ -36,6 +39,9 @@ FATES = {
     "not_selected": "its task gave pairs, without this rollout",
 }
 """Why a rollout is in no pair: the fate of its task, or `not_selected`."""
+
+_NEAREST = ["tied", "gap_too_small", "gap_too_large", "identical_answers"]
+"""Why a candidate is no pair, from the furthest to the nearest to one."""
 
 
 def _readable(text: str) -> str:
@@ -114,83 +120,74 @@ def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
     column of its rollouts as `chosen_…` and `rejected_…`. A rollout in no pair leaves as half a
     pair (`chosen_row` only) with the fate of its task as the reason: see FATES, and `missing_<by>`.
     """
-    # What several parts below take is computed here, once; it has only a few columns.
-    ranked = _ranked(rollouts, params).collect().lazy()
-    candidates = STRATEGIES[params.strategy].function(ranked)
-    side = ranked.select("group", "place", "row", "task_key", "answer_key", "order", "value")
-    pairs = (
-        candidates.join(side, left_on=["group", "chosen_place"], right_on=["group", "place"])
-        .join(
-            side,
-            left_on=["group", "rejected_place"],
-            right_on=["group", "place"],
-            suffix="_rejected",
-        )
-        .with_columns(gap=pl.col("value") - pl.col("value_rejected"))
-        .with_columns(verdict=_verdict(params))
-    )
-    pairs = pairs.collect().lazy()
-    made = _capped(pairs.filter(pl.col("verdict").is_null()), params).collect().lazy()
-    columns = rollouts.collect_schema().names()
-    chosen = rollouts.select(pl.all().name.prefix("chosen_"))
-    rejected = rollouts.select(pl.all().name.prefix("rejected_"))
-    table = (
-        made.select("gap", chosen_row="row", rejected_row="row_rejected")
-        .join(chosen, on="chosen_row")
-        .join(rejected, on="rejected_row")
-        .with_columns(
-            draw=pl.col("chosen_draw"),
-            task_key=pl.col("chosen_task_key"),
-            prompt_key=pl.col("chosen_prompt_key"),
-            reason=pl.lit(None, pl.String),
-        )
-        .sort("chosen_row", "rejected_row")
-    )
-    unpaired = _unpaired(rollouts, ranked, pairs, made, params).collect().lazy()
-    halves = unpaired.select("reason", chosen_row="row")
-    order = ["gap", "draw", "task_key", "prompt_key"]
-    order += [f"{side}_{name}" for side in ("chosen", "rejected") for name in columns]
-    facts = {"tasks": _tasks(rollouts, unpaired, made), "rates": _rates(ranked, made, params)}
-    return pl.concat([table, halves], how="diagonal").select(*order, "reason"), facts
+    # Of millions of rollouts: nothing here is wider than it has to be, and a column of the rollouts
+    # is there only while it is looked at. `at`, `chosen` and `rejected` are places in `rollouts`.
+    ranked = _ranked(rollouts, params)
+    judged = _judged(rollouts, ranked, params)
+    made = _capped(judged.filter(pl.col("verdict").is_null()), rollouts, params)
+    fates = _fates(rollouts, ranked, judged, made, params)
+    rows = _column(rollouts, "row")
+    whole = made.select(
+        "gap", "chosen", "rejected",
+        chosen_row=rows.gather(made["chosen"]), rejected_row=rows.gather(made["rejected"]),
+    ).sort("chosen_row", "rejected_row")  # fmt: skip
+    left = fates != "paired"
+    halves = pl.DataFrame({"chosen_row": rows.filter(left), "reason": fates.filter(left)})
+    table = pl.concat([whole, halves.sort("chosen_row")], how="diagonal").lazy()
+    columns = {"gap": pl.col("gap")}
+    columns |= {name: _gathered(rollouts, name, "chosen") for name in PAIR_COLUMNS if name != "gap"}
+    for side in ("chosen", "rejected"):
+        for name in rollouts.collect_schema().names():
+            columns[f"{side}_{name}"] = _gathered(rollouts, name, side)
+    columns |= {name: pl.col(name) for name in ("chosen_row", "rejected_row", "reason")}
+    facts = {"tasks": _tasks(rollouts, fates), "rates": _rates(rollouts, ranked, made, params)}
+    return table.select(**columns), facts
 
 
-def _ranked(rollouts: pl.LazyFrame, params: Pair) -> pl.LazyFrame:
-    """The rollouts that can be compared, with their group, place in it, and its size.
+def _column(rollouts: pl.LazyFrame, name: str | pl.Expr) -> pl.Series:
+    return rollouts.select(name).collect().to_series()
 
-    Only the columns that have a part in it, so that no metric called `n` or `high` gets mixed up.
+
+def _gathered(rollouts: pl.LazyFrame, name: str, at: str) -> pl.Expr:
+    """A column of the rollouts at these places, which is looked up only if something reads it."""
+
+    def gathered(places: pl.Series) -> pl.Series:
+        return _column(rollouts, name).gather(places)
+
+    dtype = rollouts.collect_schema()[name]
+    return pl.col(at).map_batches(gathered, return_dtype=dtype)
+
+
+def _ranked(rollouts: pl.LazyFrame, params: Pair) -> pl.DataFrame:
+    """The rollouts that can be compared (`at`): group by group, and in it from the best on.
+
+    `group` is the place in this table where the group begins, `n` its size.
     """
-    by = pl.col(params.by)
-    usable = rollouts.filter(by.is_not_null(), pl.col("task_key").is_not_null())
+    by, task = pl.col(params.by), pl.col("task_key")
+    group = combine(0, task, pl.col("prompt_key").fill_null(0))
+    keys = [] if params.across_prompts else [(group, False)]
+    keys.append((by, True))
+    if params.ties == "shortest":
+        keys.append((pl.col("answer_chars"), False))
+    keys.append((pl.col("draw"), False))
+    at = _column(rollouts, pl.arg_where(by.is_not_null() & task.is_not_null()))
+    for key, descending in reversed(keys):
+        values = _column(rollouts, key).gather(at)
+        order = pl.arg_sort_by("by", descending=descending, maintain_order=True)
+        at = at.gather(values.rename("by").to_frame().select(order).to_series())
     if params.across_prompts:
-        group = pl.lit(0, pl.UInt64)
+        runs = pl.zeros(len(at), pl.UInt32, eager=True)
+        sizes = pl.Series([len(at)] if len(at) else [], dtype=pl.UInt32)
     else:
-        group = combine(0, pl.col("task_key"), pl.col("prompt_key").fill_null(0))
-    tiered = params.strategy == "tiers"
-    high, low = (_tier(params.high, by, True), _tier(params.low, by, False))
-    return (
-        usable.select(
-            "row",
-            "task_key",
-            "answer_key",
-            "answer_chars",
-            "draw",
-            value=by,
-            group=group,
-            high=high if tiered else pl.lit(True),
-            low=low if tiered else pl.lit(True),
-        )
-        .sort(
-            "value",
-            pl.col("answer_chars") if params.ties == "shortest" else pl.lit(0),
-            "draw",
-            descending=[True, False, False],
-            maintain_order=True,
-        )
-        .with_columns(
-            place=pl.int_range(pl.len()).over("group"),
-            n=pl.len().over("group").cast(pl.Int64),
-            order=pl.int_range(pl.len()),
-        )
+        groups = _column(rollouts, group).gather(at)
+        runs, sizes = groups.rle_id(), groups.rle().struct.field("len")
+    ranked = pl.DataFrame({"at": at, "group": (sizes.cum_sum() - sizes).gather(runs)})
+    ranked = ranked.with_columns(n=sizes.cast(pl.Int32).gather(runs))
+    if params.strategy != "tiers":
+        return ranked
+    return ranked.with_columns(
+        _column(rollouts, _tier(limit, by, name == "high")).gather(at).alias(name)
+        for name, limit in (("high", params.high), ("low", params.low))
     )
 
 
@@ -200,121 +197,173 @@ def _tier(limit: float | str, by: pl.Expr, high: bool) -> pl.Expr:
     return by >= limit - TOLERANCE if high else by <= limit + TOLERANCE
 
 
-def _verdict(params: Pair) -> pl.Expr:
+def _judged(rollouts: pl.LazyFrame, ranked: pl.DataFrame, params: Pair) -> pl.DataFrame:
+    """The candidates of the strategy: `group`, `chosen`, `rejected`, `gap`, and the `verdict`."""
+    place = (pl.int_range(pl.len()) - pl.col("group")).cast(pl.Int32)
+    tiers = {name: pl.lit(True) for name in ("high", "low") if name not in ranked.columns}
+    offered = ranked.lazy().drop("at").with_columns(place=place, **tiers)
+    sides = ("chosen", "rejected")
+    first = pl.col("group")
+    size = first.map_batches(lambda places: ranked["n"].gather(places), return_dtype=pl.Int32)
+    there = pl.all_horizontal(pl.col(f"{side}_place").is_between(0, size - 1) for side in sides)
+    judged: pl.DataFrame = (
+        STRATEGIES[params.strategy]
+        .function(offered)
+        .filter(there)
+        .select(
+            "group",
+            *((first + pl.col(f"{side}_place")).cast(pl.UInt32).alias(side) for side in sides),
+        )
+        .with_columns(
+            pl.col(side).map_batches(ranked["at"].gather, return_dtype=pl.UInt32) for side in sides
+        )
+        .collect()
+    )
+    value, answer = (
+        [_column(rollouts, name).gather(judged[side]) for side in sides]
+        for name in (params.by, "answer_key")
+    )
+    return judged.with_columns(
+        gap=value[0] - value[1], verdict=answer[0] == answer[1]
+    ).with_columns(verdict=_verdict(params, pl.col("verdict")))
+
+
+def _verdict(params: Pair, identical: pl.Expr) -> pl.Expr:
     """Why a candidate is no pair; null for a pair."""
     gap = pl.col("gap")
     too_large = gap > params.max_gap + TOLERANCE if params.max_gap is not None else pl.lit(False)
+    verdict = partial(pl.lit, dtype=pl.Enum(_NEAREST))
     return (
         pl.when(gap.abs() <= TOLERANCE)
-        .then(pl.lit("tied"))
+        .then(verdict("tied"))
         .when(gap < params.min_gap - TOLERANCE)
-        .then(pl.lit("gap_too_small"))
+        .then(verdict("gap_too_small"))
         .when(too_large)
-        .then(pl.lit("gap_too_large"))
-        .when(pl.col("answer_key") == pl.col("answer_key_rejected"))
-        .then(pl.lit("identical_answers"))
+        .then(verdict("gap_too_large"))
+        .when(identical)
+        .then(verdict("identical_answers"))
     )
 
 
-def _capped(pairs: pl.LazyFrame, params: Pair) -> pl.LazyFrame:
+def _capped(made: pl.DataFrame, rollouts: pl.LazyFrame, params: Pair) -> pl.DataFrame:
+    """The pairs with the widest gaps, those of equal ones that the ranking has first and last."""
     most = params.max_pairs if params.across_prompts else params.max_pairs_per_task
     if most is None:
-        return pairs
-    within = "group" if params.across_prompts else "task_key"
-    widest = pairs.sort("gap", "order", "order_rejected", descending=[True, False, True])
-    return widest.filter(pl.int_range(pl.len()).over(within) < most)
+        return made
+    ranks = [(params.by, True), ("draw", False)]
+    if params.ties == "shortest":
+        ranks.insert(1, ("answer_chars", False))
+    within = pl.lit(0) if params.across_prompts else _gathered(rollouts, "task_key", "chosen")
+    keys = {"gap": True}
+    keys |= {f"chosen {name}": down for name, down in ranks}
+    keys |= {f"rejected {name}": not down for name, down in ranks}
+    columns = [
+        _gathered(rollouts, name, side).alias(f"{side} {name}")
+        for side in ("chosen", "rejected")
+        for name, _ in ranks
+    ]
+    return (
+        made.lazy()
+        .with_columns(*columns, within=within)
+        .sort(*keys, descending=list(keys.values()))
+        .filter(pl.int_range(pl.len()).over("within") < most)
+        .select(made.columns)
+        .collect()
+    )
 
 
-def _unpaired(
+def _fates(
     rollouts: pl.LazyFrame,
-    ranked: pl.LazyFrame,
-    pairs: pl.LazyFrame,
-    made: pl.LazyFrame,
+    ranked: pl.DataFrame,
+    judged: pl.DataFrame,
+    made: pl.DataFrame,
     params: Pair,
-) -> pl.LazyFrame:
-    """`row`, `task_key` and `reason` of the rollouts in no pair."""
-    paired = pl.concat([made.select("row"), made.select(row="row_rejected")]).unique()
-    # A rank for each verdict, so that a task's fate is the best that any candidate got to.
-    nearest = ["tied", "gap_too_small", "gap_too_large", "identical_answers"]
-    rank = pl.col("verdict").replace_strict(nearest, range(len(nearest)), return_dtype=pl.Int64)
-    verdicts = pairs.group_by("group").agg(
-        made=pl.col("verdict").is_null().any(), nearest=rank.max()
-    )
-    spread = pl.col("value").max() - pl.col("value").min()
-    groups = (
-        ranked.group_by("group")
-        .agg(
-            pl.len().alias("size"),
-            equal=spread <= TOLERANCE,
-            high=pl.col("high").any(),
-            low=pl.col("low").any(),
-        )
-        .join(verdicts, on="group", how="left")
-    )
-    in_task = ranked.select("row", "group", task_size=pl.len().over("task_key"))
-    alone = pl.when(pl.col("task_size") > 1).then(pl.lit("prompts_differ"))
-    fate = (
-        pl.when(pl.col("task_key").is_null())
-        .then(pl.lit("task_unclear"))
-        .when(pl.col("group").is_null())
-        .then(pl.lit(f"missing_{params.by}"))
-        .when("made")
-        .then(pl.lit("not_selected"))
-        .when(pl.col("size") == 1)
-        .then(alone.otherwise(pl.lit("only_one")))
-        .when("equal")
-        .then(pl.lit("all_equal"))
-        .when(~pl.col("high"))
-        .then(pl.lit("no_high"))
-        .when(~pl.col("low"))
-        .then(pl.lit("no_low"))
-        .otherwise(
-            pl.col("nearest")
-            .replace_strict(range(len(nearest)), nearest, return_dtype=pl.String)
-            .fill_null("tied")
-        )
-    )
-    return (
-        rollouts.select("row", "task_key")
-        .join(paired, on="row", how="anti")
-        .join(in_task, on="row", how="left")
-        .join(groups, on="group", how="left")
-        .select("row", "task_key", reason=fate)
-        .sort("row")
-    )
+) -> pl.Series:
+    """Of each rollout: `paired`, or why it is in no pair."""
+    names = ["paired", *FATES, f"missing_{params.by}"]
+    fate = partial(pl.lit, dtype=pl.Enum(names))
+    unclear = pl.when(pl.col("task_key").is_null()).then(fate("task_unclear"))
+    codes = _column(rollouts, unclear.otherwise(fate(names[-1]))).to_physical()
+    groups = _group_fates(rollouts, ranked, judged, params, fate)
+    of_rows = groups.to_physical().gather(ranked["group"].rle_id())
+    codes = codes.scatter(ranked["at"], of_rows)
+    for side in ("chosen", "rejected"):
+        codes = codes.scatter(made[side], names.index("paired"))
+    return codes.cat.to(pl.Enum(names))
 
 
-def _tasks(rollouts: pl.LazyFrame, unpaired: pl.LazyFrame, made: pl.LazyFrame) -> pl.LazyFrame:
+def _group_fates(
+    rollouts: pl.LazyFrame,
+    ranked: pl.DataFrame,
+    judged: pl.DataFrame,
+    params: Pair,
+    fate: Callable[[str], pl.Expr],
+) -> pl.Series:
+    """Why the rollouts of each group that are in no pair are in none."""
+    groups = ranked["group"].rle().struct.unnest().rename({"len": "n", "value": "group"})
+    first = ranked["at"].gather(groups["group"])
+    last = ranked["at"].gather(groups["group"] + groups["n"] - 1)
+    value, task = _column(rollouts, params.by), _column(rollouts, "task_key").gather(first)
+    tasks = task.sort()
+    several = tasks.filter(tasks == tasks.shift()).unique()
+    groups = groups.with_columns(
+        equal=value.gather(first) - value.gather(last) <= TOLERANCE,
+        one_of_several=task.is_in(several.implode()),
+    )
+    if tiers := [name for name in ("high", "low") if name in ranked.columns]:
+        found = ranked.group_by("group", maintain_order=True).agg(pl.col(tiers).any())
+        groups = groups.hstack(found.select(tiers))
+    # A task's fate is the best that any candidate got to.
+    verdicts = judged.group_by("group").agg(
+        made=pl.col("verdict").is_null().any(), nearest=pl.col("verdict").to_physical().max()
+    )
+    groups = groups.join(verdicts, on="group", how="left", maintain_order="left")
+    alone = pl.when("one_of_several").then(fate("prompts_differ")).otherwise(fate("only_one"))
+    high, low = (
+        pl.col(name) if name in groups.columns else pl.lit(True) for name in ("high", "low")
+    )
+    said = pl.when("made").then(fate("not_selected")).when(pl.col("n") == 1).then(alone)
+    said = said.when("equal").then(fate("all_equal"))
+    said = said.when(~high).then(fate("no_high")).when(~low).then(fate("no_low"))
+    for place, name in enumerate(_NEAREST):
+        said = said.when(pl.col("nearest") == place).then(fate(name))
+    return groups.select(said.otherwise(fate("tied"))).to_series()
+
+
+def _tasks(rollouts: pl.LazyFrame, fates: pl.Series) -> pl.LazyFrame:
     """Why no pair: each fate with its tasks and rollouts."""
-    paired = pl.concat([made.select("row"), made.select(row="row_rejected")]).unique()
-    tasks = rollouts.join(paired, on="row", how="semi").select("task_key", fate=pl.lit("paired"))
-    rest = unpaired.filter(pl.col("reason") != "not_selected").select("task_key", fate="reason")
-    return (
-        pl.concat([tasks, rest])
-        .group_by("fate")
-        .agg(tasks=pl.col("task_key").drop_nulls().n_unique(), rollouts=pl.len())
-        .sort("fate")
-    )
+    tasks = _column(rollouts, "task_key")
+    said = sorted({*fates.unique()} - {"not_selected"})
+    rows = []
+    for fate in said:
+        of_fate = tasks.filter(fates == fate)
+        row = {"fate": fate, "tasks": of_fate.drop_nulls().n_unique(), "rollouts": len(of_fate)}
+        rows.append(row)
+    schema = {"fate": pl.String, "tasks": pl.UInt32, "rollouts": pl.UInt32}
+    return pl.LazyFrame(rows, schema=schema)
 
 
-def _rates(ranked: pl.LazyFrame, made: pl.LazyFrame, params: Pair) -> pl.LazyFrame:
+def _rates(
+    rollouts: pl.LazyFrame, ranked: pl.DataFrame, made: pl.DataFrame, params: Pair
+) -> pl.LazyFrame:
     """Pair creation rate: tasks with a pair over tasks with two usable rollouts; pairs per task.
 
     Across prompts there is no rate, for there a single rollout is enough.
     """
-    rated = (pl.col("tasks_with_two") > 0) & pl.lit(not params.across_prompts)
-    sizes = ranked.group_by("task_key").agg(n=pl.len())
-    paired = ranked.join(made.select("row"), on="row", how="semi").select(
-        tasks_with_pair=pl.col("task_key").n_unique()
-    )
-    return (
-        sizes.select(tasks_with_two=(pl.col("n") > 1).sum())
-        .join(paired, how="cross")
-        .join(made.select(pairs=pl.len()), how="cross")
-        .with_columns(
-            pair_rate=pl.when(rated).then(pl.col("tasks_with_pair") / pl.col("tasks_with_two")),
-            pairs_per_task=pl.when(pl.col("tasks_with_pair") > 0).then(
-                pl.col("pairs") / pl.col("tasks_with_pair")
-            ),
-        )
-    )
+    task = _column(rollouts, "task_key")
+    tasks = task.gather(ranked["at"]).sort()
+    with_two = tasks.filter(tasks == tasks.shift()).n_unique()
+    with_pair = task.gather(made["chosen"]).n_unique()
+    rated = with_two > 0 and not params.across_prompts
+    rates = {
+        "tasks_with_two": with_two,
+        "tasks_with_pair": with_pair,
+        "pairs": made.height,
+        "pair_rate": with_pair / with_two if rated else None,
+        "pairs_per_task": made.height / with_pair if with_pair else None,
+    }
+    schema = {
+        "tasks_with_two": pl.UInt32, "tasks_with_pair": pl.UInt32, "pairs": pl.UInt32,
+        "pair_rate": pl.Float64, "pairs_per_task": pl.Float64,
+    }  # fmt: skip
+    return pl.LazyFrame([rates], schema=schema)

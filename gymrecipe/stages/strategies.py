@@ -1,7 +1,8 @@
 """Strategies: which of a task's ranked rollouts are held against each other.
 
-Each takes the ranked rollouts (`group`, `place` from 0 for the best, `n` in the group) and gives
-`group`, `chosen_place` and `rejected_place`. Gaps, ties and caps are the business of `pair`.
+Each takes the ranked rollouts (`group`, `place` from 0 for the best, `n` in the group), which stand
+group by group in the order of their places, and gives `group`, `chosen_place` and
+`rejected_place`. Gaps, ties and caps are the business of `pair`.
 """
 
 from __future__ import annotations
@@ -48,13 +49,12 @@ def all(ranked: pl.LazyFrame) -> pl.LazyFrame:
 @strategy
 def tiers(ranked: pl.LazyFrame) -> pl.LazyFrame:
     """The i-th best of the rollouts that are `high` with the i-th worst of those that are `low`."""
-    ordered = ranked.sort("group", "place")
-    high = ordered.filter("high").select(
+    high = ranked.filter("high").select(
         "group",
         chosen_place="place",
         nth=pl.int_range(pl.len()).over("group"),
     )
-    low = ordered.filter("low").select(
+    low = ranked.filter("low").select(
         "group",
         rejected_place="place",
         nth=(pl.len() - 1 - pl.int_range(pl.len())).over("group"),

@@ -1,0 +1,41 @@
+"""How much memory a run takes for each rollout, by the operating system's account."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+SMALL, LARGE = 10_000, 60_000
+CODE = """
+import resource, sys, gymrecipe
+from gymrecipe.experiments import data, fates
+from gymrecipe.rollouts import hashes, table
+# Small slices, for a few of them are in memory however many rollouts there are.
+data.SLICE_ROWS = fates.GROUP_ROWS = hashes.SLICE_ROWS = 2**12
+table.SLICE_BYTES = data.SLICE_BYTES = 2**19
+gymrecipe.run("dpo_same_prompt", input=sys.argv[1], output_dir=sys.argv[2],
+              **{"engine.workers": 1})
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+LINE = (
+    '{{"messages":[{{"role":"user","content":"{task}"}}],"response":"{answer}",'
+    '"reward":0.{reward},"_ng_task_index":{task}}}\n'
+)
+
+
+def peak(folder: Path, rollouts: int) -> int:
+    """The most memory in bytes of a run over so many rollouts."""
+    path = folder / f"{rollouts}.jsonl"
+    with path.open("w") as file:
+        for number in range(rollouts):
+            repeat, task = divmod(number, rollouts // 4)
+            file.write(LINE.format(task=task, answer=number, reward=repeat))
+    command = [sys.executable, "-c", CODE, str(path), str(folder / "experiments")]
+    said = subprocess.run(command, check=True, capture_output=True, text=True)
+    return int(said.stdout) * 1024
+
+
+def test_a_rollout_costs_few_bytes(tmp_path: Path) -> None:
+    cost = (peak(tmp_path, LARGE) - peak(tmp_path, SMALL)) / (LARGE - SMALL)
+    assert cost < 600
