@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cache
+
+from msgspec import Raw
 
 from gymrecipe.errors import hint
 from gymrecipe.formats.custom import PAIR, SINGLE
-from gymrecipe.registry import Purpose
-from gymrecipe.rollouts.columns import BUILT_IN, Path, parse_path
+from gymrecipe.formats.example import Example
+from gymrecipe.formats.template import Template
+from gymrecipe.registry import FORMATS, Purpose
+from gymrecipe.rollouts.columns import BUILT_IN, MADE, OF_A_ROLLOUT, Path, parse_path
+from gymrecipe.rollouts.messages import Message
 from gymrecipe.settings import NamedColumn
 from gymrecipe.stages.write import Write
-from gymrecipe.steps import IMPOSSIBLE, Step, purpose_of
+from gymrecipe.steps import POSSIBLE, Step, purpose_of
 
-STANDARD: dict[str, tuple[str, ...]] = {
-    "sft": ("reward", "task_type"),
-    "dpo": ("reward_chosen", "reward_rejected", "reward_gap"),
+_SCORED = ("reward", "task_type")
+_COMPARED = ("reward_chosen", "reward_rejected", "reward_gap")
+STANDARD: dict[Purpose, tuple[str, ...]] = {
+    "sft": _SCORED,
+    "dpo": _COMPARED,
+    "kto": _SCORED,
+    "reward_model": _COMPARED,
+    "rl": ("success_rate", "mean_reward", "rollouts", "task_type"),
+    "buffer": _SCORED,
 }
 """The columns that every format but `raw` and `custom` has by itself."""
-
-MESSAGES: dict[str, tuple[str, ...]] = {
-    "sft": ("messages", "tools"),
-    "dpo": ("prompt", "chosen", "rejected", "tools"),
-}
-"""The columns of the messages, which no other column may hide."""
 
 OF_PAIRS = {
     "reward_chosen": "chosen_reward",
@@ -36,13 +42,46 @@ OF_PAIRS = {
 SIDES = ("chosen", "rejected")
 
 
+_PLAIN = "{% for message in messages %}{{ message.content }}{% endfor %}"
+
+
+@cache
+def own_keys(format: str, purpose: Purpose) -> frozenset[str]:
+    """The keys that a format of ours writes itself, found by writing a made-up example; what one of
+    a plugin makes of it nobody can know.
+    """
+    write = FORMATS[format].function
+    if format in ("raw", "custom") or not write.__module__.startswith("gymrecipe."):
+        return frozenset()
+    example = Example(
+        purpose=purpose,
+        lines=(b"{}",),
+        values={},
+        prompt=[Message("user", "1+1?")],
+        completion=[Message("assistant", "2")],
+        chosen=[Message("assistant", "2")],
+        rejected=[Message("assistant", "3")],
+        tools=[],
+        label=True if purpose == "kto" else None,
+        reward=1.0 if purpose == "buffer" else None,
+        margin=1.0 if purpose == "reward_model" else None,
+        request=Raw(b'{"input":"1+1?"}'),
+        agent="agent",
+        verifier={"expected_answer": Raw(b'"2"')},
+        template=Template(_PLAIN, None, ""),
+    )
+    return frozenset(write(example))
+
+
 def columns_of(params: Write, purpose: Purpose) -> dict[str, str]:
     """What stands beside the messages: what each column is made of, and its name."""
-    standard = STANDARD.get(purpose, ())
+    standard = STANDARD[purpose]
     if params.format == "raw":
-        standard = ("reward_gap",) if purpose == "dpo" else ()
+        standard = ("reward_gap",) if standard is _COMPARED else ()
     elif params.format == "custom":
         standard = ()
+    # What the format writes itself, such as the reward of a buffer, is not written twice.
+    standard = tuple(name for name in standard if name not in own_keys(params.format, purpose))
     given = params.columns
     asked = {name: name for name in given} if isinstance(given, list) else given
     return {name: to for name, to in ({n: n for n in standard} | asked).items() if to is not None}
@@ -86,8 +125,9 @@ def paths_written(steps: Iterable[Step], named: dict[str, NamedColumn]) -> Itera
         if not isinstance(step.params, Write) or step.takes == "metrics":
             continue
         pairs = step.takes == "pairs"
+        table = held(named, step.takes)
         for name in columns_of(step.params, purpose_of(step)):
-            if not _is_canonical(name, step) and table_column(name, pairs, held(named)) is None:
+            if not _is_canonical(name, step) and table_column(name, pairs, table) is None:
                 yield _parsed(name, pairs, named)
 
 
@@ -95,9 +135,11 @@ def faults(step: Step, named: dict[str, NamedColumn]) -> Iterator[str]:
     """What is wrong with the columns of a write."""
     assert isinstance(step.params, Write)
     purpose, pairs = purpose_of(step), step.takes == "pairs"
-    if (step.takes, purpose) in IMPOSSIBLE:  # said already
+    if purpose not in POSSIBLE[step.takes]:  # said already
         return
-    columns = columns_of(step.params, purpose)
+    if purpose not in FORMATS[step.params.format].purposes:  # said already
+        return
+    columns, table = columns_of(step.params, purpose), held(named, step.takes)
     names = list(columns.values())
     if step.params.format == "custom" and not columns:
         yield "the format 'custom' has the columns named here and no other; name some"
@@ -105,14 +147,14 @@ def faults(step: Step, named: dict[str, NamedColumn]) -> Iterator[str]:
         yield "the format 'raw' copies lines as they are; it has no columns"
     if twice := sorted({name for name in names if names.count(name) > 1}):
         yield f"two columns are named '{twice[0]}'; rename one of them"
-    if step.params.format != "custom":
-        for name in names:
-            if name in MESSAGES.get(purpose, ()):
-                yield f"'{name}' is where the messages stand; give the column another name"
+    for name in sorted({*names} & own_keys(step.params.format, purpose)):
+        yield f"'{step.params.format}' writes '{name}' itself; give the column another name"
     for name in columns:
         if pairs and name in BUILT_IN and name not in OF_PAIRS:
             yield f"a pair has '{name}' twice; write chosen_{name} or rejected_{name}"
-        elif not _is_canonical(name, step) and table_column(name, pairs, held(named)) is None:
+        elif step.takes == "tasks" and name in OF_A_ROLLOUT and name in BUILT_IN:
+            yield f"a task has no '{name}'; it has {', '.join(MADE['tasks'])}"
+        elif not _is_canonical(name, step) and table_column(name, pairs, table) is None:
             try:
                 _parsed(name, pairs, named)
             except ValueError as error:
@@ -131,6 +173,9 @@ def _is_canonical(name: str, step: Step) -> bool:
     return step.params.format == "custom" and name in parts
 
 
-def held(named: dict[str, NamedColumn]) -> set[str]:
-    """The named columns that the table holds for a write."""
-    return {name for name, column in named.items() if made_of_text(column)}
+def held(named: dict[str, NamedColumn], unit: str = "rollouts") -> set[str]:
+    """The columns that the table holds for a write beside the built-in ones: named ones, and those
+    that the stage `tasks` has made.
+    """
+    made = MADE["tasks"] if unit == "tasks" else {}
+    return {name for name, column in named.items() if made_of_text(column)} | made.keys()

@@ -9,12 +9,12 @@ from functools import partial
 from gymrecipe.beside import made_of_text
 from gymrecipe.errors import RecipeError
 from gymrecipe.registry import Optional, Reads, ReadsWhere, marked
-from gymrecipe.rollouts.columns import BUILT_IN, OWN, PAIR_COLUMNS, Column, Kind, parse_path
+from gymrecipe.rollouts.columns import BUILT_IN, MADE, OWN, PAIR_COLUMNS, Column, Kind, parse_path
 from gymrecipe.settings import NamedColumn
 from gymrecipe.stages import where as language
 from gymrecipe.stages.balance import GENERAL
 from gymrecipe.stages.write import Write
-from gymrecipe.steps import Step
+from gymrecipe.steps import Step, above
 
 QUANTILE = re.compile(r"p(100|\d{1,2}(\.\d+)?)")
 """A threshold given as a quantile."""
@@ -28,10 +28,12 @@ def columns_read(steps: Iterable[Step], named: dict[str, NamedColumn]) -> Iterat
     problems: list[str] = []
     seen: set[str] = set()
     steps = list(steps)
+    by_name = {step.name: step for step in steps}
     for step in steps:
+        made = _made(step, by_name)
         for at, name, kind in _used(step):
             try:
-                for column in _column(name, kind, step, named):
+                for column in _column(name, kind, step, named, made):
                     seen.add(column.name)
                     yield column
             except ValueError as error:
@@ -45,8 +47,8 @@ def columns_read(steps: Iterable[Step], named: dict[str, NamedColumn]) -> Iterat
         for name in map(partial(_bare, step), step.params.columns):
             # Else its use has said the kind, or it is copied from the line as it stands.
             if name in named.keys() - seen - {"task_type"} and made_of_text(named[name]):
-                yield from _column(name, "text", step, named)
-        if step.takes == "rollouts" and "task_type" not in seen:
+                yield from _column(name, "text", step, named, {})
+        if step.takes in ("rollouts", "tasks") and "task_type" not in seen:
             yield _task_type(named.get("task_type", NamedColumn(path="metadata.task_type")))
     if problems:
         raise RecipeError(*problems)
@@ -63,7 +65,7 @@ def unused(steps: Iterable[Step], named: dict[str, NamedColumn]) -> list[str]:
 
 
 def _task_type(column: NamedColumn) -> Column:
-    """What every demonstration has beside it: `general` where the line does not say."""
+    """What every example of one rollout has beside it: `general` where the line does not say."""
     paths = [column.path] if isinstance(column.path, str) else column.path
     default = GENERAL if column.default is None else column.default
     return Column("task_type", tuple(map(parse_path, paths)), "text", column.regex, default)
@@ -80,6 +82,12 @@ def _used(step: Step) -> Iterator[tuple[str, str, Kind]]:
                 yield at, name, kind
 
 
+def _made(step: Step, by_name: dict[str, Step]) -> dict[str, Kind]:
+    """The columns that stages above made, which are not looked for in the lines."""
+    stages = [other.stage.name for other in above(step, by_name)]
+    return {name: kind for stage in stages for name, (kind, _) in MADE.get(stage, {}).items()}
+
+
 def _bare(step: Step, name: str) -> str:
     """The name of a rollout's column, without the side of the pair."""
     if step.takes != "pairs":
@@ -87,19 +95,28 @@ def _bare(step: Step, name: str) -> str:
     return name.removeprefix("chosen_").removeprefix("rejected_")
 
 
-def _column(name: str, kind: Kind, step: Step, named: dict[str, NamedColumn]) -> Iterator[Column]:
+def _column(
+    name: str, kind: Kind, step: Step, named: dict[str, NamedColumn], made: dict[str, Kind]
+) -> Iterator[Column]:
     if step.takes == "pairs" and name in PAIR_COLUMNS:
         return
     name = _bare(step, name)
     side, _, rest = name.partition("_")
     if side in ("chosen", "rejected") and rest in BUILT_IN:
         raise ValueError(f"'{name}' is a column of pairs, and {step.takes} have none yet")
-    if name in BUILT_IN:
-        if BUILT_IN[name][0] != kind:
-            raise ValueError(f"'{name}' is a {BUILT_IN[name][0]}, used as a {kind}")
+    if name in BUILT_IN or name in made:
+        known = made[name] if name in made else BUILT_IN[name][0]
+        if known != kind:
+            raise ValueError(f"'{name}' is a {known}, used as a {kind}")
         return
     if name == "gap":
         raise ValueError(f"'gap' is a column of pairs, and {step.takes} have none yet")
+    maker = next((stage for stage, columns in MADE.items() if name in columns), None)
+    if maker is not None and name not in named:
+        raise ValueError(
+            f"'{name}' is a column that the stage '{maker}' makes, and none comes before; for a"
+            f" field of the lines give it another name under columns, such as my_{name}: {name}"
+        )
     if name in (*OWN, *PAIR_COLUMNS):
         raise ValueError(
             f"'{name}' is a name of ours; give the field another one under columns, such as"

@@ -1,12 +1,17 @@
 """Beside: what stands beside the messages, and what is wrong with it before anything is read."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import gymrecipe
+import gymrecipe.formats
+from gymrecipe.beside import columns_of, own_keys
 from gymrecipe.errors import RecipeError
+from gymrecipe.registry import FORMATS, Purpose
+from gymrecipe.stages.write import Write
 
 
 def run(folder: Path, recipe: str, **knobs: Any) -> gymrecipe.Version:
@@ -27,7 +32,25 @@ def run(folder: Path, recipe: str, **knobs: Any) -> gymrecipe.Version:
             {"stages.write.columns": {"accuracy": "reward"}},
             "two columns are named",
         ),
-        ("sft_threshold", {"stages.write.columns": {"accuracy": "messages"}}, "messages stand"),
+        (
+            "sft_threshold",
+            {"stages.write.columns": {"accuracy": "messages"}},
+            "'messages' writes 'messages' itself",
+        ),
+        ("kto_threshold", {"stages.write.columns": {"accuracy": "label"}}, "'label' itself"),
+        (
+            "kto_threshold",
+            {"format": "llama_factory", "stages.write.columns": {"accuracy": "kto_tag"}},
+            "'kto_tag' itself",
+        ),
+        ("reward_model_pairs", {"stages.write.columns": {"gap": "margin"}}, "'margin' itself"),
+        ("rl_prompts", {"stages.write.columns": {"rollouts": "agent_ref"}}, "'agent_ref' itself"),
+        (
+            "verl_rl",
+            {"stages.write.columns": ["reward"]},
+            "a task has no 'reward'; it has roll",
+        ),
+        ("verl_rl", {"stages.write.columns": ["nope"]}, "'nope' is on no line"),
         ("review_sample", {"stages.write.columns": ["accuracy"]}, "'raw' copies lines"),
         ("sft_threshold", {"stages.write.columns": {"a b": "x"}}, "is not a path"),
     ],
@@ -63,3 +86,49 @@ def test_a_pair_writes_the_columns_of_either_side(tmp_path: Path) -> None:
     text = example.examples["write"]
     assert '"rejected_model":"example-model"' in text
     assert text.count('task_type":"') == 2
+
+
+def row(folder: Path, recipe: str, **knobs: Any) -> dict[str, Any]:
+    (example,) = run(folder, recipe, **knobs).examples.values()
+    made: dict[str, Any] = json.loads(example)
+    return made
+
+
+def test_every_purpose_has_its_columns_beside_what_the_format_writes(tmp_path: Path) -> None:
+    kto = row(tmp_path, "kto_threshold")
+    assert [*kto][-2:] == ["reward", "task_type"]
+    assert type(kto["label"]) is bool
+    model = row(tmp_path, "reward_model_pairs")
+    assert [*model][-3:] == ["reward_chosen", "reward_rejected", "reward_gap"]
+    assert model["margin"] == model["reward_gap"]
+    rl = row(tmp_path, "rl_prompts")
+    assert rl.keys() > {"success_rate", "mean_reward", "rollouts", "task_type", "agent_ref"}
+
+
+def test_what_the_format_writes_itself_is_not_written_twice(tmp_path: Path) -> None:
+    assert "reward" in own_keys("messages", "buffer")
+    assert "reward" not in columns_of(Write(), "buffer").values()
+    assert list(row(tmp_path, "ppo")).count("reward") == 1
+
+
+@pytest.mark.parametrize(
+    ("format", "purpose"),
+    [(name, purpose) for name, entry in sorted(FORMATS.items()) for purpose in entry.purposes],
+)
+def test_no_standard_column_hides_a_key_of_a_format(format: str, purpose: Purpose) -> None:
+    keys = own_keys(format, purpose)
+    assert keys or format in ("raw", "custom")
+    assert not keys & set(columns_of(Write(format=format), purpose).values())
+
+
+def test_a_task_writes_columns_of_its_own_of_its_line_and_of_the_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        "columns: {kind: {path: metadata.task_type, default: none}}\nstages:\n"
+        "  load: {use: load}\n  tasks: {use: tasks}\n  write: {use: write, format: trl, columns:\n"
+        "    {std_reward: spread, kind: kind, metadata.task_type: its, task_key: key}}\n"
+    )
+    made = row(tmp_path, str(path))
+    assert isinstance(made["spread"], float)
+    assert made["kind"] == made["its"] == made["task_type"]
+    assert len(made["key"]) == 16

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gymrecipe.errors import RecipeError
+from gymrecipe.fold import rehearse
 from gymrecipe.plan import plan
 from gymrecipe.recipe import compose
 from gymrecipe.rollouts.columns import Column
@@ -131,3 +132,44 @@ def test_task_type_is_read_for_demonstrations_unless_it_is_named(tmp_path: Path)
     assert columns(tmp_path, "", WRITE)["task_type"].paths == (("metadata", "task_type"),)
     write = "write: {use: write, columns: {task_type: task_type}}"
     assert columns(tmp_path, "task_type: kind", write)["task_type"].paths == (("kind",),)
+
+
+LABEL, TASKS = "l: {use: label, by: score}", "t: {use: tasks}"
+RL = "w: {use: write, format: trl}"
+
+
+def test_what_a_stage_makes_is_not_looked_for_in_the_line(tmp_path: Path) -> None:
+    text = "0 < success_rate < 1 and rollouts > 2 and kind == 'x'"
+    assert set(columns(tmp_path, "", TASKS, where(text), RL)) == {"kind", "task_type"}
+    balance = "b: {use: balance, by: label, most: 3}"
+    assert set(columns(tmp_path, "", LABEL, where("label"), balance, WRITE)) == {
+        "score",
+        "task_type",
+    }
+
+
+@pytest.mark.parametrize(("name", "stage"), [("label", "label"), ("success_rate", "tasks")])
+def test_what_a_stage_makes_is_not_there_before_it(name: str, stage: str, tmp_path: Path) -> None:
+    said = f"'{name}' is a column that the stage '{stage}' makes, and none comes before"
+    with pytest.raises(RecipeError, match=said):
+        columns(tmp_path, "", where(f"{name} == 1"), WRITE)
+    found = columns(tmp_path, f"my_{name}: {name}", where(f"my_{name} == 1"), WRITE)
+    assert found[f"my_{name}"].paths == ((name,),)
+
+
+def test_what_a_stage_makes_has_its_kind(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="'label' is a boolean, used as a number"):
+        columns(tmp_path, "", LABEL, where("label > 0"), WRITE)
+
+
+def test_a_pair_has_what_a_stage_made_on_both_sides(tmp_path: Path) -> None:
+    text = "chosen_label and not rejected_label"
+    assert set(columns(tmp_path, "", LABEL, PAIR, where(text), TRL)) == {"score"}
+
+
+def test_what_a_rollout_has_is_no_column_of_a_task(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    late = "f: {use: filter, where: reward > 0}, w: {use: write, format: trl}"
+    path.write_text("stages: {load: {use: load}, t: {use: tasks}, " + late + "}")
+    with pytest.raises(RecipeError, match="needs the column 'reward', which tasks do not have"):
+        rehearse(plan(compose(path, [])))

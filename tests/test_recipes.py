@@ -1,5 +1,6 @@
 """Laws that every shipped recipe keeps."""
 
+import json
 import random
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import polars as pl
 import pytest
 
 import gymrecipe
+from gymrecipe.errors import RecipeError
 from gymrecipe.recipe import description, recipes
 from gymrecipe.rollouts.files import sample_path
 
@@ -25,6 +27,16 @@ def data(version: gymrecipe.Version) -> dict[str, bytes]:
         for path in sorted((version.path / "data").rglob("*"))
         if path.is_file()
     }
+
+
+def rows(file: str, data: bytes) -> list[bytes]:
+    """The rows of a data file in an order of their own, without the place that they stand at."""
+    if not file.endswith(".parquet"):
+        return sorted(data.splitlines())
+    table = pl.read_parquet(data)
+    if "extra_info" in table.columns:
+        table = table.with_columns(pl.col("extra_info").struct.with_fields(index=None))
+    return sorted(json.dumps(row, default=str).encode() for row in table.to_dicts())
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -62,7 +74,7 @@ def test_lines_in_another_order_give_the_same_rows(made: gymrecipe.Version, tmp_
     one, other = data(made), data(run(made.manifest.name, tmp_path, shuffled))
     assert one.keys() == other.keys()
     for file in one:
-        assert sorted(one[file].splitlines()) == sorted(other[file].splitlines())
+        assert rows(file, one[file]) == rows(file, other[file])
 
 
 def test_the_same_recipe_twice_gives_the_same_bytes(
@@ -105,3 +117,31 @@ def test_a_recipe_has_a_page_in_the_manual(name: str) -> None:
 def test_two_recipes_carry_examples() -> None:
     with_examples = [name for name in NAMES if "\nexamples:" in recipes()[name].read_text()]
     assert len(with_examples) >= 2
+
+
+@pytest.mark.parametrize(
+    "name", ["kto_threshold", "reward_model_pairs", "rl_prompts", "verl_rl", "nemo_rl_dpo"]
+)
+def test_every_real_line_is_used_or_rejected(name: str, real: Path, tmp_path: Path) -> None:
+    version = run(name, tmp_path, real / "*.jsonl")
+    lines = version.manifest.lines
+    assert version.path is not None
+    rejects = pl.read_parquet(version.path / "rejects.parquet")
+    used = pl.read_parquet(version.path / "used.parquet").select("source", "line").unique()
+    assert lines.used + lines.rejected == lines.read == 230
+    assert used.height + rejects.height == 230
+    assert used.join(rejects, on=["source", "line"]).is_empty()
+
+
+def test_all_rollouts_of_a_task_are_used_by_its_row(tmp_path: Path) -> None:
+    version = run("rl_prompts", tmp_path)
+    assert version.path is not None
+    used = pl.read_parquet(version.path / "used.parquet")
+    written = [json.loads(line) for line in data(version)["data/train.jsonl"].splitlines()]
+    counts = dict(used.group_by("row").len().iter_rows())
+    assert [counts[at] for at in sorted(counts)] == [row["rollouts"] for row in written]
+
+
+def test_a_buffer_is_refused_by_a_trainer_that_takes_prompts(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="rl_prompts"):
+        run("ppo", tmp_path, format="nemo_rl")

@@ -13,6 +13,9 @@ from gymrecipe.stages import (
     filter as filter,
 )
 from gymrecipe.stages import (
+    label as label,
+)
+from gymrecipe.stages import (
     load as load,
 )
 from gymrecipe.stages import (
@@ -20,6 +23,9 @@ from gymrecipe.stages import (
 )
 from gymrecipe.stages import (
     sample as sample,
+)
+from gymrecipe.stages import (
+    tasks as tasks,
 )
 from gymrecipe.stages import (
     validate as validate,

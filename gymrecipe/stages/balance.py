@@ -13,21 +13,27 @@ from gymrecipe.rollouts.columns import PAIR_COLUMNS
 GENERAL = "general"
 """Where rows without a category are counted."""
 
-Shares = Annotated[dict[str, Annotated[float, Field(gt=0)]], Field(min_length=1)]
+DESIRABLE = {True: "desirable", False: "undesirable"}
+"""What the groups of the column `label` are called."""
+
+Part = Annotated[float, Field(gt=0)]
+Range = Annotated[list[Part], Field(min_length=2, max_length=2)]
+Shares = Annotated[dict[str, Part | Range], Field(min_length=1)]
 
 
 class Balance(Params):
     """At most so many rows of each group, or groups in given proportions."""
 
     use: Literal["balance"] = "balance"
-    by: Annotated[str, Reads("text", other_than=("task",))] = "task"
-    """What makes a group: `task`, or a column such as `metadata.category`. Rows without a value
-    are a group of their own, `general`."""
+    by: Annotated[str, Reads("text", other_than=("task", "label"))] = "task"
+    """What makes a group: `task`, `label` (`desirable` and `undesirable`), or a column such as
+    `metadata.category`. Rows without a value are a group of their own, `general`."""
     most: Annotated[int, Field(ge=1)] | None = None
     """The most rows kept of one group."""
     proportions: Shares | None = None
     """Shares of the groups in the result, such as `{math: 2, code: 1}`: the largest result with
-    these shares is kept, and groups that are not named are left out."""
+    these shares is kept, and groups that are not named are left out. A share may have room:
+    `{desirable: [3, 4], undesirable: 3}` keeps as many as it can between 3 and 4 to 3."""
     prefer: Literal["draw", "reward", "shortest"] = "draw"
     """Which rows are kept: drawn, the best by reward (a pair: the widest gap), or the shortest
     answers (a pair: the shortest chosen ones)."""
@@ -38,10 +44,13 @@ class Balance(Params):
             raise ValueError("needs either most or proportions")
         if self.by == "task" and self.proportions is not None:
             raise ValueError("proportions need a column: by")
+        for share in (self.proportions or {}).values():
+            if isinstance(share, list) and share[0] > share[1]:
+                raise ValueError("a share with room is [least, most]")
         return self
 
 
-@stage(takes=("rollouts", "pairs"), version=1)
+@stage(takes=("rollouts", "tasks", "pairs"), version=1)
 def balance(rows: pl.LazyFrame, params: Balance) -> pl.LazyFrame:
     """Keep at most `most` rows of each group, or groups in `proportions`.
 
@@ -51,6 +60,8 @@ def balance(rows: pl.LazyFrame, params: Balance) -> pl.LazyFrame:
     pairs = "chosen_row" in rows.collect_schema()
     if params.by == "task":
         group = pl.col("task_key")
+    elif params.by == "label":
+        group = pl.col("label").replace_strict(DESIRABLE, return_dtype=pl.String)
     else:
         # A bare name means the task that both sides of a pair answer.
         own = params.by in PAIR_COLUMNS or params.by.startswith(("chosen_", "rejected_"))
@@ -80,14 +91,18 @@ def balance(rows: pl.LazyFrame, params: Balance) -> pl.LazyFrame:
     )
 
 
-def _quota(proportions: dict[str, float]) -> pl.Expr:
+def _quota(proportions: dict[str, float | list[float]]) -> pl.Expr:
     """Rows that each group may keep: the scarcest group, relative to its share, sets the size."""
+    ranges = {
+        name: share if isinstance(share, list) else [share, share]
+        for name, share in proportions.items()
+    }
     size = pl.min_horizontal(
-        *((pl.col("__group") == name).sum() / share for name, share in proportions.items())
+        *((pl.col("__group") == name).sum() / least for name, (least, _) in ranges.items())
     )
     quota = pl.lit(0)
-    for name, share in proportions.items():
+    for name, (_, most) in ranges.items():
         # 1e-9 so that 3 * (2 / 3) keeps 2 rows, not 1.
-        kept = (size * share + 1e-9).floor().cast(pl.Int64)
+        kept = (size * most + 1e-9).floor().cast(pl.Int64)
         quota = pl.when(pl.col("__group") == name).then(kept).otherwise(quota)
     return quota

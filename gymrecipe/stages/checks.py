@@ -23,7 +23,7 @@ def _share(hits: pl.Series) -> float | None:
     return int(present.sum()) / len(present) if len(present) else None
 
 
-@check(takes=("rollouts", "pairs"), advice="Lower a threshold, or collect more rollouts.")
+@check(takes=("rollouts", "tasks", "pairs"), advice="Lower a threshold, or collect more rollouts.")
 def rows(rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None) -> float | None:
     """How many rows there are."""
     return rows.height
@@ -111,6 +111,60 @@ def wide_gaps(rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None
     return _share(rows["gap"] >= (0.95 if at is None else at) - TOLERANCE)
 
 
+@check(
+    takes=("pairs",),
+    advice="It may learn length alone: filter the pairs by chosen_answer_chars.",
+)
+def longer_chosen(
+    rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None
+) -> float | None:
+    """The share of pairs whose chosen answer is the longer one, of those that differ in length."""
+    chosen, rejected = rows["chosen_answer_chars"], rows["rejected_answer_chars"]
+    return _share((chosen > rejected).filter(chosen != rejected))
+
+
+@check(takes=("rollouts",), advice="KTO needs both: move high or low.")
+def labels(rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None) -> float | None:
+    """How many different labels there are, of which there are two."""
+    label = _labels(rows)
+    return label.n_unique() if len(label) else None
+
+
+@check(
+    takes=("rollouts",),
+    advice="Balance by label, or weight them in the trainer: desirable_weight, undesirable_weight.",
+)
+def label_ratio(rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None) -> float | None:
+    """Desirable rollouts over undesirable ones; None without an undesirable one."""
+    label = _labels(rows)
+    desirable = int(label.sum())
+    return desirable / (len(label) - desirable) if desirable < len(label) else None
+
+
+@check(takes=("tasks",), advice="Filter by success_rate, or collect tasks of another difficulty.")
+def mean_success(
+    rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None
+) -> float | None:
+    """The mean success rate of the tasks."""
+    return mean(rows["success_rate"])
+
+
+@check(
+    takes=("tasks",), advice="Collect more rollouts a task (num_repeats): rates of few are noise."
+)
+def rollouts_per_task(
+    rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None
+) -> float | None:
+    """The mean number of rollouts that a task has."""
+    return mean(rows["rollouts"])
+
+
+@check(takes=("tasks",), advice="Filter by std_reward > 0: equal rewards give no gradient.")
+def flat_tasks(rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None) -> float | None:
+    """The share of tasks whose rollouts all have the same reward, of those with two or more."""
+    return _share(rows["std_reward"] <= TOLERANCE)
+
+
 @check(takes=("pairs",), advice="More rollouts a task give more pairs, a higher min_gap fewer.")
 def pair_rate(rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None) -> float | None:
     """Tasks with a pair over tasks with at least two usable rollouts."""
@@ -118,7 +172,10 @@ def pair_rate(rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None
     return rate
 
 
-@check(takes=("rollouts", "pairs"), advice="Balance by this column, or collect more of the others.")
+@check(
+    takes=("rollouts", "tasks", "pairs"),
+    advice="Balance by this column, or collect more of the others.",
+)
 def largest_category(
     rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None
 ) -> float | None:
@@ -128,6 +185,10 @@ def largest_category(
     categories = rows[f"chosen_{by}" if "chosen_row" in rows.columns else by]
     largest: int = max(categories.unique_counts())
     return largest / rows.height
+
+
+def _labels(rows: pl.DataFrame) -> pl.Series:
+    return rows["label"] if "label" in rows.columns else pl.Series([], dtype=pl.Boolean)
 
 
 def _bin(rewards: pl.Series) -> pl.Series:

@@ -1,4 +1,4 @@
-"""Dedup: keep one of several rollouts that say the same."""
+"""Dedup: keep one of several rollouts that say the same, or of tasks that ask the same."""
 
 from __future__ import annotations
 
@@ -8,19 +8,27 @@ import polars as pl
 
 from gymrecipe.registry import Params, stage
 
+KEYS = {
+    "line": ("id_hi", "id_lo"),
+    "answer": ("task_key", "prompt_key", "answer_key"),
+    "prompt": ("prompt_key",),
+}
+
 
 class Dedup(Params):
     """What counts as the same."""
 
     use: Literal["dedup"] = "dedup"
-    same: Literal["line", "answer"] = "line"
-    """`line`: equal bytes. `answer`: the same task, and the model said and called the same."""
+    same: Literal["line", "answer", "prompt"] = "line"
+    """`line`: equal bytes. `answer`: the same task, and the model said and called the same.
+    `prompt`: of tasks, such as those of two runs; rows whose prompt is not recorded stay."""
 
 
-@stage(takes="rollouts", version=1)
-def dedup(rollouts: pl.LazyFrame, params: Dedup) -> pl.LazyFrame:
-    """Keep one rollout of each set of duplicates, by draw, and reject the others as `duplicate`."""
-    keys = ("id_hi", "id_lo") if params.same == "line" else ("task_key", "prompt_key", "answer_key")
+@stage(takes=("rollouts", "tasks"), version=1)
+def dedup(rows: pl.LazyFrame, params: Dedup) -> pl.LazyFrame:
+    """Keep one row of each set of duplicates, by draw, and reject the others as `duplicate`."""
+    keys = KEYS[params.same]
     place = pl.col("draw").rank("ordinal").over(keys)
-    unclear = pl.lit(False) if params.same == "line" else pl.col("task_key").is_null()
-    return rollouts.with_columns(reason=pl.when((place > 1) & ~unclear).then(pl.lit("duplicate")))
+    # Without a task or a prompt nothing says that two rows are the same.
+    known = pl.col(keys[0]).is_not_null()
+    return rows.with_columns(reason=pl.when(known & (place > 1)).then(pl.lit("duplicate")))

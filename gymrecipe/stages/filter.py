@@ -56,7 +56,8 @@ class Filter(Params):
     require_tool_usage: bool = False
     """Reject rollouts without a tool call as `no_tool_usage`."""
     success_at: float = 1.0
-    """The reward from which on a rollout is a success, for the two rates below."""
+    """The reward from which on a rollout is a success, for the two rates below. Of tasks their
+    stage has said it."""
     min_success_rate: Share | None = None
     """The least share of successes among a task's rollouts that enter; tasks with less are
     `below_min_success_rate`."""
@@ -79,13 +80,14 @@ _LIMITS = {
 }
 
 
-@stage(takes=("rollouts", "pairs"), version=1)
+@stage(takes=("rollouts", "tasks", "pairs"), version=1)
 def filter(rows: pl.LazyFrame, params: Filter) -> tuple[pl.LazyFrame, Facts]:
     """Keep the rows that meet every criterion.
 
     Reasons: `truncated`, `failed`, `masked`, `empty`, `missing_reward`, `where`, `missing_<name>`,
     `below_min_<name>`, `above_max_<name>`, `no_success`, `no_tool_usage`. On pairs only `where`
-    has a meaning (its names are `gap`, `chosen_<name>`, `rejected_<name>`).
+    has a meaning (its names are `gap`, `chosen_<name>`, `rejected_<name>`), on tasks `where` (with
+    `success_rate`, `mean_reward`, `std_reward`, `rollouts`) and the two success rates.
     """
     reasons: list[pl.Expr] = []
     facts: Facts = {}
@@ -119,8 +121,11 @@ def filter(rows: pl.LazyFrame, params: Filter) -> tuple[pl.LazyFrame, Facts]:
     if params.require_tool_usage:
         reasons.append(pl.when(pl.col("tool_calls") == 0).then(pl.lit("no_tool_usage")))
     if params.min_success_rate is not None or params.max_success_rate is not None:
-        rate = (pl.col("reward") >= params.success_at - TOLERANCE).mean().over("task_key")
-        known = pl.when(pl.col("task_key").is_not_null()).then(rate)
+        if "rows" in rows.collect_schema():
+            known = pl.col("success_rate")
+        else:
+            rate = (pl.col("reward") >= params.success_at - TOLERANCE).mean().over("task_key")
+            known = pl.when(pl.col("task_key").is_not_null()).then(rate)
         least, most = params.min_success_rate, params.max_success_rate
         reasons += _between(known, "success_rate", least, most)
     reason = pl.coalesce(*reasons, pl.lit(None, pl.String)) if reasons else pl.lit(None, pl.String)

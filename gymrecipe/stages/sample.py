@@ -16,7 +16,7 @@ class Sample(Params):
 
     use: Literal["sample"] = "sample"
     by: Annotated[str, Reads("number")] = "reward"
-    """The metric whose bands are sampled."""
+    """The metric whose bands are sampled; of tasks such as `success_rate`."""
     edges: list[float] = [0.5, 0.8]
     """Where the bands part: below the first, from one to the next, and from the last on."""
     sizes: list[Annotated[int, Field(ge=0)]] = [10, 20, 20]
@@ -31,7 +31,7 @@ class Sample(Params):
         return self
 
 
-@stage(takes="rollouts", version=1)
+@stage(takes=("rollouts", "tasks"), version=1)
 def sample(rows: pl.LazyFrame, params: Sample) -> pl.LazyFrame:
     """Keep a drawn sample of each band of a metric.
 

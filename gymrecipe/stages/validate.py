@@ -8,7 +8,7 @@ import polars as pl
 from pydantic import model_validator
 
 from gymrecipe.errors import hint
-from gymrecipe.registry import CHECKS, TOLERANCE, Params, Quantile, Reads, stage
+from gymrecipe.registry import CHECKS, TOLERANCE, Params, Purpose, Quantile, Reads, Unit, stage
 from gymrecipe.registry import Facts as Tables
 from gymrecipe.stages import checks as checks
 from gymrecipe.stages.checks import Facts
@@ -40,22 +40,44 @@ LIMITS: dict[str, dict[str, Limits]] = {
         "small_gaps": Limits(max=0.1),
         "wide_gaps": Limits(max=0.95),
     },
+    "kto": {
+        "rows": Limits(min=100),
+        "labels": Limits(min=2),
+        # TRL's page on its KTO trainer, "Imbalanced data"; the paper (2402.01306) allows 3:2.
+        "label_ratio": Limits(min=1, max=4 / 3),
+    },
+    "reward_model": {
+        "mean_gap": Limits(min=0.2),
+        "small_gaps": Limits(max=0.1),
+        # That reward models learn length from such data is known (2310.03716); 0.7 is ours.
+        "longer_chosen": Limits(max=0.7),
+    },
     "rl": {
+        "mean_success": Limits(min=0.3, max=0.7),
+        # What Olmo 3 samples, and NeMo Gym asks for before it filters by rate: with 4 rollouts
+        # two of three tasks that are solved one time in ten look unsolved, with 8 four of ten.
+        "rollouts_per_task": Limits(min=8),
+        # DAPO, slime and NeMo RL drop every such group as it comes; 0.1 is ours.
+        "flat_tasks": Limits(max=0.1),
+    },
+    "buffer": {
         "std_reward": Limits(min=0.1),
         "extreme_rewards": Limits(max=0.9),
         "middle_rewards": Limits(max=0.6),
         "populated_bins": Limits(min=3),
     },
 }
-"""The red flags of NeMo Gym's data guides, by what the data is for."""
+"""The red flags by what the data is for: those of NeMo Gym's data guides where no other source is
+named.
+"""
 
 
 class Validate(Params):
     """Which checks are made, and their limits."""
 
     use: Literal["validate"] = "validate"
-    purpose: Literal["sft", "dpo", "rl"] | None = None
-    """Start from the checks that the data guides name for this purpose."""
+    purpose: Purpose | None = None
+    """Start from the checks for this purpose; `buffer` are scored trajectories, as for PPO."""
     checks: dict[str, Limits | None] = {}
     """Further checks, or other limits, by the check's name; null leaves one out."""
     category: Annotated[str | None, Reads("text")] = None
@@ -82,14 +104,14 @@ class Validate(Params):
         return {name: limits for name, limits in chosen.items() if limits is not None}
 
 
-@stage(takes=("rollouts", "pairs"), version=1, reads="facts")
+@stage(takes=("rollouts", "tasks", "pairs"), version=1, reads="facts")
 def validate(rows: pl.LazyFrame, params: Validate, facts: Facts) -> tuple[pl.LazyFrame, Tables]:
     """Log each check's figure and limits; a figure outside them warns, or stops the run.
 
     A check that is not for what arrives, such as `mean_gap` for rollouts, is left out and says so.
     """
     table = rows.collect()
-    unit = "pairs" if "chosen_row" in table.columns else "rollouts"
+    unit = _unit(table.columns)
     results = []
     left_out = []
     for name, limits in params.limits().items():
@@ -107,6 +129,12 @@ def validate(rows: pl.LazyFrame, params: Validate, facts: Facts) -> tuple[pl.Laz
         "checks": pl.LazyFrame(results, schema=schema),
         "warnings": pl.LazyFrame({"message": left_out}, schema={"message": pl.String}),
     }
+
+
+def _unit(columns: list[str]) -> Unit:
+    if "chosen_row" in columns:
+        return "pairs"
+    return "tasks" if "rows" in columns else "rollouts"
 
 
 def result(name: str, figure: float | None, limits: Limits) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import polars as pl
 from pydantic import Field, field_validator
 
-from gymrecipe.registry import FORMATS, Params, Purpose, stage
+from gymrecipe.registry import FORMATS, File, PairsAt, Params, Purpose, Reasoning, stage
 from gymrecipe.rollouts.hashes import uniform
 
 
@@ -18,16 +18,54 @@ class Write(Params):
     format: str = "messages"
     """What the trainer reads (`gymrecipe formats` lists them)."""
     purpose: Purpose | None = None
-    """What the file is for; by default `sft` for rollouts and `dpo` for pairs."""
-    file: Literal["jsonl", "parquet"] = "jsonl"
-    """The kind of file."""
+    """What the file is for; by default `sft` for rollouts, `dpo` for pairs and `rl` for tasks."""
+    file: File | None = None
+    """The kind of file, jsonl or parquet; by default what the format is usually written as."""
     shard_rows: Annotated[int, Field(ge=1)] | None = None
     """The most rows in one file; more become train-00000-of-00003.jsonl and so on."""
     validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """The share of prompts held out as validation. A prompt held out in one branch or recipe is
     held out in all, and a larger share holds out more of them, never others."""
-    order: Literal["source", "shuffled"] = "source"
-    """`source`: as the lines stand (a pair where its chosen line stands); `shuffled`: by draw."""
+    order: Literal["source", "shuffled", "strict"] = "source"
+    """`source`: as the lines stand (a pair where its chosen line stands); `shuffled`: by draw. The
+    fewest rows that together show every key and type lead each jsonl file, for loaders that infer
+    the columns from its first 10 MB; `strict` is `source` without that."""
+    pairs_at: PairsAt | None = None
+    """Where the two sides of a pair part. `trajectory`: the shared turns move into the prompt and
+    the rest of both stays; `decision`: one assistant message a side. By default the first that
+    the format can carry."""
+    reasoning: Reasoning | None = None
+    """The model's thoughts: `field` (`reasoning_content`), `think_tags` (`<think>…</think>` before
+    the text) or `drop`. By default what the format's trainer can read."""
+    developer: Literal["system", "keep"] = "system"
+    """Whether a developer message becomes a system message, which every template knows."""
+    system: str = "keep"
+    """The system message: `keep`, `drop`, or a text to put in its place."""
+    ending: Literal["reject", "trim"] = "reject"
+    """What becomes of a rollout that does not end on the model: rejected, or cut after its last
+    answer."""
+    unanswered_calls: Literal["reject", "trim", "keep"] = "reject"
+    """What becomes of a call without an output: the rollout is rejected, or cut before the call, or
+    the call is kept, which is right at the very end only."""
+    missing_tools: Literal["keep", "reject"] = "reject"
+    """What becomes of a rollout that calls a tool which no schema describes."""
+    refusals: Literal["keep", "reject"] = "keep"
+    """What becomes of a rollout in which the model's API marked a refusal."""
+    truncated: Literal["reject", "keep"] = "reject"
+    """What becomes of a rollout that was cut off by a token limit."""
+    token_ids: Literal["drop", "keep"] = "drop"
+    """Whether messages carry the token ids and log-probs that the line has of them."""
+    prompt_from: str | None = None
+    """The path of the prompt in lines that have none where it usually stands."""
+    verifier_fields: list[str] | None = None
+    """For RL prompts: the fields that the verifier needs, such as `expected_answer`; by default all
+    of a task's input row (`materialized_inputs`), or those of the rollout that say what was asked."""
+    agent: str | None = None
+    """For RL prompts: the agent of lines that do not name one."""
+    tokenizer: str | None = None
+    """`format: rendered`: the folder of the tokenizer whose chat template is applied."""
+    chat_template: str | None = None
+    """`format: rendered`: a file with the chat template, in place of a tokenizer."""
     columns: dict[str, str | None] | list[str] = {}
     """What stands beside the messages, as `source: name`. Renames the columns that are there
     (`reward_gap: quality_difference`), leaves one out (`task_type: null`), and adds fields of the
@@ -44,7 +82,7 @@ class Write(Params):
         return value
 
 
-@stage(takes=("rollouts", "pairs", "metrics"), makes="nothing", version=1)
+@stage(takes=("rollouts", "tasks", "pairs", "metrics"), makes="nothing", version=2)
 def write(rows: pl.LazyFrame, params: Write) -> pl.LazyFrame:
     """Write the rows as `train` and `validation` in a trainer's format.
 

@@ -78,6 +78,12 @@ def pairs(columns: Columns) -> pl.LazyFrame:
     return table.lazy()
 
 
+def tasks(columns: Columns) -> pl.LazyFrame:
+    """A task table: what the stage `tasks` makes of such rollouts."""
+    made = call(rollouts(columns), STAGES["tasks"].params())[0]
+    return made.filter(pl.col("reason").is_null()).drop("reason").lazy()
+
+
 def call(rows: pl.LazyFrame, params: Params, *more: Any) -> tuple[pl.DataFrame, dict[str, Any]]:
     """What a stage makes of a table: all rows with their `reason`, and its facts as rows."""
     made = STAGES[params.use].function(rows, params, *more)  # type: ignore[attr-defined]

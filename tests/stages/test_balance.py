@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gymrecipe.stages.balance import Balance
-from tests.stages.conftest import call, kept, pairs, reasons, rollouts, shuffles
+from tests.stages.conftest import call, kept, pairs, reasons, rollouts, shuffles, tasks
 
 OVER = "over_quota"
 
@@ -94,7 +94,7 @@ def test_no_rows_are_balanced_too() -> None:
 # --- proportions
 
 
-def proportions(counts: dict[str, int], shares: dict[str, float]) -> dict[str, int]:
+def proportions(counts: dict[str, int], shares: dict[str, Any]) -> dict[str, int]:
     categories = [name for name, count in counts.items() for _ in range(count)]
     rows: dict[str, Any] = {"category": categories}
     said = reasons(Balance(by="category", proportions=shares), rows)
@@ -148,6 +148,40 @@ def test_the_result_has_the_shares_and_nothing_larger_has(
     assert left[scarcest] == counts[scarcest]
     for name, part in share.items():
         assert left.get(name, 0) == counts[scarcest] * part // share[scarcest]
+
+
+def test_a_share_with_room_keeps_as_many_as_it_can() -> None:
+    room = {"a": [3.0, 4.0], "b": 3.0}
+    assert proportions({"a": 110, "b": 100}, room) == {"a": 110, "b": 100}
+    assert proportions({"a": 200, "b": 100}, room) == {"a": 133, "b": 100}
+    assert proportions({"a": 50, "b": 100}, room) == {"a": 50, "b": 50}
+    assert proportions({"a": 7, "b": 1}, room) == {"a": 1, "b": 1}
+
+
+@settings(deadline=None)
+@given(st.integers(1, 60), st.integers(1, 60))
+def test_labels_are_balanced_to_what_kto_asks_for_and_no_further(good: int, bad: int) -> None:
+    rows: dict[str, Any] = {"label": [True] * good + [False] * bad}
+    params = Balance(by="label", proportions={"desirable": [3.0, 4.0], "undesirable": 3.0})
+    said = reasons(params, rows)
+    left = Counter(label for label, why in zip(rows["label"], said, strict=True) if why is None)
+    # Every way to keep some of each, tried: the largest that is between 1:1 and 4:3.
+    allowed = [(g, b) for g in range(good + 1) for b in range(bad + 1) if 3 * b <= 3 * g <= 4 * b]
+    assert (left[True], left[False]) == max(allowed, key=sum)
+
+
+@pytest.mark.parametrize("share", [[1.0], [2.0, 1.0], [0.0, 1.0], [1.0, 2.0, 3.0]])
+def test_a_share_with_room_has_a_least_and_a_most(share: list[float]) -> None:
+    with pytest.raises(ValidationError):
+        Balance.model_validate({"by": "c", "proportions": {"a": share}})
+
+
+# --- tasks
+
+
+def test_tasks_are_balanced_by_a_column() -> None:
+    rows = {"task_key": [1, 2, 3], "category": ["a", "a", "b"], "draw": [0.5, 0.2, 0.1]}
+    assert kept(Balance(by="category", most=1), tasks(rows)) == [1, 2]
 
 
 # --- pairs

@@ -9,7 +9,7 @@ import pytest
 
 from gymrecipe.registry import CHECKS
 from gymrecipe.stages.checks import Facts
-from tests.stages.conftest import pairs, rollouts
+from tests.stages.conftest import pairs, rollouts, tasks
 
 
 def of(
@@ -139,13 +139,59 @@ def test_without_a_column_there_is_no_largest_category() -> None:
     assert of_rewards("largest_category", 1.0) is None
 
 
+def test_longer_chosen_leaves_equal_lengths_out() -> None:
+    chars = {"chosen_answer_chars": [9, 9, 9, 1], "rejected_answer_chars": [1, 9, 9, 2]}
+    assert of("longer_chosen", pairs(chars)) == 0.5
+    assert of("longer_chosen", pairs({"gap": [0.5]})) is None
+
+
+def test_labels_counts_the_different_ones() -> None:
+    assert of("labels", rollouts({"label": [True, True]})) == 1
+    assert of("labels", rollouts({"label": [True, False, False]})) == 2
+
+
+def test_label_ratio_is_desirable_over_undesirable() -> None:
+    assert of("label_ratio", rollouts({"label": [True, False, False]})) == 0.5
+    assert of("label_ratio", rollouts({"label": [False]})) == 0
+    assert of("label_ratio", rollouts({"label": [True]})) is None
+
+
+@pytest.mark.parametrize("name", ["labels", "label_ratio"])
+def test_rollouts_without_labels_have_no_figure_of_them(name: str) -> None:
+    assert of_rewards(name, 1.0) is None
+
+
+ROLLOUTS_OF_THREE = {"task_key": [1, 1, 2, 2, 3], "reward": [1.0, 0.0, 0.5, 0.5, 1.0]}
+
+
+def test_mean_success_is_over_tasks_and_not_over_rollouts() -> None:
+    assert of("mean_success", tasks(ROLLOUTS_OF_THREE)) == 0.5
+
+
+def test_rollouts_per_task_is_a_mean() -> None:
+    assert of("rollouts_per_task", tasks(ROLLOUTS_OF_THREE)) == 5 / 3
+
+
+def test_flat_tasks_have_one_reward_and_at_least_two_rollouts() -> None:
+    assert of("flat_tasks", tasks(ROLLOUTS_OF_THREE)) == 0.5
+
+
+def test_rows_counts_tasks() -> None:
+    assert of("rows", tasks(ROLLOUTS_OF_THREE)) == 3
+
+
 JUDGES_NOTHING = sorted(CHECKS.keys() - {"rows", "under_threshold"})
 
 
 @pytest.mark.parametrize("name", JUDGES_NOTHING)
 def test_no_rows_have_no_figure(name: str) -> None:
-    empty = rollouts({"reward": []}) if "rollouts" in CHECKS[name].takes else pairs({"gap": []})
-    assert of(name, empty, by="model") is None
+    empty = {
+        "rollouts": rollouts({"reward": []}),
+        "tasks": tasks({"reward": []}),
+        "pairs": pairs({"gap": []}),
+    }
+    for unit in CHECKS[name].takes:
+        assert of(name, empty[unit], by="model") is None
 
 
 @pytest.mark.parametrize("name", ["mean_reward", "std_reward", "extreme_rewards"])

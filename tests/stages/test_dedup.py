@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gymrecipe.stages.dedup import Dedup
-from tests.stages.conftest import kept, reasons, rollouts, shuffles
+from tests.stages.conftest import kept, reasons, rollouts, shuffles, tasks
 
 
 def test_equal_lines_leave_one() -> None:
@@ -55,3 +55,13 @@ def test_shuffled_rows_leave_the_same() -> None:
     stayed = kept(Dedup(same="answer"), rows)
     assert len(stayed) == 12
     assert all(kept(Dedup(same="answer"), shuffled) == stayed for shuffled in shuffles(rows))
+
+
+def test_tasks_with_the_same_prompt_leave_one() -> None:
+    rows = {"task_key": [1, 2, 3], "prompt_key": [7, 7, 8], "draw": [0.9, 0.1, 0.5]}
+    assert kept(Dedup(same="prompt"), tasks(rows)) == [1, 2]
+
+
+def test_tasks_whose_prompt_is_not_recorded_stay() -> None:
+    rows = {"task_key": [1, 2], "prompt_key": [None, None]}
+    assert kept(Dedup(same="prompt"), tasks(rows)) == [0, 1]

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from gymrecipe.stages.filter import Filter
-from tests.stages.conftest import call, pairs, reasons, rollouts
+from tests.stages.conftest import call, kept, pairs, reasons, rollouts, tasks
 
 ALMOST_ONE = 0.9999999999999998
 
@@ -252,3 +252,22 @@ def test_an_unknown_criterion_is_refused() -> None:
 
 def test_scored_rejects_what_has_no_reward() -> None:
     assert reasons(Filter(scored=True), {"reward": [None, 0.0]}) == ["missing_reward", None]
+
+
+# --- tasks
+
+THREE = {"task_key": [1, 1, 2, 2, 3, 3], "reward": [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]}
+
+
+def test_tasks_are_filtered_by_how_often_they_were_solved() -> None:
+    assert kept(Filter(where="0 < success_rate < 1"), tasks(THREE)) == [2]
+    assert kept(Filter(where="rollouts >= 3"), tasks(THREE)) == []
+    assert kept(Filter(where="std_reward > 0"), tasks(THREE)) == [2]
+
+
+def test_the_two_rates_of_tasks_are_what_their_stage_made() -> None:
+    assert kept(Filter(min_success_rate=0.5), tasks(THREE)) == [2, 4]
+    assert kept(Filter(max_success_rate=0.5), tasks(THREE)) == [0, 2]
+    unscored = tasks({"reward": [None]})
+    table, _ = call(unscored, Filter(min_success_rate=0.5))
+    assert table["reason"].to_list() == ["missing_success_rate"]

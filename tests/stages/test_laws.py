@@ -15,8 +15,10 @@ import pytest
 from pydantic import BaseModel
 
 import gymrecipe.stages
-from gymrecipe.registry import CHECKS, STAGES, STRATEGIES, Params, Stage
+from gymrecipe.registry import CHECKS, STAGES, STRATEGIES, Params, Stage, documentation
+from gymrecipe.rollouts.columns import MADE
 from gymrecipe.stages.pair import FATES
+from gymrecipe.stages.validate import LIMITS
 from tests.stages.conftest import call, rollouts, shuffles
 
 assert gymrecipe.stages
@@ -30,20 +32,24 @@ VALUES: dict[str, list[dict[str, Any]]] = {
         {"most": 2},
         {"most": 3, "by": "category", "prefer": "reward"},
         {"by": "category", "proportions": {"a": 2, "b": 1}, "prefer": "shortest"},
+        {"by": "label", "proportions": {"desirable": [3, 4], "undesirable": 3}},
     ],
-    "dedup": [{"same": "answer"}],
+    "dedup": [{"same": "answer"}, {"same": "prompt"}],
     "filter": [
         {"completed": True, "min_reward": 0.4, "max_turns": 3, "require_success": True},
         {"where": "reward > 0.3 and turns < 4", "require_tool_usage": True},
         {"min_success_rate": 0.2, "max_success_rate": 0.9, "success_at": 0.5},
+        {"where": "0 < success_rate < 1 and rollouts > 2"},
     ],
     "pair": [
         *({"strategy": name, "min_gap": 0.2, "ties": "shortest"} for name in sorted(STRATEGIES)),
         {"strategy": "all", "max_pairs_per_task": 2},
         {"strategy": "tiers", "across_prompts": True, "max_pairs": 4},
     ],
-    "sample": [{"sizes": [2, 3, 4]}],
-    "validate": [{"purpose": "rl", "checks": {"rows": {"min": 100}}}],
+    "label": [{}, {"by": "reward", "high": 0.5, "low": 0.5}],
+    "sample": [{"sizes": [2, 3, 4]}, {"by": "success_rate", "sizes": [1, 1, 1]}],
+    "tasks": [{}, {"success_at": 0.5}],
+    "validate": [{"purpose": name, "checks": {"rows": {"min": 100}}} for name in sorted(LIMITS)],
     "write": [{"validation_fraction": 0.4, "order": "shuffled"}],
 }
 """What the laws are tried with; `load` is not here, for its rows come from the scan."""
@@ -78,6 +84,7 @@ def table(size: int = 60) -> pl.LazyFrame:
             "failed": column(False, False, True),
             "success": column(None, False, True),
             "category": column(None, "a", "b", "general"),
+            "label": column(False, True),
         }
     )
 
@@ -92,7 +99,17 @@ def pair_table() -> pl.LazyFrame:
     return made
 
 
-INPUTS: dict[str, Callable[[], pl.LazyFrame]] = {"rollouts": table, "pairs": pair_table}
+def task_table() -> pl.LazyFrame:
+    whole = STAGES["tasks"].function(table(), STAGES["tasks"].params())[0]
+    made: pl.LazyFrame = whole.filter(pl.col("reason").is_null()).drop("reason")
+    return made
+
+
+INPUTS: dict[str, Callable[[], pl.LazyFrame]] = {
+    "rollouts": table,
+    "tasks": task_table,
+    "pairs": pair_table,
+}
 
 
 def inputs(entry: Stage) -> list[pl.LazyFrame]:
@@ -102,17 +119,32 @@ def inputs(entry: Stage) -> list[pl.LazyFrame]:
 
 
 def made_of(entry: Stage, params: Params, rows: pl.LazyFrame) -> tuple[pl.DataFrame, Any]:
-    more = ({"rewards": [{"n": 9, "distinct": 3}]},) if entry.reads == "facts" else ()
-    return call(rows, params, *more)
+    return call(rows, params, *_more(entry.name))
+
+
+def _more(stage: str) -> tuple[Any, ...]:
+    return ({"rewards": [{"n": 9, "distinct": 3}]},) if STAGES[stage].reads == "facts" else ()
 
 
 def fits(params: Params, rows: pl.LazyFrame) -> bool:
-    """Of filter's criteria only `where` means something on pairs, and with other names."""
-    return params.use != "filter" or "row" in rows.collect_schema()  # type: ignore[attr-defined]
+    """Whether the rows have the columns that a stage with these parameters reads: of filter's
+    criteria few mean something on tasks and pairs, and those have other names.
+    """
+    try:
+        made = STAGES[params.use].function(rows, params, *_more(params.use))  # type: ignore[attr-defined]
+        (made[0] if isinstance(made, tuple) else made).collect_schema()
+    except pl.exceptions.ColumnNotFoundError:
+        return False
+    return True
 
 
 def test_every_stage_is_tried() -> None:
     assert set(OURS) - {"load"} == VALUES.keys()
+
+
+@pytest.mark.parametrize(("entry", "params"), CASES)
+def test_every_case_fits_some_rows(entry: Stage, params: Params) -> None:
+    assert any(fits(params, rows) for rows in inputs(entry))
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -124,8 +156,9 @@ def test_every_stage_has_a_file_and_tests_of_its_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_every_parameter_says_what_it_does(name: str) -> None:
-    for parameter, field in STAGES[name].params.model_fields.items():
-        said = field.description or ""
+    about = documentation(STAGES[name].params)
+    for parameter in STAGES[name].params.model_fields:
+        said = about.get(parameter, "")
         assert parameter == "use" or re.search(r"[.)]$", said), f"{name}.{parameter}: {said!r}"
 
 
@@ -155,11 +188,12 @@ def test_parameters_can_be_read_back_from_a_manifest(entry: Stage, params: Param
 @pytest.mark.parametrize(("entry", "params"), CASES)
 def test_what_is_kept_and_what_is_rejected_add_up(entry: Stage, params: Params) -> None:
     for rows in inputs(entry):
-        if entry.makes in ("pairs", "metrics") or not fits(params, rows):
+        if entry.makes in ("tasks", "pairs", "metrics") or not fits(params, rows):
             continue
         before = rows.collect()
         after, _ = made_of(entry, params, rows)
         key = "row" if "row" in before.columns else ["chosen_row", "rejected_row"]
+        before = before.drop(MADE.get(entry.name, {}), strict=False)
         assert after.select(before.columns).sort(key).equals(before.sort(key))
 
 

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from gymrecipe.stages.sample import Sample
-from tests.stages.conftest import kept, reasons, rollouts, shuffles
+from tests.stages.conftest import kept, reasons, rollouts, shuffles, tasks
 
 NOT = "not_sampled"
 
@@ -96,3 +96,9 @@ def test_edges_rise(edges: list[float]) -> None:
 def test_edges_are_numbers_and_sizes_counts(value: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=next(iter(value))):
         Sample.model_validate(value)
+
+
+def test_tasks_are_sampled_by_how_often_they_were_solved() -> None:
+    rows = {"task_key": [1, 1, 2, 2, 3, 3], "reward": [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]}
+    params = Sample(by="success_rate", edges=[0.1, 0.9], sizes=[0, 1, 0])
+    assert kept(params, tasks(rows)) == [2]

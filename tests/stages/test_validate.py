@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from gymrecipe.registry import CHECKS
 from gymrecipe.stages.validate import LIMITS, Limits, Validate, result
-from tests.stages.conftest import call, pairs, rollouts
+from tests.stages.conftest import call, pairs, rollouts, tasks
 
 NO_FACTS: dict[str, list[dict[str, Any]]] = {}
 
@@ -26,7 +26,7 @@ def failed(params: Validate, rows: pl.LazyFrame, **facts: Any) -> list[str]:
 
 
 def test_every_row_stays() -> None:
-    table, _ = call(rollouts({"reward": [0.0, None]}), Validate(purpose="rl"), NO_FACTS)
+    table, _ = call(rollouts({"reward": [0.0, None]}), Validate(purpose="buffer"), NO_FACTS)
     assert table["reason"].to_list() == [None, None]
 
 
@@ -69,11 +69,37 @@ def test_pairs_that_are_too_easy_are_a_red_flag() -> None:
 
 
 def test_rewards_without_spread_are_a_red_flag() -> None:
-    rl = Validate(purpose="rl")
+    rl = Validate(purpose="buffer")
     flat = ["std_reward", "middle_rewards", "populated_bins"]
     assert failed(rl, rollouts({"reward": [0.5, 0.5, 0.5]})) == flat
     assert failed(rl, rollouts({"reward": [0.0, 1.0]})) == ["extreme_rewards", "populated_bins"]
     assert failed(rl, rollouts({"reward": [0.1, 0.3, 0.5, 0.7, 0.9]})) == []
+
+
+def test_labels_that_are_out_of_balance_are_a_red_flag() -> None:
+    kto = Validate(purpose="kto", checks={"rows": None})
+    assert failed(kto, rollouts({"label": [True] * 4 + [False] * 3})) == []
+    assert failed(kto, rollouts({"label": [True] * 3 + [False] * 3})) == []
+    assert failed(kto, rollouts({"label": [True] * 5 + [False] * 3})) == ["label_ratio"]
+    assert failed(kto, rollouts({"label": [True] * 2 + [False] * 3})) == ["label_ratio"]
+    assert failed(kto, rollouts({"label": [True] * 3})) == ["labels"]
+
+
+def test_pairs_whose_chosen_side_is_the_longer_one_are_a_red_flag() -> None:
+    model = Validate(purpose="reward_model")
+    long = {"gap": [0.5] * 4, "chosen_answer_chars": [9] * 4}
+    assert failed(model, pairs(long | {"rejected_answer_chars": [1, 1, 1, 10]})) == [
+        "longer_chosen"
+    ]
+    assert failed(model, pairs(long | {"rejected_answer_chars": [1, 1, 10, 9]})) == []
+
+
+def test_tasks_that_teach_nothing_are_a_red_flag() -> None:
+    rl = Validate(purpose="rl")
+    half = [0.0, 1.0] * 4
+    assert failed(rl, tasks({"reward": half})) == []
+    assert failed(rl, tasks({"reward": half[:6]})) == ["rollouts_per_task"]
+    assert failed(rl, tasks({"reward": [0.5] * 8})) == ["mean_success", "flat_tasks"]
 
 
 def test_a_category_with_more_than_six_tenths_is_a_red_flag() -> None:
@@ -83,8 +109,8 @@ def test_a_category_with_more_than_six_tenths_is_a_red_flag() -> None:
 
 
 def test_a_check_of_ones_own_comes_beside_those_of_the_purpose() -> None:
-    params = Validate(purpose="rl", checks={"rows": Limits(min=1)})
-    assert list(checked(params, rollouts({"reward": [1.0]}))) == [*LIMITS["rl"], "rows"]
+    params = Validate(purpose="buffer", checks={"rows": Limits(min=1)})
+    assert list(checked(params, rollouts({"reward": [1.0]}))) == [*LIMITS["buffer"], "rows"]
 
 
 def test_other_limits_replace_those_of_the_purpose() -> None:
@@ -109,7 +135,8 @@ def test_a_check_of_another_unit_is_left_out_and_says_so() -> None:
 
 
 def test_nothing_to_judge_is_no_red_flag() -> None:
-    assert failed(Validate(purpose="rl"), rollouts({"reward": []})) == []
+    assert failed(Validate(purpose="buffer"), rollouts({"reward": []})) == []
+    assert failed(Validate(purpose="rl"), tasks({"reward": []})) == []
     assert failed(Validate(purpose="dpo"), pairs({"gap": []})) == []
 
 

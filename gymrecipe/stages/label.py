@@ -1,0 +1,62 @@
+"""Label: which rollouts are desirable and which are not, for KTO."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import polars as pl
+from pydantic import model_validator
+
+from gymrecipe.registry import TOLERANCE, Facts, Of, Params, Quantile, Reads, stage
+
+
+class Label(Params):
+    """From where on a rollout is desirable, and up to where it is undesirable."""
+
+    use: Literal["label"] = "label"
+    by: Annotated[str, Reads("number")] = "reward"
+    """The metric that decides."""
+    high: Annotated[float | Quantile, Of(parameter="by")] = 0.7
+    """A rollout with at least this value is desirable, also where it meets `low` as well."""
+    low: Annotated[float | Quantile, Of(parameter="by")] = 0.4
+    """A rollout with at most this value is undesirable."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Label:
+        high, low = _place(self.high), _place(self.low)
+        if type(self.high) is type(self.low) and low > high:
+            raise ValueError("low is above high, so that the labels overlap")
+        return self
+
+
+def _place(limit: float | str) -> float:
+    return float(limit.removeprefix("p")) if isinstance(limit, str) else limit
+
+
+@stage(takes="rollouts", version=1)
+def label(rollouts: pl.LazyFrame, params: Label) -> tuple[pl.LazyFrame, Facts]:
+    """Give each rollout a `label`: true for a desirable one, false for an undesirable one.
+
+    Rejects `between` what is neither, and `missing_<by>` what has no value.
+    """
+    assert not isinstance(params.high, str)
+    assert not isinstance(params.low, str)
+    value = pl.col(params.by)
+    desirable = value >= params.high - TOLERANCE
+    undesirable = value <= params.low + TOLERANCE
+    labelled = rollouts.with_columns(
+        label=pl.when(desirable | undesirable).then(desirable),
+        reason=pl.when(value.is_null())
+        .then(pl.lit(f"missing_{params.by}"))
+        .when(~desirable & ~undesirable)
+        .then(pl.lit("between")),
+    )
+    facts = {
+        "labels": labelled.select(
+            desirable=pl.col("label").sum(), undesirable=(~pl.col("label")).sum()
+        )
+    }
+    if params.low > params.high:  # a quantile and a number, which only the data puts in order
+        said = f"low ({params.low:g}) is above high ({params.high:g}); what meets both is desirable"
+        facts["warnings"] = pl.LazyFrame({"message": [said]})
+    return labelled, facts
