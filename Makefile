@@ -3,13 +3,15 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+TRAINERS := .venv-trainers
 
-.PHONY: help demo test lint check wheel golden bench clean
+.PHONY: help demo test lint check test-trainers wheel golden bench clean
 
 help:
 	@echo "make demo    run the main job on the rollouts that ship with gymrecipe"
 	@echo "make test    run the tests"
 	@echo "make check   lint, types and tests"
+	@echo "make test-trainers   train a step with TRL on what gymrecipe writes"
 	@echo "make golden  write the expected outputs of the golden tests anew"
 	@echo "make bench   measure the speed of a scan and a whole run"
 
@@ -18,6 +20,7 @@ $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "gymrecipe needs Python 3.11 or newer: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(RUN) -m compileall -q gymrecipe
 	@touch $@
 
 demo: $(VENV)/.ready
@@ -25,6 +28,15 @@ demo: $(VENV)/.ready
 
 test: $(VENV)/.ready
 	$(RUN) -m pytest -n auto
+
+# PyTorch and TRL, in an environment of their own.
+$(TRAINERS)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(TRAINERS)
+	$(TRAINERS)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[trainers]'
+	@touch $@
+
+test-trainers: $(TRAINERS)/.ready
+	$(TRAINERS)/bin/python -m pytest tests/trainers -o filterwarnings=default
 
 lint: $(VENV)/.ready
 	$(RUN) -m ruff check .
@@ -43,4 +55,4 @@ bench: $(VENV)/.ready
 	$(RUN) benchmarks/run.py
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) $(TRAINERS) build dist

@@ -55,7 +55,7 @@ def _outcome(plan: Plan, example: Example) -> list[str]:
         source = open_source(str(path), 0)
         alone = msgspec.structs.replace(plan, steps=tuple(_from(step) for step in plan.steps))
         progress = fold.Silent()
-        table = fold.read(alone, [source], engine, progress)
+        table = fold.read(alone, [source], [], engine, progress)
         folded = fold.Fold(alone, table, [source], Path(folder), engine, progress)
     became = dict(zip(folded.used["row"], folded.used["side"], strict=True))
     fates = dict(zip(folded.settled["row"], folded.settled["reason"], strict=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections import Counter
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -12,20 +11,23 @@ from pathlib import Path
 import msgspec
 
 from gymrecipe.engines.local import default_workers, local
-from gymrecipe.errors import DataError
-from gymrecipe.experiments import card, fates, ledger, manifest, store
-from gymrecipe.experiments.environment import environment
+from gymrecipe.errors import DataError, RecipeError
+from gymrecipe.experiments import card, fates, guides, ledger, manifest, store
+from gymrecipe.experiments.data import template_of
+from gymrecipe.experiments.environment import environment, plugins
 from gymrecipe.experiments.export import check_export, export
 from gymrecipe.experiments.manifest import Input, Lines, Manifest, Output, StageRecord
 from gymrecipe.fold import Fold, Progress, Silent, read, rehearse
 from gymrecipe.plan import Plan
 from gymrecipe.registry import FORMATS
 from gymrecipe.rollouts.files import Source, check_unchanged, sources
-from gymrecipe.rollouts.table import Table, TooManyBadRows
+from gymrecipe.rollouts.table import Read, Table, TooManyBadRows
 from gymrecipe.stages.write import Write
 
-NOT_IN_ID = {"input", "sidecars", "max_bad_rows"}
-"""Parameters of load that say where rollouts are and what is tolerated, not which come out."""
+NOT_IN_ID = {
+    "input", "sidecars", "materialized_inputs", "max_bad_rows", "tokenizer", "chat_template",
+}  # fmt: skip
+"""Parameters that say where something is or what is tolerated, not what comes out."""
 
 
 @dataclass(frozen=True)
@@ -48,21 +50,26 @@ def run(plan: Plan, progress: Progress | None = None) -> Version:
     Raises the errors of `errors`; a DataError about what was found carries its `manifest`.
     """
     settings = plan.settings
-    rehearse(plan)
+    unread = rehearse(plan)
+    for step in plan.steps:
+        if isinstance(step.params, Write):
+            template_of(step.params)  # which may be missing; rather now than after the reading
     files, skipped = sources(plan.load.input, plan.load.sidecars)
+    inputs = _inputs(plan, files)
     folder = Path(settings.output_dir) / settings.name
     store.check_folder(folder)
     if settings.output_jsonl_fpath is not None:
         check_export(Path(settings.output_jsonl_fpath), folder)
     with local(settings.engine.workers or default_workers()) as engine, ExitStack() as stack:
         try:
-            table = read(plan, files, engine, progress or Silent())
+            table = read(plan, files, inputs, engine, progress or Silent(), unread)
         except TooManyBadRows as error:
             error.manifest = _stopped(plan, error)
             raise
         if skipped:
             others = f" and {len(skipped) - 1} more" if len(skipped) > 1 else ""
             table.warnings.append(f"{skipped[0]}{others}: beside the rollouts; passed over.")
+        files = [*files, *inputs]
         id = version_id(plan, files, table)
         known = None if settings.again or settings.dry_run else store.find(folder, id)
         if settings.tag is not None:
@@ -70,7 +77,7 @@ def run(plan: Plan, progress: Progress | None = None) -> Version:
         if known is not None:
             return _finish(plan, folder, Version(known, manifest.read(known), existed=True))
         if settings.dry_run:
-            staged = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            staged = stack.enter_context(store.scratch())
         else:
             stack.callback(_remove_if_empty, folder, Path(settings.output_dir).exists())
             folder = store.recipe_folder(Path(settings.output_dir), settings.name)
@@ -82,8 +89,27 @@ def run(plan: Plan, progress: Progress | None = None) -> Version:
             check_unchanged(file)
         if settings.dry_run:
             return Version(None, record, examples=fold.examples)
-        version = _publish(folder, staged, record, settings.tag)
+        version = _publish(folder, staged, record)
         return _finish(plan, folder, version)
+
+
+def _inputs(plan: Plan, files: list[Source]) -> list[Source]:
+    """The files of input rows: one for all rollouts, or one for each run."""
+    if (given := plan.load.materialized_inputs) is None:
+        return []
+    found, _ = sources(given, sidecars=True)
+    runs = len({file.run for file in files})
+    if len(found) not in (1, runs):
+        raise RecipeError(
+            f"materialized_inputs: {len(found)} files for {runs} entries of input; name one for all"
+            " of them, or one for each in the same order."
+        )
+    return found
+
+
+def _reads(table: Table) -> list[tuple[Read, str]]:
+    """What was read of each file, and what it holds."""
+    return [(read, "rollouts") for read in table.read] + [(read, "tasks") for read in table.inputs]
 
 
 def _remove_if_empty(folder: Path, keep_parent: bool) -> None:
@@ -98,7 +124,8 @@ def version_id(plan: Plan, files: list[Source], table: Table) -> str:
     """A hash of what decides the bytes of a version.
 
     That is the stages with their parameters and versions, the formats' versions, and the inputs'
-    digests in order; not paths, folders, the name, the engine or how output looks.
+    digests in order, and the code of the plugins; not paths, folders, the name, the engine or how
+    output looks.
     """
     formats = {
         step.params.format: FORMATS[step.params.format].version
@@ -119,9 +146,16 @@ def version_id(plan: Plan, files: list[Source], table: Table) -> str:
         }
         for step in plan.steps
     ]
-    inputs = [[file.run, read.digest] for file, read in zip(files, table.read, strict=True)]
+    reads = zip(files, _reads(table), strict=True)
+    inputs = [[file.run, read.digest] for file, (read, _) in reads]
     named = {name: column.model_dump() for name, column in plan.named.items()}
-    decided = [stages, formats, inputs, named]
+    templates = [
+        template.digest
+        for step in plan.steps
+        if isinstance(step.params, Write) and (template := template_of(step.params))
+    ]
+    code = [found] if (found := plugins()) else []
+    decided = [stages, formats, inputs, named, *templates, *code]
     return hashlib.sha256(msgspec.json.encode(decided, order="deterministic")).hexdigest()
 
 
@@ -144,15 +178,19 @@ def _record(fold: Fold, id: str) -> Manifest:
         stages=fold.records,
         lines=lines,
         inputs=[
-            Input(file.name, file.run, read.bytes, read.lines, read.digest)
-            for file, read in zip(fold.files, table.read, strict=True)
+            Input(file.name, file.run, read.bytes, read.lines, read.digest, holds)
+            for file, (read, holds) in zip(fold.files, _reads(table), strict=True)
         ],
         outputs=fold.outputs,
         statistics={**fold.statistics, "metrics": table.metrics},
         warnings=fold.warnings,
         environment=environment(plan.command, plan.overrides, plan.recipe_folder),
+        plugins=plugins(),
     )
     texts = {"README.md": card.card(record), "recipe.yaml": plan.recipe_yaml}
+    for stage, guide in guides.guides(record):
+        inside = guides.folder_of(record, stage)
+        texts |= {f"{inside}/{name}": text for name, text in guide.files.items()}
     with store.writing(fold.staged):
         for name, text in texts.items():
             (fold.staged / name).write_text(text, encoding="utf-8")
@@ -235,22 +273,27 @@ def _advice(stage: StageRecord) -> str:
     return ADVICE.get(most, f"Change what stage '{stage.name}' asks for, or collect more rollouts.")
 
 
-def _publish(folder: Path, staged: Path, record: Manifest, tag: str | None) -> Version:
+def _publish(folder: Path, staged: Path, record: Manifest) -> Version:
     def manifest_for(name: str) -> bytes:
         return manifest.encode(msgspec.structs.replace(record, version=name))
 
     path = store.publish(staged, folder, manifest_for)
-    data = (path / manifest.FILE).read_bytes()
-    published = msgspec.structs.replace(record, version=path.name)
-    ledger.append(folder, ledger.entry(published, hashlib.sha256(data).hexdigest(), tag))
-    return Version(path, published)
+    return Version(path, msgspec.structs.replace(record, version=path.name))
 
 
 def _finish(plan: Plan, folder: Path, version: Version) -> Version:
-    """What is asked for beside the version: a tag, a copy of its data."""
+    """What comes after a version: its line in the ledger, and what is asked for beside it.
+
+    A run that finds its version there already does what one that died had left to do.
+    """
     assert version.path is not None
-    if plan.settings.tag is not None:
-        store.tag(folder, version.path, plan.settings.tag)
-    if plan.settings.output_jsonl_fpath is not None:
-        export(version.path, version.manifest, Path(plan.settings.output_jsonl_fpath))
+    settings = plan.settings
+    ledger.complete(version.path)
+    if version.existed:
+        store.mend_latest(folder)
+    with store.beside(version.path):
+        if settings.tag is not None:
+            store.tag(folder, version.path, settings.tag)
+        if settings.output_jsonl_fpath is not None:
+            export(version.path, version.manifest, Path(settings.output_jsonl_fpath))
     return version

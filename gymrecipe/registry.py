@@ -12,10 +12,13 @@ manifest. A table `warnings` with a column `message` is shown to the user.
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
+from textwrap import dedent
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
 
 Unit = Literal["rollouts", "tasks", "pairs", "metrics"]
 Purpose = Literal["sft", "dpo", "kto", "reward_model", "rl", "buffer"]
+File = Literal["jsonl", "parquet"]
+PairsAt = Literal["trajectory", "decision"]
+Reasoning = Literal["field", "think_tags", "drop"]
 Facts = dict[str, "pl.LazyFrame"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -40,7 +46,6 @@ class Params(BaseModel):
         frozen=True,
         strict=True,
         allow_inf_nan=False,
-        use_attribute_docstrings=True,
         defer_build=True,
     )
 
@@ -115,16 +120,23 @@ class Strategy:
 class Format:
     """A registered format: the purposes it has a form for, and how it writes one example.
 
-    `across_prompts`: it can write pairs whose sides have different prompts. `parquet`: it can be
-    written as parquet.
+    `guide` says how its trainer loads what was written (see `formats.guide`). `files` are the
+    kinds of file it can be written as, the usual one first; `pairs_at` where its pairs can part,
+    the usual place first; `reasoning` how the model's thoughts are carried unless a recipe says.
+    `across_prompts`: it can write pairs whose sides have different prompts. `advice` says of a
+    purpose that it has no form for what to do instead.
     """
 
     name: str
     function: Callable[..., Any]
     purposes: tuple[Purpose, ...]
     version: int
+    guide: Callable[..., Any] | None
+    files: tuple[File, ...]
+    pairs_at: tuple[PairsAt, ...]
+    reasoning: Reasoning
     across_prompts: bool
-    parquet: bool
+    advice: dict[Purpose, str]
 
 
 @dataclass(frozen=True)
@@ -190,13 +202,28 @@ def format(
     *,
     purposes: tuple[Purpose, ...],
     version: int,
+    guide: Callable[..., Any] | None = None,
+    files: tuple[File, ...] = ("jsonl", "parquet"),
+    pairs_at: tuple[PairsAt, ...] = ("trajectory", "decision"),
+    reasoning: Reasoning = "field",
     across_prompts: bool = False,
-    parquet: bool = True,
+    advice: dict[Purpose, str] | None = None,
 ) -> Callable[[Function], Function]:
-    """Register a format under its function's name."""
+    """Register a format under its function's name; see `Format` for the rest."""
 
     def register(function: Function) -> Function:
-        entry = Format(function.__name__, function, purposes, version, across_prompts, parquet)
+        entry = Format(
+            function.__name__,
+            function,
+            purposes,
+            version,
+            guide,
+            files,
+            pairs_at,
+            reasoning,
+            across_prompts,
+            advice or {},
+        )
         _add("format", FORMATS, entry)
         return function
 
@@ -219,6 +246,22 @@ def marked(params: Params, mark: type[Any]) -> Iterator[tuple[str, Any, Any]]:
         for item in field.metadata:
             if isinstance(item, mark):
                 yield name, getattr(params, name), item
+
+
+def documentation(params: type[Params]) -> dict[str, str]:
+    """What each parameter of a model sets: the text under it in the source.
+
+    It is read when somebody asks, for reading it costs every run a tenth of a second.
+    """
+    (model,) = ast.parse(dedent(inspect.getsource(params))).body
+    assert isinstance(model, ast.ClassDef)
+    found = {}
+    for field, text in pairwise(model.body):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            match text:
+                case ast.Expr(ast.Constant(str(said))):
+                    found[field.target.id] = " ".join(said.split())
+    return found
 
 
 def summary(function: Callable[..., Any]) -> str:

@@ -20,13 +20,14 @@ from gymrecipe.settings import Settings
 from gymrecipe.stages.load import Load
 from gymrecipe.stages.write import Write
 
-__all__ = ["DEFAULT_PURPOSE", "Step", "above", "build", "consistent", "gymrecipe", "purpose_of"]
+__all__ = ["POSSIBLE", "Step", "above", "build", "consistent", "gymrecipe", "purpose_of"]
 
-DEFAULT_PURPOSE: dict[str, Purpose] = {"rollouts": "sft", "pairs": "dpo", "tasks": "rl"}
-"""What a file is for unless its write says so, by the unit that arrives there."""
-
-IMPOSSIBLE = {("rollouts", "dpo"), ("tasks", "dpo"), ("pairs", "sft")}
-"""What no row of a unit can be written for."""
+POSSIBLE: dict[str, tuple[Purpose, ...]] = {
+    "rollouts": ("sft", "kto", "buffer"),
+    "pairs": ("dpo", "reward_model"),
+    "tasks": ("rl",),
+}
+"""What the rows of a unit can be written for, the usual first."""
 
 _NAME = re.compile(r"[A-Za-z_][\w\-]{0,63}", re.ASCII)
 """A stage's name; where there are several writes it is also their folder's."""
@@ -201,46 +202,13 @@ def consistent(steps: list[Step], settings: Settings | None, composed: Composed)
     if not writes:
         yield fault(composed, "stages", "nothing is written; add {use: write}")
     for step in writes:
-        assert isinstance(step.params, Write)
-        chosen = FORMATS[step.params.format]
-        path = f"stages.{step.name}.format"
-        if step.takes == "metrics":
-            if step.params.file != "jsonl":
-                path = f"stages.{step.name}.file"
-                yield fault(composed, path, "figures are written as jsonl; set file: jsonl")
-            continue
-        purpose = purpose_of(step)
-        if (step.takes, purpose) in IMPOSSIBLE:
-            path = f"stages.{step.name}.purpose"
-            usual = DEFAULT_PURPOSE[step.takes]
-            yield fault(
-                composed, path, f"{step.takes} cannot be written for {purpose}; {usual} is usual"
-            )
-        elif purpose not in chosen.purposes:
-            able = sorted(name for name, other in FORMATS.items() if purpose in other.purposes)
-            yield fault(
-                composed,
-                path,
-                f"'{chosen.name}' has no form for {purpose}; it has one for"
-                f" {', '.join(chosen.purposes)}. For {purpose} there is"
-                f" {', '.join(able) or 'no format yet'}",
-            )
-        if step.params.file == "parquet" and not chosen.parquet:
-            yield fault(composed, path, f"'{chosen.name}' writes jsonl only; set file: jsonl")
-        crossing = any(getattr(up.params, "across_prompts", False) for up in above(step, by_name))
-        if crossing and not chosen.across_prompts:
-            able = sorted(name for name, other in FORMATS.items() if other.across_prompts)
-            yield fault(
-                composed,
-                path,
-                f"'{chosen.name}' needs one prompt for both sides, and"
-                f" across_prompts pairs have two; use {' or '.join(able)}",
-            )
+        for parameter, said in _unfit(step, by_name):
+            yield fault(composed, f"stages.{step.name}.{parameter}", said)
     if settings and settings.output_jsonl_fpath:
         first = writes[0].params if writes else None
         assert first is None or isinstance(first, Write)
         figures = bool(writes) and writes[0].takes == "metrics"
-        if len(writes) != 1 or (first and (first.file != "jsonl" or first.shard_rows)) or figures:
+        if len(writes) != 1 or (first and (_file(first) != "jsonl" or first.shard_rows)) or figures:
             yield fault(
                 composed,
                 "output_jsonl_fpath",
@@ -262,10 +230,61 @@ def consistent(steps: list[Step], settings: Settings | None, composed: Composed)
             )
 
 
+def _unfit(step: Step, by_name: dict[str, Step]) -> Iterator[tuple[str, str]]:
+    """The parameters of a write that do not fit its rows or its format, and why."""
+    assert isinstance(step.params, Write)
+    params, chosen = step.params, FORMATS[step.params.format]
+    if step.takes == "metrics":
+        if params.file == "parquet":
+            yield "file", "figures are written as jsonl; set file: jsonl"
+        return
+    purpose, upstream = purpose_of(step), list(above(step, by_name))
+    if purpose not in POSSIBLE[step.takes]:
+        said = f"{step.takes} cannot be written for {purpose}, only for "
+        said += " or ".join(POSSIBLE[step.takes])
+        if purpose == "rl":
+            said += "; add {use: tasks} before it, which makes one row a prompt"
+        yield "purpose", said
+    elif purpose == "kto" and not any(up.stage.name == "label" for up in upstream):
+        yield "purpose", "needs labels; add {use: label, high: 0.7, low: 0.4} before it"
+    elif purpose not in chosen.purposes:
+        able = sorted(name for name, other in FORMATS.items() if purpose in other.purposes)
+        instead = f"For {purpose} there is {', '.join(able) or 'no format yet'}"
+        yield (
+            "format",
+            f"'{chosen.name}' has no form for {purpose}; it has one for"
+            f" {', '.join(chosen.purposes)}. {chosen.advice.get(purpose, instead)}",
+        )
+    if params.file and params.file not in chosen.files:
+        files = " or ".join(chosen.files)
+        able = sorted(
+            name
+            for name, other in FORMATS.items()
+            if purpose in other.purposes and params.file in other.files and name != "custom"
+        )
+        other_way = f" ({params.file}: format {' or '.join(able)})" if able else ""
+        yield "file", f"'{chosen.name}' is written as {files}; set file: {files}{other_way}"
+    if step.takes == "pairs" and params.pairs_at and params.pairs_at not in chosen.pairs_at:
+        able_at = " or ".join(chosen.pairs_at)
+        yield "pairs_at", f"'{chosen.name}' carries pairs at {able_at} only, as its trainer does"
+    if any(getattr(up.params, "across_prompts", False) for up in upstream):
+        able = sorted(name for name, other in FORMATS.items() if other.across_prompts)
+        if chosen.name not in able:
+            yield (
+                "format",
+                f"'{chosen.name}' needs one prompt for both sides, and across_prompts pairs have"
+                f" two; use {' or '.join(able)}",
+            )
+
+
+def _file(params: Write) -> str:
+    return params.file or FORMATS[params.format].files[0]
+
+
 def purpose_of(step: Step) -> Purpose:
     """What a write is for: as it says, or by the unit that arrives."""
     assert isinstance(step.params, Write)
-    return step.params.purpose or DEFAULT_PURPOSE[step.takes]
+    return step.params.purpose or POSSIBLE[step.takes][0]
 
 
 def above(step: Step, by_name: dict[str, Step]) -> Iterator[Step]:

@@ -204,7 +204,10 @@ def test_memory_does_not_grow_with_the_length_of_trajectories(tmp_path: Path) ->
         with path.open("w") as file:
             for number in range(600):
                 rollout = {
-                    "responses_create_params": {"input": f"Question {number // 4}"},
+                    "responses_create_params": {
+                        "input": f"Question {number // 4}",
+                        "tools": [{"type": "function", "name": "f", "parameters": {}}],
+                    },
                     "response": {
                         "output": [
                             {"type": "function_call", "call_id": "c", "name": "f",

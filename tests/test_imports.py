@@ -14,8 +14,8 @@ LAYERS = [
     ["stages", "formats", "engines"],
     ["guards", "recipe", "settings", "faults", "steps", "beside", "reads", "plan"],
     ["experiments"],
-    ["fold"],
-    ["executor"],
+    ["wide", "fold"],
+    ["executor", "check", "checking"],
     ["report", "examples", "api", "words", "completion", "plugins", "guide"],
     ["cli", "__main__", "__init__"],
 ]
@@ -93,6 +93,19 @@ def test_the_command_shows_help_and_lists_without_importing_polars(
     code = (
         "import sys; from gymrecipe.cli import main;"
         f"code = main({words!r}); sys.exit(code or 'polars' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("words", [["formats"], ["columns"], ["+recipe=ppo", "dry_run=true"]])
+def test_only_check_imports_the_models_of_lines(words: list[str], tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from gymrecipe.cli import main;"
+        f"code = main({words!r}); loaded = set(sys.modules);"
+        "sys.exit(code or bool(loaded & {'gymrecipe.check', 'gymrecipe.formats.models'}))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path).returncode == 0
 

@@ -136,7 +136,7 @@ stages:
         "r.yaml: stages.a.strategy: should be one of all, best_vs_second",
         "r.yaml: stages.b.use: no stage is named 'filtre'",
         "r.yaml: stages.c.checks.rows.mim: unknown parameter; 'rows' takes min, max, level, at",
-        "command line: format: should be one of custom",
+        "command line: format: should be one of axolotl, custom",
     }
     told = {start for start in wanted for problem in found if problem.startswith(start)}
     assert told == wanted
@@ -158,7 +158,7 @@ def test_faults_of_columns_stand_beside_those_of_knobs(tmp_path: Path) -> None:
     text += "  write: {use: write, file: parquet, format: raw}\n"
     found = problems(tmp_path, text)
     assert [problem.split(": ")[1] for problem in found] == [
-        "foo", "stages.write.format", "stages.a.by", "stages.b.by",
+        "foo", "stages.write.file", "stages.a.by", "stages.b.by",
     ]  # fmt: skip
 
 

@@ -126,7 +126,7 @@ def test_pairs_of_pairs_are_refused(tmp_path: Path) -> None:
 
 def test_a_stage_for_rollouts_after_figures_is_refused(tmp_path: Path) -> None:
     (found,) = problems(tmp_path, LOAD, "a: {use: aggregate}", "b: {use: filter}", WRITE)
-    assert "'filter' takes rollouts or pairs, but 'a' makes metrics" in found
+    assert "'filter' takes rollouts or tasks or pairs, but 'a' makes metrics" in found
 
 
 def test_a_faulty_stage_gives_no_second_fault_to_those_behind_it(tmp_path: Path) -> None:
@@ -186,8 +186,8 @@ def test_a_stage_is_named_so_that_it_can_be_a_folder(name: str, tmp_path: Path) 
 
 
 def test_a_format_without_a_form_for_the_purpose_names_those_that_have_one(tmp_path: Path) -> None:
-    (found,) = problems(tmp_path, LOAD, "write: {use: write, format: trl, purpose: buffer}")
-    assert "'trl' has no form for buffer; it has one for sft, dpo. For buffer there is" in found
+    (found,) = problems(tmp_path, LOAD, "write: {use: write, format: verl, purpose: buffer}")
+    assert "'verl' has no form for buffer; it has one for sft, " in found
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_a_format_with_one_prompt_refuses_pairs_across_prompts(name: str, tmp_pa
 
 def test_a_format_for_jsonl_alone_refuses_parquet(tmp_path: Path) -> None:
     (found,) = problems(tmp_path, LOAD, "w: {use: write, format: raw, file: parquet}")
-    assert "'raw' writes jsonl only" in found
+    assert "'raw' is written as jsonl; set file: jsonl" in found
 
 
 def test_figures_refuse_parquet(tmp_path: Path) -> None:

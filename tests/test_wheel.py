@@ -62,7 +62,7 @@ def test_the_installed_command_runs_from_an_unrelated_folder(
     assert listed.returncode == 0, listed.stderr
     names = {line.split()[0] for line in listed.stdout.splitlines()[1:] if line[:1].strip()}
     assert names == {path.stem for path in (REPOSITORY / "recipes").glob("*.yaml")}
-    assert len(names) == 16
+    assert len(names) == 22
     assert run("gymrecipe", "verify", "dpo_same_prompt").returncode == 0
     assert run("gymrecipe", "reproduce", "dpo_same_prompt").returncode == 0
     assert {path.name for path in tmp_path.iterdir()} == {"experiments"}

@@ -9,19 +9,11 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from gymrecipe.experiments.diff import flatten
+from gymrecipe.experiments.guides import files_of, format_of, guides, purpose_of, writes
 from gymrecipe.experiments.ledger import resolved
 from gymrecipe.experiments.manifest import Manifest, Output, StageRecord
 
-SPLIT = re.compile(r"(train|validation)(-\d+-of-\d+)?\.(jsonl|parquet)")
 LOADERS = {"jsonl": "json", "parquet": "parquet"}
-TRL_COMMANDS = {
-    "sft": "sft",
-    "dpo": "dpo",
-    "kto": "kto",
-    "reward_model": "reward",
-    "rl": "grpo",
-}
-PURPOSES = {"rollouts": "sft", "pairs": "dpo"}
 DEFAULT = "default"
 STAGE_COLUMNS = ("stage", "use", "in", "out", "rejected")
 MOST_ROWS = 20
@@ -35,7 +27,7 @@ def card(manifest: Manifest) -> str:
 
     It does not say the version's name, which is not known before the version is published.
     """
-    configs = _configs(manifest.outputs)
+    configs = _configs(manifest)
     parts = [
         *_front_matter(configs),
         f"# {escape(manifest.name)}",
@@ -74,16 +66,13 @@ def _table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in (names, ["---"] * len(names), *lines))
 
 
-def _configs(outputs: list[Output]) -> dict[str, Splits]:
+def _configs(manifest: Manifest) -> dict[str, Splits]:
     """The data files by write stage (`default` where there is only one) and split."""
-    configs: dict[str, Splits] = {}
-    for output in outputs:
-        path = PurePosixPath(output.path)
-        split = SPLIT.fullmatch(path.name)
-        if path.parts[0] == "data" and split and output.rows:
-            name = "/".join(path.parts[1:-1]) or DEFAULT
-            configs.setdefault(name, {}).setdefault(split[1], []).append(output)
-    return configs
+    stages = writes(manifest)
+    found = {
+        DEFAULT if len(stages) == 1 else stage.name: files_of(manifest, stage) for stage in stages
+    }
+    return {name: splits for name, splits in found.items() if splits}
 
 
 def _front_matter(configs: dict[str, Splits]) -> Iterator[str]:
@@ -103,9 +92,9 @@ def _what(manifest: Manifest) -> str:
     lines = manifest.lines
     made = ", ".join(
         f"{stage.rows_out} {escape(stage.takes)}"
-        + (f" for {escape(purpose)} in the format `{_code(_format(stage))}`" if purpose else "")
-        for stage in _writes(manifest)
-        for purpose in [_purpose(stage)]
+        + (f" for {escape(purpose)} in the format `{_code(format_of(stage))}`" if purpose else "")
+        for stage in writes(manifest)
+        for purpose in [purpose_of(stage)]
     )
     return (
         f"Training data that gymrecipe made of agent rollouts: {made or 'nothing written'}."
@@ -113,18 +102,6 @@ def _what(manifest: Manifest) -> str:
         " with a reason in `rejects.parquet`."
         f" The id of these data is `{_code(manifest.id)}`."
     )
-
-
-def _writes(manifest: Manifest) -> list[StageRecord]:
-    return [stage for stage in manifest.stages if stage.use == "write"]
-
-
-def _format(stage: StageRecord) -> str:
-    return str(stage.parameters.get("format"))
-
-
-def _purpose(stage: StageRecord) -> str:
-    return str(stage.parameters.get("purpose") or PURPOSES.get(stage.takes, ""))
 
 
 def _code(text: str) -> str:
@@ -171,13 +148,17 @@ def _figures(manifest: Manifest) -> Iterator[str]:
 
 
 def _loading(manifest: Manifest, configs: dict[str, Splits]) -> Iterator[str]:
-    writes = _writes(manifest)
-    commands = {
-        DEFAULT if len(writes) == 1 else stage.name: TRL_COMMANDS[_purpose(stage)]
-        for stage in writes
-        if _format(stage) == "trl" and _purpose(stage) in TRL_COMMANDS
-    }
-    for name, splits in configs.items():
+    """How each write is loaded: as its format says, or else by `datasets`."""
+    guided = {stage.name: guide for stage, guide in guides(manifest)}
+    stages = [stage for stage in writes(manifest) if files_of(manifest, stage)]
+    for stage in stages:
+        if len(configs) > 1:
+            yield f"### {escape(stage.name)}"
+        if (guide := guided.get(stage.name)) is not None:
+            yield from (_fenced(language, text) for language, text in guide.load)
+            yield from guide.notes
+            continue
+        splits = files_of(manifest, stage)
         files = {split: [file.path for file in files] for split, files in splits.items()}
         loader = LOADERS[next(iter(files.values()))[0].rpartition(".")[2]]
         yield _fenced(
@@ -186,11 +167,6 @@ def _loading(manifest: Manifest, configs: dict[str, Splits]) -> Iterator[str]:
             "",
             f"dataset = load_dataset({json.dumps(loader)}, data_files={json.dumps(files)})",
         )
-        if name in commands:
-            config = "" if name == DEFAULT else f" --dataset_config {_code(name)}"
-            yield _fenced("sh", f"trl {commands[name]} --dataset_name .{config}")
-    if {"sft", "dpo", "kto", "reward"} & set(commands.values()):
-        yield "TRL cuts examples at 1024 tokens unless `--max_length` says otherwise."
 
 
 def _fenced(language: str, *lines: str) -> str:

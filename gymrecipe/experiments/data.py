@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,14 @@ from gymrecipe.experiments.manifest import Output
 from gymrecipe.experiments.shards import Shards
 from gymrecipe.experiments.spool import plain
 from gymrecipe.experiments.store import writing
-from gymrecipe.formats.custom import PAIR, SINGLE
-from gymrecipe.formats.encode import Encoded, Job, Side, encode
-from gymrecipe.registry import PLUGINS, Purpose
+from gymrecipe.formats.custom import parts
+from gymrecipe.formats.encode import encode
+from gymrecipe.formats.job import Encoded, Job, Side
+from gymrecipe.formats.template import Template, read_template
+from gymrecipe.registry import FORMATS, PLUGINS, Purpose
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
+from gymrecipe.rollouts.messages import Reading
 from gymrecipe.settings import NamedColumn
 from gymrecipe.stages.write import Write
 
@@ -36,7 +39,8 @@ class Written:
     """What one write made.
 
     `used` (`row`, `side`, `output`, `at`) and `rejected` (row, reason) speak of rollouts,
-    `reasons` of the rows of the write's own unit; `written` are the rows that were written.
+    `reasons` of the rows of the write's own unit; `written` are the rows that were written;
+    `longest` is the length of the longest record, `shows` all the keys and types that records have.
     """
 
     outputs: list[Output]
@@ -45,6 +49,8 @@ class Written:
     rejected: list[tuple[int, str]] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     example: str | None = None
+    longest: int = 0
+    shows: set[str] = field(default_factory=set)
 
     @property
     def rows(self) -> int:
@@ -75,21 +81,22 @@ def write_data(
         target.mkdir(parents=True, exist_ok=True)
     sides = ("chosen_", "rejected_") if "chosen_row" in rows.columns else ("",)
     job = _job(rows, params, purpose, sides, across_prompts, named)
+    file = params.file or FORMATS[params.format].files[0]
     kept = []
-    with plain(sources, rows, sides, folder) as (paths, rows):
+    read = (*sides, "input_") if "input_source" in rows.columns else sides
+    with plain(sources, rows, read, folder) as (paths, rows):
         for split in ("train", "validation"):
             part = rows.filter(pl.col("split") == split)
-            shards = Shards(target, inside, split, params)
+            strict = params.order == "strict"
+            shards = Shards(target, inside, split, file, params.shard_rows, strict)
             slices = list(_slices(part, sides))
-            jobs = (_filled(job, piece, sides, paths, named) for piece in slices)
+            filled = _filled(replace(job, sources=paths, split=split), slices, target, sides, named)
             size = sum(int(part[f"{side}bytes"].sum()) for side in sides)
-            results: Iterator[Encoded] = engine(encode, jobs, size)
-            for piece, result in zip(slices, results, strict=True):
-                places = shards.add(result)
-                if written.example is None and result.data:
-                    written.example = result.data.split(b"\n", 1)[0].decode()
-                kept.append(_account(written, piece, sides, result, places))
-                progress(piece.height)
+            with writing(target):
+                results: Iterator[Encoded] = engine(encode, filled, size)
+                for piece, result in zip(slices, results, strict=True):
+                    kept.append(_account(written, piece, sides, result, shards.add(result)))
+                    progress(piece.height)
             written.outputs += shards.close(written.used)
     written.written = pl.concat(kept) if kept else rows.clear()
     return written
@@ -114,6 +121,19 @@ def write_metrics(rows: pl.DataFrame, entered: pl.Series, folder: Path, inside: 
     return Written([output], rows, used=[used], example=lines[0].decode() if lines else None)
 
 
+OWN = {
+    "kto": {"label": "label"},
+    "buffer": {"reward": "reward"},
+    "reward_model": {"margin": "gap"},
+}
+"""What a purpose needs of the table, and the column it is."""
+
+KEYS = ("task_key", "prompt_key")
+"""Columns of 64 bits, which are written as 16 hexadecimal digits: not every reader has such
+integers.
+"""
+
+
 def _job(
     rows: pl.DataFrame,
     params: Write,
@@ -122,71 +142,104 @@ def _job(
     across_prompts: bool,
     named: dict[str, NamedColumn],
 ) -> Job:
-    pairs = len(sides) == 2
+    """What all slices have in common; `values` and `own` have no rows yet."""
+    pairs, known = len(sides) == 2, _held(rows, named)
     columns: dict[str, str] = {}
     values: dict[str, list[Any]] = {}
-    canonical = (PAIR if pairs else SINGLE) if params.format == "custom" else {}
+    canonical = parts(pairs) if params.format == "custom" else {}
     for name, to in columns_of(params, purpose).items():
         if name in canonical:
             columns[name] = to
-        elif table_column(name, pairs, held(named)) is not None:
+        elif table_column(name, pairs, known) is not None:
             columns[name] = to
             values[name] = []
         else:
             columns[path_of(name, pairs, named)] = to
+    format = FORMATS[params.format]
+    fields = params.verifier_fields
     return Job(
+        target="",
         format=params.format,
         purpose=purpose,
         sources=(),
         sides=(),
         columns=columns,
         values=values,
+        own={name: [] for name in OWN.get(purpose, {})},
+        reading=Reading(
+            developer=params.developer,
+            system=params.system,
+            reasoning=params.reasoning or format.reasoning,
+            ending=params.ending,
+            unanswered_calls=params.unanswered_calls,
+            missing_tools=params.missing_tools,
+            refusals=params.refusals,
+            truncated=params.truncated,
+            token_ids=params.token_ids,
+            prompt_from=params.prompt_from,
+        ),
+        pairs_at=params.pairs_at or format.pairs_at[0],
+        verifier_fields=None if fields is None else tuple(fields),
+        agent=params.agent,
+        template=template_of(params),
         plugins=tuple(PLUGINS),
         has_tools=any(bool(rows[f"{side}has_tools"].any()) for side in sides),
         across_prompts=across_prompts,
     )
 
 
+def template_of(params: Write) -> Template | None:
+    """The chat template of a write that renders text. Raises RecipeError where there is none."""
+    if params.format != "rendered":
+        return None
+    return read_template(params.tokenizer, params.chat_template)
+
+
 def _filled(
     job: Job,
-    piece: pl.DataFrame,
+    slices: list[pl.DataFrame],
+    target: Path,
     sides: tuple[str, ...],
-    paths: tuple[str, ...],
     named: dict[str, NamedColumn],
-) -> Job:
-    values = {}
-    for name in job.values:
-        column = table_column(name, len(sides) == 2, held(named)) or name
-        series = piece[column]
-        if column.endswith(("task_key", "prompt_key")):
-            values[name] = [None if key is None else f"{key:016x}" for key in series]
-        else:
-            values[name] = series.to_list()
-    filled = {
-        name: array(code, piece[name])
-        for side in sides
-        for name, code in (
-            (f"{side}source", "I"),
-            (f"{side}offset", "Q"),
-            (f"{side}bytes", "Q"),
-            (f"{side}id_hi", "Q"),
-            (f"{side}id_lo", "Q"),
+) -> Iterator[Job]:
+    """The job of each slice."""
+    first = 0
+    known = _held(slices[0], named) if slices else set()
+    columns = {name: table_column(name, len(sides) == 2, known) for name in job.values}
+    for number, piece in enumerate(slices):
+        yield replace(
+            job,
+            target=str(target / f".part-{job.split}-{number:06d}"),
+            sides=tuple(_side(piece, side) for side in sides),
+            inputs=_side(piece, "input_") if "input_source" in piece.columns else None,
+            values={name: _values(piece, column or name) for name, column in columns.items()},
+            own={name: piece[OWN[job.purpose][name]].to_list() for name in job.own},
+            first=first,
         )
-    }
-    return Job(
-        format=job.format,
-        purpose=job.purpose,
-        sources=paths,
-        sides=tuple(
-            Side(*(filled[f"{side}{n}"] for n in ("source", "offset", "bytes", "id_hi", "id_lo")))
-            for side in sides
-        ),
-        columns=job.columns,
-        values=values,
-        plugins=job.plugins,
-        has_tools=job.has_tools,
-        across_prompts=job.across_prompts,
+        first += piece.height
+
+
+def _held(rows: pl.DataFrame, named: dict[str, NamedColumn]) -> set[str]:
+    return held(named, "tasks" if "rows" in rows.columns else "rollouts")
+
+
+def _side(piece: pl.DataFrame, side: str) -> Side:
+    def column(name: str, code: str) -> array[int]:
+        return array(code, piece[f"{side}{name}"].fill_null(0))  # no input row has no bytes
+
+    return Side(
+        source=column("source", "I"),
+        offset=column("offset", "Q"),
+        bytes=column("bytes", "Q"),
+        id_hi=column("id_hi", "Q"),
+        id_lo=column("id_lo", "Q"),
     )
+
+
+def _values(piece: pl.DataFrame, column: str) -> list[Any]:
+    if column.endswith(KEYS):
+        return [None if key is None else f"{key:016x}" for key in piece[column]]
+    return piece[column].to_list()
 
 
 def _slices(rows: pl.DataFrame, sides: tuple[str, ...]) -> Iterator[pl.DataFrame]:
@@ -212,17 +265,22 @@ def _account(
     """Note which rollouts the slice used, and why others could not be written; the rows that
     were written.
     """
+    written.longest = max(written.longest, max(result.lengths, default=0))
+    written.shows.update(*result.shapes)
+    written.example = written.example or result.example
     usable = pl.Series(result.lengths, dtype=pl.UInt64) > 0
     kept = piece.filter(usable)
     for side in sides:
-        rows = kept.select(row=f"{side}row")
-        written.used.append(rows.hstack(places).with_columns(side=pl.lit(side.removesuffix("_"))))
+        rows = kept.select(row=f"{side}row" if "rows" not in kept.columns else "rows")
+        used = rows.hstack(places).with_columns(side=pl.lit(side.removesuffix("_")))
+        written.used.append(used.explode("row") if "rows" in kept.columns else used)
     for index, (reason, at) in result.reasons.items():
         written.reasons.append(reason)
         if len(sides) == 1:
-            written.rejected.append((piece["row"][index], reason))
+            of_task = piece["rows"][index] if "rows" in piece.columns else [piece["row"][index]]
+            written.rejected += [(row, reason) for row in of_task]
             continue
-        both = reason in ("prompts_differ", "identical_answers")
+        both = reason in ("prompts_differ", "identical_answers", "parted_by_environment")
         for number, side in enumerate(sides):
             said = reason if both or number == at else "partner_rejected"
             written.rejected.append((piece[f"{side}row"][index], said))

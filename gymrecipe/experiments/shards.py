@@ -1,102 +1,187 @@
-"""Shards: the files of one split, filled in order, each with its hash."""
+"""Shards: the files of one split, put together in order from the parts that workers wrote."""
 
 from __future__ import annotations
 
 import hashlib
+from array import array
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
-from typing import IO
 
 import polars as pl
 
 from gymrecipe.experiments.manifest import Output
 from gymrecipe.experiments.store import writing
-from gymrecipe.formats.encode import Encoded
+from gymrecipe.formats.job import Encoded
 from gymrecipe.formats.parquet import kinds_of, to_parquet, widest
-from gymrecipe.stages.write import Write
+from gymrecipe.formats.shapes import leaders
+from gymrecipe.registry import File
+
+COPY_BYTES = 2**20
+
+STAND: dict[str, pl.DataType | type[pl.DataType]] = {
+    "came": pl.UInt64,
+    "output": pl.Categorical(),
+    "at": pl.UInt64,
+}
+
+Span = tuple[int, int]
+"""Rows of the split, or bytes of its parts one after another: from, and to before."""
 
 
 class Shards:
-    """The files of one split, filled in order and named when their number is known."""
+    """The files of one split, of at most `most` rows each.
 
-    def __init__(self, target: Path, inside: str, split: str, params: Write) -> None:
-        self.target, self.inside, self.split, self.params = target, inside, split, params
-        self.files: list[tuple[Path, int, str]] = []
-        self.open: IO[bytes] | None = None
-        self.hash = hashlib.sha256()
-        self.filled = 0
+    In a jsonl file the rows that together show every key and type lead, unless `strict`: those of
+    the whole split in the first file, which is where a loader of all of them looks, and those of
+    its own in each other.
+    """
+
+    def __init__(
+        self, target: Path, inside: str, split: str, file: File, most: int | None, strict: bool
+    ) -> None:
+        self.target, self.inside, self.split = target, inside, split
+        self.file, self.most = file, most
+        self.leads = file == "jsonl" and not strict
+        self.parts: list[tuple[Path, int]] = []
+        self.lengths = array("Q")
+        self.shape = array("I")
+        self.shapes: dict[frozenset[str], int] = {}
 
     def add(self, result: Encoded) -> pl.DataFrame:
-        """Append a slice; the shard and the row there of each usable row."""
-        lengths = [length for length in result.lengths if length]
-        shards: list[int] = []
-        rows: list[int] = []
-        view, done = memoryview(result.data), 0
-        most = self.params.shard_rows or len(lengths) + self.filled + 1
-        while done < len(lengths):
-            if self.open is None or self.filled == most:
-                self._next()
-            count = min(most - self.filled, len(lengths) - done)
-            size = sum(lengths[done : done + count])
-            self._write(view[:size])
-            view = view[size:]
-            shards += [len(self.files)] * count
-            rows += range(self.filled, self.filled + count)
-            self.filled += count
-            done += count
-        return pl.DataFrame(
-            {"split": [self.split] * done, "shard": shards, "at": rows},
-            schema={"split": pl.String, "shard": pl.Int64, "at": pl.UInt64},
-        )
-
-    def _write(self, data: memoryview) -> None:
-        assert self.open is not None
-        with writing(Path(self.open.name)):
-            self.open.write(data)
-        self.hash.update(data)
-
-    def _next(self) -> None:
-        self._finish()
-        path = self.target / f".{self.split}-{len(self.files):05d}"
-        with writing(path):
-            self.open = path.open("wb")
-        self.hash, self.filled = hashlib.sha256(), 0
-
-    def _finish(self) -> None:
-        if self.open is not None:
-            path = Path(self.open.name)
-            with writing(path):
-                self.open.close()
-            self.files.append((path, self.filled, self.hash.hexdigest()))
-            self.open = None
+        """Append a slice; for each usable row its split, and its place there as it came."""
+        before = len(self.lengths)
+        self.lengths.extend(length for length in result.lengths if length)
+        known = [self.shapes.setdefault(shape, len(self.shapes)) for shape in result.shapes]
+        self.shape.extend(known[place] for place in result.shape)
+        self.parts.append((Path(result.target), sum(result.lengths)))
+        places = pl.int_range(before, len(self.lengths), dtype=pl.UInt64, eager=True)
+        return pl.DataFrame({"at": places}).select(split=pl.lit(self.split), at="at")
 
     def close(self, used: list[pl.DataFrame]) -> list[Output]:
-        """Name the files, turn them into parquet where asked, and put the names into `used`."""
-        self._finish()
-        names = [self._name(number) for number in range(len(self.files))]
-        parquet = self.params.file == "parquet"
-        kinds = widest([kinds_of(path) for path, _, _ in self.files]) if parquet else None
+        """Write the files, and put their names and the rows' places there into `used`."""
+        shards = self._shards()
         outputs = []
-        for name, (path, rows, digest) in zip(names, self.files, strict=True):
-            final = self.target / name
-            with writing(final):
-                if parquet:
-                    to_parquet(path, final, kinds)
-                    path.unlink()
-                    with final.open("rb") as file:
-                        digest = hashlib.file_digest(file, "sha256").hexdigest()
-                else:
-                    path.rename(final)
-                size = final.stat().st_size
-            outputs.append(Output(f"{self.inside}/{name}", rows, size, digest))
-        for place, frame in enumerate(used):
-            if "shard" in frame.columns:
-                paths = pl.Series([output.path for output in outputs], dtype=pl.String)
-                named = paths.gather(frame["shard"])
-                used[place] = frame.select("row", "side", output=named, at="at")
+        with writing(self.target):
+            paths = [self.target / self._name(n, len(shards)) for n in range(len(shards))]
+            digests = [self._join(*each) for each in zip(shards, paths, strict=True)]
+            for part, _ in self.parts:
+                part.unlink(missing_ok=True)
+            if self.file == "parquet":
+                digests = self._as_parquet(paths)
+            for path, digest, spans in zip(paths, digests, shards, strict=True):
+                rows = sum(stop - start for start, stop in spans)
+                name = f"{self.inside}/{path.name}"
+                outputs.append(Output(name, rows, path.stat().st_size, digest))
+        self._tell(shards, outputs, used)
         return outputs
 
-    def _name(self, number: int) -> str:
-        ending = self.params.file
-        if len(self.files) == 1:
-            return f"{self.split}.{ending}"
-        return f"{self.split}-{number:05d}-of-{len(self.files):05d}.{ending}"
+    def _shards(self) -> list[list[Span]]:
+        """The rows of each file, in the order in which they stand there."""
+        if not self.lengths:
+            return []
+        rows = [(0, len(self.lengths))]
+        if self.leads:
+            rows = self._led(rows)
+        shards = list(_cut(rows, self.most or len(self.lengths)))
+        if self.leads:
+            shards = [*shards[:1], *map(self._led, shards[1:])]
+        return shards
+
+    def _led(self, rows: list[Span]) -> list[Span]:
+        """The rows with those that show every key and type first."""
+        order = [row for span in rows for row in range(*span)] if len(rows) > 1 else range(*rows[0])
+        found = leaders(list(self.shapes), array("I", (self.shape[row] for row in order)))
+        if found == list(range(len(found))):
+            return rows
+        first = [order[place] for place in found]
+        return [*((row, row + 1) for row in first), *_without(rows, sorted(first))]
+
+    def _join(self, rows: list[Span], path: Path) -> str:
+        """Copy the rows' bytes from the parts into one file; its SHA-256."""
+        digest = hashlib.sha256()
+        ends = pl.Series(self.lengths, dtype=pl.UInt64).cum_sum()
+        with path.open("wb") as target:
+            for start, stop in rows:
+                first = int(ends[start - 1]) if start else 0
+                for part, low, high in _within(self.parts, first, int(ends[stop - 1])):
+                    with part.open("rb") as source:
+                        source.seek(low)
+                        while low < high and (data := source.read(min(COPY_BYTES, high - low))):
+                            digest.update(data)
+                            target.write(data)
+                            low += len(data)
+        return digest.hexdigest()
+
+    def _as_parquet(self, paths: list[Path]) -> list[str]:
+        kinds = widest([kinds_of(path) for path in paths])
+        digests = []
+        for path in paths:
+            lines = path.rename(path.with_name(f".{path.name}"))
+            to_parquet(lines, path, kinds)
+            lines.unlink()
+            with path.open("rb") as written:
+                digests.append(hashlib.file_digest(written, "sha256").hexdigest())
+        return digests
+
+    def _tell(
+        self, shards: list[list[Span]], outputs: list[Output], used: list[pl.DataFrame]
+    ) -> None:
+        files = [
+            pl.DataFrame({"came": _rows(spans)}).select(
+                "came",
+                output=pl.lit(output.path, pl.Categorical()),
+                at=pl.int_range(pl.len(), dtype=pl.UInt64),
+            )
+            for spans, output in zip(shards, outputs, strict=True)
+        ]
+        stand = pl.concat([pl.DataFrame(schema=STAND), *files]).sort("came")
+        for place, frame in enumerate(used):
+            if "split" in frame.columns and (frame["split"] == self.split).all():
+                there = stand[frame["at"]]
+                used[place] = frame.select("row", "side").hstack(there.select("output", "at"))
+
+    def _name(self, number: int, count: int) -> str:
+        if count == 1:
+            return f"{self.split}.{self.file}"
+        return f"{self.split}-{number:05d}-of-{count:05d}.{self.file}"
+
+
+def _rows(spans: list[Span]) -> pl.Series:
+    return pl.concat(pl.int_range(*span, dtype=pl.UInt64, eager=True) for span in spans)
+
+
+def _cut(rows: list[Span], most: int) -> Iterator[list[Span]]:
+    """The rows in lists of at most so many."""
+    here: list[Span] = []
+    free = most
+    for start, stop in rows:
+        while start < stop:
+            end = min(stop, start + free)
+            here.append((start, end))
+            free -= end - start
+            start = end
+            if not free:
+                yield here
+                here, free = [], most
+    if here:
+        yield here
+
+
+def _without(rows: list[Span], taken: list[int]) -> Iterator[Span]:
+    """The rows but for those taken, which are in ascending order."""
+    for start, stop in rows:
+        edges = [start - 1, *(row for row in taken if start <= row < stop), stop]
+        yield from ((low + 1, high) for low, high in pairwise(edges) if low + 1 < high)
+
+
+def _within(
+    parts: list[tuple[Path, int]], start: int, stop: int
+) -> Iterator[tuple[Path, int, int]]:
+    """The bytes of each part that lie from `start` to `stop` of all parts one after another."""
+    before = 0
+    for part, size in parts:
+        low, high = max(start - before, 0), min(stop - before, size)
+        if low < high:
+            yield part, low, high
+        before += size

@@ -10,7 +10,9 @@ from gymrecipe.registry import format
 from gymrecipe.rollouts.messages import Message
 
 
-@format(purposes=("sft", "dpo"), version=1, across_prompts=True)
+@format(
+    purposes=("sft", "dpo", "kto", "reward_model", "rl", "buffer"), version=1, across_prompts=True
+)
 def custom(example: Example) -> dict[str, Any]:
     """The columns that the recipe names and no other."""
     return example.values
@@ -31,8 +33,10 @@ SINGLE = _SHARED | {
     "completion": lambda example: example.completion,
     "messages": lambda example: [*example.prompt, *example.completion],
     "answer": lambda example: _last(example.completion, "assistant"),
+    "request": lambda example: example.request,
+    "verifier": lambda example: example.verifier,
 }
-"""What a column may be made of, beside table columns and paths: for one rollout …"""
+"""What a column may be made of, beside table columns and paths: for one rollout or task …"""
 
 PAIR = _SHARED | {
     "chosen": lambda example: example.chosen,
@@ -41,3 +45,8 @@ PAIR = _SHARED | {
     "rejected_answer": lambda example: _last(example.rejected, "assistant"),
 }
 """… and for a pair. Across prompts `chosen` and `rejected` are whole conversations."""
+
+
+def parts(pairs: bool) -> dict[str, Callable[[Example], Any]]:
+    """The parts of an example that a column may name."""
+    return PAIR if pairs else SINGLE

@@ -7,26 +7,62 @@ from typing import Any
 import msgspec
 
 from gymrecipe.formats.example import Example
+from gymrecipe.formats.guide import Guide, Written, tokens
 from gymrecipe.registry import format
 from gymrecipe.rollouts.messages import Function, Message, ToolCall
 
 _encoder = msgspec.json.Encoder()
 
 
-@format(purposes=("sft", "dpo"), version=1)
+def guide(written: Written) -> Guide:
+    """Any reader of OpenAI chat data; the file itself, line by line."""
+    keys = "messages" if written.purpose in ("sft", "buffer") else "prompt, chosen, rejected"
+    return Guide(
+        load=[
+            (
+                "python",
+                "import json\n"
+                f"rows = [json.loads(line) for line in open({written.files['train'][0]!r})]"
+                f"  # {keys}",
+            )
+        ],
+        notes=[
+            "Arguments of calls are JSON text, as in the OpenAI API. Templates that expect an"
+            " object print it quoted twice or fail (Llama 3, Qwen 2.5 and 3.5, Nemotron): decode it"
+            " first, or write `format=trl`.",
+            "What is trained on is for the trainer to say: mask everything but the assistant's"
+            " messages.",
+            f"The longest record has {written.longest:,} characters: a maximum length of"
+            f" {tokens(written)} tokens cuts nothing.",
+        ],
+    )
+
+
+@format(
+    purposes=("sft", "dpo", "buffer"),
+    version=1,
+    guide=guide,
+    advice={
+        "kto": "trl, llama_factory, axolotl and ms_swift have a form for it",
+        "reward_model": "trl, openrlhf and ms_swift have a form with a margin",
+        "rl": "nemo_rl, trl, verl and openrlhf take prompts",
+    },
+)
 def messages(example: Example) -> dict[str, Any]:
     """OpenAI chat: `messages`, or `prompt`, `chosen` and `rejected`; arguments are JSON text."""
     record: dict[str, Any]
-    if example.purpose == "sft":
-        record = {"messages": _as_text([*example.prompt, *example.completion])}
-    else:
+    if example.purpose == "dpo":
         record = {
             "prompt": _as_text(example.prompt),
             "chosen": _as_text(example.chosen),
             "rejected": _as_text(example.rejected),
         }
+    else:
+        record = {"messages": _as_text([*example.prompt, *example.completion])}
     if example.tools is not None:
         record["tools"] = example.tools
+    if example.purpose == "buffer":
+        record["reward"] = example.reward
     return record | example.values
 
 

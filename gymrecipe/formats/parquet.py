@@ -1,22 +1,36 @@
 """Parquet: which type each column of our own JSON lines has in a parquet file.
 
-Types are explicit, never inferred by a reader: message lists have one struct type, with call
-arguments as JSON text; everything else that is nested is JSON text. A date stays a text.
+Types are explicit, never inferred by a reader, and the same in every shard: a list of messages is
+a list of structs, with call arguments as JSON text, and with `role` and `content` only where no
+message has more; an object whose keys are the same on every row is a struct; everything else that
+is nested is JSON text. No struct is empty, and a date stays a text.
 """
 
 from __future__ import annotations
 
 from functools import reduce
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 import polars as pl
 from msgspec import Raw
 
-Kind = Literal[
-    "null", "boolean", "integer", "wide_integer", "number", "text", "empty", "messages", "json"
+Name = Literal[
+    "null",
+    "boolean",
+    "integer",
+    "wide_integer",
+    "number",
+    "text",
+    "empty",
+    "texts",
+    "chat",
+    "messages",
+    "json",
 ]
+Kind: TypeAlias = "Name | dict[str, Kind]"
+"""What a column holds; a dict for an object with these fields."""
 
 CALL = pl.Struct(
     {
@@ -35,14 +49,17 @@ MESSAGE = pl.Struct(
         "name": pl.String,
     }
 )
-TYPES: dict[Kind, pl.DataType | type[pl.DataType]] = {
+CHAT = pl.Struct({"role": pl.String, "content": pl.String})
+TYPES: dict[Name, pl.DataType | type[pl.DataType]] = {
     "null": pl.String,
     "boolean": pl.Boolean,
     "integer": pl.Int64,
     "wide_integer": pl.Int64,
     "number": pl.Float64,
     "text": pl.String,
-    "empty": pl.String,
+    "empty": pl.List(pl.String),
+    "texts": pl.List(pl.String),
+    "chat": pl.List(CHAT),
     "messages": pl.List(MESSAGE),
     "json": pl.String,
 }
@@ -71,6 +88,7 @@ class _Message(msgspec.Struct, forbid_unknown_fields=True):
 _row = msgspec.json.Decoder(dict[str, Raw])
 _value = msgspec.json.Decoder()
 _messages = msgspec.json.Decoder(list[_Message])
+_texts = msgspec.json.Decoder(list[str])
 _NULL = Raw(b"null")
 
 
@@ -84,7 +102,7 @@ def to_parquet(jsonl: Path, target: Path, kinds: dict[str, Kind] | None = None) 
     kinds = kinds or _kinds(columns)
     frame = pl.DataFrame(
         [
-            pl.Series(name, [_as(kinds[name], raw) for raw in raws], dtype=TYPES[kinds[name]])
+            pl.Series(name, [_as(kinds[name], raw) for raw in raws], dtype=_type(kinds[name]))
             for name, raws in columns.items()
         ]
     )
@@ -113,12 +131,18 @@ def _kinds(columns: dict[str, list[Raw]]) -> dict[str, Kind]:
     return {name: reduce(_wider, map(_kind, raws)) for name, raws in columns.items()}
 
 
+def _type(kind: Kind) -> pl.DataType | type[pl.DataType]:
+    if isinstance(kind, dict):
+        return pl.Struct({name: _type(field) for name, field in kind.items()})
+    return TYPES[kind]
+
+
 def _kind(raw: Raw) -> Kind:
     first = bytes(memoryview(raw)[:1])
     if first == b"[":
         return _kind_of_list(raw)
     if first == b"{":
-        return "json"
+        return {name: _kind(value) for name, value in _row.decode(raw).items()} or "json"
     value = _value.decode(raw)
     if value is None:
         return "null"
@@ -135,9 +159,14 @@ def _kind(raw: Raw) -> Kind:
 
 def _kind_of_list(raw: Raw) -> Kind:
     try:
-        return "messages" if _messages.decode(raw) else "empty"
+        return "texts" if _texts.decode(raw) else "empty"
+    except msgspec.ValidationError:
+        pass
+    try:
+        messages = _messages.decode(raw)
     except msgspec.ValidationError:
         return "json"
+    return "chat" if all(m == _Message(m.role, m.content) for m in messages) else "messages"
 
 
 def _wider(a: Kind, b: Kind) -> Kind:
@@ -146,10 +175,17 @@ def _wider(a: Kind, b: Kind) -> Kind:
         return a
     if a == "null":
         return b
-    pairs: dict[frozenset[Kind], Kind] = {
+    if isinstance(a, dict) or isinstance(b, dict):
+        if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
+            return {name: _wider(a[name], b[name]) for name in a}
+        return "json"
+    pairs: dict[frozenset[Name], Name] = {
         frozenset(("integer", "number")): "number",
         frozenset(("integer", "wide_integer")): "wide_integer",
+        frozenset(("empty", "texts")): "texts",
+        frozenset(("empty", "chat")): "chat",
         frozenset(("empty", "messages")): "messages",
+        frozenset(("chat", "messages")): "messages",
     }
     return pairs.get(frozenset((a, b)), "json")
 
@@ -157,8 +193,15 @@ def _wider(a: Kind, b: Kind) -> Kind:
 def _as(kind: Kind, raw: Raw) -> Any:
     if bytes(memoryview(raw)[:4]) == b"null":
         return None
-    if kind in ("json", "empty"):
+    if isinstance(kind, dict):
+        fields = _row.decode(raw)
+        return {name: _as(field, fields[name]) for name, field in kind.items()}
+    if kind == "json":
         return bytes(raw).decode()
+    if kind in ("texts", "empty"):
+        return _texts.decode(raw)
+    if kind == "chat":
+        return [{"role": m.role, "content": m.content} for m in _messages.decode(raw)]
     if kind == "messages":
         return [_message(message) for message in _messages.decode(raw)]
     value = _value.decode(raw)

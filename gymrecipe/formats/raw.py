@@ -10,13 +10,24 @@ from gymrecipe.formats.example import Example
 from gymrecipe.registry import format
 
 
-@format(purposes=("sft", "dpo"), version=1, across_prompts=True, parquet=False)
+@format(
+    purposes=("sft", "dpo", "kto", "reward_model", "rl", "buffer"),
+    version=1,
+    across_prompts=True,
+    files=("jsonl",),
+)
 def raw(example: Example) -> dict[str, Any] | bytes:
-    """The source lines: one as it stands, or a pair of them as `chosen` and `rejected`."""
+    """The source lines: one as it stands, with a `label` as `rollout`, or as a pair of them."""
+    if example.purpose == "kto":
+        line = verbatim(example.lines[0])
+        return {"rollout": line, "label": example.label} | example.values
     if len(example.lines) == 1:
         return example.lines[0]
     chosen, rejected = example.lines
-    return {"chosen": verbatim(chosen), "rejected": verbatim(rejected)} | example.values
+    record: dict[str, Any] = {"chosen": verbatim(chosen), "rejected": verbatim(rejected)}
+    if example.purpose == "reward_model":
+        record["margin"] = example.margin
+    return record | example.values
 
 
 def verbatim(text: bytes | Raw) -> Raw:

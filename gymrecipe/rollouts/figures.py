@@ -27,27 +27,17 @@ def total(values: Iterable[float]) -> float:
 
 def mean(values: pl.Series) -> float | None:
     """The mean of the values that are there; None without any."""
-    present = values.drop_nulls()
-    return total(present) / len(present) if len(present) else None
+    return _mean(values.drop_nulls())
 
 
 def std(values: pl.Series) -> float | None:
     """The sample standard deviation (n - 1); None for fewer than two values."""
-    present = values.drop_nulls()
-    if len(present) < 2:
-        return None
-    off = present.cast(pl.Float64) - total(present) / len(present)
-    return math.sqrt(total(off * off) / (len(present) - 1))
+    return _std(values.drop_nulls())
 
 
 def quantile(values: pl.Series, percent: float) -> float | None:
     """The nearest-rank quantile: the smallest value that at least `percent` % do not exceed."""
-    present = values.drop_nulls().sort()
-    if not len(present):
-        return None
-    # In whole millionths of a percent, for 0.07 * 100 / 100 is not 0.07.
-    rank = -(-round(percent * 1_000_000) * len(present) // 100_000_000)
-    return float(present[max(rank, 1) - 1])
+    return _quantile(values.drop_nulls().sort(), percent)
 
 
 def describe(values: pl.Series) -> dict[str, float | int | None]:
@@ -55,9 +45,28 @@ def describe(values: pl.Series) -> dict[str, float | int | None]:
     present = values.drop_nulls().sort()
     figures: dict[str, float | int | None] = {
         "n": len(present),
-        "missing": values.null_count(),
+        "missing": len(values) - len(present),
         "distinct": present.n_unique(),
-        "mean": mean(present),
-        "std": std(present),
+        "mean": _mean(present),
+        "std": _std(present),
     }
-    return figures | {f"p{percent}": quantile(present, percent) for percent in QUANTILES}
+    return figures | {f"p{percent}": _quantile(present, percent) for percent in QUANTILES}
+
+
+def _mean(present: pl.Series) -> float | None:
+    return total(present) / len(present) if len(present) else None
+
+
+def _std(present: pl.Series) -> float | None:
+    if len(present) < 2:
+        return None
+    off = present.cast(pl.Float64) - total(present) / len(present)
+    return math.sqrt(total(off * off) / (len(present) - 1))
+
+
+def _quantile(ordered: pl.Series, percent: float) -> float | None:
+    if not len(ordered):
+        return None
+    # In whole millionths of a percent, for 0.07 * 100 / 100 is not 0.07.
+    rank = -(-round(percent * 1_000_000) * len(ordered) // 100_000_000)
+    return float(ordered[max(rank, 1) - 1])

@@ -41,6 +41,9 @@ BLOCK_BYTES = 8 * 2**20
 READ_BYTES = 2**18
 """Small enough to stay in a core's cache while it is hashed and split."""
 
+SWELLING, SWELLING_BYTES = 200, 64 * 2**20
+"""A compressed file may swell to so many times its size, and to so many bytes in any case."""
+
 Compression = Literal["", "gzip", "zstd"]
 _MAGIC: dict[bytes, Compression] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
@@ -201,7 +204,14 @@ def _inflated(source: Source, file: IO[bytes]) -> Iterator[bytes]:
     reader: Any = gzip.open if source.compression == "gzip" else zstd.open
     try:
         with reader(file) as stream:
+            given = 0
             while block := stream.read(READ_BYTES):
+                given += len(block)
+                if given > max(SWELLING_BYTES, SWELLING * source.size):
+                    raise DataError(
+                        f"{source.name}: swells to more than {SWELLING} times its size, as only a"
+                        " file made for that does. Unpack it first, if it is what you want to read."
+                    )
                 yield block
     except (EOFError, OSError, zlib.error, zstd.ZstdError) as error:
         check_unchanged(source)

@@ -45,8 +45,8 @@ class Write(Params):
     """What becomes of a rollout that does not end on the model: rejected, or cut after its last
     answer."""
     unanswered_calls: Literal["reject", "trim", "keep"] = "reject"
-    """What becomes of a call without an output: the rollout is rejected, or cut before the call, or
-    the call is kept, which is right at the very end only."""
+    """What becomes of a call without an output: the rollout is rejected, cut back to the last
+    answer without calls, or kept as it is."""
     missing_tools: Literal["keep", "reject"] = "reject"
     """What becomes of a rollout that calls a tool which no schema describes."""
     refusals: Literal["keep", "reject"] = "keep"
@@ -58,8 +58,9 @@ class Write(Params):
     prompt_from: str | None = None
     """The path of the prompt in lines that have none where it usually stands."""
     verifier_fields: list[str] | None = None
-    """For RL prompts: the fields that the verifier needs, such as `expected_answer`; by default all
-    of a task's input row (`materialized_inputs`), or those of the rollout that say what was asked."""
+    """For RL prompts: the fields that the verifier needs, such as `expected_answer`; by default
+    all of the task's input row (`materialized_inputs`), or those of a rollout that say what was
+    asked."""
     agent: str | None = None
     """For RL prompts: the agent of lines that do not name one."""
     tokenizer: str | None = None

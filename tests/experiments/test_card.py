@@ -1,4 +1,4 @@
-import json
+import ast
 import re
 from typing import Any
 
@@ -73,7 +73,7 @@ def test_each_write_is_a_config_and_a_split_without_rows_is_left_out():
         manifest(
             stages=[
                 stage("yes", "write", "rollouts", format="trl"),
-                stage("dpo", "write", "pairs", format="trl"),
+                stage("dpo", "write", "pairs", format="custom"),
             ],
             outputs=[
                 Output("data/yes/train.jsonl", 3, 30, "aa"),
@@ -86,8 +86,7 @@ def test_each_write_is_a_config_and_a_split_without_rows_is_left_out():
     configs = front_matter(text)["configs"]
     assert [config["config_name"] for config in configs] == ["yes", "dpo"]
     assert [len(config["data_files"]) for config in configs] == [1, 1]
-    assert "trl sft --dataset_name . --dataset_config yes\n" in text
-    assert "trl dpo --dataset_name . --dataset_config dpo\n" in text
+    assert "# trl sft --config" in text
     assert 'load_dataset("parquet", data_files={"train": ["data/dpo/train.parquet"]})' in text
 
 
@@ -105,7 +104,7 @@ def test_the_card_says_how_the_version_was_made():
     assert "- 1 task has a single rollout\n" in text
     assert "| rollouts.jsonl | 20 | 999 | ee |" in text
     assert "python -m gymrecipe reproduce .\n" in text
-    assert "trl dpo --dataset_name .\n" in text
+    assert "# trl dpo --config" in text
 
 
 def test_a_quantile_stands_with_the_number_it_came_to():
@@ -196,5 +195,5 @@ def test_the_python_to_load_it_is_python():
     snippet = re.search(r"```python\n(.*?)```", text, re.DOTALL)
     assert snippet
     assert "datasets" in compile(snippet[1], "card", "exec").co_names
-    files = json.loads(re.search(r"data_files=(\{.*\})\)", snippet[1])[1])  # type: ignore[index]
+    files = ast.literal_eval(re.search(r"data_files=(\{.*\})\)", snippet[1])[1])  # type: ignore[index]
     assert list(files) == ["train", "validation"]

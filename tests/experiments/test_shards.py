@@ -1,6 +1,7 @@
 """Shards: rows dealt into files in order, whatever the slices they come in."""
 
 import hashlib
+import json
 from array import array
 from pathlib import Path
 
@@ -11,28 +12,37 @@ from hypothesis import strategies as st
 
 from gymrecipe.experiments.manifest import Output
 from gymrecipe.experiments.shards import Shards
-from gymrecipe.formats.encode import Encoded
-from gymrecipe.stages.write import Write
+from gymrecipe.formats.job import Encoded
+from gymrecipe.registry import File
 
 ROWS = st.lists(st.lists(st.one_of(st.none(), st.integers(0, 999)), max_size=6), max_size=6)
 
 
-def encoded(rows: list[int | None]) -> Encoded:
-    """A slice; None is a row that could not be written."""
+def encoded(part: Path, rows: list[int | None]) -> Encoded:
+    """A slice; None is a row that could not be written. Rows of one last digit have one shape."""
     lines = [b"" if row is None else b'{"n":%d}\n' % row for row in rows]
-    return Encoded(b"".join(lines), array("Q", map(len, lines)), {})
+    part.write_bytes(b"".join(lines))
+    usable = [row for row in rows if row is not None]
+    shapes = sorted({row % 10 for row in usable if row > 99})
+    known = [frozenset({"n:int"}), *(frozenset({"n:int", f"{n}:int"}) for n in shapes)]
+    shape = array("I", [shapes.index(n % 10) + 1 if n > 99 else 0 for n in usable])
+    return Encoded(str(part), array("Q", map(len, lines)), {}, known, shape, None)
 
 
 def deal(
-    folder: Path, slices: list[list[int | None]], **params: object
+    folder: Path,
+    slices: list[list[int | None]],
+    shard_rows: int | None = None,
+    file: File = "jsonl",
+    strict: bool = True,
 ) -> tuple[list[Output], list[pl.DataFrame]]:
-    shards = Shards(folder, "data", "train", Write.model_validate(params))
+    shards = Shards(folder, "data", "train", file, shard_rows, strict)
     used = [
-        shards.add(encoded(rows)).with_columns(
+        shards.add(encoded(folder / f".part-{number}", rows)).with_columns(
             row=pl.Series([row for row in rows if row is not None], dtype=pl.UInt32),
             side=pl.lit(""),
         )
-        for rows in slices
+        for number, rows in enumerate(slices)
     ]
     return shards.close(used), used
 
@@ -86,3 +96,37 @@ def test_parquet_shards_share_their_types_and_have_their_own_hash(tmp_path: Path
     for output in outputs:
         data = (tmp_path / Path(output.path).name).read_bytes()
         assert (output.bytes, output.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+
+
+@given(slices=ROWS, most=st.one_of(st.none(), st.integers(1, 5)))
+@settings(max_examples=80, deadline=None)
+def test_the_rows_that_show_every_shape_lead_each_file_and_the_rest_keep_their_order(
+    slices: list[list[int | None]], most: int | None, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("shards")
+    # Each row is told apart by its place; its last digit is its shape.
+    slices = [[None if n is None else 1000 * (i * 10 + j) + n for j, n in enumerate(rows)]
+              for i, rows in enumerate(slices)]  # fmt: skip
+    outputs, used = deal(folder, slices, shard_rows=most, strict=False)
+    plain = [row for piece in slices for row in piece if row is not None]
+    full = most or max(len(plain), 1)
+    files = [
+        [
+            json.loads(line)["n"]
+            for line in (folder / Path(output.path).name).read_bytes().splitlines()
+        ]
+        for output in outputs
+    ]
+    assert sorted(row for rows in files for row in rows) == plain
+    assert [len(rows) for rows in files] == [
+        min(full, len(plain) - start) for start in range(0, len(plain), full)
+    ]
+    for number, rows in enumerate(files):
+        shown = {row % 10 for row in (rows if number else plain) if row > 99}
+        leading = min(len(shown), full)
+        assert {row % 10 for row in rows[:leading] if row > 99} <= shown
+        assert len({row % 10 for row in rows[:leading] if row > 99}) == leading
+        assert rows[leading:] == sorted(rows[leading:])
+    for use in pl.concat(used).to_dicts() if used else []:
+        lines = (folder / Path(use["output"]).name).read_bytes().splitlines()
+        assert lines[use["at"]] == b'{"n":%d}' % use["row"]

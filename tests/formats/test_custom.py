@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import Raw
+
 from gymrecipe.formats.custom import PAIR, SINGLE, custom
 from gymrecipe.formats.example import Example
 from gymrecipe.rollouts.messages import Message
@@ -26,6 +28,8 @@ def test_the_parts_of_a_demonstration() -> None:
         "completion": [CALLED, SAID],
         "messages": [*PROMPT, CALLED, SAID],
         "answer": "4",
+        "request": Raw(b"null"),
+        "verifier": {},
     }
 
 
@@ -45,3 +49,11 @@ def test_the_parts_of_a_pair() -> None:
 
 def test_a_missing_part_is_null() -> None:
     assert SINGLE["system"](Example("sft", (b"",), {}, completion=[SAID])) is None
+
+
+def test_the_parts_of_a_task() -> None:
+    request, verifier = Raw(b'{"input":"a?"}'), {"answer": Raw(b"4")}
+    example = Example("rl", (b"",), {}, prompt=PROMPT, request=request, verifier=verifier)
+    assert SINGLE["prompt"](example) == PROMPT
+    assert SINGLE["request"](example) == request
+    assert SINGLE["verifier"](example) == verifier

@@ -13,7 +13,8 @@ import pytest
 import xxhash
 
 from gymrecipe.errors import ChangedError, RecipeError
-from gymrecipe.formats.encode import Encoded, Job, Side, encode
+from gymrecipe.formats.encode import encode
+from gymrecipe.formats.job import Encoded, Job, Side
 
 Row = tuple[int, int, bytes]
 TOOL = {"type": "function", "name": "f", "parameters": {}}
@@ -54,21 +55,32 @@ def side(rows: list[Row]) -> Side:
 
 def single(path: Path, *lines: bytes, **job: Any) -> Encoded:
     rows = stored(path, *lines)
-    return encode(
-        Job(**{"format": "trl", "purpose": "sft"} | job, sources=(str(path),), sides=(side(rows),))
-    )
+    return written(path, (side(rows),), {"format": "trl", "purpose": "sft"} | job)
 
 
 def pair(path: Path, chosen: bytes, rejected: bytes, **job: Any) -> Encoded:
     rows = stored(path, chosen, rejected)
     sides = (side(rows[:1]), side(rows[1:]))
-    return encode(
-        Job(**{"format": "trl", "purpose": "dpo"} | job, sources=(str(path),), sides=sides)
-    )
+    return written(path, sides, {"format": "trl", "purpose": "dpo"} | job)
+
+
+def written(path: Path, sides: tuple[Side, ...], job: dict[str, Any]) -> Encoded:
+    target = str(path.with_name("written.jsonl"))
+    return encode(Job(target=target, sources=(str(path),), sides=sides, **job))
+
+
+def job_of(path: Path, rows: list[Row], **job: Any) -> Job:
+    target = str(path.with_name("written.jsonl"))
+    known = {"target": target, "format": "trl", "purpose": "sft"} | job
+    return Job(sources=(str(path),), sides=(side(rows),), **known)
+
+
+def data(found: Encoded) -> bytes:
+    return Path(found.target).read_bytes()
 
 
 def records(found: Encoded) -> list[Any]:
-    return [json.loads(line) for line in found.data.splitlines()]
+    return [json.loads(line) for line in data(found).splitlines()]
 
 
 @pytest.fixture
@@ -80,7 +92,7 @@ def test_rows_come_in_order_with_their_lengths(path: Path) -> None:
     found = single(path, rollout("4"), rollout("5"))
     answers = [record["messages"][-1]["content"] for record in records(found)]
     assert answers == ["4", "5"]
-    assert [len(line) + 1 for line in found.data.splitlines()] == list(found.lengths)
+    assert [len(line) + 1 for line in data(found).splitlines()] == list(found.lengths)
 
 
 def test_an_unusable_row_has_length_0_and_a_reason(path: Path) -> None:
@@ -119,7 +131,7 @@ def test_across_prompts_each_side_is_a_whole_conversation(path: Path) -> None:
 
 def test_a_line_that_changed_is_an_error_that_names_it(path: Path) -> None:
     rows = stored(path, rollout("4"), rollout("5"))
-    job = Job("trl", "sft", (str(path),), (side(rows),))
+    job = job_of(path, rows)
     path.write_bytes(path.read_bytes().replace(b'"5"', b'"6"'))
     with pytest.raises(ChangedError, match=f"rollouts.jsonl: the line at byte {rows[1][1]} "):
         encode(job)
@@ -134,7 +146,7 @@ def test_a_line_that_changed_is_an_error_that_names_it(path: Path) -> None:
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts descriptors in /proc")
 def test_files_are_closed_also_after_an_error(path: Path) -> None:
     rows = stored(path, rollout("4"))
-    job = Job("trl", "sft", (str(path),), (side(rows),))
+    job = job_of(path, rows)
     before = len(os.listdir("/proc/self/fd"))
     encode(job)
     path.write_bytes(b"")
@@ -147,7 +159,7 @@ def test_columns_are_table_values_or_paths_into_the_line(path: Path) -> None:
     columns = {"reward": "score", "info.n": "n", "missing": "gone"}
     line = rollout("4", info={"n": 1}).replace(b'"n": 1', b'"n": 1.50')
     found = single(path, line, columns=columns, values={"reward": [0.25]})
-    assert found.data.endswith(b',"score":0.25,"n":1.50,"gone":null}\n')
+    assert data(found).endswith(b',"score":0.25,"n":1.50,"gone":null}\n')
 
 
 def test_paths_of_a_pair_name_their_side(path: Path) -> None:
@@ -185,13 +197,15 @@ def test_custom_needs_no_conversation_unless_a_column_does(path: Path) -> None:
 
 def test_raw_copies_lines_that_are_no_conversation(path: Path) -> None:
     line = b'{"reward":  1.50}'
-    assert single(path, line, format="raw").data == line + b"\n"
+    assert data(single(path, line, format="raw")) == line + b"\n"
 
 
 def test_tools_are_written_where_the_dataset_has_tools(path: Path) -> None:
     with_tools, without = rollout("4", tools=[TOOL]), rollout("4")
     first, second = records(single(path, with_tools, without, has_tools=True))
-    assert first["tools"] == [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+    assert json.loads(first["tools"]) == [
+        {"type": "function", "function": {"name": "f", "parameters": {}}}
+    ]
     assert second["tools"] is None
 
 
@@ -209,14 +223,14 @@ def test_plugins_bring_formats(path: Path, tmp_path: Path, monkeypatch: Any) -> 
 
 def test_jobs_results_and_errors_survive_pickling(path: Path) -> None:
     rows = stored(path, rollout("4"))
-    job = pickle.loads(pickle.dumps(Job("trl", "sft", (str(path),), (side(rows),))))
+    job = pickle.loads(pickle.dumps(job_of(path, rows)))
     assert pickle.loads(pickle.dumps(encode(job))) == encode(job)
     error = pickle.loads(pickle.dumps(RecipeError("a", "b")))
     assert (error.problems, str(error)) == (("a", "b"), "a\nb")
     assert str(pickle.loads(pickle.dumps(ChangedError("a: changed")))) == "a: changed"
 
 
-def test_every_real_line_is_written_or_has_a_reason(real: Path) -> None:
+def test_every_real_line_is_written_or_has_a_reason(real: Path, tmp_path: Path) -> None:
     for source in sorted(real.glob("*.jsonl")):
         rows, offset = [], 0
         for line in source.read_bytes().split(b"\n"):
@@ -224,6 +238,6 @@ def test_every_real_line_is_written_or_has_a_reason(real: Path) -> None:
                 rows.append((0, offset, line))
             offset += len(line) + 1
         for name in ("trl", "messages", "raw"):
-            found = encode(Job(name, "sft", (str(source),), (side(rows),)))
-            assert found.data.count(b"\n") + len(found.reasons) == len(rows)
+            found = encode(job_of(source, rows, target=str(tmp_path / "written"), format=name))
+            assert data(found).count(b"\n") + len(found.reasons) == len(rows)
             assert name != "raw" or not found.reasons

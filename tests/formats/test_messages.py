@@ -32,6 +32,11 @@ def test_a_pair_is_a_prompt_and_two_answers() -> None:
     assert list(plain(example)) == ["prompt", "chosen", "rejected", "reward_gap"]
 
 
+def test_a_scored_trajectory_has_its_reward() -> None:
+    example = Example("buffer", (b"",), {}, prompt=[ASKED], completion=[SAID], reward=0.25)
+    assert plain(example)["reward"] == 0.25
+
+
 def test_arguments_are_json_text() -> None:
     call = ToolCall(id="a", function=Function("f", {"x": 1e22, "y": 2**53 + 1}))
     turn = Message("assistant", "", tool_calls=[call])
@@ -45,6 +50,13 @@ def test_the_example_keeps_its_objects() -> None:
     messages(Example("sft", (b"",), {}, completion=[turn]))
     assert turn.tool_calls is not None
     assert turn.tool_calls[0].function.arguments == {}
+
+
+def test_token_ids_stay_beside_calls() -> None:
+    call = ToolCall(id="a", function=Function("f", {}))
+    turn = Message("assistant", "", tool_calls=[call], generation_token_ids=[7, 8])
+    found = plain(Example("buffer", (b"",), {}, completion=[turn]))["messages"][0]
+    assert found["generation_token_ids"] == [7, 8]
 
 
 def test_tools_are_a_column_only_where_the_dataset_has_tools() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from gymrecipe.formats.parquet import MESSAGE, Kind, kinds_of, to_parquet, widest
+from gymrecipe.formats.parquet import CHAT, MESSAGE, Kind, kinds_of, to_parquet, widest
 
 CALL = {"id": "a", "function": {"name": "f", "arguments": {"x": 1e22}}, "type": "function"}
 TURNS = [
@@ -32,9 +32,33 @@ def column(tmp_path: Path, *values: Any) -> pl.Series:
     return table(tmp_path, *({"x": value} for value in values))["x"]
 
 
-def test_messages_have_one_type_whatever_the_rows_hold(tmp_path: Path) -> None:
-    for turns in (TURNS, TURNS[:1]):
-        assert table(tmp_path, {"messages": turns}).schema == {"messages": pl.List(MESSAGE)}
+def test_messages_have_one_type_in_all_rows(tmp_path: Path) -> None:
+    assert column(tmp_path, TURNS, TURNS[:1], []).dtype == pl.List(MESSAGE)
+
+
+def test_messages_that_are_role_and_content_only_have_no_nulls(tmp_path: Path) -> None:
+    found = column(tmp_path, TURNS[:1], [])
+    assert found.dtype == pl.List(CHAT)
+    assert found.to_list() == [TURNS[:1], []]
+
+
+def test_an_object_with_the_same_keys_on_every_row_is_a_struct(tmp_path: Path) -> None:
+    rows = [{"index": 1, "names": [], "more": None}, {"index": 2, "names": ["f"], "more": "é"}]
+    found = column(tmp_path, *rows, None)
+    assert found.dtype == pl.Struct(
+        {"index": pl.Int64, "names": pl.List(pl.String), "more": pl.String}
+    )
+    assert found.to_list() == [*rows, None]
+
+
+def test_a_struct_in_a_struct_keeps_its_values(tmp_path: Path) -> None:
+    rows = [{"a": {"b": 2**53 + 1}}, {"a": {"b": 1}}]
+    assert column(tmp_path, *rows).to_list() == rows
+
+
+def test_objects_with_other_keys_are_json_text_and_gain_no_null(tmp_path: Path) -> None:
+    found = column(tmp_path, {"a": 1}, {"b": 2.5})
+    assert [json.loads(text) for text in found] == [{"a": 1}, {"b": 2.5}]
 
 
 def test_arguments_are_json_text_in_both_forms(tmp_path: Path) -> None:
@@ -66,7 +90,10 @@ def test_rows_keep_their_order(tmp_path: Path) -> None:
         ([None, None], pl.String, [None, None]),
         ([{"a": {}}, {}, None], pl.String, ['{"a": {}}', "{}", None]),
         ([[], [1]], pl.String, ["[]", "[1]"]),
-        ([[], TURNS[:1]], pl.List(MESSAGE), None),
+        ([[], TURNS], pl.List(MESSAGE), None),
+        ([["a"], [], None], pl.List(pl.String), [["a"], [], None]),
+        ([[], None], pl.List(pl.String), [[], None]),
+        ([["a"], [1]], pl.String, ['["a"]', "[1]"]),
     ],
 )
 def test_a_column_has_the_type_that_changes_no_value(

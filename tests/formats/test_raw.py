@@ -25,3 +25,13 @@ def test_no_white_space_ends_the_line_of_a_pair_for_a_reader() -> None:
     text = msgspec.json.encode(raw(Example("dpo", (b'{"a":\r1}\r', b"{}\r"), {})))
     assert b"\r" not in text
     assert json.loads(text) == {"chosen": {"a": 1}, "rejected": {}}
+
+
+def test_a_pair_for_a_reward_model_has_its_margin() -> None:
+    text = msgspec.json.encode(raw(Example("reward_model", (b"{}", b"{}"), {}, margin=1.0)))
+    assert text == b'{"chosen":{},"rejected":{},"margin":1.0}'
+
+
+def test_a_labelled_line_stands_beside_its_label() -> None:
+    text = msgspec.json.encode(raw(Example("kto", (LINE,), {}, label=True)))
+    assert text == b'{"rollout":' + LINE + b',"label":true}'

@@ -1,0 +1,164 @@
+"""The format `axolotl`: chat rows, and the axolotl.yaml that names them.
+
+SFT rows go through its `chat_template` strategy, which decodes arguments and tools from JSON text
+and takes out the nulls that a table fills in. Pairs and labelled completions go to TRL's trainers
+as they are (`type` left out): its own strategies for them copy roles and texts only, and look for
+the answer's text in the rendered conversation, where a short one is found too early
+(`prompt_strategies/dpo/chat_template.py` of 0.19). Reward models read one question and answer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gymrecipe.formats.example import Example
+from gymrecipe.formats.guide import Guide, Written, tokens
+from gymrecipe.formats.numbers import check
+from gymrecipe.registry import format
+from gymrecipe.rollouts.messages import Function, Message, ToolCall, Unusable
+
+TYPES = {
+    "sft": [
+        "type: chat_template",
+        "field_messages: messages",
+        "roles_to_train: [assistant]",
+        "train_on_eos: turn",
+    ],
+    "reward_model": ["type: bradley_terry.chat_template"],
+}
+"""The lines of a dataset's entry; none where TRL reads the rows as they are."""
+
+SETTINGS = {
+    "sft": [],
+    "dpo": ["rl: dpo", "skip_prepare_dataset: true", "remove_unused_columns: false"],
+    "kto": ["rl: kto", "skip_prepare_dataset: true", "remove_unused_columns: false"],
+    "reward_model": ["reward_model: true"],
+}
+
+_encoder = msgspec.json.Encoder()
+
+
+def guide(written: Written) -> Guide:
+    """The block of the training YAML, also written as axolotl.yaml."""
+    lines = [*SETTINGS[written.purpose]]
+    for split, key in (("train", "datasets"), ("validation", "test_datasets")):
+        if split in written.files:
+            lines.append(f"{key}:")
+        for file in written.files.get(split, []):
+            entry = [f"path: {file}", "ds_type: json", "split: train"]
+            entry += TYPES.get(written.purpose, [])
+            if written.purpose == "sft" and written.has_tools:
+                entry.append("field_tools: tools")
+            lines += [f"  {'-' if place == 0 else ' '} {line}" for place, line in enumerate(entry)]
+    lines += [
+        "chat_template: tokenizer_default",
+        f"sequence_len: {tokens(written)}",
+    ]
+    block = "\n".join(lines)
+    return Guide(
+        load=[("yaml", block)], notes=_notes(written), files={"axolotl.yaml": f"{block}\n"}
+    )
+
+
+def _notes(written: Written) -> list[str]:
+    notes = [
+        "The block is also in `axolotl.yaml` beside the data; paths are from the version's folder.",
+        "`sequence_len` counts 3 characters of the longest row a token; longer rows are dropped.",
+    ]
+    match written.purpose:
+        case "sft":
+            notes += [
+                "Every assistant message is trained, its calls and its end of turn too.",
+                "Only the keys that the chat template reads of a loop variable named `message` are"
+                " kept. With a template that names it otherwise (GLM), calls would vanish: look at"
+                " `axolotl preprocess --debug` once.",
+            ]
+        case "reward_model":
+            notes.append("There are no margins.")
+        case _:
+            notes.append(
+                "TRL's trainer renders the rows with the tokenizer's chat template. All that"
+                " follows the prompt is trained, tool outputs too; with pairs, `pairs_at: decision`"
+                " leaves one message a side."
+            )
+    return notes
+
+
+@format(
+    purposes=("sft", "dpo", "kto", "reward_model"),
+    version=1,
+    guide=guide,
+    files=("jsonl",),
+    pairs_at=("decision", "trajectory"),
+    advice={
+        "rl": "its GRPO is TRL's: write `format: trl`, or give its NeMo Gym plugin the Gym's file",
+        "buffer": "its GRPO makes its own answers: write `format: trl` with `purpose: rl`",
+    },
+)
+def axolotl(example: Example) -> dict[str, Any]:
+    """Axolotl: chat `messages`, or `prompt` with its answers, and an axolotl.yaml for them."""
+    record: dict[str, Any]
+    match example.purpose:
+        case "sft":
+            record = {"messages": _said([*example.prompt, *example.completion])}
+        case "dpo":
+            record = {
+                "prompt": _whole(example.prompt),
+                "chosen": _whole(example.chosen),
+                "rejected": _whole(example.rejected),
+            }
+        case "kto":
+            record = {
+                "prompt": _whole(example.prompt),
+                "completion": _whole(example.completion),
+                "label": example.label,
+            }
+        case _:
+            return _ranked(example) | example.values
+    if example.tools is not None:
+        record["tools"] = _encoder.encode(example.tools).decode()
+    return record | example.values
+
+
+def _whole(messages: list[Message]) -> list[Message]:
+    """The messages with arguments as objects, which is what TRL hands to every template."""
+    for message in messages:
+        for call in message.tool_calls or ():
+            check(call.function.arguments)
+    return messages
+
+
+def _said(messages: list[Message]) -> list[Message]:
+    """The messages with arguments as JSON text: of an object, the loader would take nulls out."""
+    return [
+        msgspec.structs.replace(message, tool_calls=[_call(call) for call in message.tool_calls])
+        if message.tool_calls
+        else message
+        for message in messages
+    ]
+
+
+def _call(call: ToolCall) -> ToolCall:
+    arguments = _encoder.encode(call.function.arguments).decode()
+    return ToolCall(id=call.id, function=Function(call.function.name, arguments))
+
+
+def _ranked(example: Example) -> dict[str, Any]:
+    """One question and two answers, as its Bradley-Terry strategy reads them."""
+    has_system = bool(example.prompt) and example.prompt[0].role == "system"
+    if example.tools:
+        raise Unusable("needs_template")
+    return {
+        "system": example.prompt[0].content if has_system else "",
+        "input": _plain(example.prompt[has_system:], "user"),
+        "chosen": _plain(example.chosen, "assistant"),
+        "rejected": _plain(example.rejected, "assistant"),
+    }
+
+
+def _plain(messages: list[Message], role: str) -> str:
+    if len(messages) != 1 or messages[0] != Message(role, messages[0].content):
+        raise Unusable("needs_template")
+    return messages[0].content

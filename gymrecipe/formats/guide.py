@@ -1,0 +1,47 @@
+"""Guide: how a trainer loads what a format wrote, for the card of a version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gymrecipe.registry import Purpose
+
+
+@dataclass(frozen=True)
+class Written:
+    """What one write made, as a guide is told it.
+
+    `files` are the data files of each split (`train`, `validation`), as paths below the version's
+    folder; `inside` is the folder they lie in (`data` or `data/<stage>`). `name` is the dataset's
+    name, fit for a key or a command line; `config` is the name of its configuration in the card,
+    where a version has several. `longest` is the length of the longest record in characters; a
+    token is about 3 to 4 of them.
+    """
+
+    purpose: Purpose
+    name: str
+    inside: str
+    files: dict[str, list[str]]
+    config: str | None
+    has_tools: bool
+    has_reasoning: bool
+    longest: int
+
+
+@dataclass(frozen=True)
+class Guide:
+    """The lines that load the data, in the version's folder, and what to know of them.
+
+    `load` are fenced blocks of the card, as (language, text); `notes` its sentences: the settings
+    that matter and what will be trained on. `files` are further files to write beside the data,
+    by name (`dataset_info.json`).
+    """
+
+    load: list[tuple[str, str]]
+    notes: list[str]
+    files: dict[str, str] = field(default_factory=dict)
+
+
+def tokens(written: Written) -> int:
+    """A maximum length that cuts no record: 3 characters a token, in steps of 1024."""
+    return -(-written.longest // 3072) * 1024 or 1024

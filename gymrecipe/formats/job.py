@@ -1,0 +1,73 @@
+"""Job: what a worker is asked to write, and what it says of it."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field
+from typing import Any
+
+from gymrecipe.formats.template import Template
+from gymrecipe.registry import PairsAt, Purpose
+from gymrecipe.rollouts.messages import Reading
+
+
+@dataclass(frozen=True)
+class Side:
+    """Where the lines of one side lie, and what they are: parallel columns, a place a row."""
+
+    source: array[int]
+    offset: array[int]
+    bytes: array[int]
+    id_hi: array[int]
+    id_lo: array[int]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One slice of the rows to write, and the file `target` that their records go to.
+
+    `sources` are uncompressed files. `sides` is one, or the chosen and the rejected one; `inputs`
+    says where the input row of each task lies. `columns` names the columns beside the messages:
+    what each is made of, and its name in the record. It is made of `values` where the table has
+    it; of the conversation where the format is `custom` and it names a part of it; else it is a
+    path into the line. `own` holds what the purpose needs of the table: `label`, `reward`,
+    `margin`. `first` is the place of the slice's first row in its split.
+    """
+
+    target: str
+    format: str
+    purpose: Purpose
+    sources: tuple[str, ...]
+    sides: tuple[Side, ...]
+    inputs: Side | None = None
+    columns: dict[str, str] = field(default_factory=dict)
+    values: dict[str, list[Any]] = field(default_factory=dict)
+    own: dict[str, list[Any]] = field(default_factory=dict)
+    reading: Reading = field(default_factory=Reading)
+    pairs_at: PairsAt = "trajectory"
+    verifier_fields: tuple[str, ...] | None = None
+    agent: str | None = None
+    template: Template | None = None
+    plugins: tuple[str, ...] = ()
+    has_tools: bool = False
+    across_prompts: bool = False
+    split: str = "train"
+    first: int = 0
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What became of a slice: of each row the bytes of its record with the line feed, 0 where it
+    is unusable.
+
+    `reasons` says of those rows why, and for which side (0 for a fault of the pair itself).
+    `shapes` are the different shapes of the records, `shape` which of them each usable row has.
+    `example` is the first record.
+    """
+
+    target: str
+    lengths: array[int]
+    reasons: dict[int, tuple[str, int]]
+    shapes: list[frozenset[str]]
+    shape: array[int]
+    example: str | None

@@ -1,0 +1,101 @@
+"""Make: the example of one row, in the canonical form that every format encodes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from gymrecipe.formats.custom import parts
+from gymrecipe.formats.example import Example
+from gymrecipe.formats.job import Job
+from gymrecipe.formats.sources import Sources
+from gymrecipe.formats.verifier import agent_of, fields_of, request_of
+from gymrecipe.rollouts.messages import (
+    Conversation,
+    Message,
+    Unusable,
+    asked,
+    check,
+    conversation,
+    equal,
+    part,
+    same,
+)
+
+Made = TypeVar("Made")
+
+
+def example_of(job: Job, sources: Sources, row: int) -> Example:
+    """The example of a row, without its columns. Raises Unusable."""
+    example = Example(
+        purpose=job.purpose,
+        lines=tuple(sources.read(side, row) for side in job.sides),
+        values={},
+        index=job.first + row,
+        split=job.split,
+        template=job.template,
+        **{name: values[row] for name, values in job.own.items()},
+    )
+    if job.purpose == "rl":
+        _ask(example, job, sources, row)
+    elif _has_messages(job):
+        _speak(example, job)
+    else:
+        _each(example.lines, check)
+    return example
+
+
+def _each(lines: tuple[bytes, ...], read: Callable[[bytes], Made]) -> list[Made]:
+    """What is made of each line; a fault says of which."""
+    made = []
+    for side, line in enumerate(lines):
+        try:
+            made.append(read(line))
+        except Unusable as fault:
+            raise Unusable(fault.reason, side) from None
+        except RecursionError:
+            raise Unusable("too_deep", side) from None
+    return made
+
+
+def _has_messages(job: Job) -> bool:
+    if job.format == "custom":
+        return any(source in parts(len(job.sides) == 2) for source in job.columns)
+    return job.format != "raw"
+
+
+def _ask(example: Example, job: Job, sources: Sources, row: int) -> None:
+    line = example.lines[0]
+    check(line)
+    if job.format != "raw":
+        example.prompt, tools = asked(line, job.reading)
+        example.tools = tools if job.has_tools else None
+    has_input = job.inputs is not None and job.inputs.bytes[row] > 0
+    known = sources.read(job.inputs, row) if job.inputs and has_input else line
+    check(known)
+    # An environment may add to what it was asked (a first card, drawn); an input row has it as it
+    # was, to be asked again.
+    example.request = request_of(known)
+    example.agent = agent_of(known) or agent_of(line) or job.agent
+    example.verifier = fields_of(known, has_input, job.verifier_fields)
+
+
+def _speak(example: Example, job: Job) -> None:
+    spoken = _each(example.lines, lambda line: conversation(line, job.reading))
+    if job.has_tools and (job.format != "custom" or "tools" in job.columns):
+        example.tools = spoken[0].tools
+    if len(spoken) == 1:
+        example.prompt, example.completion = spoken[0].prompt, spoken[0].completion
+    elif job.across_prompts:
+        example.chosen, example.rejected = (_whole(side) for side in spoken)
+        if example.tools is not None and not equal(spoken[0].tools, spoken[1].tools):
+            raise Unusable("prompts_differ")
+        if same(example.chosen, example.rejected):
+            raise Unusable("identical_answers")
+    else:
+        chosen, rejected = spoken
+        example.prompt, example.chosen, example.rejected = part(chosen, rejected, job.pairs_at)
+
+
+def _whole(conversation: Conversation) -> list[Message]:
+    return [*conversation.prompt, *conversation.completion]

@@ -1,0 +1,78 @@
+"""A line of the format `axolotl`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+
+from gymrecipe.formats.models.chat import (
+    Answered,
+    EitherMessage,
+    Line,
+    Message,
+    Pair,
+    Tools,
+    ToolsText,
+    Whole,
+    alike,
+    cautions,
+)
+from gymrecipe.registry import Purpose
+
+
+class Demonstration(Whole[EitherMessage]):
+    """`type: chat_template`, which decodes arguments and tools from text."""
+
+    tools: Tools | ToolsText = None
+
+
+class Preference(Pair[Message]):
+    """A pair for TRL's trainer, without a `type`."""
+
+    tools: Tools | ToolsText = None
+
+
+class Labelled(Answered[Message]):
+    """A labelled completion for TRL's trainer, without a `type`."""
+
+    label: bool
+    tools: Tools | ToolsText = None
+
+
+class Ranked(Line):
+    """`type: bradley_terry.chat_template`: one question and two answers."""
+
+    system: str
+    input: str
+    chosen: Annotated[str, Field(min_length=1)]
+    rejected: Annotated[str, Field(min_length=1)]
+
+
+LINES: dict[Purpose, type[BaseModel]] = {
+    "sft": Demonstration,
+    "dpo": Preference,
+    "kto": Labelled,
+    "reward_model": Ranked,
+}
+
+
+def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
+    """What Axolotl 0.19 changes or drops."""
+    yield from cautions(record, "messages", "prompt", "completion")
+    if purpose in ("dpo", "reward_model"):
+        yield from alike(record)
+    if purpose == "sft":
+        if record["messages"][0]["role"] != "system" and record.get("system"):
+            yield "system: a column of this name becomes the system message"
+        for i, message in enumerate(record["messages"]):
+            for n, call in enumerate(message.get("tool_calls") or []):
+                arguments = call["function"]["arguments"]
+                if isinstance(arguments, dict) and None in arguments.values():
+                    yield (
+                        f"messages.{i}.tool_calls.{n}: a null argument is taken out. Write the"
+                        " arguments as JSON text"
+                    )
+    if purpose == "reward_model" and record.get("tools"):
+        yield "tools: do not reach the model here. Write format=rendered"

@@ -1,0 +1,137 @@
+"""A line of the format `ms_swift`, in its own roles."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, Field, model_validator
+
+from gymrecipe.formats.models.chat import Line, ToolsText, refuse
+from gymrecipe.registry import Purpose
+
+ASKED = ("user", "tool_response")
+
+
+def _is_call(text: str) -> str:
+    try:
+        call = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError("should be the JSON text of a call") from None
+    if not isinstance(call, dict) or not isinstance(call.get("arguments"), dict):
+        raise ValueError("should be an object with 'name' and, as an object, 'arguments'")
+    return text
+
+
+class Said(Line):
+    """A text."""
+
+    role: Literal["system", "user", "assistant", "tool_response"]
+    content: str
+    loss: bool | None = None
+
+
+class Called(Line):
+    """A call."""
+
+    role: Literal["tool_call"]
+    content: Annotated[str, AfterValidator(_is_call)]
+    loss: bool | None = None
+
+
+Turns = list[Annotated[Said | Called, Field(discriminator="role")]]
+
+
+class Row(Line):
+    """A conversation that ends on the model."""
+
+    messages: Turns
+    tools: ToolsText = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        refuse(dict.fromkeys(faults("messages", self.messages)))
+        return self
+
+
+class Labelled(Row):
+    """A conversation and whether it is wanted."""
+
+    label: bool
+
+
+class Pair(Row):
+    """Two conversations with one prompt, the better one first."""
+
+    rejected_messages: Turns
+    rejected_tools: ToolsText = None
+
+    @model_validator(mode="after")
+    def _other_in_order(self) -> Self:
+        refuse(dict.fromkeys(faults("rejected_messages", self.rejected_messages)))
+        return self
+
+
+class Margin(Pair):
+    """A pair with its margin."""
+
+    margin: float
+
+
+class Prompt(Line):
+    """A conversation that the model is to continue."""
+
+    messages: Turns
+    tools: ToolsText = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        refuse(dict.fromkeys(faults("messages", self.messages, answered=False)))
+        return self
+
+
+LINES: dict[Purpose, type[BaseModel]] = {
+    "sft": Row,
+    "dpo": Pair,
+    "kto": Labelled,
+    "reward_model": Margin,
+    "rl": Prompt,
+}
+
+
+def faults(name: str, turns: Turns, answered: bool = True) -> Iterator[str]:
+    """What is wrong with the order of a conversation."""
+    roles = [turn.role for turn in turns]
+    if not roles or (roles[-1] in ASKED) == answered:
+        yield f"{name}: should end on the {'model' if answered else 'user or a tool'}"
+    before = "system"
+    for i, role in enumerate(roles):
+        if role == "system" and i > 0:
+            yield f"{name}.{i}: a system message can only be the first"
+        if role == "user" and before in ASKED:
+            yield f"{name}.{i}: a user message behind a '{before}': ms-swift glues or drops them"
+        if role == "tool_response" and before not in ("tool_call", "tool_response"):
+            yield f"{name}.{i}: answers no call"
+        if role in ("assistant", "tool_call") and before == "system":
+            yield f"{name}.{i}: begins with the model"
+        if role == "assistant" and before in ("assistant", "tool_call"):
+            yield f"{name}.{i}: a second message of the model, glued to the one before"
+        before = role
+
+
+def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
+    """What ms-swift 4.6 takes away or misunderstands."""
+    pair = "rejected_messages" in record
+    if pair and record["messages"] == record["rejected_messages"]:
+        yield "messages and rejected_messages say the same: nothing to prefer"
+    if pair and record.get("tools") and not record.get("rejected_tools"):
+        yield "rejected_tools: without it the rejected side is shown no tools"
+    for name in ("messages", "rejected_messages"):
+        for i, turn in enumerate(record.get(name) or []):
+            if lost := sorted(turn.keys() - {"role", "content", "loss", "loss_scale", "name"}):
+                yield f"{name}.{i}: {', '.join(lost)}: taken away"
+            if turn["role"] in ("user", "tool_response") and "{{" in turn["content"]:
+                for place in ("{{SYSTEM}}", "{{QUERY}}", "{{ROUND0}}", "{{ROUND1}}"):
+                    if place in turn["content"]:
+                        yield f"{name}.{i}: '{place}' is replaced"

@@ -1,0 +1,101 @@
+"""A line of the format `nemo_rl`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, Field, model_validator
+
+from gymrecipe.formats.models.chat import (
+    Caution,
+    Line,
+    Message,
+    Tools,
+    Whole,
+    cautions,
+    faults,
+    refuse,
+)
+from gymrecipe.registry import Purpose
+
+LOADER = "lines"
+"""With `use_preserving_dataset: true`, and for NeMo Gym, it decodes each line by itself."""
+
+
+class Demonstration(Whole[Message]):
+    """`openai_format`: `messages`, and `tools` as a list."""
+
+    tools: Tools = None
+
+
+class Ranked(Line):
+    """A completion and its rank; the lower one is preferred."""
+
+    rank: int
+    completion: list[Message]
+
+
+class Preference(Line):
+    """`PreferenceDataset`: `context` and two `completions`."""
+
+    context: list[Message]
+    completions: Annotated[list[Ranked], Field(min_length=2, max_length=2)]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        found: dict[str, None] = {}
+        for i, one in enumerate(self.completions):
+            name = f"completions.{i}.completion"
+            found |= dict.fromkeys(faults({"context": [*self.context], name: [*one.completion]}))
+        refuse(found)
+        return self
+
+
+class Request(Line):
+    """What NeMo Gym asks the model."""
+
+    input: str | list[dict[str, Any]]
+
+
+class Agent(Line):
+    """The agent that runs it."""
+
+    name: Annotated[str, Field(min_length=1)]
+
+
+class GymLine(Line):
+    """`NemoGymDataset`: a line of NeMo Gym's input."""
+
+    responses_create_params: Request
+    agent_ref: Agent
+
+
+LINES: dict[Purpose, type[BaseModel]] = {
+    "sft": Demonstration,
+    "dpo": Preference,
+    "reward_model": Preference,
+    "rl": GymLine,
+}
+
+
+def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
+    """What NeMo RL drops or stops at."""
+    if purpose in ("dpo", "reward_model"):
+        yield from cautions(record, "context")
+        yield from _of_pair(record)
+    else:
+        yield from cautions(record, "messages")
+
+
+def _of_pair(record: dict[str, Any]) -> Iterator[str]:
+    if record.get("tools"):
+        yield "tools: do not reach the model here. Describe them in the system message"
+    first, second = record["completions"]
+    if first["rank"] == second["rank"]:
+        yield "completions: have the same rank, at which NeMo RL stops"
+    if first["completion"] == second["completion"]:
+        yield "completions: say the same: nothing to prefer"
+    for i, one in enumerate(record["completions"]):
+        if len(one["completion"]) > 1:
+            yield Caution(f"completions.{i}.completion: only its last message is trained on")

@@ -1,0 +1,111 @@
+"""The format `nemo_rl`: what NeMo RL's data sets read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gymrecipe.formats.example import Example
+from gymrecipe.formats.guide import Guide, Written, tokens
+from gymrecipe.registry import format
+from gymrecipe.rollouts.lines import is_null
+from gymrecipe.rollouts.messages import Message, Unusable
+
+HEAD = "You can call these functions. They are given as JSON, one a line, within <tools></tools>:"
+_encoder = msgspec.json.Encoder()
+
+TRAINS = {
+    "sft": "Every assistant message is trained on, the thoughts in `reasoning_content` as far as"
+    " the template prints them. `use_preserving_dataset: true` is needed: without it nulls are"
+    " filled into the arguments of calls. The template must print a conversation so that its"
+    " beginning stays as it was; one that takes earlier thoughts out again (Qwen 3) cuts the"
+    " messages in the wrong places.",
+    "dpo": "The last message of each completion is trained on, which is why a completion is one"
+    " message (`pairs_at: decision`). Its tools do not reach the template there, so their schemas"
+    " stand in the system message.",
+    "reward_model": "The last message of each completion is scored. Tools do not reach the template"
+    " there, so their schemas stand in the system message. There is no margin.",
+    "rl": "Each line is handed to the agent that `agent_ref` names; NeMo RL sets temperature and"
+    " top_p itself. The agent and its verifier must run with the fields that the line has.",
+}
+
+
+def guide(written: Written) -> Guide:
+    """The `data:` part of NeMo RL's config."""
+    splits = []
+    for split, paths in written.files.items():
+        keys = [f"data_path: {paths[0]}"]
+        if written.purpose == "sft":
+            keys = ["dataset_name: openai_format", *keys, "chat_key: messages", "tool_key: tools"]
+            keys.append("use_preserving_dataset: true")
+        splits += [f"  {split}:", *(f"    {key}" for key in keys)]
+    usual = {
+        "sft": ["processor: sft_processor"],
+        "rl": [
+            "dataset_name: NemoGymDataset",
+            "env_name: nemo_gym",
+            "processor: nemo_gym_data_processor",
+        ],
+    }.get(written.purpose, ["dataset_name: PreferenceDataset"])
+    if written.purpose != "rl":
+        usual += ["prompt_file: null", "system_prompt_file: null"]
+    lines = ["data:", f"  max_input_seq_length: {tokens(written)}", *splits, "  default:"]
+    notes = [TRAINS[written.purpose]]
+    if any(len(paths) > 1 for paths in written.files.values()):
+        notes.append("It reads one file a split: write without `shard_rows`.")
+    return Guide(
+        load=[("yaml", "\n".join([*lines, *(f"    {key}" for key in usual)]))], notes=notes
+    )
+
+
+@format(
+    purposes=("sft", "dpo", "reward_model", "rl"),
+    version=1,
+    guide=guide,
+    files=("jsonl",),
+    pairs_at=("decision",),
+    advice={
+        "kto": "NeMo RL trains on pairs: `purpose=dpo`",
+        "buffer": "it trains from prompts: the recipe rl_prompts",
+    },
+)
+def nemo_rl(example: Example) -> dict[str, Any]:
+    """NeMo RL: `messages`, `context` with ranked `completions`, or a line of NeMo Gym."""
+    if example.purpose == "sft":
+        record: dict[str, Any] = {"messages": [*example.prompt, *example.completion]}
+        if example.tools is not None:
+            record["tools"] = example.tools
+    elif example.purpose == "rl":
+        record = _gym_line(example)
+        return record | example.values | record  # what its verifier needs before what we add
+    else:
+        record = {
+            "context": with_tools(example.prompt, example.tools),
+            "completions": [
+                {"rank": 0, "completion": example.chosen},
+                {"rank": 1, "completion": example.rejected},
+            ],
+        }
+    return record | example.values
+
+
+def _gym_line(example: Example) -> dict[str, Any]:
+    if is_null(example.request):
+        raise Unusable("no_request")
+    if example.agent is None:
+        raise Unusable("no_agent")
+    agent = {"type": "responses_api_agents", "name": example.agent}
+    return {"responses_create_params": example.request, "agent_ref": agent} | example.verifier
+
+
+def with_tools(prompt: list[Message], tools: list[dict[str, Any]] | None) -> list[Message]:
+    """The prompt with the schemas of its tools at the end of the system message."""
+    if not tools:
+        return prompt
+    schemas = [_encoder.encode(tool).decode() for tool in tools]
+    text = "\n".join([HEAD, "<tools>", *schemas, "</tools>"])
+    if prompt and prompt[0].role == "system":
+        text = f"{prompt[0].content}\n\n{text}" if prompt[0].content else text
+        return [msgspec.structs.replace(prompt[0], content=text), *prompt[1:]]
+    return [Message("system", text), *prompt]

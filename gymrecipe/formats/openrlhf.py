@@ -1,0 +1,100 @@
+"""The format `openrlhf`: what OpenRLHF's data sets read with `--data.apply_chat_template`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gymrecipe.formats.example import Example
+from gymrecipe.formats.guide import Guide, Written, tokens
+from gymrecipe.registry import format
+from gymrecipe.rollouts.messages import Message, Unusable
+
+_encoder = msgspec.json.Encoder()
+
+COMMANDS = {
+    "sft": "train_sft --data.dataset {file} --data.input_key input --data.multiturn",
+    "dpo": "train_dpo --data.dataset {file} --data.prompt_key prompt"
+    " --data.chosen_key chosen --data.rejected_key rejected",
+    "reward_model": "train_rm --data.dataset {file} --data.prompt_key prompt"
+    " --data.chosen_key chosen --data.rejected_key rejected",
+    "rl": "train_ppo_ray --data.prompt_dataset {file} --data.input_key input"
+    " --data.label_key label",
+}
+
+TRAINS = {
+    "sft": "With `--data.multiturn` every assistant message is trained on; without it only the last"
+    " one. The template must print a conversation so that its beginning stays as it was: one that"
+    " takes earlier thoughts out again (Qwen 3) shifts what is trained on; `reasoning: drop`.",
+    "dpo": "Every token after the prompt counts, user turns inside `chosen` and `rejected` too."
+    " Without `--data.prompt_key` the rejected side is cut in the wrong place.",
+    "reward_model": "`margin` is subtracted from the difference of the two scores.",
+    "rl": "`label` is handed to the reward function as it is: JSON text of the verifier's fields;"
+    " `columns: {expected_answer: label}` puts one field there instead.",
+}
+
+
+def guide(written: Written) -> Guide:
+    """The command of OpenRLHF's own CLI."""
+    command = COMMANDS[written.purpose].format(file=written.files["train"][0])
+    length = "" if written.purpose == "rl" else f" --data.max_len {tokens(written)}"
+    return Guide(
+        load=[("sh", f"python -m openrlhf.cli.{command} --data.apply_chat_template{length}")],
+        notes=[
+            TRAINS[written.purpose],
+            "No tools reach the template, so rows with tools or calls are rejected"
+            " (`no_form_for_tools`); `format=rendered` writes them as text.",
+        ],
+    )
+
+
+@format(
+    purposes=("sft", "dpo", "reward_model", "rl"),
+    version=1,
+    guide=guide,
+    files=("jsonl",),
+    reasoning="think_tags",
+    advice={
+        "kto": "OpenRLHF has no KTO since March 2026; trl, llama_factory, axolotl and ms_swift do",
+        "buffer": "it trains from prompts: the recipe rl_prompts",
+    },
+)
+def openrlhf(example: Example) -> dict[str, Any]:
+    """OpenRLHF: `input`, `prompt` with `chosen` and `rejected`, or `input` with `label`."""
+    record: dict[str, Any]
+    spoken = [*example.prompt, *example.completion, *example.chosen, *example.rejected]
+    if example.tools or any(turn.role == "tool" or turn.tool_calls for turn in spoken):
+        raise Unusable("no_form_for_tools")
+    if example.purpose == "sft":
+        record = {"input": spoken}
+    elif example.purpose == "rl":
+        record = _prompt(example)
+    elif any(turn.reasoning_content for turn in spoken):
+        # Messages of different keys are a column of JSON to `datasets`, which OpenRLHF's `map` to
+        # a text of the same name then makes a list.
+        raise Unusable("reasoning_beside_text")
+    else:
+        record = {
+            "prompt": example.prompt,
+            "chosen": example.chosen,
+            "rejected": example.rejected,
+        }
+    if example.purpose == "reward_model":
+        record["margin"] = example.margin
+    return record | example.values
+
+
+def _prompt(example: Example) -> dict[str, Any]:
+    if any(map(_has_picture_tag, example.prompt)):
+        raise Unusable("picture_tag")
+    return {
+        "input": example.prompt,
+        "label": _encoder.encode(example.verifier).decode(),
+        "datasource": example.agent or "default",
+    }
+
+
+def _has_picture_tag(message: Message) -> bool:
+    """OpenRLHF's loader of prompts takes this text for a picture."""
+    return "<image>" in message.content

@@ -1,0 +1,83 @@
+"""The format `rendered`: text, by the model's own chat template; tools and calls are in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gymrecipe.errors import RecipeError
+from gymrecipe.formats.example import Example
+from gymrecipe.formats.guide import Guide, Written, tokens
+from gymrecipe.formats.template import render
+from gymrecipe.registry import format
+from gymrecipe.rollouts.messages import Message, Unusable
+
+_encoder = msgspec.json.Encoder()
+
+
+def guide(written: Written) -> Guide:
+    """How TRL, OpenRLHF and Axolotl take the columns of text."""
+    file = written.files["train"][0]
+    kind = "parquet" if file.endswith(".parquet") else "json"
+    python = f'load_dataset("{kind}", data_files={written.files!r})'
+    load = [("python", f"from datasets import load_dataset\n{python}")]
+    openrlhf = {
+        "sft": "train_sft --data.input_key prompt --data.output_key completion",
+        "dpo": "train_dpo --data.prompt_key prompt",
+        "reward_model": "train_rm --data.prompt_key prompt",
+        "rl": "train_ppo_ray --data.input_key prompt --data.label_key verifier",
+    }.get(written.purpose)
+    if openrlhf:
+        flag = "prompt_dataset" if written.purpose == "rl" else "dataset"
+        load.append(("sh", f"python -m openrlhf.cli.{openrlhf} --data.{flag} {file}"))
+    notes = [
+        "The text has the special tokens of the template: the trainer must apply none of its own,"
+        " and tokenize without adding any (`add_special_tokens=False`), or it begins twice.",
+        f"A maximum length of {tokens(written)} tokens cuts nothing.",
+    ]
+    if written.purpose in ("sft", "kto", "dpo"):
+        notes.append(
+            "Everything after the prompt is trained on, tool outputs between two answers too."
+        )
+    return Guide(load=load, notes=notes)
+
+
+@format(
+    purposes=("sft", "dpo", "kto", "reward_model", "rl"),
+    version=1,
+    guide=guide,
+    advice={"buffer": "`format=messages` writes scored trajectories"},
+)
+def rendered(example: Example) -> dict[str, Any]:
+    """Text by a chat template: `prompt` and `completion`, `chosen` and `rejected`, or `prompt`."""
+    prompt = _render(example, example.prompt, opens=True)
+    record: dict[str, Any] = {"prompt": prompt}
+    if example.purpose in ("sft", "kto"):
+        record["completion"] = _continuation(example, prompt, example.completion)
+    elif example.purpose != "rl":
+        record["chosen"] = _continuation(example, prompt, example.chosen)
+        record["rejected"] = _continuation(example, prompt, example.rejected)
+    if example.purpose == "kto":
+        record["label"] = example.label
+    elif example.purpose == "reward_model":
+        record["margin"] = example.margin
+    elif example.purpose == "rl":
+        record["verifier"] = _encoder.encode(example.verifier).decode()
+    return record | example.values
+
+
+def _continuation(example: Example, prompt: str, said: list[Message]) -> str:
+    """What the whole conversation has after the text of its prompt."""
+    whole = _render(example, [*example.prompt, *said], opens=False)
+    if not whole.startswith(prompt) or whole == prompt:
+        raise Unusable("not_a_continuation")
+    text = whole[len(prompt) :]
+    # A line end after the model's own mark: TRL would append a second mark after it.
+    return text if said[-1].content.endswith("\n") else text.rstrip("\n")
+
+
+def _render(example: Example, messages: list[Message], opens: bool) -> str:
+    if example.template is None:
+        raise RecipeError("format rendered: give tokenizer=<folder> or chat_template=<file>")
+    return render(example.template, messages, example.tools, opens)

@@ -1,0 +1,146 @@
+"""Shapes: which keys and types a record shows to a loader that infers its columns from the data.
+
+Hugging Face's `datasets` (`packaged_modules/json`, 5.2) looks at the first 10 MB of the first file.
+Where objects there have different keys it keeps everything below as it stands, for good; where all
+have the same keys it makes a struct, which fills nulls into, or fails on, later rows with others.
+So the rows that together show every set of keys lead.
+"""
+
+from __future__ import annotations
+
+from array import array
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from gymrecipe.rollouts.messages import Message
+
+Shape = frozenset[str]
+"""Elements `column:keys` or `column:type`, and below one set of keys `column>path:keys`."""
+
+
+class Shapes:
+    """The different shapes seen so far, and which of them each record has."""
+
+    def __init__(self) -> None:
+        self.known: list[Shape] = []
+        self.of_rows = array("I")
+        self.places: dict[Shape, int] = {}
+        self.tools: tuple[Any, frozenset[str]] = (None, frozenset())
+
+    def add(self, record: dict[str, Any] | bytes) -> None:
+        """Note the shape of the next record."""
+        found: set[str] = set()
+        if not isinstance(record, bytes):
+            for column, value in record.items():
+                self._column(column, value, found)
+        shape = frozenset(found)
+        place = self.places.setdefault(shape, len(self.known))
+        if place == len(self.known):
+            self.known.append(shape)
+        self.of_rows.append(place)
+
+    def _column(self, column: str, value: Any, found: set[str]) -> None:
+        if (name := _PLAIN.get(type(value))) is not None:
+            found.add(_said(column, name))
+            return
+        if value is None or ((is_list := isinstance(value, list)) and not value):
+            return
+        if not is_list or not isinstance(value[0], dict | msgspec.Struct):
+            _walk(column, column, value, found)
+            return
+        if value is self.tools[0]:  # neighbours share them
+            found |= self.tools[1]
+            return
+        keys = _message_keys(value) if isinstance(value[0], Message) else set(map(_keys, value))
+        found.update([_said(column, each) for each in keys])
+        if len(keys) > 1:
+            return
+        below: set[str] = set()
+        for item in value:
+            _below(column, column, item, below)
+        found |= below
+        if column == "tools":
+            self.tools = value, frozenset(below | {f"{column}:{each}" for each in keys})
+
+
+def leaders(shapes: list[Shape], shape: array[int]) -> list[int]:
+    """The fewest rows, found greedily, that together show all that the rows show."""
+    first: dict[int, int] = {}
+    for row, place in enumerate(shape):
+        first.setdefault(place, row)
+    everything = frozenset().union(*(shapes[place] for place in first))
+    tops = [element.partition(":")[0] for element in everything if ">" not in element]
+    mixed = {column for column in tops if tops.count(column) > 1}
+    # Below a place with several sets of keys nothing is inferred.
+    missing = {
+        each for each in everything if each.partition(">")[0] not in mixed or ">" not in each
+    }
+    chosen = []
+    while missing:
+        best = max(first, key=lambda place: (len(shapes[place] & missing), -first[place]))
+        chosen.append(first[best])
+        missing -= shapes[best]
+    return chosen
+
+
+_OPTIONAL = [field.name for field in msgspec.structs.fields(Message) if not field.required]
+_SPELLED: dict[tuple[bool, ...], str] = {}
+_PLAIN = {str: "str", float: "float", int: "int", bool: "bool"}
+_said = lru_cache(1024)("{}:{}".format)
+_TYPES = {ord('"'): "str", ord("{"): "object", ord("["): "list", ord("t"): "bool", ord("f"): "bool"}
+
+
+def _message_keys(messages: list[Message]) -> set[str]:
+    """The sets of keys of messages: `_keys` of each, for the hot path."""
+    kinds = {
+        (
+            m.reasoning_content is not None,
+            m.tool_calls is not None,
+            m.tool_call_id is not None,
+            m.name is not None,
+            m.prompt_token_ids is not None,
+            m.generation_token_ids is not None,
+            m.generation_log_probs is not None,
+        )
+        for m in messages
+    }
+    for kind in kinds - _SPELLED.keys():
+        there = [name for name, is_there in zip(_OPTIONAL, kind, strict=True) if is_there]
+        _SPELLED[kind] = ",".join(["role", "content", *there])
+    return {_SPELLED[kind] for kind in kinds}
+
+
+def _keys(item: Any) -> str:
+    if isinstance(item, msgspec.Struct):
+        names = item.__struct_fields__
+        return ",".join([name for name in names if getattr(item, name) is not None])
+    return ",".join(sorted(item)) if isinstance(item, dict) else type(item).__name__
+
+
+def _below(column: str, path: str, item: Any, found: set[str]) -> None:
+    if isinstance(item, msgspec.Struct):
+        for name in item.__struct_fields__:
+            _walk(column, f"{path}>{name}", getattr(item, name), found)
+    elif isinstance(item, dict):
+        for name, value in item.items():
+            _walk(column, f"{path}>{name}", value, found)
+
+
+def _walk(column: str, path: str, value: Any, found: set[str]) -> None:
+    if value is None:
+        return
+    if isinstance(value, list):
+        for item in value:
+            _walk(column, f"{path}>[]", item, found)
+    elif isinstance(value, dict | msgspec.Struct):
+        found.add(f"{path}:{_keys(value)}")
+        _below(column, path, value, found)
+    elif isinstance(value, Raw):
+        first = memoryview(value)[0]
+        if first != ord("n"):
+            found.add(f"{path}:{_TYPES.get(first, 'number')}")
+    else:
+        found.add(f"{path}:{type(value).__name__}")

@@ -1,0 +1,47 @@
+"""Values: what fills the columns that stand beside the messages of a record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gymrecipe.errors import RecipeError
+from gymrecipe.formats.custom import parts
+from gymrecipe.formats.example import Example
+from gymrecipe.formats.job import Job
+from gymrecipe.formats.raw import verbatim
+from gymrecipe.rollouts.columns import find, parse_path
+
+Value = Callable[[int, Example], Any]
+
+
+def values_of(job: Job) -> dict[str, Value]:
+    """How each column of a job is filled, by its name; decided once for all rows."""
+    return {name: _value(source, job) for source, name in job.columns.items()}
+
+
+def _value(source: str, job: Job) -> Value:
+    if job.format == "custom" and (made := parts(len(job.sides) == 2).get(source)) is not None:
+        return lambda row, example: made(example)
+    if source in job.values:
+        held = job.values[source]
+        return lambda row, example: held[row]
+    side, path = 0, source
+    if len(job.sides) == 2:
+        name, _, path = source.partition(".")
+        if name not in ("chosen", "rejected"):
+            raise RecipeError(
+                f"columns: '{source}' is not known of a pair; write chosen.{source} or"
+                f" rejected.{source}"
+            )
+        side = 0 if name == "chosen" else 1
+    try:
+        steps = parse_path(path)
+    except ValueError as error:
+        raise RecipeError(f"columns: {error}") from None
+
+    def value(row: int, example: Example) -> Any:
+        found = find(example.lines[side], steps)
+        return None if found is None else verbatim(found)
+
+    return value

@@ -1,0 +1,60 @@
+"""Verifier: what the verifier of a task needs, out of its input row or one of its rollouts."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw
+
+from gymrecipe.errors import RecipeError
+from gymrecipe.rollouts.columns import find, parse_path
+
+SHARED = (
+    "expected_answer", "ground_truth", "answer", "options", "grading_mode", "template_metadata",
+    "verifier_metadata", "question", "problem", "difficulty", "category", "task_id", "task_idx",
+    "problem_id", "uuid", "id",
+)  # fmt: skip
+"""Fields of a rollout line that say what was asked, not how it went. A rollout line has many more
+that its verifier found out, so without an input row these are what is carried over."""
+
+_OTHER = ("responses_create_params", "agent_ref", "response", "reward", "messages", "output")
+_object = msgspec.json.Decoder(dict[str, Raw])
+
+
+def fields_of(line: bytes, is_input: bool, asked: tuple[str, ...] | None) -> dict[str, Raw]:
+    """The fields for the verifier.
+
+    `asked` names them (a missing one is null). Else they are all fields of an input row that are
+    not the request or the collector's own, or the SHARED ones of a rollout line.
+    """
+    if asked is not None:
+        return {name.rpartition(".")[2]: _at(line, name) for name in asked}
+    fields = _object.decode(line)
+    if not is_input:
+        return {name: fields[name] for name in SHARED if name in fields}
+    return {
+        name: value
+        for name, value in fields.items()
+        if name not in _OTHER and not name.startswith(("_", "ng_"))
+    }
+
+
+def request_of(line: bytes) -> Raw:
+    """The `responses_create_params` as they stand; null where there are none."""
+    return _at(line, "responses_create_params")
+
+
+def agent_of(line: bytes) -> str | None:
+    """The name of the agent that ran it."""
+    name = find(line, ("agent_ref", "name"))
+    try:
+        return None if name is None else msgspec.json.decode(name, type=str | None)
+    except msgspec.ValidationError:
+        return None
+
+
+def _at(line: bytes, name: str) -> Raw:
+    try:
+        found = find(line, parse_path(name))
+    except ValueError as error:
+        raise RecipeError(f"verifier_fields: {error}") from None
+    return Raw(b"null") if found is None else Raw(bytes(found))

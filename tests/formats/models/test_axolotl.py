@@ -1,0 +1,56 @@
+"""The models of a line of `axolotl`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from gymrecipe.formats.models.axolotl import LINES, traps
+
+ASK, SAY = {"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}
+
+
+def calling(arguments: Any) -> dict[str, Any]:
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    return {"role": "assistant", "content": "", "tool_calls": [call]}
+
+
+@pytest.mark.parametrize("arguments", [{"x": 1}, '{"x": 1}'])
+def test_demonstrations_take_arguments_of_both_kinds(arguments: Any) -> None:
+    LINES["sft"].model_validate({"messages": [ASK, calling(arguments)], "tools": "[]"})
+
+
+def test_pairs_take_objects_only() -> None:
+    row = {"prompt": [ASK], "chosen": [SAY], "rejected": [calling({"x": 1})]}
+    LINES["dpo"].model_validate(row)
+    with pytest.raises(ValidationError, match="arguments"):
+        LINES["dpo"].model_validate(row | {"rejected": [calling('{"x": 1}')]})
+
+
+def test_a_label_is_a_boolean() -> None:
+    row = {"prompt": [ASK], "completion": [SAY], "label": True}
+    LINES["kto"].model_validate(row)
+    with pytest.raises(ValidationError, match="label"):
+        LINES["kto"].model_validate(row | {"label": 1})
+
+
+def test_a_reward_model_row_needs_a_system_text_even_if_empty() -> None:
+    row = {"system": "", "input": "?", "chosen": "4", "rejected": "5"}
+    LINES["reward_model"].model_validate(row)
+    with pytest.raises(ValidationError, match="system"):
+        LINES["reward_model"].model_validate(row | {"system": None})
+
+
+@pytest.mark.parametrize(
+    ("row", "purpose", "said"),
+    [
+        ({"messages": [ASK, SAY], "system": "x"}, "sft", "becomes the system message"),
+        ({"messages": [ASK, calling({"x": None})]}, "sft", "null argument is taken out"),
+        ({"chosen": "a", "rejected": "b", "tools": "[1]"}, "reward_model", "do not reach"),
+        ({"chosen": "a", "rejected": "a"}, "reward_model", "say the same"),
+    ],
+)
+def test_each_trap_is_told(row: Any, purpose: Any, said: str) -> None:
+    assert said in " ".join(traps(row, purpose))

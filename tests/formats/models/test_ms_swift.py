@@ -1,0 +1,77 @@
+"""The models of a line of `ms_swift`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from gymrecipe.formats.models.ms_swift import LINES, traps
+
+ASK, SAY = {"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}
+CALL = {"role": "tool_call", "content": '{"name": "f", "arguments": {}}'}
+SEE = {"role": "tool_response", "content": "x"}
+
+
+@pytest.mark.parametrize("turns", [(ASK, SAY), (ASK, SAY, CALL, CALL, SEE, SEE, SAY), (ASK, CALL)])
+def test_its_own_roles_in_order_are_accepted(turns: Any) -> None:
+    LINES["sft"].model_validate({"messages": list(turns)})
+
+
+@pytest.mark.parametrize(
+    ("turns", "said"),
+    [
+        ((ASK,), "should end on the model"),
+        ((), "should end on the model"),
+        ((ASK, ASK, SAY), "glues or drops"),
+        ((ASK, CALL, SEE, ASK, SAY), "glues or drops"),
+        ((SAY, ASK, SAY), "begins with the model"),
+        ((ASK, SAY, SAY), "a second message"),
+        ((ASK, SEE, SAY), "answers no call"),
+        ((ASK, SAY, {"role": "system", "content": ""}, SAY), "only be the first"),
+        ((ASK, {**CALL, "content": "f()"}), "JSON text of a call"),
+        ((ASK, {**CALL, "content": '{"name": "f", "arguments": "{}"}'}), "as an object"),
+        ((ASK, {**SAY, "role": "developer"}, SAY), "role"),
+    ],
+)
+def test_other_orders_and_roles_are_refused(turns: Any, said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        LINES["sft"].model_validate({"messages": list(turns)})
+
+
+def test_a_prompt_ends_on_what_is_asked() -> None:
+    LINES["rl"].model_validate({"messages": [ASK]})
+    with pytest.raises(ValidationError, match="should end on the user"):
+        LINES["rl"].model_validate({"messages": [ASK, SAY]})
+
+
+def test_a_pair_for_a_reward_model_needs_its_margin() -> None:
+    row: dict[str, Any] = {"messages": [ASK, SAY], "rejected_messages": [ASK, CALL]}
+    LINES["dpo"].model_validate(row)
+    LINES["reward_model"].model_validate(row | {"margin": 0.5})
+    with pytest.raises(ValidationError, match="margin"):
+        LINES["reward_model"].model_validate(row)
+    with pytest.raises(ValidationError, match="rejected_messages"):
+        LINES["dpo"].model_validate(row | {"rejected_messages": [ASK]})
+
+
+def test_a_label_is_a_boolean() -> None:
+    with pytest.raises(ValidationError, match="label"):
+        LINES["kto"].model_validate({"messages": [ASK, SAY], "label": 1})
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"messages": [ASK, SAY | {"reasoning_content": "Hm."}]}, "taken away"),
+        ({"messages": [ASK | {"content": "{{QUERY}}"}, SAY]}, "is replaced"),
+        ({"messages": [ASK, SAY], "rejected_messages": [ASK, SAY]}, "say the same"),
+        (
+            {"messages": [ASK, SAY], "rejected_messages": [ASK, CALL], "tools": "[1]"},
+            "shown no tools",
+        ),
+    ],
+)
+def test_each_trap_is_told(row: Any, said: str) -> None:
+    assert said in " ".join(traps(row, "sft"))

@@ -1,0 +1,79 @@
+"""Lines of the format `nemo_rl` as `check` reads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from gymrecipe.formats.models.chat import Caution
+from gymrecipe.formats.models.nemo_rl import LINES, traps
+
+ASKED = {"role": "user", "content": "2+2?"}
+SAID = {"role": "assistant", "content": "4"}
+WRONG = {"role": "assistant", "content": "5"}
+
+
+def pair(
+    better: list[Any], worse: list[Any], ranks: tuple[int, int] = (0, 1), **more: Any
+) -> dict[str, Any]:
+    completions = [
+        {"rank": rank, "completion": said}
+        for rank, said in zip(ranks, (better, worse), strict=True)
+    ]
+    return {"context": [ASKED], "completions": completions, **more}
+
+
+def test_a_pair_has_two_ranked_completions() -> None:
+    record = pair([SAID], [WRONG])
+    LINES["dpo"].model_validate(record)
+    with pytest.raises(ValidationError, match="at least 2"):
+        LINES["dpo"].model_validate(record | {"completions": record["completions"][:1]})
+
+
+def test_a_completion_that_does_not_end_on_the_assistant_is_a_fault() -> None:
+    with pytest.raises(ValidationError, match=r"completions\.1\.completion: should end on"):
+        LINES["dpo"].model_validate(pair([SAID], [WRONG, ASKED]))
+
+
+def test_tools_as_text_are_a_fault() -> None:
+    with pytest.raises(ValidationError, match="tools"):
+        LINES["sft"].model_validate({"messages": [ASKED, SAID], "tools": "[]"})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"responses_create_params": {"input": "2+2?"}},
+        {"responses_create_params": {"input": "2+2?"}, "agent_ref": {}},
+        {"responses_create_params": {}, "agent_ref": {"name": "a"}},
+    ],
+)
+def test_a_task_that_nobody_can_ask_is_a_fault(line: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="Field required"):
+        LINES["rl"].model_validate(line)
+
+
+def test_a_task_has_a_request_and_an_agent() -> None:
+    line = {"responses_create_params": {"input": [ASKED]}, "agent_ref": {"name": "a"}, "id": 1}
+    LINES["rl"].model_validate(line)
+    assert list(traps(line, "rl")) == []
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        (pair([SAID], [WRONG], tools=[{}]), "do not reach the model"),
+        (pair([SAID], [WRONG], ranks=(1, 1)), "the same rank"),
+        (pair([SAID], [SAID]), "nothing to prefer"),
+    ],
+)
+def test_what_nemo_rl_stops_at_or_drops_is_a_trap(record: dict[str, Any], said: str) -> None:
+    assert [said in trap for trap in traps(record, "dpo")] == [True]
+
+
+def test_a_longer_completion_is_a_caution() -> None:
+    (trap,) = traps(pair([SAID, ASKED, SAID], [WRONG]), "reward_model")
+    assert "only its last message" in trap
+    assert isinstance(trap, Caution)

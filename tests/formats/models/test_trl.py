@@ -1,0 +1,102 @@
+"""Lines of the formats `trl` and `trl_prompt_completion` as `check` reads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from gymrecipe.check import forms
+from gymrecipe.formats.models.chat import Caution
+from gymrecipe.formats.models.trl import LINES, traps
+
+ASKED = {"role": "user", "content": "2+2?"}
+SAID = {"role": "assistant", "content": "4"}
+WRONG = {"role": "assistant", "content": "5"}
+CALL = {"id": "a", "type": "function", "function": {"name": "f", "arguments": {"x": 1}}}
+ACTED = [
+    {"role": "assistant", "content": "", "tool_calls": [CALL]},
+    {"role": "tool", "content": "4", "tool_call_id": "a"},
+    SAID,
+]
+PAIR = {"prompt": [ASKED], "chosen": [SAID], "rejected": [WRONG]}
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+
+
+def accepts(purpose: Any, record: dict[str, Any]) -> bool:
+    for form in forms(LINES[purpose]):
+        try:
+            form.model_validate(record)
+        except ValidationError:
+            continue
+        return True
+    return False
+
+
+def test_a_demonstration_has_either_form() -> None:
+    assert accepts("sft", {"messages": [ASKED, SAID]})
+    assert accepts("sft", {"prompt": [ASKED], "completion": [SAID]})
+    assert not accepts("sft", {"prompt": [ASKED]})
+
+
+@pytest.mark.parametrize("tools", [None, [TOOL], '[{"type":"function","function":{"name":"f"}}]'])
+def test_tools_are_null_a_list_or_its_text(tools: Any) -> None:
+    assert accepts("sft", {"messages": [ASKED, SAID], "tools": tools})
+
+
+@pytest.mark.parametrize("tools", ["f", '{"name": "f"}', [{"name": "f"}]])
+def test_other_tools_are_a_fault(tools: Any) -> None:
+    assert not accepts("sft", {"messages": [ASKED, SAID], "tools": tools})
+
+
+def test_arguments_as_text_are_a_fault() -> None:
+    call = CALL | {"function": {"name": "f", "arguments": '{"x": 1}'}}
+    turn = {"role": "assistant", "content": "", "tool_calls": [call]}
+    assert accepts("sft", {"messages": [ASKED, *ACTED]})
+    assert not accepts("sft", {"messages": [ASKED, turn, *ACTED[1:]]})
+
+
+@pytest.mark.parametrize(("label", "right"), [(True, True), (1, False), ("true", False)])
+def test_a_label_is_a_boolean(label: Any, right: bool) -> None:
+    assert accepts("kto", {"prompt": [ASKED], "completion": [SAID], "label": label}) is right
+
+
+@pytest.mark.parametrize(("margin", "right"), [(0.5, True), (None, False)])
+def test_a_margin_is_a_number(margin: Any, right: bool) -> None:
+    assert accepts("reward_model", PAIR | {"margin": margin}) is right
+
+
+def test_a_prompt_for_grpo_is_answered_by_the_model() -> None:
+    assert accepts("rl", {"prompt": [ASKED]})
+    assert not accepts("rl", {"prompt": [ASKED, SAID]})
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        (PAIR | {"rejected": [SAID]}, "nothing to prefer"),
+        (PAIR | {"chat_template_kwargs": None}, "null stops TRL"),
+        (PAIR | {"messages": [ASKED, SAID]}, "takes 'prompt' instead"),
+    ],
+)
+def test_what_trl_stops_at_or_drops_is_a_trap(record: dict[str, Any], said: str) -> None:
+    assert [said in trap for trap in traps(record, "dpo")] == [True]
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        (PAIR | {"tools": "[]"}, "Llama's templates"),
+        (PAIR | {"tools": []}, "Llama's templates"),
+        (PAIR | {"chosen": ACTED}, "trained on like answers"),
+    ],
+)
+def test_what_costs_something_with_some_is_a_caution(record: dict[str, Any], said: str) -> None:
+    (trap,) = traps(record, "dpo")
+    assert said in trap
+    assert isinstance(trap, Caution)
+
+
+def test_a_right_line_has_no_traps() -> None:
+    assert list(traps(PAIR, "dpo")) == []

@@ -1,0 +1,89 @@
+"""The format `openrlhf`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec import Raw
+
+from gymrecipe.formats.example import Example
+from gymrecipe.formats.guide import Written
+from gymrecipe.formats.openrlhf import guide, openrlhf
+from gymrecipe.registry import FORMATS
+from gymrecipe.rollouts.messages import Message, Unusable
+from tests.formats.conversations import ACTED, TOOLS
+
+ASKED = Message("user", "2+2?")
+SAID = Message("assistant", "4")
+WRONG = Message("assistant", "5")
+
+
+def plain(example: Example) -> Any:
+    return json.loads(msgspec.json.encode(openrlhf(example)))
+
+
+def test_a_demonstration_is_the_whole_conversation_as_input() -> None:
+    found = plain(Example("sft", (), {"reward": 1.0}, prompt=[ASKED], completion=[SAID]))
+    assert found == {"input": msgspec.to_builtins([ASKED, SAID]), "reward": 1.0}
+
+
+def test_a_pair_has_lists_and_a_margin_for_a_reward_model_only() -> None:
+    sides = {"prompt": [ASKED], "chosen": [SAID], "rejected": [WRONG], "margin": 1.0}
+    assert list(openrlhf(Example("dpo", (), {}, **sides))) == ["prompt", "chosen", "rejected"]
+    assert openrlhf(Example("reward_model", (), {}, **sides))["margin"] == 1.0
+
+
+def test_a_task_has_the_fields_of_its_verifier_as_label() -> None:
+    verifier = {"answer": Raw(b'"4"'), "n": Raw(b"1.50")}
+    found = plain(Example("rl", (), {}, prompt=[ASKED], verifier=verifier, agent="a"))
+    assert found == {
+        "input": [{"role": "user", "content": "2+2?"}],
+        "label": '{"answer":"4","n":1.50}',
+        "datasource": "a",
+    }
+
+
+def test_a_task_of_no_agent_is_of_the_default_source() -> None:
+    assert plain(Example("rl", (), {}, prompt=[ASKED]))["datasource"] == "default"
+
+
+def test_tools_are_refused() -> None:
+    with pytest.raises(Unusable, match="no_form_for_tools"):
+        openrlhf(Example("sft", (), {}, prompt=[ASKED], completion=[SAID], tools=TOOLS))
+
+
+def test_calls_are_refused_where_no_schema_describes_them() -> None:
+    with pytest.raises(Unusable, match="no_form_for_tools"):
+        openrlhf(Example("dpo", (), {}, prompt=[ASKED], chosen=[SAID], rejected=ACTED))
+
+
+def test_a_dataset_with_tools_still_has_rows_without() -> None:
+    assert "tools" not in plain(Example("sft", (), {}, prompt=[ASKED], completion=[SAID], tools=[]))
+
+
+def test_a_text_that_is_taken_for_a_picture_is_refused_in_prompts() -> None:
+    shown = Message("user", "what does <image> mean in HTML?")
+    with pytest.raises(Unusable, match="picture_tag"):
+        openrlhf(Example("rl", (), {}, prompt=[shown]))
+    assert openrlhf(Example("sft", (), {}, prompt=[shown], completion=[SAID]))["input"][0] == shown
+
+
+@pytest.mark.parametrize("purpose", FORMATS["openrlhf"].purposes)
+def test_the_guide_names_the_command_and_its_keys(purpose: Any) -> None:
+    files = {"train": ["data/train.jsonl"]}
+    made = guide(Written(purpose, "mine", "data", files, None, False, False, 30_000))
+    ((_, text),) = made.load
+    command = {"sft": "train_sft", "dpo": "train_dpo", "reward_model": "train_rm"}
+    assert command.get(purpose, "train_ppo_ray") in text
+    assert "data/train.jsonl" in text
+    assert "--data.apply_chat_template" in text
+
+
+@pytest.mark.parametrize("purpose", ["dpo", "reward_model"])
+def test_thoughts_beside_the_text_are_refused_in_pairs(purpose: Any) -> None:
+    thought = Message("assistant", "4", reasoning_content="Two and two.")
+    with pytest.raises(Unusable, match="reasoning_beside_text"):
+        openrlhf(Example(purpose, (), {}, prompt=[ASKED], chosen=[thought], rejected=[WRONG]))

@@ -1,0 +1,54 @@
+"""What a verifier gets: the fields that say what was asked."""
+
+import json
+
+import pytest
+
+from gymrecipe.errors import RecipeError
+from gymrecipe.formats.verifier import agent_of, fields_of, request_of
+
+LINE = json.dumps(
+    {
+        "responses_create_params": {"input": "2+2?", "temperature": 1.0},
+        "response": {"output": []},
+        "reward": 1.0,
+        "expected_answer": "4",
+        "extracted_answer": "4",
+        "meta": {"n": 1.50},
+        "_ng_task_index": 3,
+        "agent_ref": {"name": "mathematician"},
+    }
+).encode()
+
+
+def plain(line: bytes, is_input: bool, asked: tuple[str, ...] | None = None) -> dict[str, bytes]:
+    return {name: bytes(raw) for name, raw in fields_of(line, is_input, asked).items()}
+
+
+def test_a_rollout_gives_what_was_asked_and_nothing_of_how_it_went() -> None:
+    assert plain(LINE, is_input=False) == {"expected_answer": b'"4"'}
+
+
+def test_an_input_row_gives_all_but_the_request_and_what_the_collector_adds() -> None:
+    found = plain(LINE, is_input=True)
+    assert found.keys() == {"expected_answer", "extracted_answer", "meta"}
+
+
+def test_fields_that_are_named_are_taken_as_they_stand_and_a_missing_one_is_null() -> None:
+    assert plain(LINE, False, ("meta.n", "gone")) == {"n": b"1.5", "gone": b"null"}
+
+
+def test_a_name_that_is_no_path_is_an_error_of_the_recipe() -> None:
+    with pytest.raises(RecipeError, match="verifier_fields: 'a b' is not a path"):
+        fields_of(LINE, False, ("a b",))
+
+
+def test_the_request_is_carried_over_byte_for_byte() -> None:
+    assert json.loads(bytes(request_of(LINE))) == {"input": "2+2?", "temperature": 1.0}
+    assert bytes(request_of(b"{}")) == b"null"
+
+
+def test_the_agent_is_its_name_where_it_is_a_text() -> None:
+    assert agent_of(LINE) == "mathematician"
+    assert agent_of(b'{"agent_ref": {"name": 5}}') is None
+    assert agent_of(b"{}") is None

@@ -1,0 +1,205 @@
+"""Axolotl's own loaders read what the format `axolotl` wrote, by the axolotl.yaml beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+pytest.importorskip("axolotl")
+
+PLAIN = (
+    b'{"responses_create_params": {"input": "2+2?"}, "reward": 1.0,'
+    b' "response": {"output": [{"type": "message", "role": "assistant", "content": "4"}]}}'
+)
+
+pytestmark = pytest.mark.usefixtures("in_folder")
+
+
+@pytest.fixture
+def in_folder(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The paths in axolotl.yaml are from the version's folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+def config(data: Any, tokenizer: Any) -> Any:
+    """The configuration that axolotl.yaml makes; the tokenizer is handed over another way."""
+    import yaml
+    from axolotl.utils.dict import DictDefault
+
+    written = yaml.safe_load((data.folder / "data" / "axolotl.yaml").read_text())
+    more = {
+        "sequence_len": 10**6,
+        "dataset_num_proc": 1,
+        "dataset_prepared_path": str(data.folder / "prepared"),
+        "is_preprocess": True,
+        "tokenizer_config": "made",
+    }
+    return DictDefault(written | more)
+
+
+def test_sft_rows_are_the_conversations(
+    lines: list[bytes],
+    write: Any,
+    tokenizer: Any,
+    render: Callable[..., str],
+    answers: Callable[..., list[str]],
+    trained: Callable[..., list[str]],
+) -> None:
+    from axolotl.utils.data.sft import _load_and_process_single_dataset
+
+    data = write("axolotl", "sft", lines)
+    assert not data.refused
+    cfg = config(data, tokenizer)
+    rows, _ = _load_and_process_single_dataset(
+        dataset_config=cfg.datasets[0], cfg=cfg, tokenizer=tokenizer, split="train", seed=0
+    )
+    assert len(rows) == len(data.examples)
+    for row, example in zip(rows, data.examples, strict=True):
+        messages = [*example.prompt, *example.completion]
+        assert tokenizer.decode(row["input_ids"]) == render(messages, example.tools)
+        assert trained(row["input_ids"], row["labels"]) == answers(messages, tools=example.tools)
+
+
+@pytest.mark.parametrize("purpose", ["dpo", "kto"])
+def test_pairs_and_labelled_answers_reach_the_trainer_as_they_are(
+    purpose: Any,
+    lines: list[bytes],
+    write: Any,
+    tokenizer: Any,
+    render: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from axolotl.utils.data import rl
+    from axolotl.utils.schemas.enums import RLType
+
+    data = write("axolotl", purpose, lines)
+    assert set(data.refused) <= {"rounded_number"}
+    cfg = config(data, tokenizer)
+    cfg.rl = RLType(cfg.rl)
+    cfg.shuffle_merged_datasets = False
+    monkeypatch.setattr(rl, "load_tokenizer", lambda cfg: tokenizer)
+    loaded = rl._load_split(cfg, "train")
+    assert len(loaded) == len(data.examples)
+    sides = ("chosen", "rejected") if purpose == "dpo" else ("completion",)
+    tokenized = tokenize(purpose, loaded, tokenizer, data.folder)
+    for row, example in zip(tokenized, data.examples, strict=True):
+        prompt = render(example.prompt, example.tools, add_generation_prompt=True)
+        assert tokenizer.decode(row["prompt_ids"]) == prompt
+        for side in sides:
+            whole = render([*example.prompt, *getattr(example, side)], example.tools)
+            assert prompt + tokenizer.decode(row[f"{side}_ids"]) == whole
+
+
+def tokenize(purpose: str, rows: Any, tokenizer: Any, folder: Any) -> Any:
+    """The rows as the trainer that Axolotl builds on tokenizes them."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    size = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "vocab_size": 300}
+    model = LlamaForCausalLM(LlamaConfig(**size, **heads))
+    options = {
+        "output_dir": str(folder / "out"),
+        "use_cpu": True,
+        "bf16": False,
+        "report_to": "none",
+        "max_length": None,
+        "per_device_train_batch_size": 2,
+    }
+    shared = {"model": model, "train_dataset": rows, "processing_class": tokenizer}
+    if purpose == "dpo":
+        from axolotl.core.trainers.dpo.trainer import AxolotlDPOTrainer
+        from trl import DPOConfig
+
+        trainer = AxolotlDPOTrainer(
+            ref_model=LlamaForCausalLM(model.config), args=DPOConfig(**options), **shared
+        )
+    else:
+        from axolotl.core.trainers.trl import AxolotlKTOTrainer
+        from trl import KTOConfig
+
+        trainer = AxolotlKTOTrainer(
+            ref_model=LlamaForCausalLM(model.config), args=KTOConfig(**options), **shared
+        )
+    return trainer.train_dataset
+
+
+def test_reward_model_rows_are_a_question_and_two_answers(
+    lines: list[bytes], write: Any, tokenizer: Any, render: Callable[..., str]
+) -> None:
+    from axolotl.utils.data.sft import _load_and_process_single_dataset
+
+    data = write("axolotl", "reward_model", lines)
+    assert set(data.refused) <= {"needs_template"}
+    cfg = config(data, tokenizer)
+    rows, _ = _load_and_process_single_dataset(
+        dataset_config=cfg.datasets[0], cfg=cfg, tokenizer=tokenizer, split="train", seed=0
+    )
+    assert len(rows) == len(data.examples)
+    for row, example in zip(rows, data.examples, strict=True):
+        for side, answer in (("chosen", example.chosen), ("rejected", example.rejected)):
+            text = tokenizer.decode(row[f"{side}_ids"])
+            assert text == render([*example.prompt, *answer])
+
+
+def test_numbers_that_are_let_through_are_kept_by_datasets(tmp_path: Any) -> None:
+    from datasets import load_dataset
+
+    from gymrecipe.formats.numbers import check
+    from gymrecipe.rollouts.messages import Unusable
+
+    draw = random.Random(0)
+    sizes = [(draw.randint(-8, 18), draw.randint(0, 10)) for _ in range(2000)]
+    drawn = [round(draw.uniform(-1, 1) * 10.0**size, places) for size, places in sizes]
+    kept = []
+    for value in [*drawn, 1e16, 7e20, 3e22, 1e22, 0.5, -3.0, 2**63 - 1, -(2**63), 2**53 + 1]:
+        with contextlib.suppress(Unusable):
+            check(value)
+            kept.append(value)
+    assert len(kept) > 1000
+    path = tmp_path / "a.jsonl"
+    lines = [{"a": [{"x": {"y" if i % 2 else "z": value}}]} for i, value in enumerate(kept)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    rows = load_dataset(
+        "json", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache")
+    ).map(lambda row: {"more": 1})
+    assert [[*row["a"][0]["x"].values()] for row in rows] == [[value] for value in kept]
+
+
+@pytest.mark.parametrize("purpose", ["sft", "dpo", "kto", "reward_model"])
+def test_the_lines_are_settings_that_axolotl_has(purpose: Any, write: Any) -> None:
+    import yaml
+    from axolotl.utils.schemas.config import AxolotlInputConfig
+    from axolotl.utils.schemas.datasets import SFTDataset
+
+    data = write("axolotl", purpose, [PLAIN])
+    written = yaml.safe_load((data.folder / "data" / "axolotl.yaml").read_text())
+    assert written.keys() <= AxolotlInputConfig.model_fields.keys()
+    for entry in written["datasets"]:
+        SFTDataset.model_validate(entry)
+        assert entry.keys() <= SFTDataset.model_fields.keys()
+
+
+def test_a_version_is_loaded_by_its_axolotl_yaml(
+    version: Any, tokenizer: Any, tmp_path: Any
+) -> None:
+    import yaml
+    from axolotl.utils.data.sft import _load_and_process_single_dataset
+    from axolotl.utils.dict import DictDefault
+
+    made = version("sft_threshold", format="axolotl")
+    (train,) = (output for output in made.manifest.outputs if "train" in output.path)
+    with open("data/axolotl.yaml") as file:
+        written = yaml.safe_load(file)
+    more = {"dataset_num_proc": 1, "dataset_prepared_path": str(tmp_path / "prepared")}
+    cfg = DictDefault(written | more | {"is_preprocess": True})
+    rows, _ = _load_and_process_single_dataset(
+        dataset_config=cfg.datasets[0], cfg=cfg, tokenizer=tokenizer, split="train", seed=0
+    )
+    assert len(rows) == train.rows > 0
