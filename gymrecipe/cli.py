@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import signal
@@ -33,12 +34,17 @@ class _Terminated(BaseException):
 def console() -> None:
     """The entry point of `gymrecipe` and `python -m gymrecipe`."""
     # Imports make many objects and next to no garbage: looking for it is 7% of a short run.
-    gc.set_threshold(100_000, 20, 20)
+    gc.disable()
     signal.signal(signal.SIGTERM, _terminate)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a name may have any bytes, a terminal any encoding
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    # What is to be written is written: taking all modules apart is a tenth of a short run.
+    atexit._run_exitfuncs()
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -178,6 +184,8 @@ def _made(path: Path, overrides: list[str], words: Words) -> Version:
 
     errors = _console()
     plan = api.prepare(path, overrides, command=_command(words))
+    gc.freeze()
+    gc.enable()
     with terminal.Bars(errors) as bars:
         try:
             version = executor.run(plan, bars)
@@ -269,12 +277,81 @@ def _columns(words: Words) -> int:
     return 0
 
 
+def _check(words: Words) -> int:
+    from gymrecipe import check
+    from gymrecipe.report import checked, terminal
+
+    given = knobs(words, format="", purpose="", json=False)
+    if len(words.arguments) != 1:
+        raise RecipeError("check: write one file: check FILE format=NAME")
+    (name,), counted = words.arguments, checked.Counted()
+    with terminal.Bars(_console()) as bars:
+        checking = check.check(name, given["format"], given["purpose"] or None, bars.advance)
+        if not given["json"]:  # which would draw between the lines of the findings
+            bars.begin("checking", checking.size, "bytes")
+        for finding in counted.count(checking.findings):
+            if given["json"]:
+                print(checked.as_json(name, finding))
+    for line in () if given["json"] else checked.findings(name, counted):
+        print(_safe(line))
+    for line in checked.outcome(name, checking, counted):
+        _note(line)
+    return DataError.exit_code if counted.errors else 0
+
+
 def _versions(words: Words) -> int:
-    root = Path(knobs(words, output_dir="experiments")["output_dir"])
+    given = knobs(words, output_dir="experiments", rebuild=False)
+    root = Path(given["output_dir"])
+    if given["rebuild"]:
+        return _rebuild(root, words)
     rows = _rows().versions(root, words.arguments)
     if not rows:
         _note(f"no versions in {root} yet. Run a recipe: `gymrecipe recipes` lists them.")
     _list(rows)
+    return 0
+
+
+def _rebuild(root: Path, words: Words) -> int:
+    from gymrecipe.experiments import ledger, leftovers, store
+
+    code = 0
+    for folder in leftovers.recipe_folders(root, words.arguments):
+        if not store.versions(folder):
+            continue
+        done = ledger.rebuild(folder)
+        path = folder / store.LEDGER
+        print(_safe(f"{path}: {len(done.kept)} lines kept, {len(done.added)} added"))
+        for number in done.torn:
+            _note(f"{path}:{number}: torn, left out.")
+        for name in done.gone:
+            _note(f"{path}: keeps its line about {name}, which is not there any more.")
+        for name in done.changed:
+            _error(f"{folder / name}: its manifest changed since its line was written.")
+            code = DataError.exit_code
+    return code
+
+
+def _gc(words: Words) -> int:
+    import time
+
+    from gymrecipe.experiments import leftovers
+    from gymrecipe.report.safe import counted
+
+    given = knobs(words, output_dir="experiments", older_than_minutes=60, dry_run=False,
+                  output_jsonl_fpath="")  # fmt: skip
+    folders = leftovers.recipe_folders(Path(given["output_dir"]), words.arguments)
+    copies = [Path(given["output_jsonl_fpath"])] if given["output_jsonl_fpath"] else []
+    limit, dry_run = 60.0 * given["older_than_minutes"], given["dry_run"]
+    gone = 0
+    for found in leftovers.collect(folders, copies, limit, time.time(), dry_run):
+        said = f"{found.path}: {found.what}, {counted(int(found.age_s / 60), 'minute')} old"
+        if found.stays:
+            _note(f"{said}: stays, {found.stays}.")
+            continue
+        gone += 1
+        print(_safe(f"{said}: {'would be removed' if dry_run else 'removed'}."), flush=True)
+    if not gone:
+        _note("nothing to take away.")
     return 0
 
 
@@ -316,6 +393,36 @@ def _verify(words: Words) -> int:
     if differences:
         return DataError.exit_code
     print(f"{path}: whole, every file as it was written")
+    return 0
+
+
+def _rejects(words: Words) -> int:
+    from gymrecipe.experiments import rejects
+
+    (path,), given = _version_arguments(words, 1, reason="", stage="", snippet=False, bytes=False)
+    lines = rejects.rejects(path, given["reason"], given["stage"])
+    if given["bytes"]:
+        sys.stdout.flush()
+        for piece in rejects.originals(path, lines):
+            sys.stdout.buffer.write(piece)
+        return 0
+    shown = [
+        {
+            "source": line.source,
+            "line": str(line.line),
+            "offset": str(line.offset),
+            "bytes": str(line.bytes),
+            "stage": line.stage,
+            "reason": line.reason,
+        }
+        for line in lines
+    ]
+    if given["snippet"]:
+        for row, text in zip(shown, rejects.snippets(path, lines), strict=True):
+            row["begins"] = text
+    _list(shown)
+    if not shown:
+        _note(f"{path}: every line was used.")
     return 0
 
 
@@ -415,10 +522,13 @@ ACTIONS: dict[str, Callable[[Words], int]] = {
     "stages": _stages,
     "formats": _formats,
     "columns": _columns,
+    "check": _check,
     "versions": _versions,
     "show": _show,
     "explain": _explain,
     "verify": _verify,
+    "rejects": _rejects,
     "reproduce": _reproduce,
     "diff": _diff,
+    "gc": _gc,
 }

@@ -70,7 +70,9 @@ def candidates(line: str, folders: Iterable[Path]) -> list[str]:
     begun = "" if not words or line.endswith(" ") else words.pop()
     prefix = begun[: len(begun) - len(begun.lstrip("+~"))]
     stem = begun.removeprefix(prefix)
-    if stem.startswith("recipe="):
+    if words[1:2] == ["check"]:
+        found = _of_check(stem)
+    elif stem.startswith("recipe="):
         found = [f"recipe={name}" for name in recipes(folders)]
     else:
         found = ["recipe=", *_knobs(words, folders)]
@@ -80,6 +82,19 @@ def candidates(line: str, folders: Iterable[Path]) -> list[str]:
             places = [word.removesuffix("=") for word in found if word.startswith("stages.")]
             found = [*places, *{place.rpartition(".")[0] for place in places}]
     return sorted(f"{prefix}{word}" for word in found if word.startswith(stem))
+
+
+def _of_check(stem: str) -> list[str]:
+    """The knobs of `check`, and the values that they take."""
+    if not stem.startswith(("format=", "purpose=")):
+        return ["format=", "purpose=", "json=true"]
+    from typing import get_args
+
+    from gymrecipe.check import ROLLOUTS, formats
+    from gymrecipe.registry import Purpose
+
+    names = [*formats(), ROLLOUTS] if stem.startswith("format=") else get_args(Purpose)
+    return [f"{stem.partition('=')[0]}={name}" for name in names]
 
 
 def _knobs(words: list[str], folders: Iterable[Path]) -> list[str]:

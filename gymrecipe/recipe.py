@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 from hydra import compose as hydra_compose
-from hydra import initialize
+from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -31,9 +31,16 @@ from gymrecipe.guards import MAX_SIZE, REFUSED_KEYS, bad_references, measure, re
 ALIASES = {"input_jsonl_fpath": "input"}
 """Names that `ng_collect_rollouts` has for knobs of ours."""
 
-TEXTS = {"input", "name", "output_dir", "output_jsonl_fpath", "tag"}
+TEXTS = {
+    "agent", "chat_template", "input", "name", "materialized_inputs", "output_dir",
+    "output_jsonl_fpath", "prompt_from", "system", "tag", "tokenizer",
+}  # fmt: skip
 """Knobs that are texts however they look: `tag=1.10` is not 1.1."""
 
+
+_UNUSED = ("env", "help", "hydra_help", "hydra_logging", "job_logging", "launcher", "output", "sweeper")
+_QUIET = [{f"override hydra/{group}": None} for group in _UNUSED]
+"""Hydra launches, logs and explains nothing here, and need not read how."""
 
 _KEY = re.compile(r"[A-Za-z_][\w\-]*(?:\.[\w\-]+)*")
 _NAME = re.compile(r"[A-Za-z0-9][\w\-]{0,63}")
@@ -162,26 +169,25 @@ def compose(path: Path, overrides: Sequence[str]) -> Composed:
     for name, value in base.items():
         if isinstance(value, dict) and not isinstance(recipe.get(name) or {}, dict):
             raise RecipeError(f"{path}: {name}: should be a mapping, not a {_kind(recipe[name])}.")
-    engines = {option.stem: option for option in (shared_folder("conf") / "engine").glob("*.yaml")}
+    engines = [option.stem for option in (shared_folder("conf") / "engine").glob("*.yaml")]
     store = ConfigStore.instance()
-    store.store(name="gymrecipe", node=base)
+    store.store(name="gymrecipe", node=base | {"defaults": [*base["defaults"], *_QUIET]})
     store.store(group="recipe", name="chosen", node=recipe, package="_global_")
-    for name, option in engines.items():
-        store.store(group="engine", name=name, node=_read(option, trusted=True))
     overridden: dict[str, str] = {}
     beyond: dict[str, Any] = {}
     normal: list[str] = []
     problems = list(_vain_deletions(overrides, recipe))
     for override in overrides:
         try:
-            normal.append(_normal(override, overridden, beyond, list(engines)))
+            normal.append(_normal(override, overridden, beyond, engines))
         except RecipeError as error:
             problems += error.problems
     if problems:
         raise RecipeError(*dict.fromkeys(problems))
     GlobalHydra.instance().clear()
     try:
-        with initialize(version_base="1.3", config_path=None):
+        # A folder: without one Hydra looks through the whole stack for the file that calls it.
+        with initialize_config_dir(str(shared_folder("conf")), version_base="1.3"):
             config = hydra_compose("gymrecipe", ["+recipe=chosen", *filter(None, normal)])
         for key, value in beyond.items():
             OmegaConf.update(config, key, value, force_add=True)

@@ -26,12 +26,15 @@ gymrecipe turns scored rollouts into versioned training datasets.
   stages [NAME]              the stages, or the parameters of one
   formats                    what trainers read
   columns [FILE …]           the fields of a file that a recipe can use
+  check FILE format=NAME     what a trainer would make of a file
   versions [NAME …]          the versions that were made
   show VERSION               the summary of a version
   explain VERSION FILE:LINE  what became of a line, and why
   verify VERSION             whether a version is as it was written
+  rejects VERSION            the lines that were not used, and why
   reproduce VERSION          make it again, and compare every byte
   diff VERSION VERSION       what differs between two, and why
+  gc [NAME …]                take away what killed runs left behind
 
 A VERSION is a folder, RECIPE/v0001, or RECIPE for its newest.
 Options: --cfg job [--resolve], --config-dir DIR, --plugin MODULE,
@@ -43,12 +46,15 @@ VERBS = (
     "stages",
     "formats",
     "columns",
+    "check",
     "versions",
     "show",
     "explain",
     "verify",
+    "rejects",
     "reproduce",
     "diff",
+    "gc",
 )
 
 _LINE = re.compile(r":\d+$")
@@ -77,7 +83,7 @@ def parse(arguments: Sequence[str]) -> Words:
     """Sort a command line. Raises RecipeError for a word that fits nowhere."""
     words = Words(tuple(arguments))
     values = {"--cfg": "", "-c": "", "--config-dir": "", "-cd": "", "--plugin": "",
-              "--shell-completion": "", "-sc": ""}  # fmt: skip
+              "--shell-completion": "", "-sc": "", "--reason": ""}  # fmt: skip
     rest = iter(arguments)
     for word in rest:
         name, separator, value = word.partition("=")
@@ -94,8 +100,10 @@ def parse(arguments: Sequence[str]) -> Words:
             words.resolve = True
         elif word == "--version":
             words.version = True
+        elif word == "--rebuild":
+            words.overrides.append("rebuild=true")
         elif word.startswith("-"):
-            known = [*values, "--help", "--multirun", "--resolve", "--version"]
+            known = [*values, "--help", "--multirun", "--resolve", "--version", "--rebuild"]
             raise RecipeError(f"command line: unknown option '{word}'.{hint(word, known)}")
         elif words.verb is not None and _is_argument(word):
             words.arguments.append(word)
@@ -172,5 +180,7 @@ def _set_option(words: Words, name: str, value: str) -> None:
         words.config_dirs.append(Path(value))
     elif name == "--plugin":
         words.plugins.append(value)
+    elif name == "--reason":
+        words.overrides.append(f"reason={value}")
     else:
         words.completion = value

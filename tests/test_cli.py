@@ -242,7 +242,7 @@ def mistakes(folder: Path) -> None:
         (2, "tag=latest", "tag=latest: this name is kept"),
         (2, "output_jsonl_fpath=folder", "output_jsonl_fpath: folder is a folder"),
         (2, "output_jsonl_fpath=no/a.jsonl", "output_jsonl_fpath: no is not a folder"),
-        (2, "stages.write.columns=[chosen]", "columns: 'chosen'"),
+        (2, "stages.write.columns=[chosen]", "columns: 'trl' writes 'chosen' itself"),
         (2, "min_gap=${oc.env:HOME}", "only plain"),
         (2, "stages.pair._target_=os.system", "_target_"),
         (2, "hydra.run.dir=x", "hydra.run.dir"),
@@ -754,3 +754,80 @@ def test_columns_of_the_sample_need_no_input(said: Said) -> None:
     assert code == 0
     assert re.search("metadata.task_type +[0-9] +text", out)
     assert "the fields of the first 5 lines" in err
+
+
+# check
+
+
+DPO = {
+    "prompt": [{"role": "user", "content": "6 * 7?"}],
+    "chosen": [{"role": "assistant", "content": "42"}],
+    "rejected": [{"role": "assistant", "content": "43"}],
+}
+
+
+def test_check_prints_findings_on_stdout_and_the_outcome_on_stderr(said: Said) -> None:
+    save(Path("rows.jsonl"), [DPO, DPO | {"chosen": []}, DPO | {"chosen": []}])
+    code, out, err = said("check", "rows.jsonl", "format=trl")
+    assert code == 3
+    assert out.splitlines() == [
+        "rows.jsonl:2: error: chosen: should have a message, got an empty list",
+        "  also on line 3",
+        "rows.jsonl:3: warning: the same row as line 2",
+    ]
+    said_of_it = (
+        "rows.jsonl: 3 rows as format=trl purpose=dpo (by its columns): 2 errors, 1 warning"
+    )
+    assert " ".join(err.split()) == said_of_it
+
+
+@pytest.mark.parametrize(
+    ("rows", "code"), [([DPO], 0), ([DPO, DPO], 0), ([DPO | {"chosen": "x"}], 3), ([], 3)]
+)
+def test_check_exits_with_3_for_an_error_and_0_for_warnings(
+    rows: list[dict[str, object]], code: int, said: Said
+) -> None:
+    save(Path("rows.jsonl"), rows)
+    assert said("check", "rows.jsonl", "format=trl", "purpose=dpo")[0] == code
+
+
+def test_check_prints_each_finding_as_json(said: Said) -> None:
+    twice = [*DPO["prompt"], *DPO["prompt"]]  # a caution of the model, and then two faults
+    save(
+        Path("rows.jsonl"), [DPO | {"prompt": twice}, DPO | {"chosen": []}, DPO | {"rejected": []}]
+    )
+    code, out, _ = said("check", "rows.jsonl", "format=trl", "json=true")
+    assert code == 3
+    assert [(one["line"], one["level"]) for one in map(json.loads, out.splitlines())] == [
+        (1, "warning"),
+        (2, "error"),
+        (3, "error"),
+    ]
+
+
+def test_check_reads_rollouts_and_says_what_a_run_would_do(said: Said) -> None:
+    code, out, err = said("check", "gymrecipe:sample", "format=rollouts")
+    assert code == 3
+    assert out.startswith("gymrecipe:sample:41: error: bad_json: text that is not JSON\n")
+    assert "tasks: 50 of 4 rollouts" in " ".join(err.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["check"], "check: write one file: check FILE format=NAME"),
+        (["check", "a", "b"], "check: write one file"),
+        (["check", "rows.jsonl"], "check: write format=NAME. There are"),
+        (["check", "rows.jsonl", "format=tlr"], "Did you mean 'trl'?"),
+        (["check", "rows.jsonl", "fromat=trl"], "unknown knob 'fromat'; it takes format, purpose"),
+        (["check", "row.jsonl", "format=trl"], "no such file. Did you mean 'rows.jsonl'?"),
+        (["check", ".", "format=trl"], "a folder, not a file"),
+    ],
+)
+def test_check_ends_in_one_clear_sentence_for_a_mistake(
+    words: list[str], sentence: str, said: Said
+) -> None:
+    save(Path("rows.jsonl"), [DPO])
+    code, out, err = said(*words)
+    assert (code, out) == (2, "")
+    assert sentence in err

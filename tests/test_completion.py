@@ -23,7 +23,7 @@ def test_an_empty_line_offers_verbs_the_recipe_options_and_shared_knobs() -> Non
 
 
 def test_a_begun_verb_is_completed() -> None:
-    assert candidates("gymrecipe ver", []) == ["verify", "versions"]
+    assert candidates("gymrecipe vers", []) == ["versions"]
 
 
 @pytest.mark.parametrize("prefix", ["", "+", "++"])
@@ -56,6 +56,16 @@ def test_what_can_be_taken_out_is_offered_without_a_value() -> None:
     assert found == ["~stages.check", "~stages.check.purpose", "~stages.check.use"]
 
 
+def test_the_knobs_of_check_and_their_values_are_offered() -> None:
+    assert candidates("gymrecipe check rows.jsonl ", []) == ["format=", "json=true", "purpose="]
+    assert candidates("gymrecipe check rows.jsonl format=t", []) == [
+        "format=trl",
+        "format=trl_prompt_completion",
+    ]
+    assert candidates("gymrecipe check rows.jsonl format=ro", []) == ["format=rollouts"]
+    assert candidates("gymrecipe check rows.jsonl purpose=d", []) == ["purpose=dpo"]
+
+
 @pytest.mark.parametrize(
     "line", ["gymrecipe 'a", 'gymrecipe "', "gymrecipe +recipe=nope m", "gymrecipe \\"]
 )
@@ -71,9 +81,9 @@ def test_a_broken_recipe_does_not_fail(stages: str, tmp_path: Path) -> None:
 
 
 def test_a_query_reads_the_line_up_to_the_cursor() -> None:
-    line = "gymrecipe verify dpo"
-    assert completion("query", {"COMP_LINE": line, "COMP_POINT": "13"}, []) == "verify\nversions\n"
-    assert completion("query", {"COMP_LINE": "gymrecipe verif"}, []) == "verify\n"
+    line = "gymrecipe versions dpo"
+    assert completion("query", {"COMP_LINE": line, "COMP_POINT": "14"}, []) == "versions\n"
+    assert completion("query", {"COMP_LINE": "gymrecipe verify"}, []) == "verify\n"
     assert completion("query", {}, [])
 
 
@@ -92,7 +102,7 @@ def test_another_request_says_what_to_write(what: str) -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("gymrecipe ver", ["verify", "versions"]),
+        ("gymrecipe vers", ["versions"]),
         ("gymrecipe +recipe=dpo_s", ["+recipe=dpo_same_prompt", "+recipe=dpo_stratified"]),
         ("gymrecipe +recipe=dpo_same_prompt min", ["min_gap="]),
         ("gymrecipe +recipe=ppo ++stages.scored.min", ["++stages.scored.min_reward="]),

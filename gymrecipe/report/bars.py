@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
 from gymrecipe.report.page import is_plain
 from gymrecipe.report.safe import counted, safe, size
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 REFRESH_S = 0.1
 
@@ -45,19 +47,9 @@ class Bars:
         self._phase, self._unit, self._done = safe(phase, 40), unit, 0
         if is_plain(self.console):
             return
-        # It is drawn as work comes in: no thread of its own, none to forget when a run breaks.
-        self._bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(None, complete_style="cyan", finished_style="cyan"),
-            _Amount(),
-            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-            console=self.console,
-            auto_refresh=False,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-            expand=True,
-        )
+        from gymrecipe.report.moving import bar  # a terminal alone pays for it
+
+        self._bar = bar(self.console)
         self._bar.add_task(self._phase, total=total or None, unit=unit)
         self._bar.start()
         self._shown = self._bar.get_time()
@@ -85,15 +77,3 @@ class Bars:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
-
-
-class _Amount(ProgressColumn):
-    """Bytes with their rate, or rows."""
-
-    def render(self, task: Task) -> Text:
-        done, total = int(task.completed), int(task.total or 0)
-        if task.fields["unit"] != "bytes":
-            return Text(f"{done:,}/{total:,} rows")
-        speed = task.finished_speed or task.speed
-        rate = f"  {size(int(speed))}/s" if speed else ""
-        return Text(f"{size(done)}/{size(total)}{rate}")

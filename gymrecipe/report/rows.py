@@ -43,7 +43,7 @@ def stages() -> Rows:
 
 def parameters(name: str) -> tuple[str, Rows, Rows]:
     """What a stage does, its parameters, and the strategies or checks that they choose among."""
-    from gymrecipe.registry import CHECKS, STAGES, STRATEGIES, summary
+    from gymrecipe.registry import CHECKS, STAGES, STRATEGIES, documentation, summary
 
     import_module("gymrecipe.stages")
     if name not in STAGES:
@@ -52,11 +52,12 @@ def parameters(name: str) -> tuple[str, Rows, Rows]:
             f"{hint(name, STAGES)}"
         )
     entry = STAGES[name]
+    about = documentation(entry.params)
     rows = [
         {
             "parameter": parameter,
             "default": shown(info.get_default(call_default_factory=True)),
-            "what it sets": " ".join((info.description or "").split()),
+            "what it sets": about.get(parameter, ""),
         }
         for parameter, info in entry.params.model_fields.items()
         if parameter != "use"
@@ -84,7 +85,7 @@ def formats() -> Rows:
         {
             "format": name,
             "for": ", ".join(entry.purposes),
-            "files": "jsonl, parquet" if entry.parquet else "jsonl",
+            "files": ", ".join(entry.files),
             "what it writes": summary(entry.function),
         }
         for name, entry in sorted(FORMATS.items())

@@ -1,0 +1,47 @@
+"""Purpose: what a file is for, and in which of two forms, by the columns of its first row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from gymrecipe.checking.faults import faults
+from gymrecipe.errors import hint
+from gymrecipe.registry import Purpose
+
+
+def guess(record: dict[str, Any], known: dict[Purpose, Any]) -> Purpose | None:
+    """The purpose that this row lacks no column for, or the fewest, and that reads most of it.
+
+    Where two read the same columns it is the one that finds nothing wrong in them. None where the
+    row has no column of any. A reward beside messages does not make them a buffer.
+    """
+    rated = [
+        (missing, purpose == "buffer", -there, any(faults(record, form)), place, purpose)
+        for place, (purpose, models) in enumerate(known.items())
+        for form in forms(models)
+        for missing, there in [fit(form, record)]
+        if there
+    ]
+    return min(rated)[-1] if rated else None
+
+
+def forms(models: Any) -> tuple[type[BaseModel], ...]:
+    """The forms that a line of one purpose may have: most have one."""
+    return models if isinstance(models, tuple) else (models,)
+
+
+def fit(form: type[BaseModel], record: dict[str, Any]) -> tuple[int, int]:
+    """How many columns are missing, and how many are there; a name that is nearly right is."""
+    named = {info.alias or name: info for name, info in form.model_fields.items()}
+    other = [name for name in record if name not in named]
+    there = {name for name in named if name in record or hint(name, other)}
+    needed = {name for name, info in named.items() if info.is_required()}
+    return len(needed - there), len(there)
+
+
+def form_of(record: dict[str, Any], models: Any) -> type[BaseModel]:
+    """The form that this row lacks the fewest columns for, and that reads most of it."""
+    rated = {form: fit(form, record) for form in forms(models)}
+    return min(rated, key=lambda form: (rated[form][0], -rated[form][1]))

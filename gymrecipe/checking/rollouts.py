@@ -1,0 +1,120 @@
+"""Rollouts: what a run would do with the lines of a rollout file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from gymrecipe.checking.finding import Finding, Level, found
+from gymrecipe.checking.rows import Advance, told
+from gymrecipe.engines.local import default_workers, local
+from gymrecipe.rollouts.columns import parse_path
+from gymrecipe.rollouts.files import SIDECARS, Source, lines
+from gymrecipe.rollouts.lines import BAD_LINE
+from gymrecipe.rollouts.messages import UNUSABLE, Unusable, conversation
+from gymrecipe.rollouts.table import BAD_LEAST, BAD_SHARE, Wanted, read_table
+from gymrecipe.stages.load import Load, load
+
+SIZES = 5
+"""So many sizes of tasks are told, the most frequent ones."""
+
+
+def findings(source: Source, notes: list[str], advance: Advance) -> Iterator[Finding]:
+    """What is wrong with each line, and with the file; `notes` is told what is in it.
+
+    An error is a line that is no rollout, a warning what makes a stage leave a rollout out.
+    """
+    if source.name.removesuffix(".gz").removesuffix(".zst").endswith(SIDECARS):
+        yield found("warning", 0, "a sidecar file, which a run refuses unless sidecars=true")
+    bad, rows = _table(source)
+    yield from _bad(bad, len(bad) + rows.height)
+    if not rows.height:
+        yield found("error", 0, "no rollouts")
+        return
+    usable = 0
+    for number, raw in enumerate(lines(told(source, advance), 0, 2**63, False), 1):
+        if number in bad or raw.data is None:
+            continue
+        try:
+            conversation(raw.data)
+            usable += 1
+        except Unusable as fault:
+            said = (UNUSABLE | BAD_LINE).get(fault.reason, "")
+            yield found("warning", number, f"'write' rejects it as {fault.reason}: {said}")
+    yield from _marked(rows)
+    notes += _notes(rows, len(bad) + rows.height, usable)
+
+
+def _table(source: Source) -> tuple[dict[int, str], pl.DataFrame]:
+    """Why each bad line is one, and a row for each rollout with the task it answers."""
+    params = Load()
+    wanted = Wanted(
+        columns=(),
+        present=(),
+        reward=parse_path(params.reward),
+        task_fields=tuple(map(parse_path, params.task_fields)),
+        group_by=None,
+        metric_rows=False,
+        limit=None,
+        max_bad_rows="100%",
+    )
+    with local(default_workers()) as engine:
+        table = read_table([source], wanted, engine, lambda count: None)
+    rows, _ = load(table.rows.lazy(), params)
+    names = ("line", "reward", "failed", "task_key", "id_hi", "id_lo")
+    bad = dict(table.bad.select("line", "reason").iter_rows())
+    return bad, rows.select(names).collect()
+
+
+def _bad(bad: dict[int, str], count: int) -> Iterator[Finding]:
+    for line, reason in bad.items():
+        level: Level = "warning" if reason == "blank" else "error"
+        yield found(level, line, f"{reason}: {BAD_LINE[reason]}")
+    counted = sum(reason != "blank" for reason in bad.values())
+    most = int(max(BAD_LEAST, BAD_SHARE * count))
+    if counted > most:
+        yield found(
+            "error",
+            0,
+            f"{counted} of {count} lines are no rollouts, and a run stops at more than {most}."
+            " Mend the file, or set max_bad_rows",
+        )
+
+
+def _marked(rows: pl.DataFrame) -> Iterator[Finding]:
+    for line in rows.filter(pl.col("reward").is_null())["line"]:
+        yield found("warning", line, "no reward: neither a threshold nor a pair can use it")
+    for line in rows.filter("failed")["line"]:
+        what = "the run broke: 'completed: true' leaves it out; its reward is a placeholder"
+        yield found("warning", line, what)
+    for line in rows.filter(pl.col("task_key").is_null())["line"]:
+        what = "task_unclear: which task it answers cannot be told, so it is in no pair"
+        yield found("warning", line, what)
+    again = rows.filter(~pl.struct("id_hi", "id_lo").is_first_distinct())
+    for line in again["line"]:
+        yield found("warning", line, "the same line as one before it. {use: dedup} drops it")
+
+
+def _notes(rows: pl.DataFrame, read: int, usable: int) -> Iterator[str]:
+    """How much there is to make a dataset of."""
+    yield f"{read:,} lines: {rows.height:,} rollouts, {usable:,} that can be written as messages"
+    rewards = rows["reward"].drop_nulls().to_list()
+    if rewards:
+        low, mean, high = min(rewards), sum(rewards) / len(rewards), max(rewards)
+        yield f"rewards from {low:.4g} to {high:.4g}, {mean:.4g} on average"
+    tasks = (
+        rows.drop_nulls("task_key")
+        .group_by("task_key")
+        .agg(n=pl.len(), spread=pl.col("reward").max() - pl.col("reward").min())
+    )
+    sizes = tasks["n"].value_counts().sort("count", "n", descending=True)
+    shape = [
+        f"{count:,} of {n:,} rollout{'s' * (n > 1)}" for n, count in sizes.head(SIZES).iter_rows()
+    ]
+    shape += ["…"] * (sizes.height > SIZES)
+    differing = tasks.filter(pl.col("spread") > 0).height
+    yield (
+        f"tasks: {', '.join(shape) or 'none that is clear'}; {differing:,} with rewards that"
+        " differ, which pairs need"
+    )

@@ -1,0 +1,105 @@
+"""Together: what only shows when all rows of a file are looked at."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import xxhash
+
+from gymrecipe.checking.finding import Finding, found
+from gymrecipe.checking.rows import Row
+
+ALL_OR_NONE = ("margin", "chat_template_kwargs")
+"""Columns that trainers read of every row as soon as one has them."""
+LABELS = ("label", "kto_tag")
+"""What the column is called that says which of two classes a completion is of."""
+
+
+@dataclass
+class Column:
+    """A top-level column: on how many rows it is, and is not null; the first row that has it,
+    the first that has not, and the first null.
+    """
+
+    first: int
+    rows: int = 0
+    values: int = 0
+    without: int = 0
+    null: int = 0
+
+
+@dataclass
+class Together:
+    """What was seen of the rows so far."""
+
+    rows: int = 0
+    first: int = 0
+    columns: dict[str, Column] = field(default_factory=dict)
+    labels: dict[bool, int] = field(default_factory=dict)
+    digests: array[int] = field(default_factory=lambda: array("Q"))
+    lines: array[int] = field(default_factory=lambda: array("Q"))
+
+    def add(self, row: Row) -> None:
+        """Note one more row."""
+        record = row.record or {}
+        self.first = self.first or row.line
+        for name, value in record.items():
+            column = self.columns.get(name)
+            if column is None:
+                without = self.first if self.rows else 0
+                column = self.columns[name] = Column(row.line, without=without)
+            column.rows += 1
+            if value is None:
+                column.null = column.null or row.line
+            else:
+                column.values += 1
+        if len(record) < len(self.columns):
+            for name, column in self.columns.items():
+                if name not in record:
+                    column.without = column.without or row.line
+        for name in LABELS:
+            if isinstance(label := record.get(name), bool):
+                self.labels.setdefault(label, row.line)
+        self.rows += 1
+        self.digests.append(xxhash.xxh3_64_intdigest(row.data))
+        self.lines.append(row.line)
+
+    def end(self, purpose: str | None, is_table: bool) -> Iterator[Finding]:
+        """What the rows are together; `is_table`: the loader makes columns of them."""
+        for name, column in self.columns.items():
+            if name in ALL_OR_NONE and 0 < column.values < self.rows:
+                line = min(filter(None, (column.without, column.null)))
+                yield found(
+                    "error",
+                    line,
+                    f"{name}: on {column.values} of {self.rows} rows, and trainers need it on all"
+                    " or none",
+                )
+            elif is_table and column.rows < self.rows:
+                yield found(
+                    "warning",
+                    column.without if column.first == self.first else column.first,
+                    f"{name}: on {column.rows} of {self.rows} rows. Write it on all, null where"
+                    " there is none",
+                )
+        if purpose == "kto" and len(self.labels) == 1:
+            (label, line), *_ = self.labels.items()
+            said = "true" if label else "false"
+            yield found("warning", line, f"all labels are '{said}': KTO learns from both classes")
+        yield from self._twice()
+
+    def _twice(self) -> Iterator[Finding]:
+        import polars as pl
+
+        table = pl.DataFrame(
+            {"digest": pl.Series(self.digests, dtype=pl.UInt64), "line": self.lines}
+        )
+        again = table.filter(~pl.col("digest").is_first_distinct())
+        if again.is_empty():
+            return
+        firsts = table.filter(pl.col("digest").is_first_distinct())
+        pairs = again.join(firsts, on="digest", maintain_order="left", suffix="_first")
+        for line, first in pairs.select("line", "line_first").iter_rows():
+            yield found("warning", line, f"the same row as line {first}")

@@ -1,0 +1,95 @@
+"""Checked: the findings of `check`, those that are alike together, and what they come to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+
+from gymrecipe.check import Checking
+from gymrecipe.checking.finding import Finding
+from gymrecipe.report.safe import counted, safe
+
+SHOWN_LINES = 3
+"""So many lines are named of findings that are alike."""
+KINDS = 200
+"""More kinds of findings than this are counted, but not told."""
+
+
+@dataclass
+class Alike:
+    """Findings of one kind: the first of them, the lines of the next few, and how many."""
+
+    first: Finding
+    next: list[int] = field(default_factory=list)
+    count: int = 1
+
+
+@dataclass
+class Counted:
+    """The findings so far, by kind."""
+
+    kinds: dict[tuple[str, str], Alike] = field(default_factory=dict)
+    errors: int = 0
+    warnings: int = 0
+    untold: int = 0
+
+    def count(self, findings: Iterable[Finding]) -> Iterator[Finding]:
+        """Count findings as they pass by."""
+        for finding in findings:
+            if finding.level == "error":
+                self.errors += 1
+            else:
+                self.warnings += 1
+            alike = self.kinds.get((finding.level, finding.kind))
+            if alike is not None:
+                alike.count += 1
+                if len(alike.next) < SHOWN_LINES - 1:
+                    alike.next.append(finding.line)
+            elif len(self.kinds) < KINDS:
+                self.kinds[finding.level, finding.kind] = Alike(finding)
+            else:
+                self.untold += 1
+            yield finding
+
+
+def findings(name: str, counted_: Counted) -> Iterator[str]:
+    """Each kind as `FILE:LINE: level: what`, the errors first, and on which lines it is as well."""
+    kinds = counted_.kinds.values()
+    for alike in sorted(kinds, key=lambda one: (one.first.level, one.first.line)):
+        first = alike.first
+        yield f"{safe(_where(name, first.line))}: {first.level}: {safe(first.what, 500)}"
+        if alike.next:
+            also = ", ".join(str(line) for line in alike.next)
+            rest = alike.count - 1 - len(alike.next)
+            more = f" and {rest:,} more" if rest else ""
+            yield f"  also on line {also}{more}"
+    if counted_.untold:
+        yield f"{safe(name)}: {counted(counted_.untold, 'finding')} of further kinds"
+
+
+def outcome(name: str, checking: Checking, counted_: Counted) -> Iterator[str]:
+    """What was checked, as what, and how it came out."""
+    errors, warnings = counted(counted_.errors, "error"), counted(counted_.warnings, "warning")
+    read = f"format={checking.format}"
+    if checking.purpose:
+        told = "" if checking.is_told else " (by its columns)"
+        read = f"{counted(checking.rows, 'row')} as {read} purpose={checking.purpose}{told}"
+    yield f"{safe(name)}: {read}: {errors}, {warnings}"
+    yield from checking.notes
+
+
+def as_json(name: str, finding: Finding) -> str:
+    """A finding as a line of JSON."""
+    told = {
+        "file": name.encode("utf-8", "backslashreplace").decode(),
+        "line": finding.line or None,
+        "level": finding.level,
+        "what": finding.what,
+    }
+    return msgspec.json.encode(told).decode()
+
+
+def _where(name: str, line: int) -> str:
+    return f"{name}:{line}" if line else name
