@@ -49,6 +49,9 @@ class Silent:
     def end(self) -> None: ...
 
 
+COUNTS = ("rows", "labels", "label_ratio")
+"""The checks whose figure changes when a row cannot be written."""
+
 RARE = ("turns", "output_items", "tool_calls", "output_tokens", "model", "agent")
 """Columns that few recipes read, and that the table does without in the others."""
 
@@ -304,7 +307,7 @@ class Fold:
             )
             self.progress.end()
             self.statistics[step.name] = statistics(written)
-            self._check_again(step, written.rows)
+            self._check_again(step, written.written)
         self.outputs += written.outputs
         self.uses += [use.select(list(fates.USE)).cast(fates.USE) for use in written.used]
         self.fates.append(
@@ -323,21 +326,23 @@ class Fold:
             if row["ok"]:
                 continue
             low = row["min"] is not None and row["figure"] < row["min"]
-            limit = f"at least {row['min']:g}" if low else f"at most {row['max']:g}"
+            limit = f"at least {row['min']:.6g}" if low else f"at most {row['max']:.6g}"
             said = (
                 f"{step.name}: {row['check']} is {row['figure']:.4g}, should be {limit}."
                 f" {CHECKS[row['check']].advice}"
             )
             (self.stops if row["level"] == "stop" else self.warnings).append(said)
 
-    def _check_again(self, step: Step, rows: int) -> None:
-        """Make the checks on row counts again on what was written."""
+    def _check_again(self, step: Step, rows: pl.DataFrame) -> None:
+        """Make the checks that count rows again on what was written."""
         for above in self.plan.above(step):
             limits = above.params.limits() if isinstance(above.params, Validate) else {}
             before = self.facts[above.name].get("checks", [])
-            passed = any(row["check"] == "rows" and row["ok"] for row in before)
-            if "rows" in limits and passed:
-                self._judge(step, [result("rows", rows, limits["rows"])])
+            passed = {row["check"] for row in before if row["ok"]}
+            for name in COUNTS:
+                if name in limits and name in passed:
+                    figure = CHECKS[name].function(rows, {}, None, None)
+                    self._judge(step, [result(name, figure, limits[name])])
 
     def _warn_of_lost_losers(self, step: Step, params: Filter, rejected: dict[str, int]) -> None:
         """A filter by reward or success before a pair takes away what pairs are made of."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -122,6 +123,7 @@ def _held_back(*signals: signal.Signals) -> Iterator[None]:
 def _begin() -> None:
     # Ctrl-C goes to the whole group; the parent alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.set_threshold(100_000, 20, 20)  # what is made of a line dies with the next
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

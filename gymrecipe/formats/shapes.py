@@ -54,9 +54,10 @@ class Shapes:
         if value is self.tools[0]:  # neighbours share them
             found |= self.tools[1]
             return
-        keys = _message_keys(value) if isinstance(value[0], Message) else set(map(_keys, value))
+        chats = isinstance(value[0], Message)
+        keys = _message_keys(value) if chats else set(map(_keys, value))
         found.update([_said(column, each) for each in keys])
-        if len(keys) > 1:
+        if len(keys) > 1 or (chats and value[0].tool_calls is None):  # all else in it is text
             return
         below: set[str] = set()
         for item in value:

@@ -8,7 +8,7 @@ from typing import Any
 from gymrecipe.experiments.explain import meaning
 from gymrecipe.experiments.manifest import Manifest, StageRecord
 from gymrecipe.report.page import Cell, Table, styled, title, words
-from gymrecipe.report.safe import asked, compact, counted, number
+from gymrecipe.report.safe import compact, counted, number
 from gymrecipe.rollouts.lines import BAD_LINE
 from gymrecipe.rollouts.messages import UNUSABLE
 
@@ -185,8 +185,8 @@ def checks(manifest: Manifest) -> Table:
 def _limits(row: dict[str, Any]) -> Cell:
     least, most = row.get("min"), row.get("max")
     if least is not None and most is not None:
-        return f"{asked(least)} to {asked(most)}"
-    return f"at most {asked(most)}" if least is None else f"at least {asked(least)}"
+        return f"{number(least)} to {number(most)}"
+    return f"at most {number(most)}" if least is None else f"at least {number(least)}"
 
 
 def _verdict(row: dict[str, Any]) -> Cell:
