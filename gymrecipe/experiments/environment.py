@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import gymrecipe
+from gymrecipe.registry import PLUGINS
 
 PACKAGES = ("hydra-core", "msgspec", "omegaconf", "polars", "pydantic", "xxhash")
 """The packages whose versions can show in the bytes of a version."""
@@ -39,6 +42,32 @@ def packages() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = ""
     return found
+
+
+def plugins() -> dict[str, str]:
+    """The SHA-256 of the code of each plugin that is loaded: of its file, or where it is or lies
+    in a package, of all files of that.
+    """
+    return {name: _code(name) for name in PLUGINS}
+
+
+def _code(module: str) -> str:
+    spec = find_spec(module)
+    if spec is not None and spec.parent:
+        spec = find_spec(spec.parent)
+    if spec is None:
+        return ""
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+    files = [
+        (path, path.relative_to(folder)) for folder in folders for path in folder.rglob("*.py")
+    ]
+    if not folders and spec.origin:
+        files = [(Path(spec.origin), Path("module.py"))]
+    digest = hashlib.sha256()
+    for path, name in sorted(files, key=lambda file: file[1].parts):
+        data = path.read_bytes()
+        digest.update(f"{name.as_posix()} {len(data)}\n".encode() + data)
+    return digest.hexdigest()
 
 
 def _git(folder: str) -> dict[str, Any] | None:

@@ -25,6 +25,7 @@ MEANINGS = {
     "over_quota": "its group had as many rows as balance allows",
     "over_limit_tasks": "its task is beyond limit_tasks",
     "not_sampled": "not drawn in its band",
+    "between": "neither desirable nor undesirable",
     "duplicate": "another rollout is the same",
     "where": "the expression `where` does not hold",
     "truncated": "cut off by a token limit",

@@ -55,11 +55,17 @@ def export(version: Path, record: Manifest, path: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(f".gymrecipe-{secrets.token_hex(8)}.tmp")
     try:
-        shutil.copyfile(source, temporary)
-        store.sync(temporary)
-        temporary.replace(target)
+        temporary.touch(exist_ok=False)
+        lock = store.held(temporary)
+        try:
+            shutil.copyfile(source, temporary)
+            store.sync(temporary)
+            temporary.replace(target)
+            store.sync(target.parent)
+        finally:
+            os.close(lock)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import jsonlines
 import msgspec
 
-from gymrecipe.errors import DurabilityError, InputError
+from gymrecipe.errors import DurabilityError, GymrecipeError, InputError
+from gymrecipe.experiments import manifest
 from gymrecipe.experiments.manifest import Manifest, StageRecord
-from gymrecipe.experiments.store import LEDGER, sync
+from gymrecipe.experiments.store import LEDGER, sync, versions, writing
 
 
 def append(folder: Path, record: dict[str, Any]) -> None:
@@ -20,23 +26,88 @@ def append(folder: Path, record: dict[str, Any]) -> None:
 
     Raises DurabilityError: the version of the record is published before its line is written.
     """
-    path = folder / LEDGER
+    with _told(folder, str(record.get("version"))), _locked(folder) as file:
+        _add(folder, file, record)
+
+
+def complete(version: Path) -> None:
+    """Add the line of a version that has none, and of those beside it whose runs died before they
+    could.
+
+    Raises DurabilityError where a line cannot be written.
+    """
+    folder = version.parent
+    with _told(folder, version.name):
+        if not _missing(folder):
+            return
+        with _locked(folder) as file:
+            for missing in _missing(folder):  # another process may have added some meanwhile
+                if record := _entry_of(missing):
+                    _add(folder, file, record)
+
+
+@contextmanager
+def _told(folder: Path, version: str) -> Iterator[None]:
     try:
+        yield
+    except (OSError, InputError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise DurabilityError(
+            f"{folder / version} is published, but its line in {folder / LEDGER} could"
+            f" not be written: {why}. Its manifest.json has all that the line would say."
+        ) from None
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[BinaryIO]:
+    """The ledger, which nobody else changes meanwhile: open to read it and to add to its end."""
+    path = folder / LEDGER
+    while True:
         with open(path, "a+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            end = file.seek(0, os.SEEK_END)
-            if end == 0:
+            if not _is_still(path, file):  # put anew by `rebuild` while this waited
+                continue
+            if not os.fstat(file.fileno()).st_size:
                 sync(folder)
-            elif os.pread(file.fileno(), 1, end - 1) != b"\n":
-                file.write(b"\n")
-            jsonlines.Writer(file, dumps=msgspec.json.encode).write(record)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise DurabilityError(
-            f"{folder / str(record.get('version'))} is published, but its line in {path} could"
-            f" not be written: {error.strerror}. Its manifest.json has all that the line would say."
-        ) from None
+            yield file
+            return
+
+
+def _is_still(path: Path, file: BinaryIO) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+def _add(folder: Path, file: BinaryIO, record: dict[str, Any]) -> None:
+    end = file.seek(0, os.SEEK_END)
+    if end and os.pread(file.fileno(), 1, end - 1) != b"\n":
+        file.write(b"\n")
+    jsonlines.Writer(file, dumps=msgspec.json.encode).write(record)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _missing(folder: Path) -> list[Path]:
+    known = {record.get("version") for record in read(folder)}
+    return [version for version in versions(folder) if version.name not in known]
+
+
+def _entry_of(version: Path) -> dict[str, Any] | None:
+    """The line of a version; None where its manifest is not one, or not its own."""
+    try:
+        record = manifest.read(version)
+    except GymrecipeError:
+        return None
+    if record.version != version.name:
+        return None
+    return entry(record, sha256(version), record.parameters.get("tag"))
+
+
+def sha256(version: Path) -> str:
+    """What the manifest of a version hashes to."""
+    return hashlib.sha256((version / manifest.FILE).read_bytes()).hexdigest()
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
@@ -50,6 +121,79 @@ def read(folder: Path) -> list[dict[str, Any]]:
         return []
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}.") from None
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What a rebuilt ledger has, by the versions' names: lines `kept`, and lines `added` from
+    manifests. `torn` are the numbers of lines that were no records, which are gone.
+
+    Kept although they say otherwise than the folder: `changed`, whose manifest is not the one that
+    the line was written about, and `gone`, of which there is no manifest.
+    """
+
+    kept: list[str]
+    added: list[str]
+    torn: list[int]
+    changed: list[str]
+    gone: list[str]
+
+
+def rebuild(folder: Path) -> Rebuilt:
+    """Write the ledger anew: every whole line once, torn ones left out, missing ones made from the
+    manifests, by version. It is replaced whole or not at all.
+
+    A line that there is stays, so that a manifest which was changed is not made right by this.
+    """
+    with writing(folder / LEDGER), _locked(folder) as file:
+        file.seek(0)
+        torn, lines = _sorted_out(file.read())
+        there = {version.name: version for version in versions(folder)}
+        kept = [name for name in lines if name in there]
+        added = {
+            name: record
+            for name, version in there.items()
+            if name not in lines and (record := _entry_of(version))
+        }
+        changed = [
+            name for name in kept if lines[name].get("manifest_sha256") != sha256(there[name])
+        ]
+        gone = [name for name in lines if name not in there]
+        lines |= added
+        _replace(folder, [lines[name] for name in sorted(lines, key=_place)])
+    return Rebuilt(kept, list(added), torn, changed, gone)
+
+
+def _sorted_out(data: bytes) -> tuple[list[int], dict[str, dict[str, Any]]]:
+    """The numbers of the torn lines, and the last record about each version."""
+    torn: list[int] = []
+    records: dict[str, dict[str, Any]] = {}
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        try:
+            record = msgspec.json.decode(line, type=dict[str, Any]) if line.strip() else None
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            torn.append(number)
+            continue
+        if record is not None:
+            records[str(record.get("version"))] = record
+    return torn, records
+
+
+def _place(name: str) -> tuple[int, str]:
+    return int(name[1:]) if name[1:].isdecimal() else 0, name
+
+
+def _replace(folder: Path, records: list[dict[str, Any]]) -> None:
+    temporary = folder / f".versions-{secrets.token_hex(8)}.tmp"
+    try:
+        with open(temporary, "xb") as file:
+            jsonlines.Writer(file, dumps=msgspec.json.encode).write_all(records)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(folder / LEDGER)
+        sync(folder)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def entry(manifest: Manifest, manifest_sha256: str, tag: str | None = None) -> dict[str, Any]:

@@ -25,7 +25,8 @@ class Input(msgspec.Struct, frozen=True):
     """One input file as it was read.
 
     `run` is the entry of `input` it came by; `bytes` is how many of its (uncompressed) bytes were
-    read; `digest` the SHA-256 of the SHA-256s of its 8 MiB blocks.
+    read; `digest` the SHA-256 of the SHA-256s of its 8 MiB blocks. `holds` is `tasks` for a file of
+    input rows.
     """
 
     path: str
@@ -33,6 +34,7 @@ class Input(msgspec.Struct, frozen=True):
     bytes: int
     lines: int
     digest: str
+    holds: str = "rollouts"
 
 
 class Output(msgspec.Struct, frozen=True):
@@ -45,7 +47,9 @@ class Output(msgspec.Struct, frozen=True):
 
 
 class StageRecord(msgspec.Struct, frozen=True):
-    """What one stage did. `rejected` counts, in the stage's own unit, by reason."""
+    """What one stage did. `rejected` counts, in the stage's own unit, by reason; a write has the
+    version of its format.
+    """
 
     name: str
     use: str
@@ -58,10 +62,14 @@ class StageRecord(msgspec.Struct, frozen=True):
     rows_out: int = msgspec.field(name="out")
     rejected: dict[str, int]
     facts: dict[str, list[dict[str, Any]]]
+    format_version: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """A version's record; `version` is empty for what was not published (`dry_run`)."""
+    """A version's record; `version` is empty for what was not published (`dry_run`).
+
+    `plugins` has the digest of the code of each plugin that was loaded.
+    """
 
     schema: int
     name: str
@@ -75,6 +83,7 @@ class Manifest(msgspec.Struct, frozen=True):
     statistics: dict[str, Any]
     warnings: list[str]
     environment: dict[str, Any]
+    plugins: dict[str, str] = {}
 
 
 def encode(manifest: Manifest) -> bytes:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-import msgspec
 from pydantic import ValidationError
 
 from gymrecipe import fold, plan
 from gymrecipe.engines.local import default_workers, local
-from gymrecipe.errors import ChangedError, DataError, InputError, ToolsError
-from gymrecipe.experiments import fates, manifest
-from gymrecipe.experiments.environment import packages
-from gymrecipe.experiments.manifest import Input, Manifest
+from gymrecipe.errors import ChangedError, DataError, ToolsError
+from gymrecipe.experiments import fates, inputs, manifest, store
+from gymrecipe.experiments.environment import packages, plugins
+from gymrecipe.experiments.manifest import Manifest, StageRecord
 from gymrecipe.plan import Plan
-from gymrecipe.registry import STAGES
-from gymrecipe.rollouts.files import SAMPLE, Source, open_source
+from gymrecipe.registry import FORMATS, STAGES
 from gymrecipe.settings import Settings
 
 SHOWN = 200
@@ -46,12 +42,12 @@ def reproduce(
     if not any_tools:
         _check_tools(version, record)
     rebuilt = _rebuilt(record)
-    files = [_source(file, record) for file in record.inputs]
+    files = [inputs.found(file, record) for file in record.inputs]
     watched = progress or fold.Silent()
-    with local(default_workers()) as engine, tempfile.TemporaryDirectory() as name:
-        staged = Path(name)
-        table = fold.read(rebuilt, files, engine, watched)
-        for file, read in zip(record.inputs, table.read, strict=True):
+    with local(default_workers()) as engine, store.scratch() as staged:
+        rollouts = sum(file.holds == "rollouts" for file in record.inputs)
+        table = fold.read(rebuilt, files[:rollouts], files[rollouts:], engine, watched)
+        for file, read in zip(record.inputs, [*table.read, *table.inputs], strict=True):
             if read.digest != file.digest:
                 raise ChangedError(f"{file.path}: not what it was when {version} was made.")
         fold.Fold(rebuilt, table, files, staged, engine, watched).write_records()
@@ -59,22 +55,40 @@ def reproduce(
 
 
 def _check_tools(version: Path, record: Manifest) -> None:
-    then = record.environment.get("packages", {})
-    now = packages()
     other = [
-        f"{name} {then[name]}, here {now.get(name) or 'none'}"
-        for name in then
-        if then[name] != now.get(name)
+        *_others("", record.environment.get("packages", {}), packages()),
+        *_others("plugin ", record.plugins, plugins()),
     ]
     for stage in record.stages:
         here = STAGES[stage.use].version if stage.use in STAGES else None
         if here != stage.version:
             other.append(f"stage '{stage.use}' version {stage.version}, here {here or 'none'}")
+        other += _other_format(stage)
     if other:
         raise ToolsError(
             f"{version}: made with other tools: {'; '.join(other)}. Install those, or set"
             " any_tools=true to try with these."
         )
+
+
+def _others(kind: str, then: dict[str, str], now: dict[str, str]) -> list[str]:
+    return [
+        f"{kind}{name} {_short(then[name])}, here {_short(now.get(name, '')) or 'none'}"
+        for name in then
+        if then[name] != now.get(name)
+    ]
+
+
+def _short(text: str) -> str:
+    return text[:12] if len(text) == 64 else text  # a digest is told from another by its head
+
+
+def _other_format(stage: StageRecord) -> list[str]:
+    """A write's format, where it has another version here; old manifests do not say which."""
+    name, then = stage.parameters.get("format"), stage.format_version
+    if not isinstance(then, int) or name not in FORMATS or FORMATS[name].version == then:
+        return []  # a format that is not here is told with what else is missing
+    return [f"format '{name}' version {then}, here {FORMATS[name].version}"]
 
 
 def _rebuilt(record: Manifest) -> Plan:
@@ -89,20 +103,6 @@ def _rebuilt(record: Manifest) -> Plan:
             f"{record.name}/{record.version}: its manifest asks for what is not here: {said}. Is a"
             " plugin missing (--plugin), or was it made by another gymrecipe?"
         ) from None
-
-
-def _source(file: Input, record: Manifest) -> Source:
-    """The input as it was: a file that has grown since is read as far as it was read then."""
-    folders = (str(record.environment.get("folder", "")), os.getcwd())
-    names = dict.fromkeys(os.path.join(folder, file.path) for folder in folders)
-    for name in [SAMPLE] if file.path == SAMPLE else names:
-        try:
-            source = open_source(name, file.run)
-        except InputError:
-            continue
-        size = min(source.size, file.bytes) if not source.compression else source.size
-        return msgspec.structs.replace(source, name=file.path, size=size)
-    raise ChangedError(f"{file.path}: gone, or not readable any more; it is needed to reproduce.")
 
 
 def _compare(version: Path, staged: Path, record: Manifest) -> Reproduced:

@@ -26,6 +26,8 @@ VERSION = re.compile(r"v[0-9]{4,}")
 TAKEN = re.compile(r"(?:\.claim-)?v([0-9]+)")
 """Whatever bears such a name, a file or a dead link too, keeps its number from new versions."""
 
+SCRATCH = "gymrecipe-"
+
 LATEST = "latest"
 LEDGER = "versions.jsonl"
 
@@ -179,17 +181,14 @@ def _listed(names: list[str]) -> str:
 @contextmanager
 def staging(folder: Path) -> Iterator[Path]:
     """A hidden folder beside the versions to build the next one in; gone at the end of the block
-    unless it was published. While the block runs the folder is locked, so that what a killed
-    process left behind can be told from work.
+    unless it was published.
     """
     staged = folder / f".staging-{secrets.token_hex(8)}"
     try:  # from before it is there, so that a Ctrl-C cannot come in between
         with writing(staged):
             staged.mkdir(mode=0o700)
-            lock = os.open(staged, os.O_RDONLY)
+            lock = held(staged)
         try:
-            with suppress(OSError):  # a network file system may have no locks for folders
-                fcntl.flock(lock, fcntl.LOCK_EX)
             yield staged
         finally:
             os.close(lock)
@@ -200,8 +199,22 @@ def staging(folder: Path) -> Iterator[Path]:
 @contextmanager
 def scratch() -> Iterator[Path]:
     """A folder for what is not to be published; gone at the end of the block."""
-    with tempfile.TemporaryDirectory(prefix="gymrecipe-") as folder:
-        yield Path(folder)
+    with tempfile.TemporaryDirectory(prefix=SCRATCH) as folder:
+        lock = held(Path(folder))
+        try:
+            yield Path(folder)
+        finally:
+            os.close(lock)
+
+
+def held(path: Path) -> int:
+    """Lock a file or folder until the handle is closed or its process has ended, so that what a
+    killed process left behind can be told from work.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    with suppress(OSError):  # a network file system may have no locks for folders
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    return handle
 
 
 def publish(staged: Path, folder: Path, manifest_for: Callable[[str], bytes]) -> Path:
@@ -231,13 +244,22 @@ def publish(staged: Path, folder: Path, manifest_for: Callable[[str], bytes]) ->
         break
     try:
         sync(folder)
-        _link_latest(folder)
+        link_latest(folder)
     except OSError as error:
         raise DurabilityError(
             f"{version} is published, but the disk did not confirm it: {error.strerror}"
             f" ({error.filename or folder}). Check the disk, then `verify` the version."
         ) from None
     return version
+
+
+@contextmanager
+def beside(version: Path) -> Iterator[None]:
+    """Lets an error about what is made beside a version say that the version is there."""
+    try:
+        yield
+    except (MachineError, RecipeError) as error:
+        raise type(error)(f"{version} is published, but {error}") from None
 
 
 def _usual_mode(folder: Path) -> int:
@@ -294,7 +316,8 @@ def _rename_claimed(old: Path, new: Path) -> None:
             claim.unlink()
 
 
-def _link_latest(folder: Path) -> None:
+def link_latest(folder: Path) -> None:
+    """Let `latest` stand for the newest version."""
     latest = folder / LATEST
     if os.path.lexists(latest) and not latest.is_symlink():
         raise FileExistsError(errno.EEXIST, "'latest' is not a link", str(latest))
@@ -306,6 +329,17 @@ def _link_latest(folder: Path) -> None:
         link.unlink()
         raise
     sync(folder)
+
+
+def mend_latest(folder: Path) -> None:
+    """Let `latest` stand for the newest version where a run died before it did. It is a hint: what
+    cannot be mended stays.
+    """
+    with suppress(OSError):
+        if not os.path.lexists(folder / LATEST) or (
+            os.readlink(folder / LATEST) != versions(folder)[-1].name
+        ):
+            link_latest(folder)
 
 
 def check_tag(folder: Path, name: str, version: Path | None = None) -> None:

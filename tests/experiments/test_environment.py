@@ -1,13 +1,16 @@
 """The environment of a run, and the commit of the folder that the recipe lies in."""
 
 import subprocess
+import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 import gymrecipe
-from gymrecipe.experiments.environment import environment, packages
+from gymrecipe.experiments.environment import environment, packages, plugins
+from gymrecipe.registry import PLUGINS
 
 
 def git(folder: Path, *words: str) -> str:
@@ -84,3 +87,48 @@ def test_without_commits_or_with_a_broken_repository_there_is_none(tmp_path: Pat
 def test_packages_that_are_not_installed_have_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gymrecipe.experiments.environment.PACKAGES", ("no-such-thing",))
     assert packages() == {"no-such-thing": ""}
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A package with a plugin in a module of its own, beside a plugin that is one file."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "my_package").mkdir()
+    (tmp_path / "my_package" / "__init__.py").write_text("")
+    (tmp_path / "my_package" / "stages.py").write_text("from my_package import helper")
+    (tmp_path / "my_package" / "helper.py").write_text("x = 1")
+    (tmp_path / "my_file.py").write_text("x = 1")
+    PLUGINS[:] = ["my_package.stages", "my_file"]
+    yield tmp_path
+    PLUGINS.clear()
+    sys.modules.pop("my_package", None)
+
+
+@pytest.mark.parametrize(
+    ("changed", "module"),
+    [("my_file.py", "my_file"), ("my_package/helper.py", "my_package.stages"),
+     ("my_package/stages.py", "my_package.stages"), ("my_package/new.py", "my_package.stages")],
+)  # fmt: skip
+def test_a_plugin_is_known_by_all_of_its_code(changed: str, module: str, plugin: Path) -> None:
+    before = plugins()
+    assert set(before) == {"my_package.stages", "my_file"}
+    (plugin / changed).write_text("x = 2")
+    after = plugins()
+    assert {name for name in before if before[name] != after[name]} == {module}
+
+
+def test_the_place_of_a_plugin_does_not_matter(
+    plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = plugins()
+    moved = tmp_path / "else"
+    moved.mkdir()
+    for name in ("my_package", "my_file.py"):
+        (plugin / name).rename(moved / name)
+    sys.modules.pop("my_package")
+    monkeypatch.syspath_prepend(moved)
+    assert plugins() == before
+
+
+def test_without_plugins_there_are_none() -> None:
+    assert plugins() == {}

@@ -1,13 +1,18 @@
 import errno
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from gymrecipe.errors import DurabilityError
+from gymrecipe.cli import main
+from gymrecipe.errors import DurabilityError, MachineError
 from gymrecipe.experiments import ledger
-from gymrecipe.experiments.manifest import Lines, Manifest, Output, StageRecord
+from gymrecipe.experiments.manifest import FILE, Lines, Manifest, Output, StageRecord, encode
+from gymrecipe.experiments.verify import verify
+from tests.experiments.conftest import graded, run, save
 
 APPEND = """
 import sys
@@ -108,3 +113,151 @@ def test_an_entry_tells_what_was_set_and_what_came_of_it():
         "manifest_sha256": "ef",
     }
     assert ledger.entry(manifest, "ef", "v1.0")["tag"] == "v1.0"
+
+
+def published(folder: Path, name: str, **parameters: object) -> Path:
+    """A version with nothing in it."""
+    none = Lines(0, 0, 0)
+    record = Manifest(1, "dpo", name, "ab", dict(parameters), [], none, [], [], {}, [], {})
+    (folder / name).mkdir(parents=True)
+    (folder / name / FILE).write_bytes(encode(record))
+    return folder / name
+
+
+def told(folder: Path) -> list[str]:
+    return [record["version"] for record in ledger.read(folder)]
+
+
+def test_a_run_adds_the_lines_of_runs_that_died_before_they_could(tmp_path):
+    first, second = published(tmp_path, "v0001", tag="v1.0"), published(tmp_path, "v0002")
+    ledger.complete(second)
+    assert told(tmp_path) == ["v0001", "v0002"]
+    assert ledger.read(tmp_path)[0]["tag"] == "v1.0"
+    assert ledger.read(tmp_path)[1]["manifest_sha256"] == ledger.sha256(second)
+    data = (tmp_path / "versions.jsonl").read_bytes()
+    ledger.complete(first)
+    assert (tmp_path / "versions.jsonl").read_bytes() == data
+
+
+def test_a_line_that_was_torn_is_written_again(tmp_path):
+    ledger.complete(published(tmp_path, "v0001"))
+    path = tmp_path / "versions.jsonl"
+    path.write_bytes(path.read_bytes()[:40])
+    ledger.complete(published(tmp_path, "v0002"))
+    assert told(tmp_path) == ["v0001", "v0002"]
+
+
+def test_a_version_whose_manifest_is_another_ones_gets_no_line(tmp_path):
+    version = published(tmp_path, "v0001")
+    shutil.copytree(version, tmp_path / "v0002")
+    (published(tmp_path, "v0003") / FILE).write_text("{")
+    ledger.complete(version)
+    assert told(tmp_path) == ["v0001"]
+
+
+def test_a_run_that_finds_its_version_there_mends_what_another_left_undone(tmp_path):
+    path = save(tmp_path / "a.jsonl", graded())
+    made = run(tmp_path, input=str(path)).path
+    assert made is not None
+    (made.parent / "latest").unlink()
+    (made.parent / "versions.jsonl").unlink()
+    again = run(tmp_path, input=str(path))
+    assert again.existed
+    assert told(made.parent) == ["v0001"]
+    assert os.readlink(made.parent / "latest") == "v0001"
+
+
+def test_a_rebuilt_ledger_has_every_version_once_and_no_torn_line(tmp_path):
+    for number in (3, 1, 2):
+        ledger.append(tmp_path, {"version": f"v000{number}", "manifest_sha256": "?"})
+    path = tmp_path / "versions.jsonl"
+    for number in (1, 2, 4, 10_000):
+        published(tmp_path, f"v{number:04d}")
+    ledger.append(
+        tmp_path, {"version": "v0002", "manifest_sha256": ledger.sha256(tmp_path / "v0002")}
+    )
+    path.write_bytes(b"\xff\n" + path.read_bytes() + b"\n[1]\n" + b'{"version": "v00')
+    done = ledger.rebuild(tmp_path)
+    assert done == ledger.Rebuilt(
+        kept=["v0001", "v0002"],
+        added=["v0004", "v10000"],
+        torn=[1, 7, 8],
+        changed=["v0001"],
+        gone=["v0003"],
+    )
+    assert told(tmp_path) == ["v0001", "v0002", "v0003", "v0004", "v10000"]
+    data = path.read_bytes()
+    assert data.count(b"\n") == 5
+    assert ledger.rebuild(tmp_path).torn == []
+    assert path.read_bytes() == data
+    assert sorted(os.listdir(tmp_path)) == ["v0001", "v0002", "v0004", "v10000", "versions.jsonl"]
+
+
+def test_a_lost_ledger_is_made_from_the_manifests(tmp_path):
+    path = save(tmp_path / "a.jsonl", graded())
+    for seed in range(3):
+        version = run(tmp_path, input=str(path), seed=seed).path
+    assert version is not None
+    whole = (version.parent / "versions.jsonl").read_bytes()
+    (version.parent / "versions.jsonl").unlink()
+    ledger.rebuild(version.parent)
+    assert (version.parent / "versions.jsonl").read_bytes() == whole
+
+
+def test_a_changed_manifest_is_not_made_right_by_a_rebuilt_ledger(tmp_path):
+    version = published(tmp_path, "v0001")
+    ledger.complete(version)
+    (version / FILE).write_bytes((version / FILE).read_bytes() + b"\n")
+    assert ledger.rebuild(tmp_path).changed == ["v0001"]
+    assert "changed since the ledger's line" in " ".join(verify(version))
+
+
+def test_a_rebuilt_ledger_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    ledger.complete(published(tmp_path, "v0001"))
+    published(tmp_path, "v0002")
+    whole = (tmp_path / "versions.jsonl").read_bytes()
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(ledger.os, "fsync", full)
+    with pytest.raises(MachineError, match="disk is full"):
+        ledger.rebuild(tmp_path)
+    assert (tmp_path / "versions.jsonl").read_bytes() == whole
+    assert sorted(os.listdir(tmp_path)) == ["v0001", "v0002", "versions.jsonl"]
+
+
+REBUILD = """
+import sys
+from pathlib import Path
+from gymrecipe.experiments import ledger
+
+for round in range(200):
+    ledger.rebuild(Path(sys.argv[1]))
+"""
+
+
+def test_lines_that_are_added_while_the_ledger_is_rebuilt_are_not_lost(tmp_path):
+    ledger.append(tmp_path, {"version": "v0001"})
+    rebuilding = subprocess.Popen([sys.executable, "-c", REBUILD, tmp_path])
+    number = 1
+    while rebuilding.poll() is None:
+        number += 1
+        ledger.append(tmp_path, {"version": f"v{number:04d}"})
+    assert rebuilding.returncode == 0
+    assert number > 10
+    assert sorted(told(tmp_path)) == [f"v{n:04d}" for n in range(1, number + 1)]
+
+
+def test_the_verb_rebuilds_and_says_what_it_found(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    version = published(tmp_path / "experiments" / "dpo", "v0001")
+    (version.parent / "versions.jsonl").write_bytes(b'{"ver')
+    assert main(["versions", "--rebuild"]) == 0
+    said = capsys.readouterr()
+    assert said.out == "experiments/dpo/versions.jsonl: 0 lines kept, 1 added\n"
+    assert "versions.jsonl:1: torn, left out." in said.err
+    (version / FILE).write_bytes((version / FILE).read_bytes() + b"\n")
+    assert main(["versions", "dpo", "rebuild=true"]) == 3
+    assert "its manifest changed since its line was written" in capsys.readouterr().err
+    assert main(["versions", "nowhere", "--rebuild"]) == 2

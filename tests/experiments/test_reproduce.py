@@ -12,6 +12,7 @@ import gymrecipe
 from gymrecipe.errors import ChangedError, DataError, ToolsError
 from gymrecipe.experiments.reproduce import Reproduced, reproduce
 from gymrecipe.recipe import recipes
+from gymrecipe.registry import FORMATS
 from tests.experiments.conftest import graded, rollout, run, save
 
 
@@ -47,7 +48,7 @@ def test_every_recipe_is_reproduced_on_the_sample(name: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "knobs",
     [
-        {"file": "parquet"},
+        {"file": "parquet", "format": "messages"},
         {"shard_rows": 2, "validation_fraction": 0.4, "order": "shuffled", "seed": 7},
         {"limit": 12},
         {"limit_tasks": 3},
@@ -168,6 +169,47 @@ def test_a_file_that_the_manifest_does_not_know_is_a_difference(folder: Path) ->
     outputs = json.loads((version / "manifest.json").read_text())["outputs"]
     edit(version, {"outputs": [o for o in outputs if "validation" not in o["path"]]})
     with pytest.raises(DataError, match=r"validation.jsonl was made, which the version does not"):
+        reproduce(version)
+
+
+def test_another_format_or_plugin_is_another_tool(folder: Path) -> None:
+    version = path(run(folder, input="a.jsonl"))
+    record = json.loads((version / "manifest.json").read_text())
+    assert record["stages"][-1]["format_version"] == FORMATS["trl"].version
+    assert "format_version" not in record["stages"][0]
+    record["stages"][-1]["format_version"] = 99
+    edit(version, {"stages": record["stages"], "plugins": {"mine": "ab" * 32}})
+    with pytest.raises(
+        ToolsError, match=r"plugin mine abababababab, here none; format 'trl' version 99, here \d"
+    ):
+        reproduce(version)
+    reproduce(version, any_tools=True)
+
+
+def test_a_manifest_that_does_not_say_its_formats_version_is_read(folder: Path) -> None:
+    version = path(run(folder, input="a.jsonl"))
+    record = json.loads((version / "manifest.json").read_text())
+    del record["stages"][-1]["format_version"]
+    del record["plugins"]
+    (version / "manifest.json").write_text(json.dumps(record))
+    reproduce(version)
+
+
+def test_the_code_of_a_plugin_decides_the_id(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run(folder, input="a.jsonl")
+    monkeypatch.setattr("gymrecipe.executor.plugins", lambda: {"mine": "ab"})
+    second = run(folder, input="a.jsonl")
+    assert second.manifest.plugins == {"mine": "ab"}
+    assert second.manifest.id != first.manifest.id
+    assert run(folder, input="a.jsonl").existed
+
+
+def test_a_compressed_input_that_has_grown_is_another_file(folder: Path) -> None:
+    member = gzip.compress((folder / "a.jsonl").read_bytes())
+    (folder / "a.jsonl.gz").write_bytes(member)
+    version = path(run(folder, input="a.jsonl.gz"))
+    (folder / "a.jsonl.gz").write_bytes(member * 2)
+    with pytest.raises(ChangedError, match=r"a\.jsonl\.gz: not what it was"):
         reproduce(version)
 
 

@@ -1,0 +1,106 @@
+"""Rejects: the lines that no example contains, and their bytes, fetched back from the inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from gymrecipe.errors import ChangedError, DataError, RecipeError, hint
+from gymrecipe.experiments import inputs, manifest
+from gymrecipe.experiments.fates import REJECTS
+from gymrecipe.rollouts.files import Source, blocks, check_unchanged
+
+SNIPPET_BYTES = 200
+
+
+class Reject(msgspec.Struct, frozen=True):
+    """One line that was not used: where it is, how long, and which stage gave which reason."""
+
+    source: str
+    line: int
+    offset: int
+    bytes: int
+    stage: str
+    reason: str
+
+
+def rejects(version: Path, reason: str = "", stage: str = "") -> list[Reject]:
+    """The rejected lines of a version as they lie in its inputs; of one reason or stage if asked.
+
+    Raises RecipeError for a reason or stage that rejected nothing.
+    """
+    path = version / REJECTS
+    try:
+        table = pl.read_parquet(path, columns=list(Reject.__struct_fields__), glob=False)
+    except (OSError, pl.exceptions.PolarsError):
+        raise DataError(
+            f"{path}: missing, or not the table that was written. See what `verify` says."
+        ) from None
+    asked = {name: value for name, value in (("reason", reason), ("stage", stage)) if value}
+    for column, value in asked.items():
+        known = sorted(table[column].unique())
+        if value not in known:
+            raise RecipeError(
+                f"{version}: no line has the {column} '{value}'. There are"
+                f" {', '.join(known) or 'none'}.{hint(value, known)}"
+            )
+    table = table.filter(pl.lit(True), **asked)
+    return [Reject(**row) for row in table.iter_rows(named=True)]
+
+
+def originals(version: Path, lines: list[Reject]) -> Iterator[bytes]:
+    """The bytes of the lines in pieces, a line feed behind each line.
+
+    Raises ChangedError before the first piece where an input is not what it was, and behind the
+    last piece of an input that changed while it was read.
+    """
+    for source, of_source in _again(version, lines):
+        written = 0
+        for number, piece in _pieces(source, [(line.offset, line.bytes) for line in of_source]):
+            yield b"\n" * (number - written) + piece
+            written = number
+        check_unchanged(source)
+        yield b"\n" * (len(of_source) - written)
+
+
+def snippets(version: Path, lines: list[Reject]) -> list[str]:
+    """The head of each line as text; bytes that are none are written out as `\\xff`."""
+    texts = []
+    for source, of_source in _again(version, lines):
+        heads = [b""] * len(of_source)
+        spans = [(line.offset, min(line.bytes, SNIPPET_BYTES)) for line in of_source]
+        for number, piece in _pieces(source, spans):
+            heads[number] += piece
+        check_unchanged(source)
+        texts += [head.decode(errors="backslashreplace") for head in heads]
+    return texts
+
+
+def _again(version: Path, lines: list[Reject]) -> list[tuple[Source, list[Reject]]]:
+    """The inputs that the lines are of, all of them as they were."""
+    record = manifest.read(version)
+    files = {file.path: file for file in record.inputs}
+    groups = []
+    for path, of_source in groupby(lines, key=lambda line: line.source):
+        source = inputs.found(files[path], record)
+        inputs.check_same(source, files[path], version)
+        groups.append((source, list(of_source)))
+    return groups
+
+
+def _pieces(source: Source, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, bytes]]:
+    """The bytes of each span (offset and length, in ascending order), with the span's number."""
+    stream, block, start = blocks(source, 0, 0), b"", 0
+    for number, (offset, length) in enumerate(spans):
+        while length:
+            while start + len(block) <= offset:
+                start += len(block)
+                if not (block := next(stream, b"")):
+                    raise ChangedError(f"{source.name}: became shorter while it was read.")
+            piece = block[offset - start : offset - start + length]
+            yield number, piece
+            offset, length = offset + len(piece), length - len(piece)
