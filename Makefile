@@ -12,6 +12,7 @@ help:
 	@echo "make test    run the tests"
 	@echo "make check   lint, types and tests"
 	@echo "make test-trainers   train a step with TRL on what gymrecipe writes"
+	@echo "make test-loaders    load it with the loaders of verl, LLaMA-Factory, Axolotl, ms-swift, OpenRLHF"
 	@echo "make golden  write the expected outputs of the golden tests anew"
 	@echo "make bench   measure the speed of a scan and a whole run"
 
@@ -38,6 +39,8 @@ $(TRAINERS)/.ready: pyproject.toml
 test-trainers: $(TRAINERS)/.ready
 	$(TRAINERS)/bin/python -m pytest tests/trainers -o filterwarnings=default
 
+include tests/loaders/loaders.mk
+
 lint: $(VENV)/.ready
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
@@ -55,4 +58,4 @@ bench: $(VENV)/.ready
 	$(RUN) benchmarks/run.py
 
 clean:
-	rm -rf $(VENV) $(TRAINERS) build dist
+	rm -rf $(VENV) $(TRAINERS) .venv-loaders build dist

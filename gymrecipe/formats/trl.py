@@ -59,9 +59,9 @@ def guide(written: Written) -> Guide:
     )
     notes = [
         TRAINS[written.purpose],
-        "Needs datasets 4.7 or newer; older ones fill nulls into the arguments of calls. It rounds"
-        " floats to ten decimals, so a rollout with finer ones in its calls is rejected"
-        " (`rounded_number`); `format=rendered` takes them.",
+        "Needs datasets 4.7 or newer; older ones fill nulls into the arguments of calls. The"
+        " file has every number whole, but where messages have different keys it reads floats to"
+        " ten decimals, 0.3 in a call as 0.30000000000000004; `format=rendered` is text and stays.",
     ]
     if written.purpose != "rl":
         notes.append(

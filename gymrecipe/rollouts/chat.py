@@ -38,7 +38,6 @@ UNUSABLE = {
     "needs_template": "the trainer reads plain texts here, one question and its answer",
     "calls_in_prompt": "the trainer's prompts hold roles and texts, and this one calls or outputs",
     "reasoning_beside_text": "has thoughts beside the text, where the trainer does not read them",
-    "rounded_number": "a number that the trainer's loader does not keep exactly",
     "no_request": "the line has no `responses_create_params` to ask it again with",
     "no_agent": "the line does not say which agent ran it (`agent_ref.name`)",
     "not_a_continuation": "the template prints the prompt otherwise when an answer follows",
@@ -61,7 +60,6 @@ CHANGED_BY = {
     "needs_template": "format=rendered",
     "calls_in_prompt": "format=rendered",
     "reasoning_beside_text": "reasoning=think_tags or drop",
-    "rounded_number": "format=rendered",
 }
 """The setting of `write` that lets such a rollout through; no setting does for other reasons."""
 

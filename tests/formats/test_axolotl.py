@@ -48,11 +48,11 @@ def test_a_labelled_completion_keeps_its_boolean() -> None:
 
 
 @pytest.mark.parametrize("side", ["prompt", "chosen", "rejected"])
-def test_numbers_that_the_loader_rounds_are_refused_in_pairs(side: str) -> None:
-    call = ToolCall(id="a", function=Function("f", {"x": 0.3946063684687171}))
+def test_numbers_that_stop_the_loader_are_refused_in_pairs(side: str) -> None:
+    call = ToolCall(id="a", function=Function("f", {"x": 2**64}))
     example = Example("dpo", (), {}, [ASKED], chosen=[SAID], rejected=[SAID])
     setattr(example, side, [Message("assistant", "", tool_calls=[call])])
-    with pytest.raises(Unusable, match="rounded_number"):
+    with pytest.raises(Unusable, match="number_too_wide"):
         axolotl(example)
 
 

@@ -206,17 +206,15 @@ def without_nulls(value: Any) -> Any:
 
 
 def written_anew(value: Any) -> Any:
-    """What `datasets` does to numbers in objects of different keys."""
+    """What `datasets` does to integers in objects of different keys. What it does to floats (they
+    keep about ten decimals) no file can prevent, and docs/formats.md says so.
+    """
     if isinstance(value, dict):
         return {key: written_anew(item) for key, item in value.items()}
     if isinstance(value, list):
         return [written_anew(item) for item in value]
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise OverflowError
-    if isinstance(value, float):
-        whole, _, decimals = f"{abs(value):.10f}".rstrip("0").partition(".")
-        read = float(whole) + float(decimals or 0) * 10.0 ** -len(decimals)
-        return -read if value < 0 else read
     return value
 
 

@@ -85,9 +85,9 @@ def test_thoughts_beside_the_text_are_refused() -> None:
         ms_swift(Example("sft", (), {}, PROMPT, ACTED))
 
 
-def test_tools_with_numbers_that_it_would_round_are_refused() -> None:
-    tools = [{"type": "function", "function": {"name": "f", "parameters": {"default": 1e-12}}}]
-    with pytest.raises(Unusable, match="rounded_number"):
+def test_tools_with_numbers_that_stop_it_are_refused() -> None:
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"default": 2**64}}}]
+    with pytest.raises(Unusable, match="number_too_wide"):
         ms_swift(Example("sft", (), {}, [ASKED], [SAID], tools=tools))
 
 

@@ -82,17 +82,14 @@ def test_parallel_calls_thoughts_and_outputs_keep_their_places() -> None:
     assert found["messages"] == msgspec.to_builtins([*PROMPT, *ACTED])
 
 
-@pytest.mark.parametrize(
-    ("number", "reason"),
-    [(2**63, "number_too_wide"), (-(2**63) - 1, "number_too_wide"), (0.1 + 0.2, "rounded_number")],
-)
-def test_a_number_that_the_loader_alters_is_refused(number: float, reason: str) -> None:
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1])
+def test_a_number_that_stops_the_loader_is_refused(number: int) -> None:
     example = Example("sft", (b"",), {}, completion=[calling({"x": [{"y": number}]})])
-    with pytest.raises(Unusable, match=reason):
+    with pytest.raises(Unusable, match="number_too_wide"):
         trl(example)
 
 
-@pytest.mark.parametrize("value", [2**63 - 1, -(2**63), str(2**70), 0.3, 1e22])
+@pytest.mark.parametrize("value", [2**63 - 1, -(2**63), str(2**70), 0.3946063684687171, 1e22])
 def test_other_numbers_stay(value: Any) -> None:
     found = plain(Example("sft", (b"",), {}, completion=[calling({"x": value})]))["messages"][0]
     assert found["tool_calls"][0]["function"]["arguments"] == {"x": value}
