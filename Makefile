@@ -14,7 +14,7 @@ help:
 	@echo "make test-trainers   train a step with TRL on what gymrecipe writes"
 	@echo "make test-loaders    load it with the loaders of verl, LLaMA-Factory, Axolotl, ms-swift, OpenRLHF"
 	@echo "make golden  write the expected outputs of the golden tests anew"
-	@echo "make bench   measure the speed of a scan and a whole run"
+	@echo "make bench   measure it side by side with what people would use instead (SIZE=1GB ROUNDS=5)"
 
 # A .venv that matches pyproject.toml; made again when that file changes.
 $(VENV)/.ready: pyproject.toml
@@ -54,8 +54,14 @@ golden: $(VENV)/.ready
 wheel: $(VENV)/.ready
 	$(RUN) -m build --wheel
 
+SIZE ?= 228MB
+ROUNDS ?= 3
+SHAPE ?= long
+TABLE ?= build/benchmark.md
+
 bench: $(VENV)/.ready
-	$(RUN) benchmarks/run.py
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(RUN) benchmarks/run.py --size $(SIZE) --rounds $(ROUNDS) --shape $(SHAPE) --table $(TABLE)
 
 clean:
 	rm -rf $(VENV) $(TRAINERS) .venv-loaders build dist

@@ -1,112 +1,130 @@
-"""Measure gymrecipe against what people would do instead, side by side in one run.
+"""Measure gymrecipe against what people would use instead, side by side and in turn.
 
-    make bench                                   # 200 MB of 19 kB lines
-    python benchmarks/run.py --megabytes 1000 --line-bytes 1500
+    make bench                          # 228 MB of 19 kB rollouts, three rounds
+    make bench SIZE=1GB ROUNDS=5 SHAPE=short TABLE=table.md
 
-Each figure is the median of several runs in turn; ratios are what to compare, for machines differ
-and are noisy. `script` is what the tutorials do: json.loads of every line, grouped by its prompt.
+    python benchmarks/run.py --size 228MB --jobs pairs,sft --tools gymrecipe,duckdb
+
+A job begins with a run of each tool that is not timed: its memory is looked at and its rows are
+held against those of gymrecipe, and where they differ everything ends. Then come the rounds, in
+each of which every tool runs once. A tool that needed longer than `--patience` seconds runs once
+in all. Figures are medians. What to compare are the ratios: machines differ and are noisy.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
-import subprocess
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-import make_rollouts
+import start
+import table
+from agree import Figures, figures
+from compared import CACHED, JOBS, Job, Tool, reading, tools, writing
+from make_rollouts import SHAPES, make, size
+from measure import Measured, measure
+from table import Line
 
-SCRIPT = """
-import json, sys, collections
-groups = collections.defaultdict(list)
-for line in open(sys.argv[1]):
-    rollout = json.loads(line)
-    groups[json.dumps(rollout["responses_create_params"]["input"])].append(rollout)
-with open(sys.argv[2], "w") as out:
-    for rollouts in groups.values():
-        ranked = sorted(rollouts, key=lambda r: -r["reward"])
-        for i in range(len(ranked) // 2):
-            chosen, rejected = ranked[i], ranked[-1 - i]
-            if chosen["reward"] - rejected["reward"] >= 0.3:
-                out.write(json.dumps({
-                    "prompt": chosen["responses_create_params"]["input"],
-                    "chosen": chosen["response"]["output"],
-                    "rejected": rejected["response"]["output"],
-                }) + "\\n")
-"""
+START = "start"
+"""The job that is no comparison: see `start.py`."""
+
+TRUSTED_AFTER_SECONDS = 2.1
+"""A file this old may be recognized by its times, so that its table can be kept."""
 
 
-def timed(run: Callable[[], object]) -> float:
-    """Wall seconds of one run."""
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
+def once(tool: Tool, job: Job, source: Path, folder: Path, memory: bool = False) -> Measured:
+    """One run of a tool, into a folder that is empty before."""
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "data").mkdir(parents=True)
+    return measure(tool.command(job, source, folder), memory)
 
 
-def command(*words: str) -> Callable[[], object]:
-    """A run of a command whose output is thrown away."""
-    return lambda: subprocess.run(words, check=True, capture_output=True)
-
-
-def scan_alone(path: Path) -> Callable[[], object]:
-    """A scan in this process: reward, prompt and counts, on one core."""
-    from gymrecipe.engines.local import local
-    from gymrecipe.rollouts.files import sources
-    from gymrecipe.rollouts.table import Wanted, read_table
-
-    wanted = Wanted((), (), ("reward",), (), None, False, None, None)
-    files, _ = sources(str(path), False)
-
-    def run() -> None:
-        with local(1) as engine:
-            read_table(files, wanted, engine, lambda amount: None)
-
-    return run
+def compare(
+    job: Job, found: list[Tool], source: Path, folder: Path, rounds: int, patience: float
+) -> list[Line]:
+    """Every tool that does the job, floors first. Raises SystemExit where their rows differ."""
+    lines: list[Line] = []
+    expected: Figures | None = None
+    copy = folder / "output.jsonl"
+    made = folder / "made"
+    for tool in [reading(), *(tool for tool in found if job.kind in tool.kinds)]:
+        if tool.name == CACHED:
+            once(tool, job, source, made)  # which keeps the table
+        run = once(tool, job, source, made, memory=True)
+        print(f"  {tool.name}: {run.wall:.1f} s", file=sys.stderr, flush=True)
+        if not lines:
+            lines.append(Line(tool, [], None, None))
+            continue
+        got = figures(made)
+        if expected is None:
+            expected = got
+            (rows,) = made.rglob("data/*.jsonl")
+            shutil.copy(rows, copy)
+            lines.insert(1, Line(writing(copy), [], None, None))
+        if got != expected:
+            raise SystemExit(f"{job.title}: {tool.name} gave {got}, gymrecipe {expected}")
+        lines.append(Line(tool, [run] if run.wall > patience else [], run.memory, got))
+    timed = [line for line in lines if not line.runs]
+    for _ in range(rounds):
+        for line in timed:
+            line.runs.append(once(line.tool, job, source, made))
+    return lines
 
 
 def main() -> None:
-    """Make the rollouts, run everything in turn, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--megabytes", type=int, default=200)
-    parser.add_argument("--line-bytes", type=int, default=19_000)
-    parser.add_argument("--repeats", type=int, default=5)
-    arguments = parser.parse_args()
-    python = sys.executable
-    with tempfile.TemporaryDirectory() as name:
+    """Make the rollouts, run everything in turn, print the tables and write them to a file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=size, default=size("228MB"))
+    parser.add_argument("--shape", choices=SHAPES, default="long")
+    parser.add_argument("--rounds", type=int, default=3)
+    every = ",".join([*JOBS, START])
+    parser.add_argument("--jobs", default=every, help=f"some of {every}")
+    parser.add_argument("--tools", default="", help="words of their names; all without")
+    parser.add_argument("--patience", type=float, default=60.0, metavar="SECONDS")
+    parser.add_argument("--table", type=Path, help="a file for the tables, in Markdown")
+    parser.add_argument("--folder", type=Path, help="where the rollouts are made")
+    given = parser.parse_args()
+    words = [word.strip().lower() for word in given.tools.split(",")]
+    chosen = [tool for tool in tools() if any(word in tool.name.lower() for word in words)]
+    for tool in chosen:
+        if tool.lacks:
+            print(f"skipped: {tool.name}: {tool.lacks}", file=sys.stderr)
+    found = [tool for tool in chosen if not tool.lacks]
+    with tempfile.TemporaryDirectory(dir=given.folder) as name:
         folder = Path(name)
-        path, small = folder / "rollouts.jsonl", folder / "small.jsonl"
-        lines = make_rollouts.make(path, arguments.megabytes, arguments.line_bytes)
-        make_rollouts.make(small, 19, 19_000)
-        size = path.stat().st_size / 1e6
-        recipe = [python, "-m", "gymrecipe", "+recipe=dpo_same_prompt", "min_gap=0.3", "again=true"]
-        out = f"output_dir={folder / 'experiments'}"
-        runs = {
-            "read the file (cat)": command("cat", str(path)),
-            "scan, one core": scan_alone(path),
-            "pairs, one worker": command(*recipe, f"input={path}", out, "engine.workers=1"),
-            "pairs, all cores": command(*recipe, f"input={path}", out),
-            "pairs, script": command(python, "-c", SCRIPT, str(path), str(folder / "out.jsonl")),
-            "pairs of 1,000 rollouts": command(*recipe, f"input={small}", out),
-            "import hydra, polars, pydantic": command(
-                python, "-c", "import hydra, polars, pydantic"
-            ),
-        }
-        seconds: dict[str, list[float]] = {name: [] for name in runs}
-        for _ in range(arguments.repeats):
-            for name, run in runs.items():
-                seconds[name].append(timed(run))
-    print(f"{size:.0f} MB, {lines} lines, median of {arguments.repeats}")
-    median = {name: statistics.median(values) for name, values in seconds.items()}
-    for name, value in median.items():
-        speed = "" if "1,000" in name or "import" in name else f"{size / value:8.0f} MB/s"
-        print(f"  {name:32}{value:8.2f} s {speed}")
-    print(f"  script / all cores: {median['pairs, script'] / median['pairs, all cores']:.1f}")
-    start = median["pairs of 1,000 rollouts"] / median["import hydra, polars, pydantic"]
-    print(f"  1,000 rollouts / imports: {start:.2f}")
+        source = folder / "rollouts.jsonl"
+        count = make(source, given.size, given.shape)
+        if any(tool.name == CACHED for tool in found):
+            time.sleep(TRUSTED_AFTER_SECONDS)
+        bytes = source.stat().st_size
+        texts = [
+            f"{bytes / 1e6:,.0f} MB, {count:,} lines of {bytes / count / 1e3:.1f} kB"
+            f" ({given.shape}), medians of {given.rounds} rounds. {table.machine()}."
+        ]
+        for name in given.jobs.split(","):
+            if name == START:
+                texts.append(start.measured(source, folder, given.rounds))
+                continue
+            job = JOBS[name]
+            print(job.title, file=sys.stderr, flush=True)
+            lines = compare(job, found, source, folder, given.rounds, given.patience)
+            against = reference(lines)
+            texts.append(table.of_job(job, lines, against, bytes))
+    if skipped := [f"{tool.name} ({tool.lacks})" for tool in chosen if tool.lacks]:
+        texts.append(f"Not measured: {', '.join(skipped)}.")
+    text = "\n\n".join(texts) + "\n"
+    print(text)
+    if given.table is not None:
+        table.publish(given.table, text)
+
+
+def reference(lines: list[Line]) -> Line:
+    """gymrecipe by the most workers, without its cache: what the others are compared with."""
+    named = [line for line in lines if line.tool.name.startswith("gymrecipe,")]
+    return [line for line in named if line.tool.name != CACHED][-1]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Measure where the time of a scan goes: CPU microseconds a line, step by step, on one core.
 
-    python benchmarks/make_rollouts.py rollouts.jsonl --megabytes 60
+    python benchmarks/make_rollouts.py rollouts.jsonl --size 60MB
     python benchmarks/scan_steps.py rollouts.jsonl
 
 Each figure is the least of several runs of the processor's own time, which other programs on the
@@ -73,7 +73,8 @@ def steps(source: Source, end: int) -> tuple[int, dict[str, Callable[[], object]
         return [items for _, items in filter(None, shown)]
 
     kept = list(read())
-    texts = [raw.data or b"" for raw in lines(iter(kept), 0, end, False) if raw.whole]
+    found = (raw.data or b"" for raw in lines(iter(kept), 0, end, False) if raw.whole)
+    texts = [text for text in found if text.endswith(b"}")]
     parts = [values(text) for text in texts]
     return len(texts), {
         "read": lambda: passed(read()),

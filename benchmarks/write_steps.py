@@ -1,6 +1,6 @@
 """Measure where the time of a write goes: CPU microseconds a line, step by step, on one core.
 
-    python benchmarks/make_rollouts.py rollouts.jsonl --megabytes 60
+    python benchmarks/make_rollouts.py rollouts.jsonl --size 60MB
     python benchmarks/write_steps.py rollouts.jsonl
 
 Each figure is the least of several runs of the processor's own time, which other programs on the
@@ -25,6 +25,7 @@ import gymrecipe.formats
 from gymrecipe.formats.encode import encode
 from gymrecipe.formats.job import Job, Side
 from gymrecipe.registry import FORMATS, Purpose
+from gymrecipe.rollouts.chat import Unusable
 from gymrecipe.rollouts.lines import whole
 from gymrecipe.rollouts.messages import asked, check, conversation, part
 
@@ -45,6 +46,15 @@ def least(run: Callable[[], object], repeats: int) -> float:
         run()
         seconds.append(time.process_time() - start)
     return min(seconds)
+
+
+def usable(text: bytes) -> bool:
+    """Whether the line becomes messages."""
+    try:
+        conversation(text)
+    except Unusable:
+        return False
+    return True
 
 
 def side(lines: list[tuple[int, bytes]]) -> Side:
@@ -90,6 +100,8 @@ def main() -> None:
         texts = file.read(args.megabytes * 1_000_000).split(b"\n")[:-1]
     ends = itertools.accumulate(len(text) + 1 for text in texts)
     placed = [(end - len(text) - 1, text) for end, text in zip(ends, texts, strict=True)]
+    placed = [(place, text) for place, text in placed if usable(text)]
+    texts = [text for _, text in placed]
     placed.sort(key=lambda line: msgspec.json.decode(line[1], type=Task).index)
     tasks = [
         list(lines)
