@@ -82,24 +82,30 @@ def write_data(
     sides = ("chosen_", "rejected_") if "chosen_row" in rows.columns else ("",)
     job = _job(rows, params, purpose, sides, across_prompts, named)
     file = params.file or FORMATS[params.format].files[0]
-    kept = []
+    kept = [rows.clear()]
     read = (*sides, "input_") if "input_source" in rows.columns else sides
     with plain(sources, rows, read, folder) as (paths, rows):
         for split in ("train", "validation"):
-            part = rows.filter(pl.col("split") == split)
+            part = _only(rows, rows["split"] == split)
             strict = params.order == "strict"
             shards = Shards(target, inside, split, file, params.shard_rows, strict)
             slices = list(_slices(part, sides))
             filled = _filled(replace(job, sources=paths, split=split), slices, target, sides, named)
             size = sum(int(part[f"{side}bytes"].sum()) for side in sides)
+            usable = [pl.Series([], dtype=pl.Boolean)]
             with writing(target):
                 results: Iterator[Encoded] = engine(encode, filled, size)
                 for piece, result in zip(slices, results, strict=True):
-                    kept.append(_account(written, piece, sides, result, shards.add(result)))
+                    usable.append(_account(written, piece, sides, result, shards.add(result)))
                     progress(piece.height)
             written.outputs += shards.close(written.used)
-    written.written = pl.concat(kept) if kept else rows.clear()
+            kept.append(_only(part, pl.concat(usable)))
+    written.written = pl.concat(kept)
     return written
+
+
+def _only(rows: pl.DataFrame, keep: pl.Series) -> pl.DataFrame:
+    return rows if keep.all() else rows.filter(keep)  # which copies them
 
 
 def write_metrics(rows: pl.DataFrame, entered: pl.Series, folder: Path, inside: str) -> Written:
@@ -261,27 +267,28 @@ def _account(
     sides: tuple[str, ...],
     result: Encoded,
     places: pl.DataFrame,
-) -> pl.DataFrame:
-    """Note which rollouts the slice used, and why others could not be written; the rows that
+) -> pl.Series:
+    """Note which rollouts the slice used, and why others could not be written; which of its rows
     were written.
     """
     written.longest = max(written.longest, max(result.lengths, default=0))
     written.shows.update(*result.shapes)
     written.example = written.example or result.example
     usable = pl.Series(result.lengths, dtype=pl.UInt64) > 0
-    kept = piece.filter(usable)
+    of_tasks = "rows" in piece.columns
     for side in sides:
-        rows = kept.select(row=f"{side}row" if "rows" not in kept.columns else "rows")
-        used = rows.hstack(places).with_columns(side=pl.lit(side.removesuffix("_")))
-        written.used.append(used.explode("row") if "rows" in kept.columns else used)
+        rows = piece.select(row="rows" if of_tasks else f"{side}row").filter(usable)
+        name = pl.lit(side.removesuffix("_"), pl.Categorical())
+        used = rows.hstack(places).with_columns(side=name)
+        written.used.append(used.explode("row") if of_tasks else used)
     for index, (reason, at) in result.reasons.items():
         written.reasons.append(reason)
         if len(sides) == 1:
-            of_task = piece["rows"][index] if "rows" in piece.columns else [piece["row"][index]]
-            written.rejected += [(row, reason) for row in of_task]
+            of_row = piece["rows"][index] if of_tasks else [piece["row"][index]]
+            written.rejected += [(row, reason) for row in of_row]
             continue
         both = reason in ("prompts_differ", "identical_answers", "parted_by_environment")
         for number, side in enumerate(sides):
             said = reason if both or number == at else "partner_rejected"
             written.rejected.append((piece[f"{side}row"][index], said))
-    return kept
+    return usable

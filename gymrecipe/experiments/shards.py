@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import polars as pl
@@ -20,9 +20,9 @@ from gymrecipe.registry import File
 COPY_BYTES = 2**20
 
 STAND: dict[str, pl.DataType | type[pl.DataType]] = {
-    "came": pl.UInt64,
+    "came": pl.UInt32,
     "output": pl.Categorical(),
-    "at": pl.UInt64,
+    "at": pl.UInt32,
 }
 
 Span = tuple[int, int]
@@ -47,6 +47,7 @@ class Shards:
         self.lengths = array("Q")
         self.shape = array("I")
         self.shapes: dict[frozenset[str], int] = {}
+        self.ends = pl.Series([], dtype=pl.UInt64)
 
     def add(self, result: Encoded) -> pl.DataFrame:
         """Append a slice; for each usable row its split, and its place there as it came."""
@@ -55,11 +56,13 @@ class Shards:
         known = [self.shapes.setdefault(shape, len(self.shapes)) for shape in result.shapes]
         self.shape.extend(known[place] for place in result.shape)
         self.parts.append((Path(result.target), sum(result.lengths)))
-        places = pl.int_range(before, len(self.lengths), dtype=pl.UInt64, eager=True)
-        return pl.DataFrame({"at": places}).select(split=pl.lit(self.split), at="at")
+        places = pl.int_range(before, len(self.lengths), dtype=pl.UInt32, eager=True)
+        split = pl.lit(self.split, pl.Categorical())
+        return pl.DataFrame({"at": places}).with_columns(split=split)
 
     def close(self, used: list[pl.DataFrame]) -> list[Output]:
         """Write the files, and put their names and the rows' places there into `used`."""
+        self.ends = pl.Series(self.lengths, dtype=pl.UInt64).cum_sum()
         shards = self._shards()
         outputs = []
         with writing(self.target):
@@ -99,8 +102,7 @@ class Shards:
 
     def _join(self, rows: list[Span], path: Path) -> str:
         """Copy the rows' bytes from the parts into one file; its SHA-256."""
-        digest = hashlib.sha256()
-        ends = pl.Series(self.lengths, dtype=pl.UInt64).cum_sum()
+        digest, ends = hashlib.sha256(), self.ends
         with path.open("wb") as target:
             for start, stop in rows:
                 first = int(ends[start - 1]) if start else 0
@@ -127,19 +129,20 @@ class Shards:
     def _tell(
         self, shards: list[list[Span]], outputs: list[Output], used: list[pl.DataFrame]
     ) -> None:
-        files = [
-            pl.DataFrame({"came": _rows(spans)}).select(
-                "came",
-                output=pl.lit(output.path, pl.Categorical()),
-                at=pl.int_range(pl.len(), dtype=pl.UInt64),
-            )
+        """Where each row that came stands: in which file, and at which place there."""
+        placed = [
+            (start, output.path, at)
             for spans, output in zip(shards, outputs, strict=True)
+            for (start, _), at in zip(spans, _ends(spans), strict=False)
         ]
-        stand = pl.concat([pl.DataFrame(schema=STAND), *files]).sort("came")
+        stand = pl.DataFrame(sorted(placed), schema=STAND, orient="row")
         for place, frame in enumerate(used):
             if "split" in frame.columns and (frame["split"] == self.split).all():
-                there = stand[frame["at"]]
-                used[place] = frame.select("row", "side").hstack(there.select("output", "at"))
+                there = stand[stand["came"].search_sorted(frame["at"], side="right") - 1]
+                used[place] = frame.select(
+                    "row", "side", output=there["output"],
+                    at=frame["at"] - there["came"] + there["at"],
+                )  # fmt: skip
 
     def _name(self, number: int, count: int) -> str:
         if count == 1:
@@ -147,8 +150,9 @@ class Shards:
         return f"{self.split}-{number:05d}-of-{count:05d}.{self.file}"
 
 
-def _rows(spans: list[Span]) -> pl.Series:
-    return pl.concat(pl.int_range(*span, dtype=pl.UInt64, eager=True) for span in spans)
+def _ends(spans: list[Span]) -> Iterator[int]:
+    """How many rows there are before each span, and at the end."""
+    return accumulate((stop - start for start, stop in spans), initial=0)
 
 
 def _cut(rows: list[Span], most: int) -> Iterator[list[Span]]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from gymrecipe.errors import DurabilityError, InputError, MachineError, RecipeError
@@ -237,6 +238,32 @@ def test_each_failing_sync_ends_with_no_version_or_with_an_unconfirmed_one(tmp_p
     # staged folder are synced; after it the recipe's folder, and again with `latest`.
     expected = ["nothing"] * 5 + ["unconfirmed"] * 2 + ["published"]
     assert [outcome(failing) for failing in range(1, 9)] == expected
+
+
+def test_an_error_of_the_disk_that_polars_tells_is_one_of_the_machine(tmp_path):
+    rows = pl.LazyFrame({"a": [1]})
+    missing = tmp_path / "nowhere"
+    said = "nowhere: cannot be written: No such file"
+    with pytest.raises(MachineError, match=said), store.writing(missing):
+        rows.sink_parquet(missing / "file")
+    with pytest.raises(pl.exceptions.ColumnNotFoundError), store.writing(tmp_path):
+        rows.select("b").sink_parquet(tmp_path / "file")
+    full = "underlying IO error: No space left on device (os error 28)"
+    with pytest.raises(MachineError, match="disk is full"), store.writing(tmp_path):
+        raise pl.exceptions.ComputeError(full)
+
+
+def test_a_ctrl_c_between_a_link_and_its_name_leaves_no_link(tmp_path, monkeypatch):
+    publish(tmp_path)
+    (tmp_path / "latest").unlink()
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store.link_latest(tmp_path)
+    assert hidden(tmp_path) == []
 
 
 def test_a_folder_named_latest_does_not_undo_a_version(tmp_path):
