@@ -25,8 +25,9 @@ class Input(msgspec.Struct, frozen=True):
     """One input file as it was read.
 
     `run` is the entry of `input` it came by; `bytes` is how many of its (uncompressed) bytes were
-    read; `digest` the SHA-256 of the SHA-256s of its 8 MiB blocks. `holds` is `tasks` for a file of
-    input rows.
+    read; `digest` the SHA-256 of the SHA-256s of its 8 MiB blocks, as they were read (`digest_from` is
+    `file`) or as an earlier run had read them (`cache`). `holds` is `tasks` for a file of input
+    rows.
     """
 
     path: str
@@ -35,6 +36,7 @@ class Input(msgspec.Struct, frozen=True):
     lines: int
     digest: str
     holds: str = "rollouts"
+    digest_from: str = "file"
 
 
 class Output(msgspec.Struct, frozen=True):

@@ -17,7 +17,14 @@ from pathlib import Path
 
 import msgspec
 
-from gymrecipe.errors import DurabilityError, InputError, MachineError, RecipeError, hint
+from gymrecipe.errors import (
+    DurabilityError,
+    GymrecipeError,
+    InputError,
+    MachineError,
+    RecipeError,
+    hint,
+)
 from gymrecipe.experiments import manifest
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -41,15 +48,32 @@ ADVICE = {
 }
 
 
+OS_ERROR = re.compile(r"\(os error (\d+)\)")
+"""How polars tells what the system said: in the text of an error of its own."""
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns an OSError into a MachineError that names this file and says what to do."""
+    """Turns an error of the disk into a MachineError that names this file and says what to do."""
     try:
         yield
-    except OSError as error:
-        advice = ADVICE.get(error.errno or 0, "Check the disk, then run again.")
-        message = f"{path}: cannot be written: {error.strerror}. {advice}"
+    except GymrecipeError:
+        raise
+    except Exception as error:
+        code = _code(error)
+        if code is None:
+            raise
+        advice = ADVICE.get(code, "Check the disk, then run again.")
+        message = f"{path}: cannot be written: {os.strerror(code)}. {advice}"
         raise MachineError(message) from None
+
+
+def _code(error: Exception) -> int | None:
+    """The system's number of an error; None where it was not the system that failed."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    said = OS_ERROR.search(str(error))
+    return int(said[1]) if said else None
 
 
 def sync(path: Path) -> None:
@@ -322,12 +346,11 @@ def link_latest(folder: Path) -> None:
     if os.path.lexists(latest) and not latest.is_symlink():
         raise FileExistsError(errno.EEXIST, "'latest' is not a link", str(latest))
     link = folder / f".latest-{secrets.token_hex(8)}"
-    link.symlink_to(versions(folder)[-1].name)
     try:
+        link.symlink_to(versions(folder)[-1].name)
         link.replace(latest)
-    except OSError:
-        link.unlink()
-        raise
+    finally:  # a Ctrl-C may come in between
+        link.unlink(missing_ok=True)
     sync(folder)
 
 

@@ -1,0 +1,76 @@
+"""A disk that is really full: a run says so, publishes nothing and leaves nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from gymrecipe.experiments import store
+from tests.experiments.conftest import graded, rollout, save
+from tests.faults.conftest import PYTHON, figure, half_versions, often
+
+
+@contextmanager
+def small_disk(folder: Path, options: str) -> Iterator[Path]:
+    """A file system in memory with little room."""
+    folder.mkdir(exist_ok=True)
+    words = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder]
+    done = subprocess.run(words, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def run(rollouts: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    command = [*PYTHON, "-m", "gymrecipe", "+recipe=sft_threshold", f"input={rollouts}",
+               f"output_dir={out}"]  # fmt: skip
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def check(done: subprocess.CompletedProcess[str], folder: Path) -> bool:
+    """Whether it was published; raises AssertionError for anything else than whole or absent."""
+    assert "Traceback" not in done.stderr
+    there = os.listdir(folder) if folder.exists() else []
+    if done.returncode == 0:
+        assert store.versions(folder)
+        assert half_versions(folder) == []
+        return True
+    assert "No space left on device" in done.stderr
+    assert str(folder.parent) in done.stderr
+    if done.returncode == 7 or "is published" in done.stderr:
+        assert half_versions(folder) == []
+        return True
+    assert done.returncode == 6
+    assert [name for name in there if name != store.LEDGER] == []
+    return False
+
+
+def test_a_disk_with_too_little_room_is_told_and_nothing_is_left(root: Path) -> None:
+    answer = "x" * 2_000
+    rollouts = save(root / "a.jsonl", [rollout(f"p{n}", f"{answer}{n}") for n in range(100)])
+    seen = set()
+    sizes = range(16, 600, often(160, 8))
+    for size in sizes:
+        with small_disk(root / "disk", f"size={size}k") as disk:
+            seen.add(check(run(rollouts, disk / "out"), disk / "out" / "sft_threshold"))
+    assert seen == {False, True}
+    figure("whole or absent", "a tmpfs of too few bytes", len(sizes), "0 half, nothing left")
+
+
+def test_a_disk_with_too_few_inodes_is_told_and_nothing_is_left(root: Path) -> None:
+    rollouts = save(root / "a.jsonl", graded())
+    seen = set()
+    numbers = range(2, 26, often(10, 1))
+    for number in numbers:
+        with small_disk(root / "disk", f"nr_inodes={number}") as disk:
+            seen.add(check(run(rollouts, disk / "out"), disk / "out" / "sft_threshold"))
+    assert seen == {False, True}
+    figure("whole or absent", "a tmpfs of too few inodes", len(numbers), "0 half, nothing left")
