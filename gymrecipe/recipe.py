@@ -38,7 +38,9 @@ TEXTS = {
 """Knobs that are texts however they look: `tag=1.10` is not 1.1."""
 
 
-_UNUSED = ("env", "help", "hydra_help", "hydra_logging", "job_logging", "launcher", "output", "sweeper")
+_UNUSED = (
+    "env", "help", "hydra_help", "hydra_logging", "job_logging", "launcher", "output", "sweeper",
+)  # fmt: skip
 _QUIET = [{f"override hydra/{group}": None} for group in _UNUSED]
 """Hydra launches, logs and explains nothing here, and need not read how."""
 

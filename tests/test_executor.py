@@ -1,5 +1,6 @@
 """What a run promises: the same bytes however it is made, warnings, stops, and an honest id."""
 
+import concurrent.futures
 import os
 import subprocess
 import sys
@@ -42,8 +43,10 @@ def test_one_worker_or_eight_give_the_same_bytes(
 
 def test_the_pool_is_really_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
-    pool = local.ProcessPoolExecutor
-    monkeypatch.setattr(local, "ProcessPoolExecutor", lambda *a: started.append(a[0]) or pool(*a))
+    pool = concurrent.futures.ProcessPoolExecutor
+    monkeypatch.setattr(
+        concurrent.futures, "ProcessPoolExecutor", lambda *a: started.append(a[0]) or pool(*a)
+    )
     monkeypatch.setattr(table, "SLICE_BYTES", 100_000)
     monkeypatch.setattr(local, "WORTH_BYTES", 0)
     run(tmp_path, **{"engine.workers": 2})

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SMALL, LARGE = 10_000, 60_000
+SMALL, LARGE = 40_000, 160_000
 CODE = """
 import resource, sys, gymrecipe
 from gymrecipe.experiments import data, fates
@@ -38,4 +38,4 @@ def peak(folder: Path, rollouts: int) -> int:
 
 def test_a_rollout_costs_few_bytes(tmp_path: Path) -> None:
     cost = (peak(tmp_path, LARGE) - peak(tmp_path, SMALL)) / (LARGE - SMALL)
-    assert cost < 600
+    assert cost < 280

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import gc
-import multiprocessing
 import os
 import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import resource_tracker
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gymrecipe.errors import MachineError
 from gymrecipe.rollouts.engine import Map
+
+if TYPE_CHECKING:  # a small run starts no processes, and need not know how
+    from concurrent.futures import Future, ProcessPoolExecutor
 
 IN_FLIGHT = 3
 """Slices a worker has waiting or done but not yet taken: the back-pressure."""
@@ -45,6 +44,9 @@ def local(workers: int) -> Iterator[Map]:
             yield from map(function, jobs)
             return
         if not pools:
+            import multiprocessing
+            from concurrent.futures import ProcessPoolExecutor
+
             context = multiprocessing.get_context("spawn")
             pools.append(ProcessPoolExecutor(workers, context, _begin))
         yield from _in_order(pools[0], function, jobs, workers * IN_FLIGHT)
@@ -71,6 +73,8 @@ def _stop(pool: ProcessPoolExecutor) -> None:
 def _in_order(
     pool: ProcessPoolExecutor, function: Callable[[Any], Any], jobs: Iterable[Any], most: int
 ) -> Iterator[Any]:
+    from concurrent.futures.process import BrokenProcessPool
+
     waiting: deque[Future[Any]] = deque()
     try:
         for job in jobs:
@@ -94,6 +98,8 @@ def _submit(pool: ProcessPoolExecutor, function: Callable[[Any], Any], job: Any)
     # This may start a worker, and a Ctrl-C must not find it half started, with a traceback of its
     # own. The mask is for the worker, which inherits it; here another thread may get the signal.
     # The tracker is started before, for that lifts the mask.
+    from multiprocessing import resource_tracker
+
     resource_tracker.ensure_running()
     with _held_back(signal.SIGINT, signal.SIGTERM):
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -129,6 +135,8 @@ def _begin() -> None:
 
 def _end_with_parent() -> None:
     # A parent that was killed closes no pool, and a worker would wait for its next slice forever.
-    if (parent := multiprocessing.parent_process()) is not None:
+    from multiprocessing import parent_process
+
+    if (parent := parent_process()) is not None:
         parent.join()
         os._exit(1)

@@ -54,10 +54,11 @@ class Shapes:
         if value is self.tools[0]:  # neighbours share them
             found |= self.tools[1]
             return
-        chats = isinstance(value[0], Message)
-        keys = _message_keys(value) if chats else set(map(_keys, value))
+        first = value[0]
+        keys = _message_keys(value) if isinstance(first, Message) else set(map(_keys, value))
         found.update([_said(column, each) for each in keys])
-        if len(keys) > 1 or (chats and value[0].tool_calls is None):  # all else in it is text
+        plain = isinstance(first, Message) and first.tool_calls is None  # all else in it is text
+        if len(keys) > 1 or plain:
             return
         below: set[str] = set()
         for item in value:
