@@ -357,6 +357,23 @@ def _gc(words: Words) -> int:
     return 0
 
 
+def _cache(words: Words) -> int:
+    from gymrecipe.report.safe import counted, size
+    from gymrecipe.rollouts import shelf
+
+    at_most(words, 0)
+    given = knobs(words, output_dir="experiments", cache_dir="", clear=False)
+    folder = Path(given["cache_dir"] or Path(given["output_dir"], shelf.FOLDER))
+    if given["clear"]:
+        gone, length = shelf.clear(folder)
+        print(_safe(f"{folder}: {counted(gone, 'file')} of {size(length)} removed"))
+    elif rows := _rows().kept(folder):
+        _list(rows)
+    else:
+        _note(f"{folder}: nothing is kept there.")
+    return 0
+
+
 def _show(words: Words) -> int:
     import msgspec
 
@@ -533,4 +550,5 @@ ACTIONS: dict[str, Callable[[Words], int]] = {
     "reproduce": _reproduce,
     "diff": _diff,
     "gc": _gc,
+    "cache": _cache,
 }

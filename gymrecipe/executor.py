@@ -11,13 +11,13 @@ from pathlib import Path
 import msgspec
 
 from gymrecipe.engines.local import default_workers, local
-from gymrecipe.errors import DataError, RecipeError
+from gymrecipe.errors import DataError, GymrecipeError, RecipeError
 from gymrecipe.experiments import card, fates, guides, ledger, manifest, store
 from gymrecipe.experiments.data import template_of
 from gymrecipe.experiments.environment import environment, plugins
 from gymrecipe.experiments.export import check_export, export
 from gymrecipe.experiments.manifest import Input, Lines, Manifest, Output, StageRecord
-from gymrecipe.fold import Fold, Progress, Silent, read, rehearse
+from gymrecipe.fold import REHEARSED_BYTES, Fold, Progress, Silent, read, rehearse
 from gymrecipe.plan import Plan
 from gymrecipe.registry import FORMATS
 from gymrecipe.rollouts.files import Source, check_unchanged, sources
@@ -50,19 +50,25 @@ def run(plan: Plan, progress: Progress | None = None) -> Version:
     Raises the errors of `errors`; a DataError about what was found carries its `manifest`.
     """
     settings = plan.settings
-    unread = rehearse(plan)
     for step in plan.steps:
         if isinstance(step.params, Write):
             template_of(step.params)  # which may be missing; rather now than after the reading
-    files, skipped = sources(plan.load.input, plan.load.sidecars)
-    inputs = _inputs(plan, files)
+    try:
+        files, skipped = sources(plan.load.input, plan.load.sidecars)
+        inputs = _inputs(plan, files)
+    except GymrecipeError:
+        rehearse(plan)  # what is wrong with the recipe is told before what is with the input
+        raise
+    large = sum(file.size for file in files) >= REHEARSED_BYTES
+    unread = rehearse(plan) if large else frozenset()
     folder = Path(settings.output_dir) / settings.name
     store.check_folder(folder)
     if settings.output_jsonl_fpath is not None:
         check_export(Path(settings.output_jsonl_fpath), folder)
     with local(settings.engine.workers or default_workers()) as engine, ExitStack() as stack:
         try:
-            table = read(plan, files, inputs, engine, progress or Silent(), unread)
+            cache = settings.cache_folder if settings.cache else None
+            table = read(plan, files, inputs, engine, progress or Silent(), unread, cache)
         except TooManyBadRows as error:
             error.manifest = _stopped(plan, error)
             raise
@@ -178,7 +184,7 @@ def _record(fold: Fold, id: str) -> Manifest:
         stages=fold.records,
         lines=lines,
         inputs=[
-            Input(file.name, file.run, read.bytes, read.lines, read.digest, holds)
+            Input(file.name, file.run, read.bytes, read.lines, read.digest, holds, read.digest_from)
             for file, (read, holds) in zip(fold.files, _reads(table), strict=True)
         ],
         outputs=fold.outputs,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -52,6 +55,9 @@ class Silent:
 COUNTS = ("rows", "labels", "label_ratio")
 """The checks whose figure changes when a row cannot be written."""
 
+REHEARSED_BYTES = 16 * 2**20
+"""Inputs of fewer bytes are read in less time than a rehearsal takes."""
+
 RARE = ("turns", "output_items", "tool_calls", "output_tokens", "model", "agent")
 """Columns that few recipes read, and that the table does without in the others."""
 
@@ -63,17 +69,26 @@ def read(
     engine: Map,
     progress: Progress,
     unread: frozenset[str] = frozenset(),
+    cache: Path | None = None,
 ) -> Table:
     """The rollout table of the files, but for columns that nothing reads, with the places of the
-    tasks' input rows.
+    tasks' input rows. What an earlier run left of it in `cache` is not read again.
     """
     progress.begin("reading", sum(file.size for file in files), "bytes")
-    table = read_table(files, wanted(plan, unread), engine, progress.advance)
+    table = read_table(files, wanted(plan, unread), engine, progress.advance, cache)
     progress.end()
     if found := [read_inputs(source) for source in inputs]:
         table.rows = with_inputs(table.rows, found, len(files))
         table.inputs = [Read(each.lines, each.length, each.digest) for each in found]
+    _give_back()
     return table
+
+
+def _give_back() -> None:
+    """Hand the memory of the scan's arrays back to the system; glibc would keep 60 bytes a line."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def wanted(plan: Plan, unread: frozenset[str]) -> Wanted:
@@ -118,7 +133,8 @@ class _MissingError(RecipeError):
 
 def _mentioned(plan: Plan) -> set[str]:
     """The words of the steps' parameters, and what the figures of their writes are of."""
-    words = {word for step in plan.steps for word in re.findall(r"[a-z]\w*", repr(step.params))}
+    values = [list(step.params.model_dump().values()) for step in plan.steps]
+    words = set(re.findall(r"[a-z]\w*", repr(values)))
     written = {step.takes for step in plan.steps if isinstance(step.params, Write)}
     figures = {column for unit in written for column in FIGURES.get(unit, {}).values()}
     return {_bare(name) for name in words | figures}
@@ -139,22 +155,28 @@ def _rehearse(plan: Plan, spare: frozenset[str]) -> None:
             else frames[step.source]
         )
         params = step.params.model_copy(update=dict.fromkeys(_quantiles(step), 0.0))
-        try:
+        with _naming_what_is_missing(plan, step, rows):
             frame, _ = _call(step, params, rows, facts, _NO_METRICS)
             schema = dict(frame.collect_schema())
-            schema.pop("reason", None)
-            frames[step.name] = pl.LazyFrame(schema=schema)
-        except pl.exceptions.ColumnNotFoundError as error:
-            names = rows.collect_schema().names()
-            takes = step.takes or "rollouts"
-            quoted = re.search(r'"([^"]+)"', str(error))
-            missing = quoted[1] if quoted else str(error).splitlines()[0]
-            problem = _MissingError(
-                f"{plan.recipe_path}: stages.{step.name}: needs the column '{missing}', which"
-                f" {takes} do not have. They have {', '.join(names)}.{hint(missing, names)}"
-            )
-            problem.column = _bare(missing)
-            raise problem from None
+        schema.pop("reason", None)
+        frames[step.name] = pl.LazyFrame(schema=schema)
+
+
+@contextmanager
+def _naming_what_is_missing(plan: Plan, step: Step, rows: pl.LazyFrame) -> Iterator[None]:
+    try:
+        yield
+    except pl.exceptions.ColumnNotFoundError as error:
+        names = rows.collect_schema().names()
+        takes = step.takes or "rollouts"
+        quoted = re.search(r'"([^"]+)"', str(error))
+        missing = quoted[1] if quoted else str(error).splitlines()[0]
+        problem = _MissingError(
+            f"{plan.recipe_path}: stages.{step.name}: needs the column '{missing}', which"
+            f" {takes} do not have. They have {', '.join(names)}.{hint(missing, names)}"
+        )
+        problem.column = _bare(missing)
+        raise problem from None
 
 
 class Fold:
@@ -207,8 +229,9 @@ class Fold:
         if step.stage.reads == "metrics":
             metrics = self.table.metric_rows.join(rows.held, on="row", how="semi").lazy()
             self.entered[step.name] = rows.held["row"]
-        frame, tables = _call(step, params, wide, self._upstream(step), metrics)
-        names = frame.collect_schema().names()
+        with _naming_what_is_missing(self.plan, step, wide):
+            frame, tables = _call(step, params, wide, self._upstream(step), metrics)
+            names = frame.collect_schema().names()
         # What a stage of a plugin makes of the rollouts' columns is not known.
         ours = step.stage.function.__module__.startswith("gymrecipe.")
         holds = narrow(frame, rows, self.table.rows) if ours and step.source is not None else names

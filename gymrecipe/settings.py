@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from gymrecipe.registry import Params
 from gymrecipe.rollouts.columns import parse_path
+from gymrecipe.rollouts.shelf import FOLDER
 
 _Text = Annotated[
     str, BeforeValidator(lambda value: str(value) if type(value) in (int, float) else value)
@@ -33,8 +35,15 @@ class Settings(Params):
     json_: Annotated[bool, Field(alias="json")] = False
     tag: _Text | None = None
     output_jsonl_fpath: _Text | None = None
+    cache: bool = True
+    cache_dir: _Text | None = None
 
-    @field_validator("output_dir", "output_jsonl_fpath")
+    @property
+    def cache_folder(self) -> Path:
+        """Where scans of large inputs are kept."""
+        return Path(self.cache_dir or Path(self.output_dir) / FOLDER)
+
+    @field_validator("output_dir", "output_jsonl_fpath", "cache_dir")
     @classmethod
     def _named(cls, value: str | None) -> str | None:
         if value is not None and (not value or "\0" in value):

@@ -35,6 +35,7 @@ gymrecipe turns scored rollouts into versioned training datasets.
   reproduce VERSION          make it again, and compare every byte
   diff VERSION VERSION       what differs between two, and why
   gc [NAME …]                take away what killed runs left behind
+  cache [clear=true]         what is kept of inputs, so that they need no scan
 
 A VERSION is a folder, RECIPE/v0001, or RECIPE for its newest.
 Options: --cfg job [--resolve], --config-dir DIR, --plugin MODULE,
@@ -55,6 +56,7 @@ VERBS = (
     "reproduce",
     "diff",
     "gc",
+    "cache",
 )
 
 _LINE = re.compile(r":\d+$")

@@ -25,8 +25,8 @@ class Input(msgspec.Struct, frozen=True):
     """One input file as it was read.
 
     `run` is the entry of `input` it came by; `bytes` is how many of its (uncompressed) bytes were
-    read; `digest` the SHA-256 of the SHA-256s of its 8 MiB blocks, as they were read (`digest_from` is
-    `file`) or as an earlier run had read them (`cache`). `holds` is `tasks` for a file of input
+    read; `digest` the SHA-256 of the SHA-256s of its 8 MiB blocks, as they were read (`digest_from`
+    is `file`) or as an earlier run had read them (`cache`). `holds` is `tasks` for a file of input
     rows.
     """
 

@@ -1,4 +1,4 @@
-"""Rows: the rows that the verbs recipes, stages, formats, columns and versions show."""
+"""Rows: the rows that the verbs recipes, stages, formats, columns, versions and cache show."""
 
 from __future__ import annotations
 
@@ -141,6 +141,23 @@ def versions(root: Path, names: list[str]) -> Rows:
                 }
             )
     return rows
+
+
+def kept(folder: Path) -> Rows:
+    """The inputs of which a scan is kept in the folder, the one used last first."""
+    from gymrecipe.report.safe import size
+    from gymrecipe.rollouts import shelf
+
+    return [
+        {
+            "input": entry.path,
+            "lines": str(entry.lines),
+            "bytes": size(entry.size),
+            "kept": size(length),
+            "state": shelf.state(entry),
+        }
+        for entry, length in shelf.entries(folder)
+    ]
 
 
 def shown(value: Any) -> str:

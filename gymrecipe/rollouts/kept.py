@@ -1,39 +1,158 @@
-"""Kept: what the scan of a file gave, in a file of its own, so that the next run need not scan.
+"""Kept: the slices of a file, as they were kept by an earlier run or else as a scan gives them.
 
-An entry holds the slices of one input as the scan gave them, so a run goes on with them as if it
-had scanned. It is believed while the input has the same device, inode, size and times; where only
-the times or a longer size differ, the input's blocks are hashed again and have to be the same. What
-is torn, was made by other code or by another user is as if it were not there.
+A run goes on with slices that were kept as if it had scanned, so nothing depends on where they come
+from. An entry is believed while its file has the same device, inode, size and times. Where only the
+times differ, or the file is longer, the bytes that were scanned then are hashed again and have to
+be the same.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import re
-import secrets
-import struct
-import sys
 import time
-from array import array
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
-from functools import lru_cache
-from itertools import accumulate
+from collections.abc import Generator, Iterator
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import xxhash
 
-from gymrecipe.rollouts.columns import name_of
+from gymrecipe.errors import InputError
 from gymrecipe.rollouts.engine import Map
-from gymrecipe.rollouts.files import BLOCK_BYTES, Source, check_unchanged, hash_blocks
+from gymrecipe.rollouts.entries import Entry, Half, opened, path_of
+from gymrecipe.rollouts.files import READ_BYTES, Digest, Source, check_unchanged
 from gymrecipe.rollouts.known import KNOWN_FIELDS
-from gymrecipe.rollouts.scan import Bad, Job, Metric, Scanned, scan, task_field
+from gymrecipe.rollouts.packed import added, asked, pack, unpack
+from gymrecipe.rollouts.scan import Job, Scanned, scan
+from gymrecipe.rollouts.shelf import limit
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+WORTH_BYTES = 64 * 2**20
+"""Inputs of fewer bytes are scanned sooner than a run begins. A compressed one counts eightfold."""
+
+LEAST_BYTES = 2**20
+"""A file of fewer bytes is scanned as fast as its entry is read."""
+
+MOST_NAMES = 128
+"""What several recipes ask for is kept together up to here; beyond it what the last one asked."""
+
+SETTLED_NS = 2 * 10**9
+"""A file that changed so shortly before its scan may change again and keep its times."""
+
+
+class Stretch(msgspec.Struct, frozen=True):
+    """A part of a file to be hashed, from the start of a block."""
+
+    path: str
+    start: int
+    end: int
+
+
+def worth(folder: Path | None, sources: list[Source]) -> Path | None:
+    """The folder, where the inputs are large enough for keeping them to save time."""
+    size = sum(source.size * (8 if source.compression else 1) for source in sources)
+    return folder if size >= WORTH_BYTES else None
+
+
+def slices(
+    folder: Path | None, source: Source, jobs: list[Job], engine: Map
+) -> Generator[tuple[Scanned, bool]]:
+    """The slices of a file, and whether they were kept, so that their bytes were not read now.
+    What was not kept is from now on, if there is a folder.
+
+    Raises what the scan does, and ChangedError for a file that changed meanwhile.
+    """
+    wanted = asked(jobs[0]) if jobs else None
+    if folder is None or wanted is None or wanted.ambiguous or source.size < LEAST_BYTES:
+        for scanned in _scanned(source, jobs, engine):
+            yield scanned, False
+        return
+    settled = time.time_ns() - max(source.stamp[2:]) >= SETTLED_NS
+    path = path_of(folder, source)
+    with opened(path) as older, Half(path) as half:
+        entry, names = older.entry, wanted.names
+        believed = _is_believed(entry, source, jobs)
+        covers = names <= entry.names
+        adds = believed and not covers and len(names | entry.names) <= MOST_NAMES
+        ready = 0
+        if covers:
+            ready = len(jobs) if believed else _proven(entry, source, jobs, engine)
+        if ready < len(jobs) or not believed:
+            half.begin()
+        if adds or ready == len(jobs):
+            names |= entry.names
+        taken = 0
+        for record in older.records(ready):
+            half.add(record, jobs[taken].end)
+            taken += 1
+            yield unpack(record, wanted), believed
+        if taken < ready:
+            names = wanted.names
+            older.forget()
+        rest = jobs[taken:]
+        for job, scanned in zip(rest, _scanned(source, rest, engine), strict=True):
+            record = pack(scanned, wanted)
+            earlier = older.record(taken) if adds else record
+            if earlier is None or scanned.by_asking or len(scanned.fields) >= KNOWN_FIELDS:
+                half.close()
+            else:
+                half.add(added(record, earlier), job.end)
+            taken += 1
+            yield scanned, False
+        check_unchanged(source)
+        half.finish(source, settled, names)
+    limit(folder)
+
+
+def _scanned(source: Source, jobs: list[Job], engine: Map) -> Iterator[Scanned]:
+    """The slices as a scan gives them; that of a compressed file has the digests of the file."""
+    for scanned in engine(scan, jobs, sum(job.end - job.start for job in jobs)):
+        if source.compression:
+            scanned.digests = hashed(Stretch(source.path, 0, source.size))
+        yield scanned
+
+
+def _is_believed(entry: Entry, source: Source, jobs: list[Job]) -> bool:
+    """Whether the file is as it was, by what the system says of it."""
+    same = entry.settled and (entry.stamp, entry.size) == (source.stamp, source.size)
+    return same and [part.end for part in entry.slices] == [job.end for job in jobs]
+
+
+def _proven(entry: Entry, source: Source, jobs: list[Job], engine: Map) -> int:
+    """How many slices still are as they were: all of them or none, but for those that more bytes
+    may have changed.
+
+    Every byte that was scanned is hashed again, for an edit looks like growth from outside.
+    """
+    if not 0 < entry.size <= source.size or (source.compression and entry.size != source.size):
+        return 0
+    starts = [0, *(part.end for part in entry.slices)]
+    stretches = [
+        Stretch(source.path, start, part.end)
+        for start, part in zip(starts, entry.slices, strict=False)
+    ]
+    try:
+        hashes = engine(hashed, stretches, entry.size)
+        for part, digests in zip(entry.slices, hashes, strict=True):
+            if digests != list(part.digests):
+                return 0
+    except InputError:  # the scan will say what is wrong
+        return 0
+    # A line that ended where the file did may go on now.
+    whole = [
+        job.end == part.end and (part.last < entry.size or entry.size == source.size)
+        for job, part in zip(jobs, entry.slices, strict=False)
+    ]
+    return len(list(takewhile(bool, whole)))
+
+
+def hashed(stretch: Stretch) -> list[bytes]:
+    """The digests of the blocks in a part of a file. Raises InputError if it cannot be read."""
+    digest = Digest()
+    try:
+        with open(stretch.path, "rb", buffering=0) as file:
+            file.seek(stretch.start)
+            left = stretch.end - stretch.start
+            while left > 0 and (data := file.read(min(READ_BYTES, left))):
+                digest.update(data)
+                left -= len(data)
+    except OSError as error:
+        raise InputError(f"{stretch.path}: cannot be read: {error.strerror}.") from None
+    return digest.close()

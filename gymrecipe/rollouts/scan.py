@@ -10,7 +10,7 @@ import math
 import struct
 from array import array
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import msgspec
@@ -82,7 +82,9 @@ class Metric(msgspec.Struct):
 
 
 class Scanned(msgspec.Struct):
-    """What a slice holds. `columns` has an array a column, `texts` the values its codes mean."""
+    """What a slice holds. `columns` has an array a column, `texts` the values its codes mean;
+    `by_asking` says that some line is bad only because of what the job asks of it.
+    """
 
     lines: int
     digests: list[bytes]
@@ -94,6 +96,7 @@ class Scanned(msgspec.Struct):
     metrics: dict[str, Metric]
     metric_rows: dict[str, tuple[Any, Any]]
     bytes: int
+    by_asking: bool = False
 
 
 def scan(job: Job) -> Scanned:
@@ -142,6 +145,7 @@ class _Rows:
         self.rows = 0
         self.place = 0
         self.bad: list[Bad] = []
+        self.by_asking = False
         self.found: set[str] = set()
         self.metrics: dict[str, tuple[array[float], array[int]]] = {}
         self.prompts = Prompts()
@@ -185,9 +189,17 @@ class _Rows:
         reason = self._reason(number, offset, data)
         if reason is None:
             return
+        if reason != "blank" and not self.by_asking:
+            self.by_asking = self._bare._reason(number, offset, data) != reason
         if reason in _CUT and not raw.whole:
             reason = "truncated_tail"
         self.bad.append(Bad(number, offset, raw.offset + raw.length - offset, reason))
+
+    @cached_property
+    def _bare(self) -> _Rows:
+        """Looks at lines without asking anything of them."""
+        nothing: Any = {"reward": (), "columns": (), "present": (), "task_fields": ()}
+        return _Rows(msgspec.structs.replace(self.job, group_by=None, **nothing))
 
     def _reason(self, number: int, offset: int, data: bytes | None) -> str | None:
         """Why the line is bad; None where it became a row."""
@@ -318,6 +330,7 @@ class _Rows:
             },
             metric_rows={name: (rows, values) for name, (values, rows) in metrics.items() if rows},
             bytes=length,
+            by_asking=self.by_asking,
         )
 
 

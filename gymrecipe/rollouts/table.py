@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pathlib
 from array import array
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +13,7 @@ import polars as pl
 
 from gymrecipe.errors import DataError, RecipeError, hint
 from gymrecipe.registry import TOLERANCE
+from gymrecipe.rollouts import kept
 from gymrecipe.rollouts.columns import BUILT_IN, OWN, Column, Path, name_of
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.figures import total
@@ -21,6 +24,7 @@ from gymrecipe.rollouts.files import (
     digest_of,
     digest_prefix,
 )
+from gymrecipe.rollouts.frames import FRAME_ROWS, Held, frame, joined
 from gymrecipe.rollouts.lines import BAD_LINE, HEAVY
 from gymrecipe.rollouts.scan import TYPES, Job, Metric, Scanned, scan, task_field
 
@@ -30,10 +34,6 @@ SLICE_BYTES = 2 * BLOCK_BYTES
 BAD_SHARE, BAD_LEAST = 0.001, 10
 """The default of max_bad_rows: 0.1% of the lines, but at least 10."""
 
-_DTYPES: dict[str, pl.DataType] = {
-    "Q": pl.UInt64(), "I": pl.UInt32(), "d": pl.Float64(), "b": pl.Int8(), "q": pl.Int64(),
-}  # fmt: skip
-_NULL_AT_ZERO = ("prompt_key", "index_key", "group_value")
 BAD_SCHEMA = {
     "source": pl.UInt32, "line": pl.UInt64, "offset": pl.UInt64, "bytes": pl.UInt64,
     "reason": pl.String,
@@ -60,11 +60,14 @@ class Wanted:
 
 @dataclass
 class Read:
-    """How much of one input was read: lines, uncompressed bytes, and their digest."""
+    """How much of one input was read: lines, uncompressed bytes, and their digest, which is of the
+    file as it was read now or of an earlier reading (`cache`).
+    """
 
     lines: int
     bytes: int
     digest: str
+    digest_from: str = "file"
 
 
 @dataclass
@@ -121,46 +124,52 @@ def empty_rows(wanted: Wanted) -> pl.DataFrame:
         else:
             none[column.name] = array("d" if column.kind == "number" else "b")
     none |= {name: array("i") for name in texts}
-    scanned = Scanned(0, [], none, texts, [], [], [], {}, {}, 0)
-    return _frame(scanned, 0, 0, 0, 0, wanted)
+    return frame(none, texts, 0, 0, 0, 0, wanted.columns, wanted.unread)
 
 
-def read_table(sources: list[Source], wanted: Wanted, engine: Map, progress: Progress) -> Table:
-    """Scan the inputs and put the slices together.
+def read_table(
+    sources: list[Source],
+    wanted: Wanted,
+    engine: Map,
+    progress: Progress,
+    cache: pathlib.Path | None = None,
+) -> Table:
+    """Scan the inputs and put the slices together; what `cache` has of them need not be scanned.
 
     Raises TooManyBadRows, RecipeError for a column that no line has, ChangedError
     for a file that changed meanwhile.
     """
     collected = _Collected(wanted)
     remaining = wanted.limit
+    folder = kept.worth(cache, sources) if wanted.limit is None else None
     for index, source in enumerate(sources):
         if remaining == 0:
-            collected.close(source, 0, 0, digest_of([]))
+            collected.close(source, index, Read(0, 0, digest_of([])))
             continue
-        read = 0
-        length = 0
+        done = Read(0, 0, "")
         blocks: list[bytes] = []
         jobs = _jobs(source, wanted, remaining)
-        for job, scanned in zip(jobs, engine(scan, jobs, source.size), strict=True):
-            if remaining is not None and scanned.lines > remaining - read:
-                scanned = scan(_cut(job, remaining - read))
-            collected.add(scanned, source, index, read)
-            read += scanned.lines
-            length = max(length, scanned.bytes)
-            blocks += scanned.digests
-            progress(job.end - job.start)
-            if remaining is not None and read == remaining:
-                break
+        with closing(kept.slices(folder, source, jobs, engine)) as slices:
+            for job, (scanned, was_kept) in zip(jobs, slices, strict=True):
+                if remaining is not None and scanned.lines > remaining - done.lines:
+                    scanned = scan(_cut(job, remaining - done.lines))
+                collected.add(scanned, source, index, done.lines)
+                done.lines += scanned.lines
+                done.bytes = max(done.bytes, scanned.bytes)
+                if was_kept:
+                    done.digest_from = "cache"
+                blocks += scanned.digests
+                progress(job.end - job.start)
+                if remaining is not None and done.lines == remaining:
+                    break
         if remaining is not None:
-            remaining -= read
+            remaining -= done.lines
         check_unchanged(source)
-        if source.compression:
-            digest = digest_prefix(source.path, source.size)
-        elif wanted.limit is not None:
-            digest = digest_prefix(source.path, length)
+        if wanted.limit is None or source.compression:
+            done.digest = digest_of(blocks)
         else:
-            digest = digest_of(blocks)
-        collected.close(source, read, length, digest)
+            done.digest = digest_prefix(source.path, done.bytes)
+        collected.close(source, index, done)
     return collected.table(sources)
 
 
@@ -195,6 +204,7 @@ class _Collected:
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
         self.frames: list[pl.DataFrame] = []
+        self.held: list[Held] = []
         self.bad: dict[str, list[Any]] = {name: [] for name in BAD_SCHEMA}
         self.bad_rows = 0
         self.blank = 0
@@ -206,8 +216,10 @@ class _Collected:
         self.metric_rows: list[pl.DataFrame] = []
 
     def add(self, scanned: Scanned, source: Source, index: int, before: int) -> None:
-        frame = _frame(scanned, index, source.run, before, before - self.blank, self.wanted)
-        self.frames.append(frame)
+        rows = len(scanned.columns["line"])
+        self.held.append(Held(scanned, rows, before, before - self.blank))
+        if sum(held.rows for held in self.held) >= FRAME_ROWS:
+            self._put_together(source, index)
         self.blank += sum(bad.reason == "blank" for bad in scanned.bad)
         most = self.wanted.max_bad_rows
         for bad in scanned.bad:
@@ -237,12 +249,21 @@ class _Collected:
                     }
                 )
             )
-        self.rows += frame.height
+        self.rows += rows
 
-    def close(self, source: Source, lines: int, length: int, digest: str) -> None:
+    def _put_together(self, source: Source, index: int) -> None:
+        """Make a frame of the slices that are held."""
+        if self.held:
+            self.frames.append(
+                joined(self.held, index, source.run, self.wanted.columns, self.wanted.unread)
+            )
+            self.held = []
+
+    def close(self, source: Source, index: int, read: Read) -> None:
         """End one input."""
+        self._put_together(source, index)
         self.blank = 0
-        self.read.append(Read(lines, length, digest))
+        self.read.append(read)
 
     def table(self, sources: list[Source]) -> Table:
         """The one table. Checks a percentage of bad rows, and that every column was found."""
@@ -333,62 +354,3 @@ def _total(parts: list[Metric]) -> dict[str, float]:
         "min": min(part.least for part in parts),
         "max": max(part.most for part in parts),
     }
-
-
-def _frame(
-    scanned: Scanned, source: int, run: int, lines: int, places: int, wanted: Wanted
-) -> pl.DataFrame:
-    """The rows of one slice as a frame: sentinels become nulls, codes become texts.
-
-    `lines` and `places` are how many the file had before the slice. A task field is a column where
-    it says something: on a row without an index, by which its task is known.
-    """
-    columns = {
-        name: pl.Series(values, dtype=_DTYPES[values.typecode])
-        for name, values in scanned.columns.items()
-        if name not in scanned.texts and name not in wanted.unread
-    }
-    without_index = columns["index_key"] == 0
-    for name in [name for name in columns if name.startswith("task_field_")]:
-        columns[name] *= without_index.cast(pl.UInt64)
-        if not columns[name].max():
-            del columns[name]
-    named = {column.name: column for column in wanted.columns}
-    for name, texts in scanned.texts.items():
-        if name not in wanted.unread:
-            columns[name] = _texts(scanned.columns[name], texts, named.get(name))
-    own = {
-        "source": pl.lit(source, pl.UInt32),
-        "run": pl.lit(run, pl.UInt32),
-        "line": pl.col("line") + lines,
-        "place": pl.col("place") + places,
-        "model": pl.col("model").cast(pl.Categorical()),
-        "agent": pl.col("agent").cast(pl.Categorical()),
-    }
-    own = {name: column for name, column in own.items() if name not in wanted.unread}
-    present = {name: _present(name, values.dtype) for name, values in columns.items()}
-    return pl.DataFrame(columns).select(**own | {n: e for n, e in present.items() if n not in own})
-
-
-def _present(name: str, dtype: pl.DataType) -> pl.Expr:
-    """A column with nulls in place of what stands for a missing value in its array."""
-    column = pl.col(name)
-    if dtype == pl.Float64:
-        return column.fill_nan(None)
-    if dtype == pl.Int8:
-        return column.replace(-1, None).cast(pl.Boolean)
-    if name == "output_tokens":
-        return column.replace(-1, None)
-    if name in _NULL_AT_ZERO or name.startswith("task_field_"):
-        return column.replace(0, None)
-    return column
-
-
-def _texts(codes: Any, texts: list[str], column: Column | None) -> pl.Series:
-    """What the codes mean, after a named column's pattern and default."""
-    known = pl.Series(texts, dtype=pl.String)
-    if column and column.pattern:
-        known = known.str.extract(column.pattern, 1)
-    known = known.extend(pl.Series([None], dtype=pl.String))
-    values = known.gather(pl.Series(codes, dtype=pl.Int32).replace(-1, len(texts)))
-    return values.fill_null(column.default) if column and column.default is not None else values

@@ -37,12 +37,16 @@ def one_by_one(function: Callable[[Any], Any], jobs: Iterable[Any], count: int) 
 
 
 def read(
-    *paths: Any, columns: Iterable[Column] = (), engine: Map = one_by_one, **wanted: Any
+    *paths: Any,
+    columns: Iterable[Column] = (),
+    engine: Map = one_by_one,
+    cache: Path | None = None,
+    **wanted: Any,
 ) -> Table:
     """The table of some files, as a plain `load` asks for it unless said otherwise."""
     asked = Wanted(
         columns=tuple(columns),
-        present=(),
+        present=wanted.pop("present", ()),
         reward=parse_path(wanted.pop("reward", "reward")),
         task_fields=tuple(parse_path(name) for name in wanted.pop("task_fields", TASK_FIELDS)),
         group_by=parse_path(path) if (path := wanted.pop("group_by", None)) else None,
@@ -51,9 +55,8 @@ def read(
         max_bad_rows=wanted.pop("max_bad_rows", "100%"),
     )
     assert not wanted
-    return read_table(
-        sources([str(path) for path in paths], False)[0], asked, engine, lambda _: None
-    )
+    files, _ = sources([str(path) for path in paths], False)
+    return read_table(files, asked, engine, lambda _: None, cache)
 
 
 def keyed(*paths: Any, **load_params: Any) -> pl.DataFrame:

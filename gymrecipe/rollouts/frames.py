@@ -1,0 +1,130 @@
+"""Frames: what was scanned as rows of the rollout table."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from gymrecipe.rollouts.columns import Column
+from gymrecipe.rollouts.scan import Scanned
+
+FRAME_ROWS = 2**14
+"""Slices are put together to so many rows before they become a frame, which costs some 2 ms."""
+
+_DTYPES: dict[str, pl.DataType] = {
+    "Q": pl.UInt64(), "I": pl.UInt32(), "d": pl.Float64(), "b": pl.Int8(), "q": pl.Int64(),
+}  # fmt: skip
+_NULL_AT_ZERO = ("prompt_key", "index_key", "group_value")
+
+
+@dataclass(frozen=True)
+class Held:
+    """A slice, its rows, and how many lines and places the file had before it."""
+
+    scanned: Scanned
+    rows: int
+    lines: int
+    places: int
+
+
+def joined(
+    held: list[Held], source: int, run: int, named: tuple[Column, ...], unread: frozenset[str]
+) -> pl.DataFrame:
+    """The rows of slices that follow each other as a frame."""
+    columns: dict[str, Any] = {
+        name: array(values.typecode) for name, values in held[0].scanned.columns.items()
+    }
+    codes: dict[str, dict[str, int]] = {name: {} for name in held[0].scanned.texts}
+    lines, places = array("Q"), array("Q")
+    for slice in held:
+        for name, values in slice.scanned.columns.items():
+            if name in codes:
+                values = _recoded(values, slice.scanned.texts[name], codes[name])
+            columns[name].extend(values)
+        lines.extend(array("Q", [slice.lines]) * slice.rows)
+        places.extend(array("Q", [slice.places]) * slice.rows)
+    texts = {name: list(known) for name, known in codes.items()}
+    before = pl.Series(lines, dtype=pl.UInt64), pl.Series(places, dtype=pl.UInt64)
+    return frame(columns, texts, source, run, *before, named, unread)
+
+
+def _recoded(values: Any, texts: list[str], codes: dict[str, int]) -> Any:
+    """Codes of these texts as codes of all texts so far."""
+    new = [codes.setdefault(text, len(codes)) for text in texts]
+    if new == list(range(len(new))):
+        return values
+    new.append(-1)  # at place -1: what stands for none
+    return array("i", [new[code] for code in values])
+
+
+def frame(
+    arrays: dict[str, Any],
+    texts: dict[str, list[str]],
+    source: int,
+    run: int,
+    lines: int | pl.Series,
+    places: int | pl.Series,
+    named: tuple[Column, ...],
+    unread: frozenset[str],
+) -> pl.DataFrame:
+    """Rows as a frame: sentinels become nulls, codes become texts.
+
+    `lines` and `places` are how many the file had before each row's slice. A task field is a column
+    where it says something: on a row without an index, by which its task is known. The `unread`
+    columns are left out.
+    """
+    none = array("Q", bytes(8 * len(arrays["line"])))
+    fields = {name for name in arrays if name.startswith("task_field_")}
+    left_out = {*texts, *unread, *(name for name in fields if arrays[name] == none)}
+    columns = {
+        name: pl.Series(values, dtype=_DTYPES[values.typecode])
+        for name, values in arrays.items()
+        if name not in left_out
+    }
+    without_index = columns["index_key"] == 0
+    for name in [name for name in columns if name in fields]:
+        columns[name] *= without_index.cast(pl.UInt64)
+        if not columns[name].max():
+            del columns[name]
+    by_name = {column.name: column for column in named}
+    for name, known in texts.items():
+        if name not in unread:
+            columns[name] = _texts(arrays[name], known, by_name.get(name))
+    own = {
+        "source": pl.lit(source, pl.UInt32),
+        "run": pl.lit(run, pl.UInt32),
+        "line": pl.col("line") + lines,
+        "place": pl.col("place") + places,
+        "model": pl.col("model").cast(pl.Categorical()),
+        "agent": pl.col("agent").cast(pl.Categorical()),
+    }
+    own = {name: column for name, column in own.items() if name not in unread}
+    present = {name: _present(name, values.dtype) for name, values in columns.items()}
+    return pl.DataFrame(columns).select(**own | {n: e for n, e in present.items() if n not in own})
+
+
+def _present(name: str, dtype: pl.DataType) -> pl.Expr:
+    """A column with nulls in place of what stands for a missing value in its array."""
+    column = pl.col(name)
+    if dtype == pl.Float64:
+        return column.fill_nan(None)
+    if dtype == pl.Int8:
+        return column.replace(-1, None).cast(pl.Boolean)
+    if name == "output_tokens":
+        return column.replace(-1, None)
+    if name in _NULL_AT_ZERO or name.startswith("task_field_"):
+        return column.replace(0, None)
+    return column
+
+
+def _texts(codes: Any, texts: list[str], column: Column | None) -> pl.Series:
+    """What the codes mean, after a named column's pattern and default."""
+    known = pl.Series(texts, dtype=pl.String)
+    if column and column.pattern:
+        known = known.str.extract(column.pattern, 1)
+    known = known.extend(pl.Series([None], dtype=pl.String))
+    values = known.gather(pl.Series(codes, dtype=pl.Int32).replace(-1, len(texts)))
+    return values.fill_null(column.default) if column and column.default is not None else values
