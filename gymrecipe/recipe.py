@@ -23,6 +23,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
+from omegaconf._utils import get_yaml_loader
 from omegaconf.errors import OmegaConfBaseException
 
 from gymrecipe.errors import InputError, RecipeError, hint
@@ -50,6 +51,22 @@ _PLAIN_KEY = re.compile(
     r"(?!(?:null|true|false|nan|inf)\Z)[A-Za-z_][A-Za-z0-9_.\-]*", re.IGNORECASE
 )
 """A key that Hydra's grammar can write and reads as a text."""
+
+
+_Loader = get_yaml_loader()
+"""YAML as OmegaConf reads it: twice the same key is an error, a date is a text."""
+
+if hasattr(yaml, "CSafeLoader"):
+
+    class _InC(yaml.cyaml.CParser, _Loader):  # type: ignore[misc,valid-type,name-defined,unused-ignore]
+        """The same, parsed by libyaml."""
+
+        def __init__(self, text: str) -> None:
+            yaml.cyaml.CParser.__init__(self, text)
+            yaml.constructor.SafeConstructor.__init__(self)
+            yaml.resolver.Resolver.__init__(self)
+
+    _Loader = _InC
 
 
 @dataclass(frozen=True)
@@ -252,7 +269,8 @@ def _read(path: Path, trusted: bool = False) -> dict[str, Any]:
     try:
         text = data.decode()
         measure(text)
-        value = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+        value = yaml.load(text, Loader=_Loader)
+        OmegaConf.create(value)  # which refuses what a configuration cannot hold
     except UnicodeDecodeError:
         raise RecipeError(f"{path}: not UTF-8 text.") from None
     except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:

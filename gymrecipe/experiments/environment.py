@@ -79,20 +79,34 @@ def _git(folder: str) -> dict[str, Any] | None:
     if not folder or not any((parent / ".git").exists() for parent in _upward(Path(folder))):
         return None
     try:
-        said = _ask(folder, "status", "--porcelain=v2", "--branch", "--untracked-files=no")
-        new = _ask(folder, "ls-files", "--others", "--exclude-standard", ":(glob)*.y*ml")
+        with (
+            _asking(folder, "status", "--porcelain=v2", "--branch", "--untracked-files=no") as one,
+            _asking(folder, "ls-files", "--others", "--exclude-standard", ":(glob)*.y*ml") as other,
+        ):
+            said, new = _said(one), _said(other)
     except (OSError, subprocess.SubprocessError):
         return None
     head = next((line.split()[-1] for line in said if line.startswith("# branch.oid")), "")
     return {"commit": head, "dirty": bool(new) or any(line[:1] != "#" for line in said)}
 
 
-def _ask(folder: str, *words: str) -> list[str]:
-    """What git says, asked to run nothing of the repository's own and to write nothing there."""
-    return subprocess.run(
+def _asking(folder: str, *words: str) -> subprocess.Popen[str]:
+    """Git, asked to run nothing of the repository's own and to write nothing there."""
+    return subprocess.Popen(
         ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", folder, *words],
-        capture_output=True, text=True, errors="replace", timeout=10, check=True,
-    ).stdout.splitlines()  # fmt: skip
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, errors="replace",
+    )  # fmt: skip
+
+
+def _said(asked: subprocess.Popen[str]) -> list[str]:
+    try:
+        said, _ = asked.communicate(timeout=10)
+    except subprocess.TimeoutExpired:
+        asked.kill()
+        raise
+    if asked.returncode:
+        raise subprocess.CalledProcessError(asked.returncode, "git")
+    return said.splitlines()
 
 
 def _upward(folder: Path) -> list[Path]:

@@ -18,6 +18,13 @@ BINS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Bins of the PPO guide; the last includes 1.0, which its own loop loses."""
 
 
+READ = {
+    "row", "chosen_row", "reward", "output_tokens", "label", "gap", "chosen_answer_chars",
+    "rejected_answer_chars", "success_rate", "rollouts", "std_reward",
+}  # fmt: skip
+"""The columns that these checks read, beside the category's."""
+
+
 def _share(hits: pl.Series) -> float | None:
     present = hits.drop_nulls()
     return int(present.sum()) / len(present) if len(present) else None

@@ -10,7 +10,7 @@ from pydantic import model_validator
 from gymrecipe.errors import hint
 from gymrecipe.registry import CHECKS, TOLERANCE, Params, Purpose, Quantile, Reads, Unit, stage
 from gymrecipe.registry import Facts as Tables
-from gymrecipe.stages import checks as checks
+from gymrecipe.stages import checks as ours
 from gymrecipe.stages.checks import Facts
 
 
@@ -110,9 +110,9 @@ def validate(rows: pl.LazyFrame, params: Validate, facts: Facts) -> tuple[pl.Laz
 
     A check that is not for what arrives, such as `mean_gap` for rollouts, is left out and says so.
     """
-    # Nobody judges where a line lies, and these are the widest columns.
-    table = rows.select(pl.exclude(r"^(chosen_|rejected_)?(offset|id_hi|id_lo)$")).collect()
-    unit = _unit(table.columns)
+    names = rows.collect_schema().names()
+    unit = _unit(names)
+    table = rows.select(_judged(names, params)).collect()
     results = []
     left_out = []
     for name, limits in params.limits().items():
@@ -130,6 +130,14 @@ def validate(rows: pl.LazyFrame, params: Validate, facts: Facts) -> tuple[pl.Laz
         "checks": pl.LazyFrame(results, schema=schema),
         "warnings": pl.LazyFrame({"message": left_out}, schema={"message": pl.String}),
     }
+
+
+def _judged(names: list[str], params: Validate) -> list[str]:
+    """The columns that the checks read: of a pair there are many that none does."""
+    if not all(CHECKS[check].function.__module__ == ours.__name__ for check in params.limits()):
+        return names  # what a check of a plugin reads is not known
+    by = (params.category, f"chosen_{params.category}")
+    return [name for name in names if name in ours.READ or name in by]
 
 
 def _unit(columns: list[str]) -> Unit:
