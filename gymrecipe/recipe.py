@@ -58,11 +58,11 @@ _Loader = get_yaml_loader()
 
 if hasattr(yaml, "CSafeLoader"):
 
-    class _InC(yaml.cyaml.CParser, _Loader):  # type: ignore[misc,valid-type,name-defined,unused-ignore]
+    class _InC(yaml.cyaml.CParser, _Loader):  # type: ignore
         """The same, parsed by libyaml."""
 
         def __init__(self, text: str) -> None:
-            yaml.cyaml.CParser.__init__(self, text)
+            yaml.cyaml.CParser.__init__(self, text)  # type: ignore[attr-defined]
             yaml.constructor.SafeConstructor.__init__(self)
             yaml.resolver.Resolver.__init__(self)
 

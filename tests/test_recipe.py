@@ -227,6 +227,7 @@ VALUES = st.recursive(
 @given(VALUES)
 def test_any_value_survives_the_grammar(wanted: Any) -> None:
     assume("target" not in repr(wanted) and "hydra" not in repr(wanted) and wanted != "???")
+    assume("()" not in repr(wanted))
     assert value(f"stages.usable.zz={in_grammar(wanted)}") == wanted
 
 
