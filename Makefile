@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 TRAINERS := .venv-trainers
 
-.PHONY: help demo test lint check test-trainers wheel golden bench clean
+.PHONY: help demo test lint check test-trainers test-faults wheel golden bench clean
 
 help:
 	@echo "make demo    run the main job on the rollouts that ship with gymrecipe"
@@ -13,6 +13,7 @@ help:
 	@echo "make check   lint, types and tests"
 	@echo "make test-trainers   train a step with TRL on what gymrecipe writes"
 	@echo "make test-loaders    load it with the loaders of verl, LLaMA-Factory, Axolotl, ms-swift, OpenRLHF"
+	@echo "make test-faults     kill it, fill its disk, cut its power: the full set, half an hour"
 	@echo "make golden  write the expected outputs of the golden tests anew"
 	@echo "make bench   measure it side by side with what people would use instead (SIZE=1GB ROUNDS=5)"
 
@@ -40,6 +41,12 @@ test-trainers: $(TRAINERS)/.ready
 	$(TRAINERS)/bin/python -m pytest tests/trainers -o filterwarnings=default
 
 include tests/loaders/loaders.mk
+
+# The full set of kills, failing disks, races and power cuts: half an hour.
+test-faults: $(VENV)/.ready
+	mkdir -p build && rm -f build/figures.jsonl
+	GYMRECIPE_FAULTS=full GYMRECIPE_FIGURES=$(CURDIR)/build/figures.jsonl $(RUN) -m pytest tests/faults -n 2
+	$(RUN) tests/faults/figures.py build/figures.jsonl
 
 lint: $(VENV)/.ready
 	$(RUN) -m ruff check .

@@ -364,7 +364,7 @@ def test_runs_while_a_writer_appends_give_what_was_there(
     path = Path(jsonl(*lines_of_all_kinds()))
     text = b"".join(
         json.dumps(rollout(str(number), reward=number / 7)).encode() + b"\n"
-        for number in range(3_000)
+        for number in range(1_500)
     )
     stop = threading.Event()
 
@@ -379,7 +379,7 @@ def test_runs_while_a_writer_appends_give_what_was_there(
     writer = threading.Thread(target=append)
     writer.start()
     try:
-        for number in range(12):
+        for number in range(6):
             found = read(path, cache=cache)
             copy = tmp_path / f"{number}.jsonl"
             with path.open("rb") as file:
