@@ -18,6 +18,8 @@ from gymrecipe.formats.values import values_of
 from gymrecipe.registry import FORMATS
 from gymrecipe.rollouts.messages import Unusable
 
+BUFFER_BYTES = 2**20
+
 
 def encode(job: Job) -> Encoded:
     """Write the records of a job. Raises ChangedError where a line is not what was scanned."""
@@ -30,29 +32,28 @@ def encode(job: Job) -> Encoded:
     lengths = array("Q")
     reasons: dict[int, tuple[str, int]] = {}
     shapes = Shapes()
-    data = bytearray()
-    with Sources(job.sources) as sources:
+    first: str | None = None
+    text = bytearray()  # one for all records: fresh memory would cost as much as the encoding
+    with Sources(job.sources) as sources, open(job.target, "wb", BUFFER_BYTES) as target:
         for row in range(len(job.sides[0].offset)):
-            start = len(data)
             try:
                 example = example_of(job, sources, row)
                 example.values = {name: value(row, example) for name, value in values.items()}
                 record = write(example)
                 if isinstance(record, bytes):
-                    data += record
+                    text[:] = record
                 else:
-                    encoder.encode_into(record, data, start)
+                    encoder.encode_into(record, text)
             except Unusable as fault:
                 reasons[row] = (fault.reason, fault.side)
+                lengths.append(0)
             except RecursionError:
                 reasons[row] = ("too_deep", 0)
+                lengths.append(0)
             else:
-                data += b"\n"
+                first = first or text.decode()
+                text += b"\n"
+                target.write(text)
+                lengths.append(len(text))
                 shapes.add(record)
-            if row in reasons:
-                del data[start:]
-            lengths.append(len(data) - start)
-    with open(job.target, "wb") as target:
-        target.write(data)
-    first = data[: data.find(b"\n")].decode() if data else None
     return Encoded(job.target, lengths, reasons, shapes.known, shapes.of_rows, first)
