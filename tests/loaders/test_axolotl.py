@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import random
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -91,10 +91,16 @@ def test_pairs_and_labelled_answers_reach_the_trainer_as_they_are(
     tokenized = tokenize(purpose, loaded, tokenizer, data.folder)
     for row, example in zip(tokenized, data.examples, strict=True):
         prompt = render(example.prompt, example.tools, add_generation_prompt=True)
-        assert tokenizer.decode(row["prompt_ids"]) == prompt
+        read = tokenizer.decode(row["prompt_ids"])
+        assert rounded(read) == rounded(prompt)
         for side in sides:
             whole = render([*example.prompt, *getattr(example, side)], example.tools)
-            assert prompt + tokenizer.decode(row[f"{side}_ids"]) == whole
+            assert rounded(read + tokenizer.decode(row[f"{side}_ids"])) == rounded(whole)
+
+
+def rounded(text: str) -> str:
+    """The text with its floats to 8 digits: `datasets` reads those in calls to ten decimals."""
+    return re.sub(r"-?\d+\.\d+(?:[eE][-+]?\d+)?", lambda found: f"{float(found[0]):.8g}", text)
 
 
 def tokenize(purpose: str, rows: Any, tokenizer: Any, folder: Any) -> Any:
@@ -148,28 +154,27 @@ def test_reward_model_rows_are_a_question_and_two_answers(
             assert text == render([*example.prompt, *answer])
 
 
-def test_numbers_that_are_let_through_are_kept_by_datasets(tmp_path: Any) -> None:
+def test_datasets_keeps_integers_of_64_bits_and_floats_to_ten_decimals(tmp_path: Any) -> None:
     from datasets import load_dataset
 
     from gymrecipe.formats.numbers import check
-    from gymrecipe.rollouts.messages import Unusable
 
     draw = random.Random(0)
-    sizes = [(draw.randint(-8, 18), draw.randint(0, 10)) for _ in range(2000)]
-    drawn = [round(draw.uniform(-1, 1) * 10.0**size, places) for size, places in sizes]
-    kept = []
-    for value in [*drawn, 1e16, 7e20, 3e22, 1e22, 0.5, -3.0, 2**63 - 1, -(2**63), 2**53 + 1]:
-        with contextlib.suppress(Unusable):
-            check(value)
-            kept.append(value)
-    assert len(kept) > 1000
+    floats = [round(draw.uniform(-1, 1) * 10.0 ** draw.randint(-8, 4), 12) for _ in range(2000)]
+    whole = [2**63 - 1, -(2**63), 2**53 + 1, 0, 5]
+    check([*floats, *whole])
     path = tmp_path / "a.jsonl"
-    lines = [{"a": [{"x": {"y" if i % 2 else "z": value}}]} for i, value in enumerate(kept)]
+    lines = [
+        {"a": [{"x": {"y" if i % 2 else "z": value}}]} for i, value in enumerate([*whole, *floats])
+    ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     rows = load_dataset(
         "json", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache")
     ).map(lambda row: {"more": 1})
-    assert [[*row["a"][0]["x"].values()] for row in rows] == [[value] for value in kept]
+    read = [value for row in rows for value in row["a"][0]["x"].values()]
+    assert read[: len(whole)] == whole
+    assert read[len(whole) :] == pytest.approx(floats, abs=1e-10, rel=1e-9)
+    assert read[len(whole) :] != floats, "floats stay now: say so in docs/formats.md"
 
 
 @pytest.mark.parametrize("purpose", ["sft", "dpo", "kto", "reward_model"])
