@@ -8,7 +8,7 @@ from functools import cache
 from msgspec import Raw
 
 from gymrecipe.errors import hint
-from gymrecipe.formats.custom import PAIR, SINGLE
+from gymrecipe.formats.custom import parts
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.template import Template
 from gymrecipe.registry import FORMATS, Purpose
@@ -169,8 +169,7 @@ def _parsed(name: str, pairs: bool, named: dict[str, NamedColumn]) -> Path:
 
 def _is_canonical(name: str, step: Step) -> bool:
     assert isinstance(step.params, Write)
-    parts = PAIR if step.takes == "pairs" else SINGLE
-    return step.params.format == "custom" and name in parts
+    return step.params.format == "custom" and name in parts(step.takes == "pairs")
 
 
 def held(named: dict[str, NamedColumn], unit: str = "rollouts") -> set[str]:

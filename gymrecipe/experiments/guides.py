@@ -60,7 +60,6 @@ def guides(manifest: Manifest) -> Iterator[tuple[StageRecord, Guide]]:
             name=re.sub(r"\W", "_", f"{manifest.name}_{stage.name}" if several else manifest.name),
             inside=folder_of(manifest, stage),
             files={split: [file.path for file in found] for split, found in files.items()},
-            config=stage.name if several else None,
             has_tools=bool(figures.get("has_tools")),
             has_reasoning=bool(figures.get("has_reasoning")),
             longest=int(figures.get("longest_record", 0)),

@@ -13,16 +13,14 @@ class Written:
 
     `files` are the data files of each split (`train`, `validation`), as paths below the version's
     folder; `inside` is the folder they lie in (`data` or `data/<stage>`). `name` is the dataset's
-    name, fit for a key or a command line; `config` is the name of its configuration in the card,
-    where a version has several. `longest` is the length of the longest record in characters; a
-    token is about 3 to 4 of them.
+    name, fit for a key or a command line. `longest` is the length of the longest record in
+    characters; a token is about 3 to 4 of them.
     """
 
     purpose: Purpose
     name: str
     inside: str
     files: dict[str, list[str]]
-    config: str | None
     has_tools: bool
     has_reasoning: bool
     longest: int

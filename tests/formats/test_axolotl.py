@@ -24,7 +24,7 @@ def plain(example: Example) -> Any:
 
 def guided(purpose: Any, **files: list[str]) -> Any:
     files = files or {"train": ["data/train.jsonl"]}
-    return guide(Written(purpose, "mine", "data", files, None, True, False, 30_000))
+    return guide(Written(purpose, "mine", "data", files, True, False, 30_000))
 
 
 def test_a_demonstration_has_arguments_and_tools_as_json_text() -> None:

@@ -30,7 +30,7 @@ def value_of_call(text: str, **arguments: Any) -> str:
 
 
 def entries(purpose: Any, files: Any, has_tools: bool = True) -> Any:
-    made = guide(Written(purpose, "mine", "data", files, None, has_tools, False, 30_000))
+    made = guide(Written(purpose, "mine", "data", files, has_tools, False, 30_000))
     return json.loads(made.files["dataset_info.json"])
 
 
@@ -131,7 +131,7 @@ def test_a_dataset_without_tools_names_none() -> None:
 def test_each_shard_and_split_has_an_entry() -> None:
     files = {"train": ["data/a.jsonl", "data/b.jsonl"], "validation": ["data/v.jsonl"]}
     assert list(entries("sft", files)) == ["mine_00000", "mine_00001", "mine_validation"]
-    made = guide(Written("sft", "mine", "data", files, None, True, True, 30_000))
+    made = guide(Written("sft", "mine", "data", files, True, True, 30_000))
     ((_, text),) = made.load
     assert "dataset: mine_00000,mine_00001\neval_dataset: mine_validation\n" in text
     assert "cutoff_len: 10240" in text

@@ -94,7 +94,7 @@ def test_tools_with_numbers_that_stop_it_are_refused() -> None:
 @pytest.mark.parametrize("purpose", FORMATS["ms_swift"].purposes)
 def test_the_guide_names_the_command_the_files_and_a_length(purpose: Any) -> None:
     files = {"train": ["data/a.jsonl", "data/b.jsonl"], "validation": ["data/v.jsonl"]}
-    ((_, text),) = guide(Written(purpose, "mine", "data", files, None, True, True, 30_000)).load
+    ((_, text),) = guide(Written(purpose, "mine", "data", files, True, True, 30_000)).load
     assert text.startswith("swift ")
     assert "--dataset data/a.jsonl data/b.jsonl" in text
     assert "--val_dataset data/v.jsonl" in text

@@ -110,12 +110,12 @@ def test_a_task_that_cannot_be_asked_again_is_refused(lacks: Any, reason: str) -
 )
 def test_the_guide_is_the_data_part_of_its_config(purpose: Any, wanted: list[str]) -> None:
     files = {"train": ["data/train.jsonl"], "validation": ["data/validation.jsonl"]}
-    made = guide(Written(purpose, "mine", "data", files, None, True, False, 30_000))
+    made = guide(Written(purpose, "mine", "data", files, True, False, 30_000))
     ((_, text),) = made.load
     assert all(word in text for word in [*wanted, "data/train.jsonl", "data/validation.jsonl"])
 
 
 def test_the_guide_warns_of_shards() -> None:
     files = {"train": ["data/train-00000-of-00002.jsonl", "data/train-00001-of-00002.jsonl"]}
-    made = guide(Written("sft", "mine", "data", files, None, True, False, 30_000))
+    made = guide(Written("sft", "mine", "data", files, True, False, 30_000))
     assert any("one file a split" in note for note in made.notes)

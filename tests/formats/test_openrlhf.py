@@ -74,7 +74,7 @@ def test_a_text_that_is_taken_for_a_picture_is_refused_in_prompts() -> None:
 @pytest.mark.parametrize("purpose", FORMATS["openrlhf"].purposes)
 def test_the_guide_names_the_command_and_its_keys(purpose: Any) -> None:
     files = {"train": ["data/train.jsonl"]}
-    made = guide(Written(purpose, "mine", "data", files, None, False, False, 30_000))
+    made = guide(Written(purpose, "mine", "data", files, False, False, 30_000))
     ((_, text),) = made.load
     command = {"sft": "train_sft", "dpo": "train_dpo", "reward_model": "train_rm"}
     assert command.get(purpose, "train_ppo_ray") in text

@@ -122,6 +122,6 @@ def test_without_a_template_it_says_what_to_give() -> None:
 @pytest.mark.parametrize("purpose", FORMATS["rendered"].purposes)
 def test_the_guide_says_that_the_special_tokens_are_there(purpose: Any) -> None:
     files = {"train": ["data/train.parquet"]}
-    made = guide(Written(purpose, "mine", "data", files, None, True, False, 30_000))
+    made = guide(Written(purpose, "mine", "data", files, True, False, 30_000))
     assert 'load_dataset("parquet", data_files={' in made.load[0][1]
     assert any("add_special_tokens=False" in note for note in made.notes)

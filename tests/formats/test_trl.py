@@ -113,7 +113,7 @@ def test_a_row_without_tools_has_null_where_the_dataset_has_tools() -> None:
 @pytest.mark.parametrize("purpose", FORMATS["trl"].purposes)
 def test_the_guide_names_command_files_and_length(purpose: Any) -> None:
     files = {"train": ["data/train.jsonl"]}
-    made = guide(Written(purpose, "mine", "data", files, None, True, False, 30_000))
+    made = guide(Written(purpose, "mine", "data", files, True, False, 30_000))
     text = "\n".join(text for _, text in made.load)
     assert "data/train.jsonl" in text
     assert {"reward_model": "trl reward", "rl": "trl grpo"}.get(purpose, f"trl {purpose}") in text

@@ -27,7 +27,7 @@ def plain(example: Example) -> Any:
 
 def guided(purpose: Any, *train: str, has_reasoning: bool = False) -> Any:
     files = {"train": list(train) or ["data/train.parquet"]}
-    return guide(Written(purpose, "mine", "data", files, None, True, has_reasoning, 30_000))
+    return guide(Written(purpose, "mine", "data", files, True, has_reasoning, 30_000))
 
 
 def test_a_demonstration_is_json_text() -> None:

@@ -33,11 +33,12 @@ class Line(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 
 
-def _of_json(text: str, wanted: type) -> Any:
+def of_json(text: str, wanted: type = object, said: str = "JSON text") -> Any:
+    """What a JSON text holds; ValueError where it is none, or holds another type than wanted."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        raise ValueError("should be JSON text") from None
+        raise ValueError(f"should be {said}") from None
     if not isinstance(value, wanted):
         raise ValueError(f"should be the JSON text of {_JSON_NAMES[wanted]}")
     return value
@@ -47,12 +48,12 @@ _JSON_NAMES: dict[type, str] = {dict: "an object", list: "a list"}
 
 
 def _is_object_text(text: str) -> str:
-    _of_json(text, dict)
+    of_json(text, dict)
     return text
 
 
 def _is_tools_text(text: str) -> str:
-    _SCHEMAS.validate_python(_of_json(text, list))
+    _SCHEMAS.validate_python(of_json(text, list))
     return text
 
 

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
-from gymrecipe.formats.models.chat import Caution, Line, alike, refuse
+from gymrecipe.formats.models.chat import Caution, Line, alike, of_json, refuse
 from gymrecipe.registry import Purpose
 
 ASKED, ANSWERED = ("human", "observation"), ("gpt", "function_call")
 
 
 def _is_tools_or_nothing(text: str) -> str:
-    if text and not isinstance(_json(text), list):
+    if text and not isinstance(of_json(text), list):
         raise ValueError("should be the JSON text of a list of tools, or empty")
     return text
-
-
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        raise ValueError("should be JSON text") from None
 
 
 class Asked(Line):
@@ -44,7 +36,7 @@ class Answered(Line):
     def _calls(self) -> Self:
         if self.source == "function_call":
             _, mark, behind = self.value.partition("<tool_call>")
-            calls = _json(behind.partition("</tool_call>")[0] if mark else self.value)
+            calls = of_json(behind.partition("</tool_call>")[0] if mark else self.value)
             for call in calls if isinstance(calls, list) else [calls]:
                 if not isinstance(call, dict) or not {"name", "arguments"} <= call.keys():
                     raise ValueError("a call should have 'name' and 'arguments'")

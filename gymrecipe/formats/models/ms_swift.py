@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
-from gymrecipe.formats.models.chat import Line, ToolsText, refuse
+from gymrecipe.formats.models.chat import Line, ToolsText, of_json, refuse
 from gymrecipe.registry import Purpose
 
 ASKED = ("user", "tool_response")
 
 
 def _is_call(text: str) -> str:
-    try:
-        call = json.loads(text)
-    except (ValueError, RecursionError):
-        raise ValueError("should be the JSON text of a call") from None
+    call = of_json(text, said="the JSON text of a call")
     if not isinstance(call, dict) or not isinstance(call.get("arguments"), dict):
         raise ValueError("should be an object with 'name' and, as an object, 'arguments'")
     return text

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, model_validator
 
-from gymrecipe.formats.models.chat import Line, Message, ToolsText, Whole, alike, hold
+from gymrecipe.formats.models.chat import Line, Message, ToolsText, Whole, alike, hold, of_json
 from gymrecipe.registry import Purpose
 
 _WHOLE: TypeAdapter[Whole[Message]] = TypeAdapter(Whole[Message])
 
 
 def _is_conversation(text: str) -> str:
-    try:
-        messages = json.loads(text)
-    except (ValueError, RecursionError):
-        raise ValueError("should be JSON text of a list of messages") from None
+    messages = of_json(text, said="JSON text of a list of messages")
     _WHOLE.validate_python({"messages": messages})
     return text
 
