@@ -13,11 +13,11 @@ import msgspec
 from gymrecipe.engines.local import default_workers, local
 from gymrecipe.errors import DataError, GymrecipeError, RecipeError
 from gymrecipe.experiments import card, fates, guides, ledger, manifest, store
-from gymrecipe.experiments.data import template_of
 from gymrecipe.experiments.environment import environment, plugins
 from gymrecipe.experiments.export import check_export, export
 from gymrecipe.experiments.manifest import Input, Lines, Manifest, Output, StageRecord
-from gymrecipe.fold import REHEARSED_BYTES, Fold, Progress, Silent, read, rehearse
+from gymrecipe.fold import REHEARSED_BYTES, Fold, Progress, Silent, read, rehearse, templates
+from gymrecipe.formats.template import Template
 from gymrecipe.plan import Plan
 from gymrecipe.registry import FORMATS
 from gymrecipe.rollouts.files import Source, check_unchanged, sources
@@ -50,9 +50,7 @@ def run(plan: Plan, progress: Progress | None = None) -> Version:
     Raises the errors of `errors`; a DataError about what was found carries its `manifest`.
     """
     settings = plan.settings
-    for step in plan.steps:
-        if isinstance(step.params, Write):
-            template_of(step.params)  # which may be missing; rather now than after the reading
+    rendered_by = templates(plan)
     try:
         files, skipped = sources(plan.load.input, plan.load.sidecars)
         inputs = _inputs(plan, files)
@@ -76,7 +74,7 @@ def run(plan: Plan, progress: Progress | None = None) -> Version:
             others = f" and {len(skipped) - 1} more" if len(skipped) > 1 else ""
             table.warnings.append(f"{skipped[0]}{others}: beside the rollouts; passed over.")
         files = [*files, *inputs]
-        id = version_id(plan, files, table)
+        id = version_id(plan, files, table, rendered_by)
         known = None if settings.again or settings.dry_run else store.find(folder, id)
         if settings.tag is not None:
             store.check_tag(folder, settings.tag, known)
@@ -88,7 +86,8 @@ def run(plan: Plan, progress: Progress | None = None) -> Version:
             stack.callback(_remove_if_empty, folder, Path(settings.output_dir).exists())
             folder = store.recipe_folder(Path(settings.output_dir), settings.name)
             staged = stack.enter_context(store.staging(folder))
-        fold = Fold(plan, table, files, staged, engine, progress or Silent())
+        watched = progress or Silent()
+        fold = Fold(plan, table, files, staged, engine, watched, rendered_by)
         record = _record(fold, id)
         _check_usable(fold, record)
         for file in files:
@@ -126,12 +125,14 @@ def _remove_if_empty(folder: Path, keep_parent: bool) -> None:
             folder.parent.rmdir()
 
 
-def version_id(plan: Plan, files: list[Source], table: Table) -> str:
+def version_id(
+    plan: Plan, files: list[Source], table: Table, rendered_by: dict[str, Template]
+) -> str:
     """A hash of what decides the bytes of a version.
 
     That is the stages with their parameters and versions, the formats' versions, and the inputs'
-    digests in order, and the code of the plugins; not paths, folders, the name, the engine or how
-    output looks.
+    digests in order, the chat templates, and the code of the plugins; not paths, folders, the name,
+    the engine or how output looks.
     """
     formats = {
         step.params.format: FORMATS[step.params.format].version
@@ -155,13 +156,9 @@ def version_id(plan: Plan, files: list[Source], table: Table) -> str:
     reads = zip(files, _reads(table), strict=True)
     inputs = [[file.run, read.digest] for file, (read, _) in reads]
     named = {name: column.model_dump() for name, column in plan.named.items()}
-    templates = [
-        template.digest
-        for step in plan.steps
-        if isinstance(step.params, Write) and (template := template_of(step.params))
-    ]
+    digests = [template.digest for template in rendered_by.values()]
     code = [found] if (found := plugins()) else []
-    decided = [stages, formats, inputs, named, *templates, *code]
+    decided = [stages, formats, inputs, named, *digests, *code]
     return hashlib.sha256(msgspec.json.encode(decided, order="deterministic")).hexdigest()
 
 

@@ -18,6 +18,7 @@ from gymrecipe.experiments import fates
 from gymrecipe.experiments.data import write_data, write_metrics
 from gymrecipe.experiments.manifest import Output, StageRecord
 from gymrecipe.experiments.statistics import CATEGORIES, FIGURES, statistics
+from gymrecipe.formats.template import Template, read_template
 from gymrecipe.plan import Plan
 from gymrecipe.reads import QUANTILE
 from gymrecipe.registry import CHECKS, FORMATS, PLUGINS, Of, marked
@@ -179,6 +180,18 @@ def _naming_what_is_missing(plan: Plan, step: Step, rows: pl.LazyFrame) -> Itera
         raise problem from None
 
 
+def templates(plan: Plan) -> dict[str, Template]:
+    """The chat template of each write that renders text, by the step's name. A run reads them
+    once, so that what is in the version's id is what was rendered. Raises RecipeError.
+    """
+    writes = [(step.name, step.params) for step in plan.steps if isinstance(step.params, Write)]
+    return {
+        name: read_template(params.tokenizer, params.chat_template)
+        for name, params in writes
+        if params.format == "rendered"
+    }
+
+
 class Fold:
     """The stages folded over the table: results, the fates of rollouts, records, warnings."""
 
@@ -190,8 +203,10 @@ class Fold:
         staged: Path,
         engine: Map,
         progress: Progress,
+        templates: dict[str, Template],
     ) -> None:
         self.plan, self.table, self.files = plan, table, files
+        self.templates = templates
         self.staged, self.engine, self.progress = staged, engine, progress
         self.results: dict[str, Rows] = {}
         self.entered: dict[str, pl.Series] = {}
@@ -326,6 +341,7 @@ class Fold:
                 self.engine,
                 self.plan.crosses_prompts(step),
                 self.plan.named,
+                self.templates.get(step.name),
                 self.progress.advance,
             )
             self.progress.end()

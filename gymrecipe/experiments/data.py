@@ -20,7 +20,7 @@ from gymrecipe.experiments.store import writing
 from gymrecipe.formats.custom import parts
 from gymrecipe.formats.encode import encode
 from gymrecipe.formats.job import Encoded, Job, Side
-from gymrecipe.formats.template import Template, read_template
+from gymrecipe.formats.template import Template
 from gymrecipe.registry import FORMATS, PLUGINS, Purpose
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
@@ -68,6 +68,7 @@ def write_data(
     engine: Map,
     across_prompts: bool,
     named: dict[str, NamedColumn],
+    template: Template | None,
     progress: Callable[[int], None],
 ) -> Written:
     """Write the rows to `folder / inside`, the rows of each split to its own files.
@@ -80,7 +81,7 @@ def write_data(
     with writing(target):
         target.mkdir(parents=True, exist_ok=True)
     sides = ("chosen_", "rejected_") if "chosen_row" in rows.columns else ("",)
-    job = _job(rows, params, purpose, sides, across_prompts, named)
+    job = _job(rows, params, purpose, sides, across_prompts, named, template)
     file = params.file or FORMATS[params.format].files[0]
     kept = [rows.clear()]
     read = (*sides, "input_") if "input_source" in rows.columns else sides
@@ -147,6 +148,7 @@ def _job(
     sides: tuple[str, ...],
     across_prompts: bool,
     named: dict[str, NamedColumn],
+    template: Template | None,
 ) -> Job:
     """What all slices have in common; `values` and `own` have no rows yet."""
     pairs, known = len(sides) == 2, _held(rows, named)
@@ -187,18 +189,11 @@ def _job(
         pairs_at=params.pairs_at or format.pairs_at[0],
         verifier_fields=None if fields is None else tuple(fields),
         agent=params.agent,
-        template=template_of(params),
+        template=template,
         plugins=tuple(PLUGINS),
         has_tools=any(bool(rows[f"{side}has_tools"].any()) for side in sides),
         across_prompts=across_prompts,
     )
-
-
-def template_of(params: Write) -> Template | None:
-    """The chat template of a write that renders text. Raises RecipeError where there is none."""
-    if params.format != "rendered":
-        return None
-    return read_template(params.tokenizer, params.chat_template)
 
 
 def _filled(

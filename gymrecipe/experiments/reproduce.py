@@ -50,7 +50,8 @@ def reproduce(
         for file, read in zip(record.inputs, [*table.read, *table.inputs], strict=True):
             if read.digest != file.digest:
                 raise ChangedError(f"{file.path}: not what it was when {version} was made.")
-        fold.Fold(rebuilt, table, files, staged, engine, watched).write_records()
+        rendered_by = fold.templates(rebuilt)
+        fold.Fold(rebuilt, table, files, staged, engine, watched, rendered_by).write_records()
         return _compare(version, staged, record)
 
 

@@ -65,14 +65,16 @@ def _has_messages(job: Job) -> bool:
 
 
 def _ask(example: Example, job: Job, sources: Sources, row: int) -> None:
-    line = example.lines[0]
-    check(line)
-    if job.format != "raw":
+    line = known = example.lines[0]
+    if job.format == "raw":
+        check(line)
+    else:
         example.prompt, tools = asked(line, job.reading)
         example.tools = tools if job.has_tools else None
     has_input = job.inputs is not None and job.inputs.bytes[row] > 0
-    known = sources.read(job.inputs, row) if job.inputs and has_input else line
-    check(known)
+    if job.inputs and has_input:
+        known = sources.read(job.inputs, row)
+        check(known)
     # An environment may add to what it was asked (a first card, drawn); an input row has it as it
     # was, to be asked again.
     example.request = request_of(known)
