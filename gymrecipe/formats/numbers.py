@@ -8,18 +8,22 @@ written whole, and the guides say so.
 
 from __future__ import annotations
 
+from types import NoneType
 from typing import Any
 
 from gymrecipe.rollouts.messages import Unusable
 
 
+_NARROW = frozenset({str, float, bool, NoneType})
+
+
 def check(value: Any) -> None:
     """Raise Unusable with `number_too_wide` for an integer beyond 64 bits, however deep it is."""
     if isinstance(value, dict):
-        for item in value.values():
-            check(item)
-    elif isinstance(value, list):
-        for item in value:
-            check(item)
+        value = list(value.values())
+    if isinstance(value, list):
+        if not _NARROW.issuperset(map(type, value)):  # mostly there are texts alone
+            for item in value:
+                check(item)
     elif isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise Unusable("number_too_wide")

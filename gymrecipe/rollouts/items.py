@@ -147,6 +147,8 @@ def _part(part: Any) -> str:
 def _thought(item: Item[Any]) -> str:
     """The summary of a reasoning item, else its content; a line a part."""
     for content in (item.summary, item.content):
+        if content is NULL or not content:
+            continue
         if type(content) is not list or len(content) == 1:
             thought = text_of(content)
         else:
@@ -160,6 +162,9 @@ def _output(item: Item[Any]) -> Message:
     """What a tool said: its text, the text of its parts, or any other JSON as text."""
     chat = item.role == "tool"
     value = item.content if chat else item.output
+    id = item.tool_call_id if chat else item.call_id
+    if type(value) is str:
+        return Message("tool", value, tool_call_id=id)
     if value is NULL or value is None:
         raise Unusable("bad_item")
     if type(value) is list:
@@ -169,7 +174,7 @@ def _output(item: Item[Any]) -> Message:
         elif any(kind in _MEDIA for kind in kinds):
             raise Unusable("not_text")
     text = value if type(value) is str else json.dumps(value, ensure_ascii=False)
-    return Message("tool", text, tool_call_id=item.tool_call_id if chat else item.call_id)
+    return Message("tool", text, tool_call_id=id)
 
 
 def _call(id: Any, name: Any, arguments: Any) -> ToolCall:

@@ -55,7 +55,8 @@ USUAL = Reading()
 """What a line is read as unless a recipe says otherwise."""
 
 _whole = msgspec.json.Decoder()
-_SYSTEM = ("system", "developer")
+_SYSTEM = frozenset({"system", "developer"})
+_ASKING = frozenset({"user", "tool"})
 _DATA_URLS = ("data:audio/", "data:image/", "data:video/")
 
 
@@ -72,7 +73,7 @@ def conversation(line: bytes, reading: Reading = USUAL) -> Conversation:
     value = check(line)
     parts = _parts(line, value)
     for path in lines.MASKS:
-        if _at(value, path) is True:
+        if path[0] in value and _at(value, path) is True:
             raise Unusable("masked")
     response = parts.response if isinstance(parts.response, Response) else None
     if reading.truncated == "reject" and is_truncated(response):
@@ -83,17 +84,18 @@ def conversation(line: bytes, reading: Reading = USUAL) -> Conversation:
     talk.add(shape.prompt)
     talk.refused, first = False, len(messages)
     talk.add(shape.output)
-    while first < len(messages) and messages[first].role != "assistant":
+    roles = [message.role for message in messages]
+    while first < len(roles) and roles[first] != "assistant":
         first += 1  # what the environment said before the first answer was shown, too
     shown = first
-    while shown and messages[shown - 1].role == "assistant":
+    while shown and roles[shown - 1] == "assistant":
         shown -= 1  # a prompt ends on what is to be answered
     tools = tools_of(shape.tools)
     stands = _answer_calls(messages, reading)
     prompt = _prompt(shape.instructions, messages[:shown], reading)
     end = _end(messages, first, stands, reading)
     completion = messages[shown:end]
-    if any(message.role in _SYSTEM for message in completion):
+    if not _SYSTEM.isdisjoint(roles[shown:end]):
         raise Unusable("late_system")
     if talk.refused and reading.refusals == "reject":
         raise Unusable("refusal")
@@ -262,14 +264,17 @@ def _is_answer(message: Message) -> bool:
 
 def _prompt(instructions: str | None, shown: list[Message], reading: Reading) -> list[Message]:
     """What the model was shown, with one system message or none, first."""
-    begun = next((i for i, m in enumerate(shown) if m.role not in _SYSTEM), len(shown))
-    if any(message.role in _SYSTEM for message in shown[begun:]):
+    roles = [message.role for message in shown]
+    begun = 0
+    while begun < len(roles) and roles[begun] in _SYSTEM:
+        begun += 1
+    if not _SYSTEM.isdisjoint(roles[begun:]):
         raise Unusable("late_system")
-    if not any(message.role in ("user", "tool") for message in shown):
+    if _ASKING.isdisjoint(roles):
         raise Unusable("no_prompt")
     texts = [instructions] if instructions else []
     texts += [message.content for message in shown[:begun] if message.role == "system"]
-    rest = [message for message in shown if message.role != "system"]
+    rest = [message for message in shown if message.role != "system"] if begun else shown
     if reading.system not in ("keep", "drop"):
         return [Message("system", reading.system), *rest]
     if not texts or reading.system == "drop":
@@ -279,14 +284,13 @@ def _prompt(instructions: str | None, shown: list[Message], reading: Reading) ->
 
 def _settle(messages: list[Message], tools: list[dict[str, Any]], reading: Reading) -> None:
     """Check that the tools called are described, and put the thoughts where they should be."""
-    known = {tool["function"]["name"] for tool in tools}
-    rejects, moves = reading.missing_tools == "reject", reading.reasoning != "field"
-    for message in messages:
-        if rejects and message.tool_calls:
-            for call in message.tool_calls:
-                if call.function.name not in known:
-                    raise Unusable("missing_tools")
-        if message.reasoning_content is None or not moves:
+    if reading.missing_tools == "reject":
+        calls = [message.tool_calls for message in messages if message.tool_calls]
+        called = {call.function.name for each in calls for call in each}
+        if called and not called <= {tool["function"]["name"] for tool in tools}:
+            raise Unusable("missing_tools")
+    for message in messages if reading.reasoning != "field" else ():
+        if message.reasoning_content is None:
             continue
         if reading.reasoning == "think_tags":
             thought = f"<think>\n{message.reasoning_content}\n</think>\n\n"
