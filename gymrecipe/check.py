@@ -10,12 +10,12 @@ from __future__ import annotations
 import pkgutil
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import chain
 from types import ModuleType
 from typing import Any
 
+import msgspec
 from pydantic import BaseModel
 
 from gymrecipe.checking.faults import faults
@@ -35,8 +35,7 @@ ROLLOUTS = "rollouts"
 """The `format` that stands for what recipes read."""
 
 
-@dataclass
-class Checking:
+class Checking(msgspec.Struct):
     """A file that is being checked: `findings` reads it to its end, and counts `rows` meanwhile.
 
     `purpose` is None where the file is empty or holds rollouts; `is_told` says that it was given,
@@ -48,9 +47,9 @@ class Checking:
     purpose: Purpose | None
     is_told: bool
     size: int = 0
-    findings: Iterator[Finding] = field(default_factory=lambda: iter(()))
+    findings: Iterator[Finding] = msgspec.field(default_factory=lambda: iter(()))
     rows: int = 0
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = []
 
 
 def check(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -30,8 +29,7 @@ NOT_IN_ID = {
 """Parameters that say where something is or what is tolerated, not what comes out."""
 
 
-@dataclass(frozen=True)
-class Version:
+class Version(msgspec.Struct, frozen=True):
     """What a run made: where it is (None for a dry run) and its manifest.
 
     `existed` says that an earlier version has the same id, so that nothing was written;
@@ -41,7 +39,7 @@ class Version:
     path: Path | None
     manifest: Manifest
     existed: bool = False
-    examples: dict[str, str] = field(default_factory=dict)
+    examples: dict[str, str] = {}
 
 
 def run(plan: Plan, progress: Progress | None = None) -> Version:

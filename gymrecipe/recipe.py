@@ -11,10 +11,10 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -69,8 +69,7 @@ if hasattr(yaml, "CSafeLoader"):
     _Loader = _InC
 
 
-@dataclass(frozen=True)
-class Composed:
+class Composed(msgspec.Struct, frozen=True):
     """One recipe with its command line, as plain data.
 
     `values` is resolved; `raw` still has its `${knob}` and is what `recipe.yaml` shows; `file` is

@@ -16,11 +16,11 @@ import ast
 import inspect
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from textwrap import dedent
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
 
+import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
 if TYPE_CHECKING:
@@ -50,8 +50,7 @@ class Params(BaseModel):
     )
 
 
-@dataclass(frozen=True)
-class Reads:
+class Reads(msgspec.Struct, frozen=True):
     """Marks a parameter whose text is the name of a column, and as what kind it is used.
 
     `other_than` lists texts that the parameter understands itself.
@@ -61,13 +60,11 @@ class Reads:
     other_than: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class ReadsWhere:
+class ReadsWhere(msgspec.Struct, frozen=True):
     """Marks a parameter whose text is an expression over columns (see `stages.where`)."""
 
 
-@dataclass(frozen=True)
-class Of:
+class Of(msgspec.Struct, frozen=True):
     """Marks a numeric threshold: the column it is held against, which resolves `p90`.
 
     `parameter` says that the column's name is the value of another parameter.
@@ -77,8 +74,7 @@ class Of:
     parameter: str = ""
 
 
-@dataclass(frozen=True)
-class Optional:
+class Optional(msgspec.Struct, frozen=True):
     """Marks a switch that reads a column which no line needs to have."""
 
     column: str
@@ -95,8 +91,7 @@ Quantile = Annotated[str, AfterValidator(_is_quantile)]
 """`p90`: the nearest-rank quantile of the values that enter the stage."""
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(msgspec.Struct, frozen=True):
     """A registered stage. `makes` is None where it makes the unit that it took."""
 
     name: str
@@ -108,16 +103,14 @@ class Stage:
     reads: Literal["rows", "metrics", "facts"]
 
 
-@dataclass(frozen=True)
-class Strategy:
+class Strategy(msgspec.Struct, frozen=True):
     """A registered way to choose pairs among the ranked rollouts of a task."""
 
     name: str
     function: Callable[..., Any]
 
 
-@dataclass(frozen=True)
-class Format:
+class Format(msgspec.Struct, frozen=True):
     """A registered format: the purposes it has a form for, and how it writes one example.
 
     `guide` says how its trainer loads what was written (see `formats.guide`). `files` are the
@@ -139,8 +132,7 @@ class Format:
     advice: dict[Purpose, str]
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(msgspec.Struct, frozen=True):
     """A registered figure that `validate` holds against limits, and what to do about it."""
 
     name: str

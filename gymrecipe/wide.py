@@ -7,9 +7,9 @@ is there by name, and those of its rollouts are gathered if something reads them
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
+import msgspec
 import polars as pl
 
 from gymrecipe.rollouts.columns import PAIR_COLUMNS
@@ -18,8 +18,7 @@ ROWS = {"row": "", "chosen_row": "chosen_", "rejected_row": "rejected_"}
 """The columns that say which rollouts a row is, and how the columns of each are called."""
 
 
-@dataclass(frozen=True)
-class Rows:
+class Rows(msgspec.Struct, frozen=True):
     """The result of a stage: the columns it holds itself, and the names of all its columns."""
 
     held: pl.DataFrame

@@ -6,10 +6,10 @@ import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import yaml
 
 from gymrecipe.errors import RecipeError, hint
@@ -63,22 +63,21 @@ _LINE = re.compile(r":\d+$")
 _KINDS = {bool: "true or false", int: "a whole number", str: "a text"}
 
 
-@dataclass
-class Words:
+class Words(msgspec.Struct):
     """A command line, sorted: a verb with its arguments, overrides, options; `line` has it all."""
 
     line: tuple[str, ...] = ()
     verb: str | None = None
-    arguments: list[str] = field(default_factory=list)
-    overrides: list[str] = field(default_factory=list)
+    arguments: list[str] = []
+    overrides: list[str] = []
     help: bool = False
     multirun: bool = False
     cfg: str | None = None
     resolve: bool = False
     version: bool = False
     completion: str | None = None
-    config_dirs: list[Path] = field(default_factory=list)
-    plugins: list[str] = field(default_factory=list)
+    config_dirs: list[Path] = []
+    plugins: list[str] = []
 
 
 def parse(arguments: Sequence[str]) -> Words:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
@@ -12,8 +11,7 @@ Level = Literal["error", "warning"]
 _VARYING = re.compile(r"'[^']*'|\d+")
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """What is wrong on a line (0: with the file); `kind` is the same for its like.
 
     An `error` is what the loader fails at, drops or alters, a `warning` what costs something with

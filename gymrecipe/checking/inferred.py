@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -38,8 +37,7 @@ class Nothing:
     """A place where the first batch has only nulls or empty lists."""
 
 
-@dataclass(frozen=True)
-class Loss:
+class Loss(msgspec.Struct, frozen=True):
     """What the loader does to a row; `line` is where it shows first."""
 
     line: int
@@ -47,8 +45,7 @@ class Loss:
     is_mild: bool = False
 
 
-@dataclass
-class Loader:
+class Loader(msgspec.Struct):
     """What has been read so far, by rows that are handed over in order.
 
     `rows` are those of the first batch, `schema` is what they made. Of the batch that is read now,
@@ -58,9 +55,9 @@ class Loader:
 
     schema: dict[str, Schema] | None = None
     size: int = 0
-    rows: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    rows: list[tuple[int, dict[str, Any]]] = []
     places: int = 0
-    dates: dict[At, tuple[int, str] | None] = field(default_factory=dict)
+    dates: dict[At, tuple[int, str] | None] = {}
     fine: tuple[int, str] | None = None
 
     def add(self, line: int, data: bytes, record: dict[str, Any]) -> Iterator[Loss]:

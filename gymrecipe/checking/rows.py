@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -16,8 +15,7 @@ PARQUET_ROWS = 2_000
 """So many rows of a parquet file are held at a time."""
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """A row: the bytes it is, and the object they are, or why (see BAD_LINE) they are none."""
 
     line: int

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
+import msgspec
 import xxhash
 
 from gymrecipe.checking.finding import Finding, found
@@ -17,8 +17,7 @@ LABELS = ("label", "kto_tag")
 """What the column is called that says which of two classes a completion is of."""
 
 
-@dataclass
-class Column:
+class Column(msgspec.Struct):
     """A top-level column: on how many rows it is, and is not null; the first row that has it,
     the first that has not, and the first null.
     """
@@ -30,16 +29,15 @@ class Column:
     null: int = 0
 
 
-@dataclass
-class Together:
+class Together(msgspec.Struct):
     """What was seen of the rows so far."""
 
     rows: int = 0
     first: int = 0
-    columns: dict[str, Column] = field(default_factory=dict)
-    labels: dict[bool, int] = field(default_factory=dict)
-    digests: array[int] = field(default_factory=lambda: array("Q"))
-    lines: array[int] = field(default_factory=lambda: array("Q"))
+    columns: dict[str, Column] = {}
+    labels: dict[bool, int] = {}
+    digests: array[int] = msgspec.field(default_factory=lambda: array("Q"))
+    lines: array[int] = msgspec.field(default_factory=lambda: array("Q"))
 
     def add(self, row: Row) -> None:
         """Note one more row."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import polars as pl
+from msgspec.structs import replace
 
 from gymrecipe.beside import columns_of, held, path_of, table_column
 from gymrecipe.experiments.manifest import Output
@@ -34,8 +34,7 @@ SLICE_BYTES = 8 * 2**20
 SLICE_ROWS = 20_000
 
 
-@dataclass
-class Written:
+class Written(msgspec.Struct):
     """What one write made.
 
     `used` (`row`, `side`, `output`, `at`) and `rejected` (row, reason) speak of rollouts,
@@ -45,12 +44,12 @@ class Written:
 
     outputs: list[Output]
     written: pl.DataFrame
-    used: list[pl.DataFrame] = field(default_factory=list)
-    rejected: list[tuple[int, str]] = field(default_factory=list)
-    reasons: list[str] = field(default_factory=list)
+    used: list[pl.DataFrame] = []
+    rejected: list[tuple[int, str]] = []
+    reasons: list[str] = []
     example: str | None = None
     longest: int = 0
-    shows: set[str] = field(default_factory=set)
+    shows: set[str] = set()
 
     @property
     def rows(self) -> int:
@@ -91,7 +90,8 @@ def write_data(
             strict = params.order == "strict"
             shards = Shards(target, inside, split, file, params.shard_rows, strict)
             slices = list(_slices(part, sides))
-            filled = _filled(replace(job, sources=paths, split=split), slices, target, sides, named)
+            of_split = replace(job, sources=paths, split=split)
+            filled = _filled(of_split, slices, target, sides, named)
             size = sum(int(part[f"{side}bytes"].sum()) for side in sides)
             usable = [pl.Series([], dtype=pl.Boolean)]
             with writing(target):

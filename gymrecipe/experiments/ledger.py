@@ -8,7 +8,6 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -123,8 +122,7 @@ def read(folder: Path) -> list[dict[str, Any]]:
         raise InputError(f"{path}: cannot be read: {error.strerror}.") from None
 
 
-@dataclass(frozen=True)
-class Rebuilt:
+class Rebuilt(msgspec.Struct, frozen=True):
     """What a rebuilt ledger has, by the versions' names: lines `kept`, and lines `added` from
     manifests. `torn` are the numbers of lines that were no records, which are gone.
 

@@ -10,8 +10,9 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from gymrecipe.errors import GymrecipeError, InputError
 from gymrecipe.experiments import manifest, store
@@ -31,8 +32,7 @@ SCRATCH = (
 Kind = tuple[re.Pattern[str], Callable[[int], bool], str]
 
 
-@dataclass(frozen=True)
-class Leftover:
+class Leftover(msgspec.Struct, frozen=True):
     """Something that a run made for itself: what it is, how old its newest part, and why it stays
     (empty where it may go).
     """

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
+import msgspec
 from pydantic import ValidationError
 
 from gymrecipe import fold, plan
@@ -22,8 +22,7 @@ SHOWN = 200
 """Characters of a line that differs which are shown."""
 
 
-@dataclass(frozen=True)
-class Reproduced:
+class Reproduced(msgspec.Struct, frozen=True):
     """What was made again: how many files, and how many bytes in them, were the same."""
 
     files: int

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from gymrecipe.registry import Purpose
 
 
-@dataclass(frozen=True)
-class Written:
+class Written(msgspec.Struct, frozen=True):
     """What one write made, as a guide is told it.
 
     `files` are the data files of each split (`train`, `validation`), as paths below the version's
@@ -26,8 +25,7 @@ class Written:
     longest: int
 
 
-@dataclass(frozen=True)
-class Guide:
+class Guide(msgspec.Struct, frozen=True):
     """The lines that load the data, in the version's folder, and what to know of them.
 
     `load` are fenced blocks of the card, as (language, text); `notes` its sentences: the settings
@@ -37,7 +35,7 @@ class Guide:
 
     load: list[tuple[str, str]]
     notes: list[str]
-    files: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = {}
 
 
 def tokens(written: Written) -> int:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from gymrecipe.formats.template import Template
 from gymrecipe.registry import PairsAt, Purpose
 from gymrecipe.rollouts.messages import Reading
 
 
-@dataclass(frozen=True)
-class Side:
+class Side(msgspec.Struct, frozen=True):
     """Where the lines of one side lie, and what they are: parallel columns, a place a row."""
 
     source: array[int]
@@ -22,8 +22,7 @@ class Side:
     id_lo: array[int]
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(msgspec.Struct, frozen=True):
     """One slice of the rows to write, and the file `target` that their records go to.
 
     `sources` are uncompressed files. `sides` is one, or the chosen and the rejected one; `inputs`
@@ -40,10 +39,10 @@ class Job:
     sources: tuple[str, ...]
     sides: tuple[Side, ...]
     inputs: Side | None = None
-    columns: dict[str, str] = field(default_factory=dict)
-    values: dict[str, list[Any]] = field(default_factory=dict)
-    own: dict[str, list[Any]] = field(default_factory=dict)
-    reading: Reading = field(default_factory=Reading)
+    columns: dict[str, str] = {}
+    values: dict[str, list[Any]] = {}
+    own: dict[str, list[Any]] = {}
+    reading: Reading = msgspec.field(default_factory=Reading)
     pairs_at: PairsAt = "trajectory"
     verifier_fields: tuple[str, ...] | None = None
     agent: str | None = None
@@ -55,8 +54,7 @@ class Job:
     first: int = 0
 
 
-@dataclass(frozen=True)
-class Encoded:
+class Encoded(msgspec.Struct, frozen=True):
     """What became of a slice: of each row the bytes of its record with the line feed, 0 where it
     is unusable.
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from gymrecipe.rollouts.messages import Unusable
 
-
 _NARROW = frozenset({str, float, bool, NoneType})
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 
 import msgspec
 
@@ -17,20 +16,18 @@ KINDS = 200
 """More kinds of findings than this are counted, but not told."""
 
 
-@dataclass
-class Alike:
+class Alike(msgspec.Struct):
     """Findings of one kind: the first of them, the lines of the next few, and how many."""
 
     first: Finding
-    next: list[int] = field(default_factory=list)
+    next: list[int] = []
     count: int = 1
 
 
-@dataclass
-class Counted:
+class Counted(msgspec.Struct):
     """The findings so far, by kind."""
 
-    kinds: dict[tuple[str, str], Alike] = field(default_factory=dict)
+    kinds: dict[tuple[str, str], Alike] = {}
     errors: int = 0
     warnings: int = 0
     untold: int = 0

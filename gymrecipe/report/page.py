@@ -7,8 +7,8 @@ so that no stage, key or path of a user draws anything but its own characters.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
+import msgspec
 from rich.console import Console
 from rich.text import Text
 
@@ -57,8 +57,7 @@ def is_plain(console: Console) -> bool:
     return not console.is_terminal or console.is_dumb_terminal
 
 
-@dataclass
-class Table:
+class Table(msgspec.Struct):
     """Rows under a head. `right` holds the columns whose cells end at the same place.
 
     A row may end with chunks, which take all the room that is left; `between` stands between two
@@ -66,7 +65,7 @@ class Table:
     """
 
     head: Sequence[Cell]
-    rows: list[Sequence[Cell | Chunks]] = field(default_factory=list)
+    rows: list[Sequence[Cell | Chunks]] = []
     right: frozenset[int] = frozenset()
     between: str = " · "
     aligned: bool = True

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from rich.console import Console
 
 from gymrecipe.experiments.diff import Change, Difference, Moved
@@ -22,8 +22,7 @@ MOST_TEXT = 400
 MOST_CHANGES = 200
 
 
-@dataclass(frozen=True)
-class SweepRow:
+class SweepRow(msgspec.Struct, frozen=True):
     """A member of a sweep: the overrides that are its own, and its manifest or what went wrong."""
 
     overrides: tuple[str, ...]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import msgspec
@@ -69,8 +68,7 @@ _SEGMENT = re.compile(r"[A-Za-z_][\w\-]*|\d+")
 _QUOTED = re.compile(r"""\[(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|(\d+))\]""")
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(msgspec.Struct, frozen=True):
     """One column a recipe asks for: `name` in the table, `paths` in the line (the first that is
     there counts), its `kind`. A `pattern` takes the first group of a match out of a text;
     `default` stands where the value is missing; `optional` allows that no line has it.
@@ -133,7 +131,7 @@ def merge(wanted: Iterable[Column]) -> list[Column]:
                 " a column has one type"
             )
         elif known.optional and not column.optional:
-            found[column.name] = replace(known, optional=False)
+            found[column.name] = msgspec.structs.replace(known, optional=False)
     if problems:
         raise RecipeError(*problems)
     return list(found.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -16,14 +15,13 @@ DEPTH = 4
 HIDDEN = {("response", "output"), ("responses_create_params", "input")}
 
 
-@dataclass
-class Field:
+class Field(msgspec.Struct):
     """One path: on how many lines it is, with which types, and the first values seen."""
 
     name: str
     lines: int = 0
-    types: set[str] = field(default_factory=set)
-    examples: list[str] = field(default_factory=list)
+    types: set[str] = set()
+    examples: list[str] = []
 
 
 def fields(sources: list[Source], most: int) -> tuple[list[Field], int]:

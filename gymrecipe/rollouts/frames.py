@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import polars as pl
 
 from gymrecipe.rollouts.columns import Column
@@ -20,8 +20,7 @@ _DTYPES: dict[str, pl.DataType] = {
 _NULL_AT_ZERO = ("prompt_key", "index_key", "group_value")
 
 
-@dataclass(frozen=True)
-class Held:
+class Held(msgspec.Struct, frozen=True):
     """A slice, its rows, and how many lines and places the file had before it."""
 
     scanned: Scanned

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from array import array
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -41,8 +40,7 @@ class _Row(msgspec.Struct):
     agent: _Agent | None = msgspec.field(name="agent_ref", default=None)
 
 
-@dataclass(frozen=True)
-class Inputs:
+class Inputs(msgspec.Struct, frozen=True):
     """Where the input row of each task lies, a place a task in each column, and the file's digest.
 
     `index_key` is that of the scan. `id_hi` and `id_lo` are the halves of the line's xxh3-128.

@@ -7,7 +7,6 @@ what the other one asked for if the paths and kinds are the same.
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -36,8 +35,7 @@ class Record(msgspec.Struct, array_like=True):
     metric_rows: dict[str, tuple[Packed, Packed]]
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """What a job asks of each line: columns, and which paths some line has, by their names in the
     job, as the names that a record has for them.
     """

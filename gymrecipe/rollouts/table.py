@@ -6,9 +6,9 @@ import pathlib
 from array import array
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import polars as pl
 
 from gymrecipe.errors import DataError, RecipeError, hint
@@ -40,8 +40,7 @@ BAD_SCHEMA = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True):
     """What a recipe asks of the scan: columns, the score's path, grouping, limits.
 
     The columns of the table in `unread` are left out of it.
@@ -58,8 +57,7 @@ class Wanted:
     unread: frozenset[str] = frozenset()
 
 
-@dataclass
-class Read:
+class Read(msgspec.Struct):
     """How much of one input was read: lines, uncompressed bytes, and their digest, which is of the
     file as it was read now or of an earlier reading (`cache`).
     """
@@ -70,8 +68,7 @@ class Read:
     digest_from: str = "file"
 
 
-@dataclass
-class Table:
+class Table(msgspec.Struct):
     """All rollouts of a run, in the order of the inputs, and what was seen on the way.
 
     `metric_rows` is long-form (`row`, `metric`, `value`), empty unless asked for. `inputs` is how
@@ -84,8 +81,8 @@ class Table:
     fields: list[str]
     metrics: dict[str, dict[str, float]]
     metric_rows: pl.DataFrame
-    warnings: list[str] = field(default_factory=list)
-    inputs: list[Read] = field(default_factory=list)
+    warnings: list[str] = []
+    inputs: list[Read] = []
 
 
 Progress = Callable[[int], None]

@@ -21,8 +21,8 @@ import sys
 import tokenize
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 
+import msgspec
 import polars as pl
 
 from gymrecipe.registry import TOLERANCE
@@ -52,8 +52,7 @@ _KINDS: dict[type, Kind] = {bool: "boolean", int: "number", float: "number", str
 _TYPES = {"number": pl.Float64, "text": pl.String, "boolean": pl.Boolean}
 
 
-@dataclass(frozen=True)
-class Where:
+class Where(msgspec.Struct, frozen=True):
     """An expression that was read, and its names in order of appearance, each with its kind."""
 
     text: str
