@@ -349,16 +349,13 @@ class Fold:
             self._check_again(step, written.written)
         self.outputs += written.outputs
         self.uses += [use.select(list(fates.USE)).cast(fates.USE) for use in written.used]
-        self.fates.append(
-            pl.DataFrame(
-                [(row, place, reason) for row, reason in written.rejected],
-                schema=fates.FATE,
-                orient="row",
-            )
-        )
+        self.fates += [
+            lost.select("row", stage=pl.lit(place), reason="reason").cast(fates.FATE)
+            for lost in written.rejected
+        ]
         if written.example is not None:
             self.examples[step.name] = written.example
-        return written.rows, _counts(pl.Series(written.reasons, dtype=pl.String))
+        return written.rows, dict(written.reasons)
 
     def _judge(self, step: Step, checks: list[dict[str, Any]]) -> None:
         for row in checks:

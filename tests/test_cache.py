@@ -13,7 +13,7 @@ import gymrecipe
 from gymrecipe.cli import main
 from gymrecipe.engines import local
 from gymrecipe.errors import ChangedError
-from gymrecipe.experiments import data as data_files
+from gymrecipe.experiments import slices
 from gymrecipe.experiments.reproduce import reproduce
 from gymrecipe.rollouts import entries, kept, table
 from gymrecipe.rollouts.files import sample_path
@@ -35,7 +35,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept, "LEAST_BYTES", 0)
     monkeypatch.setattr(kept, "SETTLED_NS", 0)
     monkeypatch.setattr(table, "SLICE_BYTES", 100_000)
-    monkeypatch.setattr(data_files, "SLICE_BYTES", 50_000)
+    monkeypatch.setattr(slices, "SLICE_BYTES", 50_000)
 
 
 @pytest.fixture

@@ -387,11 +387,11 @@ def command(*line: str) -> list[str]:
 EAGER = """
 from gymrecipe.cli import console
 from gymrecipe.engines import local
-from gymrecipe.experiments import data
+from gymrecipe.experiments import slices
 from gymrecipe.rollouts import table
 
 if __name__ == "__main__":
-    local.WORTH_BYTES, table.SLICE_BYTES, data.SLICE_BYTES = 0, 100_000, 100_000
+    local.WORTH_BYTES, table.SLICE_BYTES, slices.SLICE_BYTES = 0, 100_000, 100_000
     console()
 """
 

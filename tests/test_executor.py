@@ -12,7 +12,7 @@ import pytest
 import gymrecipe
 from gymrecipe.engines import local
 from gymrecipe.errors import DataError, RecipeError
-from gymrecipe.experiments import data as data_files
+from gymrecipe.experiments import slices
 from gymrecipe.rollouts import table
 from gymrecipe.rollouts.files import sample_path
 
@@ -34,7 +34,7 @@ def test_one_worker_or_eight_give_the_same_bytes(
     plain = run(tmp_path / "plain")
     monkeypatch.setattr(table, "SLICE_BYTES", 100_000)
     monkeypatch.setattr(local, "WORTH_BYTES", 0)
-    monkeypatch.setattr(data_files, "SLICE_BYTES", 50_000)
+    monkeypatch.setattr(slices, "SLICE_BYTES", 50_000)
     sliced = run(tmp_path / "sliced", **{"engine.workers": workers})
     assert {name: digests(sliced)[name] for name in FILES} == {
         name: digests(plain)[name] for name in FILES

@@ -9,11 +9,11 @@ from pathlib import Path
 SMALL, LARGE = 40_000, 160_000
 CODE = """
 import resource, sys, gymrecipe
-from gymrecipe.experiments import data, fates
+from gymrecipe.experiments import fates, slices
 from gymrecipe.rollouts import hashes, table
 # Small slices, for a few of them are in memory however many rollouts there are.
-data.SLICE_ROWS = fates.GROUP_ROWS = hashes.SLICE_ROWS = 2**12
-table.SLICE_BYTES = data.SLICE_BYTES = 2**19
+slices.SLICE_ROWS = slices.LAP_ROWS = fates.GROUP_ROWS = hashes.SLICE_ROWS = 2**12
+table.SLICE_BYTES = slices.SLICE_BYTES = 2**19
 gymrecipe.run("dpo_same_prompt", input=sys.argv[1], output_dir=sys.argv[2],
               **{"engine.workers": 1})
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

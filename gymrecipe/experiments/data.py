@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from msgspec.structs import replace
 from gymrecipe.beside import columns_of, held, path_of, table_column
 from gymrecipe.experiments.manifest import Output
 from gymrecipe.experiments.shards import Shards
+from gymrecipe.experiments.slices import OWN, slices
 from gymrecipe.experiments.spool import plain
 from gymrecipe.experiments.store import writing
 from gymrecipe.formats.custom import parts
 from gymrecipe.formats.encode import encode
-from gymrecipe.formats.job import Encoded, Job, Side
+from gymrecipe.formats.job import Encoded, Job
 from gymrecipe.formats.template import Template
 from gymrecipe.registry import FORMATS, PLUGINS, Purpose
 from gymrecipe.rollouts.engine import Map
@@ -27,11 +29,6 @@ from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.messages import Reading
 from gymrecipe.settings import NamedColumn
 from gymrecipe.stages.write import Write
-
-SLICE_BYTES = 8 * 2**20
-"""Source bytes that one slice of a write reads."""
-
-SLICE_ROWS = 20_000
 
 
 class Written(msgspec.Struct):
@@ -45,8 +42,8 @@ class Written(msgspec.Struct):
     outputs: list[Output]
     written: pl.DataFrame
     used: list[pl.DataFrame] = []
-    rejected: list[tuple[int, str]] = []
-    reasons: list[str] = []
+    rejected: list[pl.DataFrame] = []
+    reasons: Counter[str] = msgspec.field(default_factory=Counter)
     example: str | None = None
     longest: int = 0
     shows: set[str] = set()
@@ -83,30 +80,43 @@ def write_data(
     job = _job(rows, params, purpose, sides, across_prompts, named, template)
     file = params.file or FORMATS[params.format].files[0]
     kept = [rows.clear()]
+    known = _held(rows, named)
     read = (*sides, "input_") if "input_source" in rows.columns else sides
     with plain(sources, rows, read, folder) as (paths, rows):
         for split in ("train", "validation"):
             part = _only(rows, rows["split"] == split)
-            strict = params.order == "strict"
-            shards = Shards(target, inside, split, file, params.shard_rows, strict)
-            slices = list(_slices(part, sides))
-            of_split = replace(job, sources=paths, split=split)
-            filled = _filled(of_split, slices, target, sides, named)
+            shards = Shards(
+                target, inside, split, file, params.shard_rows, params.order == "strict"
+            )
+            jobs = slices(replace(job, sources=paths, split=split), part, sides, known, target)
             size = sum(int(part[f"{side}bytes"].sum()) for side in sides)
-            usable = [pl.Series([], dtype=pl.Boolean)]
+            usable = array("b")
+            faults: dict[int, tuple[str, int]] = {}
             with writing(target):
-                results: Iterator[Encoded] = engine(encode, filled, size)
-                for piece, result in zip(slices, results, strict=True):
-                    usable.append(_account(written, piece, sides, result, shards.add(result)))
-                    progress(piece.height)
-            written.outputs += shards.close(written.used)
-            kept.append(_only(part, pl.concat(usable)))
+                results: Iterator[Encoded] = engine(encode, jobs, size)
+                for result in results:
+                    faults |= {len(usable) + at: why for at, why in result.reasons.items()}
+                    usable.extend(map(bool, result.lengths))
+                    written.shows.update(*result.shapes)
+                    written.example = written.example or result.example
+                    shards.add(result)
+                    progress(len(result.lengths))
+                outputs, places = shards.close()
+            written.outputs += outputs
+            written.longest = max(written.longest, shards.longest)
+            made = _only(part, pl.Series(usable, dtype=pl.Int8).cast(pl.Boolean))
+            _account(written, part, made, places, sides, faults)
+            kept.append(made)
     written.written = pl.concat(kept)
     return written
 
 
 def _only(rows: pl.DataFrame, keep: pl.Series) -> pl.DataFrame:
     return rows if keep.all() else rows.filter(keep)  # which copies them
+
+
+OF_BOTH = ("prompts_differ", "identical_answers", "parted_by_environment")
+"""The reasons that speak of a pair, and so of both its sides."""
 
 
 def write_metrics(rows: pl.DataFrame, entered: pl.Series, folder: Path, inside: str) -> Written:
@@ -126,19 +136,6 @@ def write_metrics(rows: pl.DataFrame, entered: pl.Series, folder: Path, inside: 
         schema={"row": pl.UInt32, "side": pl.String, "output": pl.String, "at": pl.UInt64},
     )
     return Written([output], rows, used=[used], example=lines[0].decode() if lines else None)
-
-
-OWN = {
-    "kto": {"label": "label"},
-    "buffer": {"reward": "reward"},
-    "reward_model": {"margin": "gap"},
-}
-"""What a purpose needs of the table, and the column it is."""
-
-KEYS = ("task_key", "prompt_key")
-"""Columns of 64 bits, which are written as 16 hexadecimal digits: not every reader has such
-integers.
-"""
 
 
 def _job(
@@ -196,94 +193,35 @@ def _job(
     )
 
 
-def _filled(
-    job: Job,
-    slices: list[pl.DataFrame],
-    target: Path,
-    sides: tuple[str, ...],
-    named: dict[str, NamedColumn],
-) -> Iterator[Job]:
-    """The job of each slice."""
-    first = 0
-    known = _held(slices[0], named) if slices else set()
-    columns = {name: table_column(name, len(sides) == 2, known) for name in job.values}
-    for number, piece in enumerate(slices):
-        yield replace(
-            job,
-            target=str(target / f".part-{job.split}-{number:06d}"),
-            sides=tuple(_side(piece, side) for side in sides),
-            inputs=_side(piece, "input_") if "input_source" in piece.columns else None,
-            values={name: _values(piece, column or name) for name, column in columns.items()},
-            own={name: piece[OWN[job.purpose][name]].to_list() for name in job.own},
-            first=first,
-        )
-        first += piece.height
-
-
 def _held(rows: pl.DataFrame, named: dict[str, NamedColumn]) -> set[str]:
     return held(named, "tasks" if "rows" in rows.columns else "rollouts")
 
 
-def _side(piece: pl.DataFrame, side: str) -> Side:
-    def column(name: str, code: str) -> array[int]:
-        return array(code, piece[f"{side}{name}"].fill_null(0))  # no input row has no bytes
-
-    return Side(
-        source=column("source", "I"),
-        offset=column("offset", "Q"),
-        bytes=column("bytes", "Q"),
-        id_hi=column("id_hi", "Q"),
-        id_lo=column("id_lo", "Q"),
-    )
-
-
-def _values(piece: pl.DataFrame, column: str) -> list[Any]:
-    if column.endswith(KEYS):
-        return [None if key is None else f"{key:016x}" for key in piece[column]]
-    return piece[column].to_list()
-
-
-def _slices(rows: pl.DataFrame, sides: tuple[str, ...]) -> Iterator[pl.DataFrame]:
-    """The rows in runs of about SLICE_BYTES of source."""
-    if not rows.height:
-        return
-    size = pl.sum_horizontal(pl.col(f"{side}bytes").cast(pl.UInt64) for side in sides)
-    number = (size.cum_sum() - size) // SLICE_BYTES + pl.int_range(pl.len()) // SLICE_ROWS
-    starts = rows.select(number.rle_id()).to_series().rle().struct.field("len")
-    start = 0
-    for length in starts:
-        yield rows.slice(start, length)
-        start += length
-
-
 def _account(
     written: Written,
-    piece: pl.DataFrame,
-    sides: tuple[str, ...],
-    result: Encoded,
+    rows: pl.DataFrame,
+    made: pl.DataFrame,
     places: pl.DataFrame,
-) -> pl.Series:
-    """Note which rollouts the slice used, and why others could not be written; which of its rows
-    were written.
+    sides: tuple[str, ...],
+    faults: dict[int, tuple[str, int]],
+) -> None:
+    """Note which rollouts the rows that were written used, and where (`places`); and why, and for
+    which side, the others could not be written.
     """
-    written.longest = max(written.longest, max(result.lengths, default=0))
-    written.shows.update(*result.shapes)
-    written.example = written.example or result.example
-    usable = pl.Series(result.lengths, dtype=pl.UInt64) > 0
-    of_tasks = "rows" in piece.columns
+    of_tasks = "rows" in rows.columns
     for side in sides:
-        rows = piece.select(row="rows" if of_tasks else f"{side}row").filter(usable)
         name = pl.lit(side.removesuffix("_"), pl.Categorical())
-        used = rows.hstack(places).with_columns(side=name)
+        used = made.select(row="rows" if of_tasks else f"{side}row").hstack(places)
+        used = used.with_columns(side=name)
         written.used.append(used.explode("row") if of_tasks else used)
-    for index, (reason, at) in result.reasons.items():
-        written.reasons.append(reason)
-        if len(sides) == 1:
-            of_row = piece["rows"][index] if of_tasks else [piece["row"][index]]
-            written.rejected += [(row, reason) for row in of_row]
-            continue
-        both = reason in ("prompts_differ", "identical_answers", "parted_by_environment")
-        for number, side in enumerate(sides):
-            said = reason if both or number == at else "partner_rejected"
-            written.rejected.append((piece[f"{side}row"][index], said))
-    return usable
+    if not faults:
+        return
+    written.reasons.update(reason for reason, _ in faults.values())
+    left = rows[list(faults)]
+    for number, side in enumerate(sides):
+        said = [
+            reason if len(sides) == 1 or reason in OF_BOTH or number == at else "partner_rejected"
+            for reason, at in faults.values()
+        ]
+        lost = left.select(row="rows" if of_tasks else f"{side}row", reason=pl.Series(said))
+        written.rejected.append(lost.explode("row") if of_tasks else lost)

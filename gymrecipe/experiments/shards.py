@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import sys
 from array import array
 from collections.abc import Iterator
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, islice, pairwise
 from pathlib import Path
 
 import polars as pl
 
+from gymrecipe.experiments.appended import Appended, Span
 from gymrecipe.experiments.manifest import Output
-from gymrecipe.experiments.store import writing
 from gymrecipe.formats.job import Encoded
 from gymrecipe.formats.parquet import kinds_of, to_parquet, widest
 from gymrecipe.formats.shapes import leaders
 from gymrecipe.registry import File
-
-COPY_BYTES = 2**20
 
 STAND: dict[str, pl.DataType | type[pl.DataType]] = {
     "came": pl.UInt32,
@@ -25,110 +25,139 @@ STAND: dict[str, pl.DataType | type[pl.DataType]] = {
     "at": pl.UInt32,
 }
 
-Span = tuple[int, int]
-"""Rows of the split, or bytes of its parts one after another: from, and to before."""
-
 
 class Shards:
     """The files of one split, of at most `most` rows each.
 
     In a jsonl file the rows that together show every key and type lead, unless `strict`: those of
     the whole split in the first file, which is where a loader of all of them looks, and those of
-    its own in each other.
+    its own in each other. They are known when all rows have come; until then the rows stand in
+    their files as they came, and afterwards most of them stay where they are.
     """
 
     def __init__(
         self, target: Path, inside: str, split: str, file: File, most: int | None, strict: bool
     ) -> None:
         self.target, self.inside, self.split = target, inside, split
-        self.file, self.most = file, most
+        self.file, self.most = file, most or sys.maxsize
         self.leads = file == "jsonl" and not strict
-        self.parts: list[tuple[Path, int]] = []
+        self.hashing = file == "jsonl"
+        self.files: list[Appended] = []
         self.lengths = array("Q")
         self.shape = array("I")
         self.shapes: dict[frozenset[str], int] = {}
-        self.ends = pl.Series([], dtype=pl.UInt64)
+        self.shown: set[str] = set()
+        self.longest = 0
 
-    def add(self, result: Encoded) -> pl.DataFrame:
-        """Append a slice; for each usable row its split, and its place there as it came."""
+    def add(self, result: Encoded) -> None:
+        """Append the records of a slice, whose own file is gone then."""
+        lengths = array("Q", filter(None, result.lengths))
         before = len(self.lengths)
-        self.lengths.extend(length for length in result.lengths if length)
+        self.lengths.extend(lengths)
+        self.longest = max(self.longest, max(lengths, default=0))
         known = [self.shapes.setdefault(shape, len(self.shapes)) for shape in result.shapes]
         self.shape.extend(known[place] for place in result.shape)
-        self.parts.append((Path(result.target), sum(result.lengths)))
-        places = pl.int_range(before, len(self.lengths), dtype=pl.UInt32, eager=True)
-        split = pl.lit(self.split, pl.Categorical())
-        return pl.DataFrame({"at": places}).with_columns(split=split)
+        if self.leads and self.hashing and (new := set().union(*result.shapes) - self.shown):
+            self.shown |= new
+            # What shows something new later on will lead: to hash any further is in vain.
+            self.hashing = before == 0 and len(self._led([(0, len(lengths))])) == 1
+        with open(result.target, "rb", buffering=0) as part:
+            while lengths:
+                number, filled = divmod(before, self.most)
+                if number == len(self.files):
+                    path = self.target / f".came-{self.split}-{number:05d}"
+                    self.files.append(Appended(path))
+                here = lengths[: self.most - filled]
+                self.files[number].take(part, sum(here), self.hashing)
+                before, lengths = before + len(here), lengths[len(here) :]
+        os.unlink(result.target)
 
-    def close(self, used: list[pl.DataFrame]) -> list[Output]:
-        """Write the files, and put their names and the rows' places there into `used`."""
-        self.ends = pl.Series(self.lengths, dtype=pl.UInt64).cum_sum()
+    def close(self) -> tuple[list[Output], pl.DataFrame]:
+        """Put the rows in order and the files in place. Gives the files, and of each row, as they
+        came, its file and its place there (`output`, `at`).
+        """
         shards = self._shards()
+        self._order(shards)
+        paths = [self.target / self._name(n, len(shards)) for n in range(len(shards))]
+        if self.file == "parquet":
+            digests = self._as_parquet(paths)
+        else:
+            digests = [file.digest() for file in self.files]
+            for file, path in zip(self.files, paths, strict=True):
+                file.path.rename(path)
         outputs = []
-        with writing(self.target):
-            paths = [self.target / self._name(n, len(shards)) for n in range(len(shards))]
-            digests = [self._join(*each) for each in zip(shards, paths, strict=True)]
-            for part, _ in self.parts:
-                part.unlink(missing_ok=True)
-            if self.file == "parquet":
-                digests = self._as_parquet(paths)
-            for path, digest, spans in zip(paths, digests, shards, strict=True):
-                rows = sum(stop - start for start, stop in spans)
-                name = f"{self.inside}/{path.name}"
-                outputs.append(Output(name, rows, path.stat().st_size, digest))
-        self._tell(shards, outputs, used)
-        return outputs
+        for path, digest, spans in zip(paths, digests, shards, strict=True):
+            rows = sum(stop - start for start, stop in spans)
+            outputs.append(Output(f"{self.inside}/{path.name}", rows, path.stat().st_size, digest))
+        return outputs, self._places(shards, outputs)
+
+    def _came(self) -> list[Span]:
+        """The rows of each file, as they came."""
+        rows = len(self.lengths)
+        return [(n * self.most, min((n + 1) * self.most, rows)) for n in range(len(self.files))]
 
     def _shards(self) -> list[list[Span]]:
-        """The rows of each file, in the order in which they stand there."""
-        if not self.lengths:
-            return []
-        rows = [(0, len(self.lengths))]
-        if self.leads:
-            rows = self._led(rows)
-        shards = list(_cut(rows, self.most or len(self.lengths)))
-        if self.leads:
-            shards = [*shards[:1], *map(self._led, shards[1:])]
-        return shards
+        """The rows of each file, in the order in which they have to stand there."""
+        if not self.leads or not self.lengths:
+            return [[rows] for rows in self._came()]
+        shards = list(_cut(self._led([(0, len(self.lengths))]), self.most))
+        return [*shards[:1], *map(self._led, shards[1:])]
 
     def _led(self, rows: list[Span]) -> list[Span]:
         """The rows with those that show every key and type first."""
-        order = [row for span in rows for row in range(*span)] if len(rows) > 1 else range(*rows[0])
-        found = leaders(list(self.shapes), array("I", (self.shape[row] for row in order)))
-        if found == list(range(len(found))):
+        first: dict[int, int] = {}  # the first row of each shape
+        for start, stop in rows:
+            for shape in dict.fromkeys(self.shape[start:stop]):
+                if shape not in first:
+                    first[shape] = self.shape.index(shape, start)
+        places = list(first.values())
+        found = [places[place] for place in leaders(list(self.shapes), array("I", first))]
+        if found == list(islice(chain.from_iterable(range(*span) for span in rows), len(found))):
             return rows
-        first = [order[place] for place in found]
-        return [*((row, row + 1) for row in first), *_without(rows, sorted(first))]
+        return [*((row, row + 1) for row in found), *_without(rows, sorted(found))]
 
-    def _join(self, rows: list[Span], path: Path) -> str:
-        """Copy the rows' bytes from the parts into one file; its SHA-256."""
-        digest, ends = hashlib.sha256(), self.ends
-        with path.open("wb") as target:
-            for start, stop in rows:
-                first = int(ends[start - 1]) if start else 0
-                for part, low, high in _within(self.parts, first, int(ends[stop - 1])):
-                    with part.open("rb") as source:
-                        source.seek(low)
-                        while low < high and (data := source.read(min(COPY_BYTES, high - low))):
-                            digest.update(data)
-                            target.write(data)
-                            low += len(data)
-        return digest.hexdigest()
+    def _order(self, shards: list[list[Span]]) -> None:
+        """Move the bytes of the rows that have to stand elsewhere."""
+        came = self._came()
+        if shards == [[rows] for rows in came]:
+            return
+        ends = pl.Series(self.lengths, dtype=pl.UInt64).cum_sum()
+
+        def spot(row: int) -> int:
+            """Where a row begins in all rows as they came."""
+            return int(ends[row - 1]) if row else 0
+
+        moved = [n for n, spans in enumerate(shards) if not _within(came[n], spans)]
+        left = [(self.files[n].path, spot(came[n][0]), spot(came[n][1])) for n in moved]
+        for place, number in enumerate(moved):
+            file = Appended(self.target / f".anew-{self.split}-{number:05d}")
+            for low, high in (map(spot, span) for span in shards[number]):
+                for old, start, stop in left:
+                    if max(low, start) < min(high, stop):
+                        with old.open("rb", buffering=0) as source:
+                            source.seek(max(low, start) - start)
+                            file.take(source, min(high, stop) - max(low, start))
+            self.files[number] = file
+            later = [row for n in moved[place + 1 :] for row, _ in shards[n]]
+            needed = spot(min(later)) if later else sys.maxsize
+            while left and left[0][2] <= needed:
+                os.unlink(left.pop(0)[0])
+        for number, (file, spans) in enumerate(zip(self.files, shards, strict=True)):
+            if number not in moved and (front := _front(spans)):
+                start = spot(came[number][0])
+                file.lead([(spot(low) - start, spot(high) - start) for low, high in front])
 
     def _as_parquet(self, paths: list[Path]) -> list[str]:
-        kinds = widest([kinds_of(path) for path in paths])
+        kinds = widest([kinds_of(file.path) for file in self.files])
         digests = []
-        for path in paths:
-            lines = path.rename(path.with_name(f".{path.name}"))
-            to_parquet(lines, path, kinds)
-            lines.unlink()
+        for file, path in zip(self.files, paths, strict=True):
+            to_parquet(file.path, path, kinds)
+            file.path.unlink()
             with path.open("rb") as written:
                 digests.append(hashlib.file_digest(written, "sha256").hexdigest())
         return digests
 
-    def _tell(
-        self, shards: list[list[Span]], outputs: list[Output], used: list[pl.DataFrame]
-    ) -> None:
+    def _places(self, shards: list[list[Span]], outputs: list[Output]) -> pl.DataFrame:
         """Where each row that came stands: in which file, and at which place there."""
         placed = [
             (start, output.path, at)
@@ -136,18 +165,28 @@ class Shards:
             for (start, _), at in zip(spans, _ends(spans), strict=False)
         ]
         stand = pl.DataFrame(sorted(placed), schema=STAND, orient="row")
-        for place, frame in enumerate(used):
-            if "split" in frame.columns and (frame["split"] == self.split).all():
-                there = stand[stand["came"].search_sorted(frame["at"], side="right") - 1]
-                used[place] = frame.select(
-                    "row", "side", output=there["output"],
-                    at=frame["at"] - there["came"] + there["at"],
-                )  # fmt: skip
+        if not placed:
+            return stand.drop("came")
+        rows = pl.int_range(len(self.lengths), dtype=pl.UInt32, eager=True)
+        there = stand[stand["came"].search_sorted(rows, side="right") - 1]
+        return there.select("output", at=rows - there["came"] + there["at"])
 
     def _name(self, number: int, count: int) -> str:
         if count == 1:
             return f"{self.split}.{self.file}"
         return f"{self.split}-{number:05d}-of-{count:05d}.{self.file}"
+
+
+def _within(rows: Span, spans: list[Span]) -> bool:
+    return all(rows[0] <= start and stop <= rows[1] for start, stop in spans)
+
+
+def _front(spans: list[Span]) -> list[Span]:
+    """The spans at the front which do not stand where the rows would stand in ascending order."""
+    last = len(spans) - 1
+    while last and spans[last - 1][1] <= spans[last][0]:
+        last -= 1
+    return spans[:last]
 
 
 def _ends(spans: list[Span]) -> Iterator[int]:
@@ -177,15 +216,3 @@ def _without(rows: list[Span], taken: list[int]) -> Iterator[Span]:
     for start, stop in rows:
         edges = [start - 1, *(row for row in taken if start <= row < stop), stop]
         yield from ((low + 1, high) for low, high in pairwise(edges) if low + 1 < high)
-
-
-def _within(
-    parts: list[tuple[Path, int]], start: int, stop: int
-) -> Iterator[tuple[Path, int, int]]:
-    """The bytes of each part that lie from `start` to `stop` of all parts one after another."""
-    before = 0
-    for part, size in parts:
-        low, high = max(start - before, 0), min(stop - before, size)
-        if low < high:
-            yield part, low, high
-        before += size

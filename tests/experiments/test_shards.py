@@ -35,16 +35,14 @@ def deal(
     shard_rows: int | None = None,
     file: File = "jsonl",
     strict: bool = True,
-) -> tuple[list[Output], list[pl.DataFrame]]:
+) -> tuple[list[Output], pl.DataFrame]:
     shards = Shards(folder, "data", "train", file, shard_rows, strict)
-    used = [
-        shards.add(encoded(folder / f".part-{number}", rows)).with_columns(
-            row=pl.Series([row for row in rows if row is not None], dtype=pl.UInt32),
-            side=pl.lit(""),
-        )
-        for number, rows in enumerate(slices)
-    ]
-    return shards.close(used), used
+    for number, rows in enumerate(slices):
+        shards.add(encoded(folder / f".part-{number}", rows))
+        assert not (folder / f".part-{number}").exists()
+    outputs, places = shards.close()
+    written = [row for rows in slices for row in rows if row is not None]
+    return outputs, places.with_columns(row=pl.Series(written, dtype=pl.UInt32))
 
 
 @given(slices=ROWS, most=st.one_of(st.none(), st.integers(1, 5)))
@@ -67,9 +65,22 @@ def test_the_files_hold_every_usable_row_in_order_and_no_more_than_allowed(
         data = (folder / Path(output.path).name).read_bytes()
         assert (output.bytes, output.sha256) == (len(data), hashlib.sha256(data).hexdigest())
     # Each row is where `used` says.
-    for use in pl.concat(used).to_dicts() if used else []:
+    for use in used.to_dicts():
         lines = (folder / Path(use["output"]).name).read_bytes().splitlines()
         assert lines[use["at"]] == b'{"n":%d}' % use["row"]
+
+
+@given(slices=ROWS, most=st.one_of(st.none(), st.integers(1, 5)))
+@settings(max_examples=80, deadline=None)
+def test_how_rows_are_sliced_changes_no_byte(
+    slices: list[list[int | None]], most: int | None, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    made = []
+    for cut in (slices, [[row for rows in slices for row in rows]]):
+        folder = tmp_path_factory.mktemp("shards")
+        outputs, used = deal(folder, cut, shard_rows=most, strict=False)
+        made.append((outputs, used.to_dicts()))
+    assert made[0] == made[1]
 
 
 @pytest.mark.parametrize(
@@ -118,6 +129,10 @@ def test_the_rows_that_show_every_shape_lead_each_file_and_the_rest_keep_their_o
         for output in outputs
     ]
     assert sorted(row for rows in files for row in rows) == plain
+    assert {path.name for path in folder.iterdir()} == {Path(o.path).name for o in outputs}
+    for output in outputs:
+        data = (folder / Path(output.path).name).read_bytes()
+        assert (output.bytes, output.sha256) == (len(data), hashlib.sha256(data).hexdigest())
     assert [len(rows) for rows in files] == [
         min(full, len(plain) - start) for start in range(0, len(plain), full)
     ]
@@ -127,6 +142,6 @@ def test_the_rows_that_show_every_shape_lead_each_file_and_the_rest_keep_their_o
         assert {row % 10 for row in rows[:leading] if row > 99} <= shown
         assert len({row % 10 for row in rows[:leading] if row > 99}) == leading
         assert rows[leading:] == sorted(rows[leading:])
-    for use in pl.concat(used).to_dicts() if used else []:
+    for use in used.to_dicts():
         lines = (folder / Path(use["output"]).name).read_bytes().splitlines()
         assert lines[use["at"]] == b'{"n":%d}' % use["row"]

@@ -1,0 +1,97 @@
+"""Slices: the rows of a split as jobs for workers, cut by the source bytes that they read."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from msgspec.structs import replace
+
+from gymrecipe.beside import table_column
+from gymrecipe.formats.job import Job, Side
+
+SLICE_BYTES = 8 * 2**20
+"""Source bytes that one slice of a write reads."""
+
+SLICE_ROWS = 20_000
+
+LAP_ROWS = 2**17
+"""Rows taken out of the table at a time: asking Polars for each slice costs more than a slice's
+columns are worth, and those of all rows may not fit."""
+
+OWN = {
+    "kto": {"label": "label"},
+    "buffer": {"reward": "reward"},
+    "reward_model": {"margin": "gap"},
+}
+"""What a purpose needs of the table, and the column it is."""
+
+KEYS = ("task_key", "prompt_key")
+"""Columns of 64 bits, which are written as 16 hexadecimal digits: not every reader has such
+integers.
+"""
+
+
+def slices(
+    job: Job, rows: pl.DataFrame, sides: tuple[str, ...], known: set[str], target: Path
+) -> Iterator[Job]:
+    """The job of each slice of the rows; their records go to files of their own in `target`."""
+    columns = {name: table_column(name, len(sides) == 2, known) or name for name in job.values}
+    number = 0
+    for start in range(0, rows.height, LAP_ROWS):
+        lap = rows.slice(start, LAP_ROWS)
+        taken = tuple(_side(lap, side) for side in sides)
+        inputs = _side(lap, "input_") if "input_source" in rows.columns else None
+        values = {name: _values(lap, column) for name, column in columns.items()}
+        own = {name: lap[OWN[job.purpose][name]].to_list() for name in job.own}
+        for low, high in _cuts([side.bytes for side in taken]):
+            yield replace(
+                job,
+                target=str(target / f".part-{job.split}-{number:06d}"),
+                sides=tuple(_part(side, low, high) for side in taken),
+                inputs=inputs and _part(inputs, low, high),
+                values={name: column[low:high] for name, column in values.items()},
+                own={name: column[low:high] for name, column in own.items()},
+                first=start + low,
+            )
+            number += 1
+
+
+def _side(rows: pl.DataFrame, side: str) -> Side:
+    names = {"source": "I", "offset": "Q", "bytes": "Q", "id_hi": "Q", "id_lo": "Q"}
+    columns = rows.select(pl.col(f"{side}{name}").fill_null(0) for name in names)
+    taken = zip(names.values(), columns.get_columns(), strict=True)
+    return Side(*(array(code, column.to_list()) for code, column in taken))
+
+
+def _part(side: Side, low: int, high: int) -> Side:
+    return Side(
+        source=side.source[low:high],
+        offset=side.offset[low:high],
+        bytes=side.bytes[low:high],
+        id_hi=side.id_hi[low:high],
+        id_lo=side.id_lo[low:high],
+    )
+
+
+def _values(rows: pl.DataFrame, column: str) -> list[Any]:
+    values = rows[column].to_list()
+    if column.endswith(KEYS):
+        return [None if key is None else f"{key:016x}" for key in values]
+    return values
+
+
+def _cuts(sizes: list[array[int]]) -> Iterator[tuple[int, int]]:
+    """The rows in runs of about SLICE_BYTES of source: from, and to before."""
+    ends = list(accumulate(map(sum, zip(*sizes, strict=True))))
+    start = before = 0
+    while start < len(ends):
+        full = bisect_right(ends, before + SLICE_BYTES, start)
+        stop = min(max(full, start + 1), start + SLICE_ROWS)
+        yield start, stop
+        start, before = stop, ends[stop - 1]
