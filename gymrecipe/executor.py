@@ -69,7 +69,9 @@ def _run(plan: Plan, progress: Progress) -> Version:
     store.check_folder(folder)
     if settings.output_jsonl_fpath is not None:
         check_export(Path(settings.output_jsonl_fpath), folder)
-    with local(settings.engine.workers or default_workers()) as engine, ExitStack() as stack:
+    mishaps: list[str] = []
+    workers = settings.engine.workers or default_workers()
+    with local(workers, mishaps) as engine, ExitStack() as stack:
         try:
             cache = settings.cache_folder if settings.cache else None
             table = read(plan, files, inputs, engine, progress, unread, cache)
@@ -93,6 +95,7 @@ def _run(plan: Plan, progress: Progress) -> Version:
             folder = store.recipe_folder(Path(settings.output_dir), settings.name)
             staged = stack.enter_context(store.staging(folder))
         fold = Fold(plan, table, files, staged, engine, progress, rendered_by)
+        fold.warnings += mishaps
         record = _record(fold, id)
         _check_usable(fold, record)
         for file in files:

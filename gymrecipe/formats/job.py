@@ -53,6 +53,9 @@ class Job(msgspec.Struct, frozen=True):
     split: str = "train"
     first: int = 0
 
+    def __str__(self) -> str:
+        return f"{self.split}: rows {self.first} to {self.first + len(self.sides[0].bytes)}"
+
 
 class Encoded(msgspec.Struct, frozen=True):
     """What became of a slice: of each row the bytes of its record with the line feed, 0 where it

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 class Map(Protocol):
     """A pure function over slices, results in the order of the slices.
 
-    `size` is how many bytes the slices hold together, so that little work needs no workers.
+    `size` is how many bytes the slices hold together, so that little work needs no workers. As a
+    text, a job says which slice it is.
     """
 
     def __call__(

@@ -44,6 +44,9 @@ class Stretch(msgspec.Struct, frozen=True):
     start: int
     end: int
 
+    def __str__(self) -> str:
+        return f"{self.path}: bytes {self.start} to {self.end}"
+
 
 def worth(folder: Path | None, sources: list[Source]) -> Path | None:
     """The folder, where the inputs are large enough for keeping them to save time."""

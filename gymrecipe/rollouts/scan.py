@@ -62,6 +62,9 @@ class Job(msgspec.Struct, frozen=True):
     metric_rows: bool
     limit: int | None = None
 
+    def __str__(self) -> str:
+        return f"{self.source.name}: bytes {self.start} to {self.end}"
+
 
 class Bad(msgspec.Struct, frozen=True):
     """A line that is no rollout: where it is (lines count from 1 in the slice) and why."""

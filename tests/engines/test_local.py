@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -91,9 +92,66 @@ def test_an_error_keeps_its_text_on_the_way_from_a_worker() -> None:
         list(engine(refuse, range(2), ENOUGH))
 
 
-def test_a_worker_that_dies_is_a_fault_of_the_machine() -> None:
-    with local(2) as engine, pytest.raises(MachineError, match="a worker process died"):
+def test_a_slice_whose_worker_dies_twice_is_named_as_a_fault_of_the_machine() -> None:
+    said = r"a worker process died twice \(exit code 1\) while it held \d\. .*engine\.workers=1"
+    with local(2) as engine, pytest.raises(MachineError, match=said):
         list(engine(die, range(4), ENOUGH))
+
+
+def die_once(job: tuple[Path, int, signal.Signals]) -> tuple[int, int]:
+    marker, number, ending = job
+    if number == 7 and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), ending)
+    return number, os.getpid()
+
+
+@pytest.mark.parametrize(
+    ("ending", "how"),
+    [(signal.SIGKILL, "killed: out of memory?"), (signal.SIGSEGV, "signal 11")],
+)
+def test_a_slice_whose_worker_dies_is_done_once_more(
+    ending: signal.Signals, how: str, tmp_path: Path
+) -> None:
+    mishaps: list[str] = []
+    jobs = [(tmp_path / "died", number, ending) for number in range(20)]
+    with local(2, mishaps) as engine:
+        found = list(engine(die_once, jobs, ENOUGH))
+        assert list(engine(abs, range(5), ENOUGH)) == list(range(5))
+    assert [number for number, _ in found] == list(range(20))
+    (said,) = mishaps
+    assert said.startswith(f"a worker process died ({how}) while it held (")
+    assert f" 7, {ending!r}); that was done again." in said
+
+
+def test_a_slice_that_dies_in_one_map_has_its_second_try_in_the_next(tmp_path: Path) -> None:
+    mishaps: list[str] = []
+    with local(2, mishaps) as engine:
+        for name in ("a", "b"):
+            jobs = [(tmp_path / name, number, signal.SIGKILL) for number in range(9)]
+            assert len(list(engine(die_once, jobs, ENOUGH))) == 9
+    assert len(mishaps) == 2
+
+
+UNGUARDED = """
+from gymrecipe.engines.local import local
+
+with local(2) as engine:
+    print(list(engine(abs, range(10), 2**40)))
+"""
+
+
+def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
+    script = tmp_path / "run.py"
+    script.write_text(UNGUARDED)
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env={**os.environ, "PYTHONPATH": str(Path(gymrecipe.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "no worker process could start. A script" in done.stderr
 
 
 ORPHANS = """

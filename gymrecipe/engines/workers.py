@@ -1,0 +1,178 @@
+"""Workers: processes that do slices, and which of them held what when one of them dies."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_context, parent_process, resource_tracker
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import msgspec
+
+from gymrecipe.errors import MachineError
+
+
+class Slice(msgspec.Struct):
+    """A slice that was given to the workers: the `number`-th of a map."""
+
+    number: int
+    function: Callable[[Any], Any]
+    job: Any
+    result: Future[Any]
+
+
+class Workers:
+    """A pool of processes for at most `most` slices at a time, and a new one when one of them dies.
+
+    The whole pool ends with a process that dies, as when the system is out of memory. Every slice
+    without a result is done again then; the one that the dead process held only once. `mishaps`
+    is told of it.
+    """
+
+    def __init__(self, workers: int, most: int, mishaps: list[str]) -> None:
+        self.workers, self.most, self.mishaps = workers, most, mishaps
+        # By whom each slice is held: the process's number, 0 for none; at the end, of any process.
+        self.held = get_context("spawn").RawArray("q", most + 1)
+        self.pool = self._pool()
+        self.died: set[int] = set()
+
+    def _pool(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(self.workers, get_context("spawn"), _begin, (self.held,))
+
+    def give(self, number: int, function: Callable[[Any], Any], job: Any) -> Slice:
+        """Let a worker do a slice of the map that begins with the slice 0."""
+        if number == 0:
+            self.died = set()
+        return Slice(number, function, job, self._submit(number, function, job))
+
+    def result(self, given: Iterable[Slice]) -> Any:
+        """The result of the first of all slices that were given. Raises MachineError."""
+        while True:
+            slices = list(given)
+            try:
+                return slices[0].result.result()
+            except BrokenProcessPool:
+                self._again(slices)
+
+    def _again(self, slices: list[Slice]) -> None:
+        """Do what has no result again, if the dead process's slice was not so done before."""
+        processes = self._processes()
+        self.pool.shutdown(wait=True)
+        if not self.held[self.most]:
+            raise MachineError(
+                "no worker process could start. A script that calls gymrecipe.run needs"
+                " `if __name__ == '__main__':` around it; or run with engine.workers=1."
+            )
+        # The others were ended by the pool.
+        dead = [process for process in processes if process.exitcode != -signal.SIGTERM]
+        dead = dead or processes
+        ids = {process.pid for process in dead}
+        lost = [one for one in slices if self.held[one.number % self.most] in ids]
+        how = _ending(dead[0].exitcode)
+        for number, job in [(one.number, one.job) for one in lost] or [(-1, "nothing")]:
+            if number in self.died:
+                raise MachineError(
+                    f"a worker process died twice ({how}) while it held {job}. Close what takes"
+                    " memory, or run with engine.workers=1."
+                )
+            self.died.add(number)
+            self.mishaps.append(
+                f"a worker process died ({how}) while it held {job}; that was done again."
+            )
+        self.held[: self.most] = [0] * self.most
+        self.pool = self._pool()
+        for one in slices:
+            if one.result.done() and isinstance(one.result.exception(), BrokenProcessPool):
+                one.result = self._submit(one.number, one.function, one.job)
+
+    def _processes(self) -> list[BaseProcess]:
+        return list((self.pool._processes or {}).values())
+
+    def _submit(self, number: int, function: Callable[[Any], Any], job: Any) -> Future[Any]:
+        # This may start a worker, and a Ctrl-C must not find it half started, with a traceback of
+        # its own. The mask is for the worker, which inherits it; here another thread may get the
+        # signal. The tracker is started before, for that lifts the mask.
+        resource_tracker.ensure_running()
+        with _held_back(signal.SIGINT, signal.SIGTERM):
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                return self.pool.submit(_do, number % self.most, function, job)
+            except BrokenProcessPool as error:
+                broken: Future[Any] = Future()
+                broken.set_exception(error)
+                return broken
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def stop(self) -> None:
+        """End the workers in the midst of slices, which may be a whole compressed file each."""
+        # Python 3.14 has terminate_workers() for this.
+        for process in self._processes():
+            process.terminate()
+
+    def close(self) -> None:
+        """Wait for the workers, so that nothing of the pool is left for the interpreter to trip
+        over when it ends.
+        """
+        self.pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _ending(code: int | None) -> str:
+    if code == -signal.SIGKILL:
+        return "killed: out of memory?"
+    return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
+
+
+@contextmanager
+def _held_back(*signals: signal.Signals) -> Iterator[None]:
+    """Whatever of these signals comes during the block is raised at its end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread gets signals, and only it may say what they do
+        return
+    caught: list[int] = []
+    before = {number: signal.signal(number, lambda n, _: caught.append(n)) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if caught:
+            signal.raise_signal(caught[0])
+
+
+# In a worker
+
+
+_holders: Any = None
+
+
+def _begin(held: Any) -> None:
+    # Ctrl-C goes to the whole group; the parent alone decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.set_threshold(100_000, 20, 20)  # what is made of a line dies with the next
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    global _holders
+    _holders = held
+    held[len(held) - 1] = os.getpid()
+
+
+def _do(place: int, function: Callable[[Any], Any], job: Any) -> Any:
+    _holders[place] = os.getpid()
+    try:
+        return function(job)
+    finally:
+        _holders[place] = 0
+
+
+def _end_with_parent() -> None:
+    # A parent that was killed closes no pool, and a worker would wait for its next slice forever.
+    if (parent := parent_process()) is not None:
+        parent.join()
+        os._exit(1)
