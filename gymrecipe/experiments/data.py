@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from gymrecipe.beside import columns_of, held, path_of, table_column
 from gymrecipe.experiments.manifest import Output
+from gymrecipe.experiments.placed import as_they_lie, memory, placed
 from gymrecipe.experiments.shards import Shards
 from gymrecipe.experiments.slices import OWN, slices
 from gymrecipe.experiments.spool import plain
@@ -29,6 +30,11 @@ from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.messages import Reading
 from gymrecipe.settings import NamedColumn
 from gymrecipe.stages.write import Write
+
+FAR = 0.5
+"""Of inputs that take more than this share of the memory, the system may have forgotten what was
+read first when it is read again. Reading at random what it still has costs nothing.
+"""
 
 
 class Written(msgspec.Struct):
@@ -81,6 +87,7 @@ def write_data(
     file = params.file or FORMATS[params.format].files[0]
     kept = [rows.clear()]
     known = _held(rows, named)
+    on_disk = sum(source.size for source in sources)
     read = (*sides, "input_") if "input_source" in rows.columns else sides
     with plain(sources, rows, read, folder) as (paths, rows):
         for split in ("train", "validation"):
@@ -88,19 +95,23 @@ def write_data(
             shards = Shards(
                 target, inside, split, file, params.shard_rows, params.order == "strict"
             )
-            jobs = slices(replace(job, sources=paths, split=split), part, sides, known, target)
             size = sum(int(part[f"{side}bytes"].sum()) for side in sides)
+            far = params.order == "shuffled" and max(size, on_disk) > FAR * memory()
+            order = as_they_lie(part, sides[0]) if far else None
+            here = replace(job, sources=paths, split=split)
+            jobs = slices(here, part, sides, known, target, order)
             usable = array("b")
             faults: dict[int, tuple[str, int]] = {}
             with writing(target):
-                results: Iterator[Encoded] = engine(encode, jobs, size)
+                results = _told(engine(encode, jobs, size), progress)
+                if order is not None:
+                    results = placed(results, order, size, target, split)
                 for result in results:
                     faults |= {len(usable) + at: why for at, why in result.reasons.items()}
                     usable.extend(map(bool, result.lengths))
                     written.shows.update(*result.shapes)
                     written.example = written.example or result.example
                     shards.add(result)
-                    progress(len(result.lengths))
                 outputs, places = shards.close()
             written.outputs += outputs
             written.longest = max(written.longest, shards.longest)
@@ -109,6 +120,12 @@ def write_data(
             kept.append(made)
     written.written = pl.concat(kept)
     return written
+
+
+def _told(results: Iterable[Encoded], progress: Callable[[int], None]) -> Iterator[Encoded]:
+    for result in results:
+        progress(len(result.lengths))
+        yield result
 
 
 def _only(rows: pl.DataFrame, keep: pl.Series) -> pl.DataFrame:

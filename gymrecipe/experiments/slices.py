@@ -38,13 +38,21 @@ integers.
 
 
 def slices(
-    job: Job, rows: pl.DataFrame, sides: tuple[str, ...], known: set[str], target: Path
+    job: Job,
+    rows: pl.DataFrame,
+    sides: tuple[str, ...],
+    known: set[str],
+    target: Path,
+    order: array[int] | None = None,
 ) -> Iterator[Job]:
-    """The job of each slice of the rows; their records go to files of their own in `target`."""
+    """The job of each slice of the rows, taken in this order of their places; the records of each
+    go to a file of its own in `target`.
+    """
     columns = {name: table_column(name, len(sides) == 2, known) or name for name in job.values}
     number = 0
     for start in range(0, rows.height, LAP_ROWS):
-        lap = rows.slice(start, LAP_ROWS)
+        slots = None if order is None else order[start : start + LAP_ROWS]
+        lap = rows.slice(start, LAP_ROWS) if slots is None else rows[pl.Series(slots)]
         taken = tuple(_side(lap, side) for side in sides)
         inputs = _side(lap, "input_") if "input_source" in rows.columns else None
         values = {name: _values(lap, column) for name, column in columns.items()}
@@ -58,6 +66,7 @@ def slices(
                 values={name: column[low:high] for name, column in values.items()},
                 own={name: column[low:high] for name, column in own.items()},
                 first=start + low,
+                slots=slots and slots[low:high],
             )
             number += 1
 

@@ -30,7 +30,8 @@ class Job(msgspec.Struct, frozen=True):
     what each is made of, and its name in the record. It is made of `values` where the table has
     it; of the conversation where the format is `custom` and it names a part of it; else it is a
     path into the line. `own` holds what the purpose needs of the table: `label`, `reward`,
-    `margin`. `first` is the place of the slice's first row in its split.
+    `margin`. `first` is the place of the slice's first row in its split; where rows are not read in
+    the order of their split, `slots` are the places of all of them there.
     """
 
     target: str
@@ -52,6 +53,7 @@ class Job(msgspec.Struct, frozen=True):
     across_prompts: bool = False
     split: str = "train"
     first: int = 0
+    slots: array[int] | None = None
 
     def __str__(self) -> str:
         return f"{self.split}: rows {self.first} to {self.first + len(self.sides[0].bytes)}"

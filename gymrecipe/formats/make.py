@@ -31,7 +31,7 @@ def example_of(job: Job, sources: Sources, row: int) -> Example:
         purpose=job.purpose,
         lines=tuple(sources.read(side, row) for side in job.sides),
         values={},
-        index=job.first + row,
+        index=job.slots[row] if job.slots else job.first + row,
         split=job.split,
         template=job.template,
         **{name: values[row] for name, values in job.own.items()},
