@@ -197,7 +197,7 @@ def compose(path: Path, overrides: Sequence[str]) -> Composed:
     problems = list(_vain_deletions(overrides, recipe))
     for override in overrides:
         try:
-            normal.append(_normal(override, overridden, beyond, engines))
+            normal.append(_normal(override, base | recipe, overridden, beyond, engines))
         except RecipeError as error:
             problems += error.problems
     if problems:
@@ -208,7 +208,8 @@ def compose(path: Path, overrides: Sequence[str]) -> Composed:
         with initialize_config_dir(str(shared_folder("conf")), version_base="1.3"):
             config = hydra_compose("gymrecipe", ["+recipe=chosen", *filter(None, normal)])
         for key, value in beyond.items():
-            OmegaConf.update(config, key, value, force_add=True)
+            merge = isinstance(value, dict) and isinstance(_at(base | recipe, key), dict)
+            OmegaConf.update(config, key, value, merge=merge, force_add=True)
         raw: Any = OmegaConf.to_container(config, resolve=False)
         refuse(raw, str(path))
         problems = [f"{path}: {problem}" for problem in bad_references(raw)]
@@ -282,11 +283,16 @@ def _read(path: Path, trusted: bool = False) -> dict[str, Any]:
 
 
 def _normal(
-    override: str, overridden: dict[str, str], beyond: dict[str, Any], engines: list[str]
+    override: str,
+    defaults: dict[str, Any],
+    overridden: dict[str, str],
+    beyond: dict[str, Any],
+    engines: list[str],
 ) -> str:
     """An override as Hydra wants it: `++key=value`, quoted where its grammar needs that.
 
-    A value that its grammar cannot hold goes to `beyond` instead.
+    A value that its grammar cannot hold goes to `beyond` instead, and so does a list in place of a
+    mapping or the reverse, which it will not merge.
     """
     deletion = override.startswith("~")
     key, separator, value = override.lstrip("+~").partition("=")
@@ -329,7 +335,17 @@ def _normal(
     if key in TEXTS and isinstance(parsed.value(), int | float):
         return f"++{key}={in_grammar(value.strip())}"
     refuse(parsed.value(), "command line", key)
+    if {type(parsed.value()), type(_at(defaults, key))} == {dict, list}:
+        beyond[key] = parsed.value()
+        return ""
     return text
+
+
+def _at(values: Any, key: str) -> Any:
+    """What stands at a dotted key; None where nothing does."""
+    for part in key.split("."):
+        values = values.get(part) if isinstance(values, dict) else None
+    return values
 
 
 def _structured(value: str) -> Any:

@@ -145,6 +145,14 @@ def test_a_key_that_hydra_cannot_write_is_a_key_all_the_same() -> None:
     assert value(override) == {'field["pass@1"]': "p", "a b": "q"}
 
 
+def test_a_list_in_place_of_a_mapping_and_the_reverse_replaces_it() -> None:
+    columns = "stages.write.columns"
+    balanced = compose(recipes()["balanced"], [f"{columns}=[accuracy]"])
+    assert look_up(balanced.values, columns) == ["accuracy"]
+    ppo = compose(recipes()["ppo"], ["metrics={accuracy: '${reward}'}"])
+    assert look_up(ppo.values, columns) == {"accuracy": "reward"}
+
+
 @pytest.mark.parametrize("name", ["input_jsonl_fpath", "+input_jsonl_fpath"])
 def test_the_name_that_nemo_gym_has_for_input_is_input(name: str) -> None:
     assert value(f"{name}=a.jsonl", "input") == "a.jsonl"
