@@ -15,7 +15,7 @@ from msgspec import UNSET, UnsetType
 from gymrecipe.beside import columns_of, paths_written
 from gymrecipe.errors import DataError, RecipeError, hint
 from gymrecipe.experiments import fates
-from gymrecipe.experiments.data import write_data, write_metrics
+from gymrecipe.experiments.data import Written, write_data, write_metrics
 from gymrecipe.experiments.manifest import Output, StageRecord
 from gymrecipe.experiments.statistics import CATEGORIES, FIGURES, statistics
 from gymrecipe.formats.template import Template, read_template
@@ -345,6 +345,9 @@ class Fold:
                 self.progress.advance,
             )
             self.progress.end()
+            if purpose_of(step) == "rl":
+                _check_verifier(params, written)
+                self._warn_of_missing_inputs(step, rows)
             self.statistics[step.name] = statistics(written)
             self._check_again(step, written.written)
         self.outputs += written.outputs
@@ -380,6 +383,15 @@ class Fold:
                     figure = CHECKS[name].function(rows, {}, None, None)
                     self._judge(step, [result(name, figure, limits[name])])
 
+    def _warn_of_missing_inputs(self, step: Step, rows: pl.DataFrame) -> None:
+        """A task without an input row has another verifier's fields than the others."""
+        missing = rows["input_source"].null_count() if "input_source" in rows.columns else 0
+        if missing:
+            self.warnings.append(
+                f"{step.name}: {missing} of {rows.height} tasks have no row in materialized_inputs;"
+                " what their verifier needs is taken from a rollout. Is the file of this run?"
+            )
+
     def _warn_of_lost_losers(self, step: Step, params: Filter, rejected: dict[str, int]) -> None:
         """A filter by reward or success before a pair takes away what pairs are made of."""
         pairs = [other for other in self.plan.steps if other.stage.name == "pair"]
@@ -395,6 +407,21 @@ class Fold:
                 f"{step.name}: filters by reward or success before pairs are made, and takes away"
                 f" {lost} rollouts that could be the rejected side. Filter pairs, after the pair."
             )
+
+
+def _check_verifier(params: Write, written: Written) -> None:
+    """Raise RecipeError for fields of the verifier that no row has: they are misspelt."""
+    if params.verifier_fields is None or not written.rows:
+        return
+    absent = [n for n in params.verifier_fields if n.rpartition(".")[2] not in written.verifier]
+    if absent:
+        raise RecipeError(
+            *(
+                f"verifier_fields: '{name}' is on no line of the tasks that are written."
+                " `gymrecipe columns` lists the fields."
+                for name in absent
+            )
+        )
 
 
 _NO_METRICS = pl.LazyFrame(schema={"row": pl.UInt32, "metric": pl.String, "value": pl.Float64})

@@ -1,6 +1,7 @@
 """What a run promises: the same bytes however it is made, warnings, stops, and an honest id."""
 
 import concurrent.futures
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from gymrecipe.errors import DataError, RecipeError
 from gymrecipe.experiments import slices
 from gymrecipe.rollouts import table
 from gymrecipe.rollouts.files import sample_path
+from tests.rollouts.conftest import rollout
 
 FILES = ("data/train.jsonl", "rejects.parquet", "used.parquet")
 
@@ -197,6 +199,47 @@ def test_two_appended_runs_named_twice_keep_their_task_indices_apart(tmp_path: P
     other.write_text("\n".join(line.replace("Category", "category") for line in lines) + "\n")
     version = run(tmp_path, "ppo", input=[str(one), str(other)])
     assert version.manifest.stages[0].facts["grouping"][0]["tasks"] == 100
+
+
+def solved_sometimes(folder: Path, *asks: str) -> tuple[Path, Path]:
+    """Rollouts of two tasks, solved every other time, and input rows that ask these questions."""
+    rollouts, inputs = folder / "r.jsonl", folder / "r_materialized_inputs.jsonl"
+    write(
+        rollouts, *(named(i, rollout(f"{i}?", reward=reward)) for i in (0, 1) for reward in (0, 1))
+    )
+    asked = ({"responses_create_params": {"input": ask}, "truth": ask} for ask in asks)
+    write(inputs, *(named(i, row) for i, row in enumerate(asked)))
+    return rollouts, inputs
+
+
+def named(index: int, row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "_ng_task_index": index, "agent_ref": {"name": "a"}}
+
+
+def write(path: Path, *rows: dict[str, Any]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_a_task_whose_input_row_asks_something_else_is_not_written(tmp_path: Path) -> None:
+    rollouts, inputs = solved_sometimes(tmp_path, "0?", "of another run?")
+    version = run(tmp_path, "rl_prompts", input=str(rollouts), materialized_inputs=str(inputs))
+    assert version.manifest.stages[-1].rejected == {"inputs_differ": 1}
+    assert version.path is not None
+    assert '"truth":"0?"' in (version.path / "data/train.jsonl").read_text().replace(": ", ":")
+
+
+def test_tasks_without_an_input_row_are_told(tmp_path: Path) -> None:
+    rollouts, inputs = solved_sometimes(tmp_path, "0?")
+    version = run(tmp_path, "rl_prompts", input=str(rollouts), materialized_inputs=str(inputs))
+    assert any("1 of 2 tasks have no row" in said for said in version.manifest.warnings)
+
+
+def test_a_field_of_the_verifier_that_no_task_has_is_an_error(tmp_path: Path) -> None:
+    rollouts, inputs = solved_sometimes(tmp_path, "0?", "1?")
+    knobs = {"input": str(rollouts), "materialized_inputs": str(inputs), "output_dir": tmp_path}
+    gymrecipe.run("rl_prompts", **knobs, verifier_fields=["truth"])
+    with pytest.raises(RecipeError, match="verifier_fields: 'trut' is on no line"):
+        gymrecipe.run("rl_prompts", **knobs, verifier_fields=["truth", "trut"])
 
 
 def test_memory_does_not_grow_with_the_length_of_trajectories(tmp_path: Path) -> None:

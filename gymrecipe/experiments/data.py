@@ -42,7 +42,8 @@ class Written(msgspec.Struct):
 
     `used` (`row`, `side`, `output`, `at`) and `rejected` (row, reason) speak of rollouts,
     `reasons` of the rows of the write's own unit; `written` are the rows that were written;
-    `longest` is the length of the longest record, `shows` all the keys and types that records have.
+    `longest` is the length of the longest record, `shows` all the keys and types that records have,
+    `verifier` the fields of `verifier_fields` that some have.
     """
 
     outputs: list[Output]
@@ -53,6 +54,7 @@ class Written(msgspec.Struct):
     example: str | None = None
     longest: int = 0
     shows: set[str] = set()
+    verifier: set[str] = set()
 
     @property
     def rows(self) -> int:
@@ -110,6 +112,7 @@ def write_data(
                     faults |= {len(usable) + at: why for at, why in result.reasons.items()}
                     usable.extend(map(bool, result.lengths))
                     written.shows.update(*result.shapes)
+                    written.verifier |= result.verifier
                     written.example = written.example or result.example
                     shards.add(result)
                 outputs, places = shards.close()

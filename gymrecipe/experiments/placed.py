@@ -64,10 +64,12 @@ def placed(
     shape = array("I", bytes(4 * len(slots)))
     shapes: dict[frozenset[str], int] = {}
     reasons: list[dict[int, tuple[str, int]]] = [{} for _ in paths]
+    verifier: frozenset[str] = frozenset()
     before = 0
     with ExitStack() as stack:
         files = [stack.enter_context(path.open("wb")) for path in paths]
         for result in results:
+            verifier |= result.verifier
             with open(result.target, "rb") as part:
                 here = slots[before : before + len(result.lengths)]
                 before += len(here)
@@ -96,6 +98,7 @@ def placed(
             shapes=[known[each] for each in ids],
             shape=array("I", (ids[each] for each in usable)),
             example=example,
+            verifier=verifier,
         )
 
 

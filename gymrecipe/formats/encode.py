@@ -16,6 +16,7 @@ from gymrecipe.formats.shapes import Shapes
 from gymrecipe.formats.sources import Sources
 from gymrecipe.formats.values import values_of
 from gymrecipe.registry import FORMATS
+from gymrecipe.rollouts.lines import is_null
 from gymrecipe.rollouts.messages import Unusable
 
 BUFFER_BYTES = 2**20
@@ -33,6 +34,7 @@ def encode(job: Job) -> Encoded:
     reasons: dict[int, tuple[str, int]] = {}
     shapes = Shapes()
     first: str | None = None
+    verifier: set[str] = set()
     text = bytearray()  # one for all records: fresh memory would cost as much as the encoding
     with Sources(job.sources) as sources, open(job.target, "wb", BUFFER_BYTES) as target:
         for row in range(len(job.sides[0].offset)):
@@ -56,4 +58,7 @@ def encode(job: Job) -> Encoded:
                 target.write(text)
                 lengths.append(len(text))
                 shapes.add(record)
-    return Encoded(job.target, lengths, reasons, shapes.known, shapes.of_rows, first)
+                if job.verifier_fields is not None:
+                    verifier |= {n for n, raw in example.verifier.items() if not is_null(raw)}
+    found = frozenset(verifier)
+    return Encoded(job.target, lengths, reasons, shapes.known, shapes.of_rows, first, found)

@@ -65,7 +65,8 @@ class Encoded(msgspec.Struct, frozen=True):
 
     `reasons` says of those rows why, and for which side (0 for a fault of the pair itself).
     `shapes` are the different shapes of the records, `shape` which of them each usable row has.
-    `example` is the first record.
+    `example` is the first record, `verifier` names the fields of `verifier_fields` that some row
+    has.
     """
 
     target: str
@@ -74,3 +75,4 @@ class Encoded(msgspec.Struct, frozen=True):
     shapes: list[frozenset[str]]
     shape: array[int]
     example: str | None
+    verifier: frozenset[str] = frozenset()

@@ -9,7 +9,7 @@ from gymrecipe.formats.custom import parts
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.job import Job
 from gymrecipe.formats.sources import Sources
-from gymrecipe.formats.verifier import agent_of, fields_of, request_of
+from gymrecipe.formats.verifier import agent_of, fields_of, is_row_of, request_of
 from gymrecipe.rollouts.messages import (
     Conversation,
     Message,
@@ -72,9 +72,11 @@ def _ask(example: Example, job: Job, sources: Sources, row: int) -> None:
         example.prompt, tools = asked(line, job.reading)
         example.tools = tools if job.has_tools else None
     has_input = job.inputs is not None and job.inputs.bytes[row] > 0
-    if job.inputs and has_input:
+    if job.inputs and has_input and job.format != "raw":
         known = sources.read(job.inputs, row)
         check(known)
+        if not is_row_of(known, line):
+            raise Unusable("inputs_differ")
     # An environment may add to what it was asked (a first card, drawn); an input row has it as it
     # was, to be asked again.
     example.request = request_of(known)

@@ -7,6 +7,8 @@ from msgspec import Raw
 
 from gymrecipe.errors import RecipeError
 from gymrecipe.rollouts.columns import find, parse_path
+from gymrecipe.rollouts.lines import prompt_of
+from gymrecipe.rollouts.said import text_of
 
 SHARED = (
     "expected_answer", "ground_truth", "answer", "options", "grading_mode", "template_metadata",
@@ -36,6 +38,23 @@ def fields_of(line: bytes, is_input: bool, asked: tuple[str, ...] | None) -> dic
         for name, value in fields.items()
         if name not in _OTHER and not name.startswith(("_", "ng_"))
     }
+
+
+def is_row_of(row: bytes, line: bytes) -> bool:
+    """Whether an input row asks what a rollout was asked; its environment may have added to it.
+
+    By what is said alone; a rollout whose request is empty does not tell.
+    """
+    try:
+        asks, shown = _said(row), _said(line)
+    except msgspec.ValidationError:
+        return False
+    return not shown or shown[: len(asks)] == asks
+
+
+def _said(line: bytes) -> list[tuple[str | None, ...]]:
+    items = prompt_of(_at(line, "responses_create_params.input"))
+    return [(item.type or "message", item.role, item.name, text_of(item.content)) for item in items]
 
 
 def request_of(line: bytes) -> Raw:

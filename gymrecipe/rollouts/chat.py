@@ -38,6 +38,8 @@ UNUSABLE = {
     "needs_template": "the trainer reads plain texts here, one question and its answer",
     "calls_in_prompt": "the trainer's prompts hold roles and texts, and this one calls or outputs",
     "reasoning_beside_text": "has thoughts beside the text, where the trainer does not read them",
+    "inputs_differ": "the input row with its index asks something else: is the file of another"
+    " run?",
     "no_request": "the line has no `responses_create_params` to ask it again with",
     "no_agent": "the line does not say which agent ran it (`agent_ref.name`)",
     "not_a_continuation": "the template prints the prompt otherwise when an answer follows",

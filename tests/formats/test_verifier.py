@@ -1,11 +1,12 @@
 """What a verifier gets: the fields that say what was asked."""
 
 import json
+from typing import Any
 
 import pytest
 
 from gymrecipe.errors import RecipeError
-from gymrecipe.formats.verifier import agent_of, fields_of, request_of
+from gymrecipe.formats.verifier import agent_of, fields_of, is_row_of, request_of
 
 LINE = json.dumps(
     {
@@ -41,6 +42,34 @@ def test_fields_that_are_named_are_taken_as_they_stand_and_a_missing_one_is_null
 def test_a_name_that_is_no_path_is_an_error_of_the_recipe() -> None:
     with pytest.raises(RecipeError, match="verifier_fields: 'a b' is not a path"):
         fields_of(LINE, False, ("a b",))
+
+
+def line_of(asks: Any) -> bytes:
+    return json.dumps({"responses_create_params": {"input": asks}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("row", "rollout", "same"),
+    [
+        ("2+2?", [{"type": "message", "role": "user", "content": "2+2?", "id": None}], True),
+        (
+            "Play.",
+            [{"role": "user", "content": "Play."}, {"role": "user", "content": "A 7."}],
+            True,
+        ),
+        ([{"role": "user", "content": [{"type": "input_text", "text": "a"}]}], "a", True),
+        ([], "2+2?", True),
+        ("2+2?", [], True),
+        ("2+2?", "2+3?", False),
+        ([{"role": "system", "content": "2+2?"}], "2+2?", False),
+        ([{"role": "user", "content": "a"}, {"role": "user", "content": "b"}], "a", False),
+        (5, "2+2?", False),
+    ],
+)
+def test_an_input_row_is_that_of_a_rollout_which_begins_with_what_it_asks(
+    row: Any, rollout: Any, same: bool
+) -> None:
+    assert is_row_of(line_of(row), line_of(rollout)) is same
 
 
 def test_the_request_is_carried_over_byte_for_byte() -> None:

@@ -11,6 +11,7 @@ import pytest
 import xxhash
 
 from gymrecipe.errors import DataError
+from gymrecipe.formats.verifier import is_row_of
 from gymrecipe.rollouts.files import open_source
 from gymrecipe.rollouts.inputs import Inputs, read_inputs, with_inputs
 from tests.rollouts.conftest import read, rollout
@@ -138,6 +139,7 @@ def test_every_real_rollout_with_inputs_beside_it_finds_its_row(real: Path) -> N
         ):
             asked_for = json.loads(line)
             assert row["_ng_task_index"] == asked_for["_ng_task_index"]
+            assert is_row_of(json.dumps(row).encode(), line)
             seen += 1
     assert seen == 30
 
