@@ -42,8 +42,8 @@ class Written(msgspec.Struct):
 
     `used` (`row`, `side`, `output`, `at`) and `rejected` (row, reason) speak of rollouts,
     `reasons` of the rows of the write's own unit; `written` are the rows that were written;
-    `longest` is the length of the longest record, `shows` all the keys and types that records have,
-    `verifier` the fields of `verifier_fields` that some have.
+    `longest` is the length of the longest record. `has_reasoning` says that some records have
+    thoughts, `verifier` names the fields of `verifier_fields` that some have.
     """
 
     outputs: list[Output]
@@ -53,7 +53,7 @@ class Written(msgspec.Struct):
     reasons: Counter[str] = msgspec.field(default_factory=Counter)
     example: str | None = None
     longest: int = 0
-    shows: set[str] = set()
+    has_reasoning: bool = False
     verifier: set[str] = set()
 
     @property
@@ -111,7 +111,7 @@ def write_data(
                 for result in results:
                     faults |= {len(usable) + at: why for at, why in result.reasons.items()}
                     usable.extend(map(bool, result.lengths))
-                    written.shows.update(*result.shapes)
+                    written.has_reasoning |= result.has_reasoning
                     written.verifier |= result.verifier
                     written.example = written.example or result.example
                     shards.add(result)

@@ -64,11 +64,12 @@ def placed(
     shape = array("I", bytes(4 * len(slots)))
     shapes: dict[frozenset[str], int] = {}
     reasons: list[dict[int, tuple[str, int]]] = [{} for _ in paths]
-    verifier: frozenset[str] = frozenset()
+    has_reasoning, verifier = False, frozenset[str]()
     before = 0
     with ExitStack() as stack:
         files = [stack.enter_context(path.open("wb")) for path in paths]
         for result in results:
+            has_reasoning |= result.has_reasoning
             verifier |= result.verifier
             with open(result.target, "rb") as part:
                 here = slots[before : before + len(result.lengths)]
@@ -98,6 +99,7 @@ def placed(
             shapes=[known[each] for each in ids],
             shape=array("I", (ids[each] for each in usable)),
             example=example,
+            has_reasoning=has_reasoning,
             verifier=verifier,
         )
 

@@ -37,8 +37,8 @@ def statistics(written: Written) -> dict[str, Any]:
     }
     if written.longest:
         figures["longest_record"] = written.longest
-        figures["has_tools"] = any(key.startswith("tools[]") for key in written.shows)
-        figures["has_reasoning"] = any(".reasoning_content:" in key for key in written.shows)
+        figures["has_tools"] = bool(rows["chosen_has_tools" if pairs else "has_tools"].any())
+        figures["has_reasoning"] = written.has_reasoning
     unit = "pairs" if pairs else "tasks" if "rows" in rows.columns else "rollouts"
     figures |= {name: describe(rows[column]) for name, column in FIGURES[unit].items()}
     for name in CATEGORIES:

@@ -10,6 +10,7 @@ from array import array
 
 import msgspec
 
+from gymrecipe.formats.example import Example
 from gymrecipe.formats.job import Encoded, Job
 from gymrecipe.formats.make import example_of
 from gymrecipe.formats.shapes import Shapes
@@ -34,6 +35,7 @@ def encode(job: Job) -> Encoded:
     reasons: dict[int, tuple[str, int]] = {}
     shapes = Shapes()
     first: str | None = None
+    thinks = False
     verifier: set[str] = set()
     text = bytearray()  # one for all records: fresh memory would cost as much as the encoding
     with Sources(job.sources) as sources, open(job.target, "wb", BUFFER_BYTES) as target:
@@ -58,7 +60,17 @@ def encode(job: Job) -> Encoded:
                 target.write(text)
                 lengths.append(len(text))
                 shapes.add(record)
+                thinks = thinks or _thinks(example)
                 if job.verifier_fields is not None:
                     verifier |= {n for n, raw in example.verifier.items() if not is_null(raw)}
-    found = frozenset(verifier)
-    return Encoded(job.target, lengths, reasons, shapes.known, shapes.of_rows, first, found)
+    known, of_rows, fields = shapes.known, shapes.of_rows, frozenset(verifier)
+    return Encoded(job.target, lengths, reasons, known, of_rows, first, thinks, fields)
+
+
+def _thinks(example: Example) -> bool:
+    """Whether the model's thoughts are in it, beside its texts or in them."""
+    return any(
+        turn.reasoning_content is not None or turn.content.startswith("<think>")
+        for turns in (example.completion, example.chosen, example.rejected)
+        for turn in turns
+    )

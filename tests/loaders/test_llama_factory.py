@@ -126,7 +126,7 @@ def test_shards_and_splits_have_an_entry_each(write: Any, tmp_path: Path) -> Non
     from gymrecipe.formats.llama_factory import guide
 
     files = {"train": ["data/train-0.jsonl", "data/train-1.jsonl"], "validation": ["data/v.jsonl"]}
-    made = guide(Written("dpo", "made", "data", files, None, True, True, 100))
+    made = guide(Written("dpo", "made", "data", files, True, True, 100))
     (tmp_path / "dataset_info.json").write_text(made.files["dataset_info.json"])
     names = list(json.loads(made.files["dataset_info.json"]))
     found = get_dataset_list(names, str(tmp_path))
