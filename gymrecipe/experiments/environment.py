@@ -15,6 +15,14 @@ from typing import Any
 import gymrecipe
 from gymrecipe.registry import PLUGINS
 
+STATUS = (
+    "status", "--porcelain=v2", "--branch", "--untracked-files=no", "--ignore-submodules=dirty",
+)  # fmt: skip
+"""Whether a submodule is another commit is seen; into it, where settings of its own are, git does
+not go."""
+
+OTHERS = ("ls-files", "--others", "--exclude-standard", ":(glob)*.y*ml")
+
 PACKAGES = ("hydra-core", "msgspec", "omegaconf", "polars", "pydantic", "xxhash")
 """The packages whose versions can show in the bytes of a version."""
 
@@ -79,22 +87,35 @@ def _git(folder: str) -> dict[str, Any] | None:
     if not folder or not any((parent / ".git").exists() for parent in _upward(Path(folder))):
         return None
     try:
-        with (
-            _asking(folder, "status", "--porcelain=v2", "--branch", "--untracked-files=no") as one,
-            _asking(folder, "ls-files", "--others", "--exclude-standard", ":(glob)*.y*ml") as other,
-        ):
+        with _asking(folder, "config", "--name-only", "--list") as known:
+            plain = _without_filters(_said(known))
+        with _asking(folder, *plain, *STATUS) as one, _asking(folder, *OTHERS) as other:
             said, new = _said(one), _said(other)
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, ValueError, subprocess.SubprocessError):
         return None
     head = next((line.split()[-1] for line in said if line.startswith("# branch.oid")), "")
     return {"commit": head, "dirty": bool(new) or any(line[:1] != "#" for line in said)}
 
 
+def _without_filters(settings: list[str]) -> list[str]:
+    """Words for git that switch off the programs through which a repository puts its files.
+
+    They are commands in `.git/config`, which the folder of a stranger may bring along.
+    """
+    filters = {name.rpartition(".")[0] for name in settings if name.startswith("filter.")}
+    if any("=" in name for name in filters):
+        raise ValueError("a filter that no word for git can name")
+    off = ("clean=", "smudge=", "process=", "required=false")
+    return [word for name in sorted(filters) for part in off for word in ("-c", f"{name}.{part}")]
+
+
 def _asking(folder: str, *words: str) -> subprocess.Popen[str]:
-    """Git, asked to run nothing of the repository's own and to write nothing there."""
+    """Git, asked to run nothing of the repository's own, and to fetch and write nothing."""
     return subprocess.Popen(
         ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", folder, *words],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, errors="replace",
+        env={**os.environ, "GIT_ALLOW_PROTOCOL": "", "GIT_NO_LAZY_FETCH": "1"},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        errors="replace",
     )  # fmt: skip
 
 

@@ -78,6 +78,50 @@ def test_nothing_is_written_to_the_repository_and_nothing_of_it_is_run(
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize("part", ["clean", "process"])
+def test_no_filter_of_the_repository_is_run(part: str, repository: Path, tmp_path: Path) -> None:
+    git(repository, "config", f"filter.a b.{part}", f"touch {tmp_path}/ran; cat")
+    (repository / ".git/info/attributes").write_text('*.py filter="a b"\n*.yaml filter="a b"\n')
+    git(repository, "config", "filter.x.y.clean", f"touch {tmp_path}/ran; cat")
+    (repository / "code.py").touch()
+    assert of(repository) is not None
+    assert not (tmp_path / "ran").exists()
+
+
+def test_without_this_a_filter_is_run(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git(repository, "config", "filter.x.clean", f"touch {tmp_path}/ran; cat")
+    (repository / ".git/info/attributes").write_text("* filter=x\n")
+    (repository / "code.py").touch()
+    monkeypatch.setattr("gymrecipe.experiments.environment._without_filters", lambda names: [])
+    of(repository)
+    assert (tmp_path / "ran").exists()
+
+
+def test_nothing_is_fetched_for_the_repository(repository: Path, tmp_path: Path) -> None:
+    script = tmp_path / "ssh"
+    script.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    script.chmod(0o700)
+    for name, value in {
+        "core.repositoryFormatVersion": "1", "extensions.partialClone": "origin",
+        "remote.origin.url": "ssh://nowhere.invalid/x", "remote.origin.promisor": "true",
+        "core.sshCommand": str(script),
+    }.items():  # fmt: skip
+        git(repository, "config", name, value)
+    tree = git(repository, "rev-parse", "HEAD^{tree}")
+    (repository / ".git/objects" / tree[:2] / tree[2:]).unlink()
+    of(repository)
+    assert not (tmp_path / "ran").exists()
+    subprocess.run(["git", "-C", str(repository), "status"], capture_output=True)
+    assert (tmp_path / "ran").exists()  # the repository is one that does
+
+
+def test_a_filter_that_cannot_be_switched_off_leaves_git_unasked(repository: Path) -> None:
+    git(repository, "config", "filter.a=b.clean", "touch ran; cat")
+    assert of(repository) is None
+
+
 def test_without_commits_or_with_a_broken_repository_there_is_none(tmp_path: Path) -> None:
     (tmp_path / ".git").write_text("nonsense")
     (tmp_path / "recipes").mkdir()
