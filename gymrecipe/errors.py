@@ -20,19 +20,22 @@ from typing import Any
 
 
 class GymrecipeError(Exception):
-    """Base of every error that a user is told about in one sentence."""
+    """Base of every error that a user is told about; `problems` has a sentence for each fault.
+
+    A sentence is shown on one line, whatever names are in it.
+    """
 
     exit_code = 1
-
-
-class RecipeError(GymrecipeError):
-    """The recipe or the command is wrong; `problems` lists every fault found, one a line."""
-
-    exit_code = 2
 
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class RecipeError(GymrecipeError):
+    """The recipe or the command is wrong, in all the ways that were found."""
+
+    exit_code = 2
 
 
 class InputError(GymrecipeError):
@@ -49,8 +52,8 @@ class DataError(GymrecipeError):
 
     exit_code = 3
 
-    def __init__(self, message: str, manifest: Any = None) -> None:
-        super().__init__(message)
+    def __init__(self, *problems: str, manifest: Any = None) -> None:
+        super().__init__(*problems)
         self.manifest = manifest
 
 

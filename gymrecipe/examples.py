@@ -34,7 +34,7 @@ def check_examples(plan: Plan) -> None:
         try:
             became = _outcome(plan, example)
         except (DataError, RecipeError) as error:
-            problems.append(f"{plan.recipe_path}: examples.{name}: {error}")
+            problems += [f"{plan.recipe_path}: examples.{name}: {said}" for said in error.problems]
             continue
         problems += [
             f"{plan.recipe_path}: examples.{name}: rollout {place} should become '{wanted}', got"

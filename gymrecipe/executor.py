@@ -67,6 +67,7 @@ def _run(plan: Plan, progress: Progress) -> Version:
     unread = rehearse(plan) if large else frozenset()
     folder = Path(settings.output_dir) / settings.name
     store.check_folder(folder)
+    ledger.check(folder)
     if settings.output_jsonl_fpath is not None:
         check_export(Path(settings.output_jsonl_fpath), folder)
     mishaps: list[str] = []
@@ -249,11 +250,11 @@ def _output(folder: Path, name: str) -> Output:
 
 def _check_usable(fold: Fold, record: Manifest) -> None:
     """Raise DataError where there is nothing to publish, or a check says stop."""
-    problem = ""
+    problems: list[str] = []
     if not fold.table.rows.height:
         reasons = ", ".join(f"{n} {reason}" for reason, n in record.stages[0].rejected.items())
         names = ", ".join(file.name for file in fold.files)
-        problem = (
+        problems.append(
             f"{names}: no rollouts: {record.lines.read} lines read"
             + (f" ({reasons})" if reasons else "")
             + ". Is this a rollout file of NeMo Gym?"
@@ -261,14 +262,14 @@ def _check_usable(fold: Fold, record: Manifest) -> None:
     elif not any(output.rows for output in fold.outputs):
         where = next(stage for stage in record.stages if not stage.rows_out)
         reasons = ", ".join(f"{n} {reason}" for reason, n in where.rejected.items())
-        problem = (
+        problems.append(
             f"nothing to write: stage '{where.name}' let none of {where.rows_in}"
             f" {where.takes} through ({reasons}). {_advice(where)}"
         )
     elif fold.stops:
-        problem = "\n".join(fold.stops)
-    if problem:
-        raise DataError(problem, record)
+        problems = fold.stops
+    if problems:
+        raise DataError(*problems, manifest=record)
 
 
 ADVICE = {

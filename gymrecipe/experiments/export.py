@@ -12,6 +12,8 @@ from gymrecipe.errors import GymrecipeError, RecipeError
 from gymrecipe.experiments import manifest, store
 from gymrecipe.experiments.manifest import Manifest
 
+COPY_BYTES = 2**20
+
 
 def check_export(path: Path, folder: Path) -> None:
     """Raise RecipeError unless a copy at `path` would overwrite nothing but one of ours."""
@@ -57,21 +59,21 @@ def export(version: Path, record: Manifest, path: Path) -> None:
 def _copy(source: Path, target: Path) -> None:
     temporary = target.with_name(f".gymrecipe-{secrets.token_hex(8)}.tmp")
     try:
-        temporary.touch(exist_ok=False)
-        lock = store.held(temporary)
-        try:
-            shutil.copyfile(source, temporary)
+        with source.open("rb") as data, temporary.open("xb") as copy:
+            store.hold(copy.fileno())
+            shutil.copyfileobj(data, copy, COPY_BYTES)
+            copy.flush()
             store.sync(temporary)
             temporary.replace(target)
             store.sync(target.parent)
-        finally:
-            os.close(lock)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def _is_ours(target: Path, folder: Path) -> bool:
     """Whether a file has the content of a data file of some version in the folder."""
+    if not target.is_file():  # a pipe would have to be waited for
+        return False
     try:
         with target.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()

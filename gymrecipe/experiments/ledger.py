@@ -17,7 +17,14 @@ import msgspec
 from gymrecipe.errors import DurabilityError, GymrecipeError, InputError
 from gymrecipe.experiments import manifest
 from gymrecipe.experiments.manifest import Manifest, StageRecord
-from gymrecipe.experiments.store import LEDGER, sync, versions, writing
+from gymrecipe.experiments.store import LEDGER, no_link, sync, versions, writing
+
+
+def check(folder: Path) -> None:
+    """Raise InputError where what has the ledger's name is no file that lines can be added to."""
+    path = folder / LEDGER
+    if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
+        raise InputError(f"{path}: not a file, but the ledger is one. Move it away.")
 
 
 def append(folder: Path, record: dict[str, Any]) -> None:
@@ -62,9 +69,13 @@ def _locked(folder: Path) -> Iterator[BinaryIO]:
     """The ledger, which nobody else changes meanwhile: open to read it and to add to its end."""
     path = folder / LEDGER
     while True:
-        with open(path, "a+b") as file:
+        with open(path, "a+b", opener=no_link) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             if not _is_still(path, file):  # put anew by `rebuild` while this waited
+                continue
+            if os.fstat(file.fileno()).st_nlink > 1:  # whatever else has these bytes keeps them
+                file.seek(0)
+                _replace(folder, file.read())
                 continue
             if not os.fstat(file.fileno()).st_size:
                 sync(folder)
@@ -113,7 +124,7 @@ def read(folder: Path) -> list[dict[str, Any]]:
     """The records in the order they were appended; torn lines are passed over."""
     path = folder / LEDGER
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=no_link) as file:
             lines = jsonlines.Reader(file, loads=msgspec.json.decode)
             return list(lines.iter(type=dict, skip_empty=True, skip_invalid=True))
     except (FileNotFoundError, NotADirectoryError):
@@ -158,7 +169,8 @@ def rebuild(folder: Path) -> Rebuilt:
         ]
         gone = [name for name in lines if name not in there]
         lines |= added
-        _replace(folder, [lines[name] for name in sorted(lines, key=_place)])
+        records = [lines[name] for name in sorted(lines, key=_place)]
+        _replace(folder, b"".join(msgspec.json.encode(record) + b"\n" for record in records))
     return Rebuilt(kept, list(added), torn, changed, gone)
 
 
@@ -181,11 +193,11 @@ def _place(name: str) -> tuple[int, str]:
     return int(name[1:]) if name[1:].isdecimal() else 0, name
 
 
-def _replace(folder: Path, records: list[dict[str, Any]]) -> None:
+def _replace(folder: Path, data: bytes) -> None:
     temporary = folder / f".versions-{secrets.token_hex(8)}.tmp"
     try:
         with open(temporary, "xb") as file:
-            jsonlines.Writer(file, dumps=msgspec.json.encode).write_all(records)
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(folder / LEDGER)

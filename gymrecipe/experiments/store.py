@@ -90,10 +90,39 @@ def sync(path: Path) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise InputError where a file stands in the way of a folder."""
+    """Raise InputError where a file stands in the way of a recipe's folder, or where somebody else
+    decides what it is: by a link of theirs, or because anybody may change a folder of theirs.
+    """
     way = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), folder)
     if os.path.lexists(way) and not way.is_dir():
         raise InputError(f"{way}: a file, not a folder. Set another output_dir.")
+    trusted = {0, os.geteuid()}
+    for path in _led_through(folder, set()):
+        if os.path.islink(path) and os.lstat(path).st_uid not in trusted:
+            raise InputError(f"{path}: a link that another user made. Set another output_dir.")
+    for path in (folder.parent, folder):
+        if os.path.isdir(path) and _is_anybodys(os.stat(path)):
+            raise InputError(
+                f"{path}: another user's folder in which anybody may replace files. Make one of"
+                " your own in it and set output_dir to that."
+            )
+
+
+def _is_anybodys(status: os.stat_result) -> bool:
+    """Whether every user may rename and remove what is in a folder that is not ours."""
+    free = status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX
+    return bool(free) and status.st_uid != os.geteuid()
+
+
+def _led_through(path: Path, seen: set[Path]) -> Iterator[Path]:
+    """Everything on the way to a path, and on the way to where links there lead."""
+    for part in (*reversed(path.absolute().parents), path.absolute()):
+        if part in seen:
+            continue
+        seen.add(part)
+        yield part
+        if os.path.islink(part):
+            yield from _led_through(part.parent / os.readlink(part), seen)
 
 
 def recipe_folder(output_dir: Path, name: str) -> Path:
@@ -232,12 +261,26 @@ def scratch() -> Iterator[Path]:
 
 
 def held(path: Path) -> int:
-    """Lock a file or folder until the handle is closed or its process has ended, so that what a
-    killed process left behind can be told from work.
+    """A handle on a file or folder that is locked until it is closed or its process has ended, so
+    that what a killed process left behind can be told from work.
     """
     handle = os.open(path, os.O_RDONLY)
+    hold(handle)
+    return handle
+
+
+def hold(handle: int) -> None:
+    """Lock what is open, where that can be done."""
     with suppress(OSError):  # a network file system may have no locks for folders
         fcntl.flock(handle, fcntl.LOCK_EX)
+
+
+def no_link(path: str, flags: int) -> int:
+    """An opener for files in a recipe's folder: they are no links and no pipes."""
+    handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "not a file", path)
     return handle
 
 
@@ -248,7 +291,7 @@ def publish(staged: Path, folder: Path, manifest_for: Callable[[str], bytes]) ->
     took the name first.
     """
     with writing(staged):
-        staged.chmod(_usual_mode(staged))
+        mode = _usual_mode(staged)
     _sync_all(staged)
     number = 0
     while True:
@@ -259,6 +302,7 @@ def publish(staged: Path, folder: Path, manifest_for: Callable[[str], bytes]) ->
         with writing(staged / manifest.FILE):
             (staged / manifest.FILE).write_bytes(data)
             sync(staged / manifest.FILE)
+            staged.chmod(mode)
             sync(staged)
         with writing(version):
             try:

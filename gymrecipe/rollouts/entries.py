@@ -81,7 +81,7 @@ class Kept:
         """The first slices, up to one that is torn."""
         if count:
             with suppress(OSError):  # it was just used, and is among the last to go
-                os.utime(self.path)
+                os.utime(self.path, follow_symlinks=False)
         for place in range(count):
             if (record := self.record(place)) is None:
                 return
