@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from gymrecipe import __version__
+from gymrecipe.credentials import hidden
 from gymrecipe.errors import DataError, GymrecipeError, MachineError, RecipeError
 from gymrecipe.words import USAGE, Words, at_most, knobs, parse
 
@@ -38,6 +39,7 @@ def console() -> None:
     gc.disable()
     gc.set_threshold(100_000, 20, 20)
     signal.signal(signal.SIGTERM, _terminate)
+    sys.excepthook = _bug
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a name may have any bytes, a terminal any encoding
             stream.reconfigure(errors="backslashreplace")
@@ -90,6 +92,14 @@ def _told(arguments: Sequence[str]) -> int:
         )
         _tell(MachineError(f"{what}. Check the disk and who may write there, and run again."))
     return MachineError.exit_code
+
+
+def _bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """The traceback of what escaped, whose text may be of the data."""
+    from traceback import format_exception
+
+    for line in "".join(format_exception(kind, error, trace)).rstrip().split("\n"):
+        print(_safe(line), file=sys.stderr)
 
 
 def _terminate(number: int, frame: Any) -> None:
@@ -183,6 +193,7 @@ def _made(path: Path, overrides: list[str], words: Words) -> Version:
 
     from gymrecipe import api, executor
     from gymrecipe.report import terminal
+    from gymrecipe.report.safe import in_json
 
     errors = _console()
     plan = api.prepare(path, overrides, command=_command(words))
@@ -203,7 +214,7 @@ def _made(path: Path, overrides: list[str], words: Words) -> Version:
         _note(f"{version.path} has the same id already; nothing was written (again=true writes).")
     # As asked now: a version that was there before may have been made with another `json`.
     if plan.settings.json_:
-        print(msgspec.json.encode(version.manifest).decode(), flush=True)
+        print(in_json(msgspec.json.encode(version.manifest)), flush=True)
     elif version.path is not None:
         print(version.path, flush=True)
     return version
@@ -379,14 +390,15 @@ def _show(words: Words) -> int:
 
     from gymrecipe.experiments import manifest
     from gymrecipe.report import terminal
+    from gymrecipe.report.safe import in_json
 
     (path,), given = _version_arguments(words, 1, json=False)
     record = manifest.read(path)
     if given["json"]:
-        print(msgspec.json.encode(record).decode())
+        print(in_json(msgspec.json.encode(record)))
     else:
         terminal.summary(record, _console(stderr=False))
-        print(path)
+        print(_safe(str(path)))
     return 0
 
 
@@ -411,7 +423,7 @@ def _verify(words: Words) -> int:
         _error(f"{path}: {difference}")
     if differences:
         return DataError.exit_code
-    print(f"{path}: whole, every file as it was written")
+    print(_safe(f"{path}: whole, every file as it was written"))
     return 0
 
 
@@ -421,6 +433,11 @@ def _rejects(words: Words) -> int:
     (path,), given = _version_arguments(words, 1, reason="", stage="", snippet=False, bytes=False)
     lines = rejects.rejects(path, given["reason"], given["stage"])
     if given["bytes"]:
+        if sys.stdout.isatty():
+            raise RecipeError(
+                "rejects: bytes=true gives the lines as they are, which may be made to command a"
+                " terminal. Write them to a file: … > lines.jsonl"
+            )
         sys.stdout.flush()
         for piece in rejects.originals(path, lines):
             sys.stdout.buffer.write(piece)
@@ -452,7 +469,7 @@ def _reproduce(words: Words) -> int:
     (path,), given = _version_arguments(words, 1, any_tools=False)
     with terminal.Bars(_console()) as bars:
         same = reproduce(path, bars, any_tools=given["any_tools"])
-    print(f"{path}: made again, {same.files} files and {same.bytes} bytes are the same")
+    print(_safe(f"{path}: made again, {same.files} files and {same.bytes} bytes are the same"))
     return 0
 
 
@@ -505,28 +522,32 @@ def _console(stderr: bool = True) -> Console:
 def _safe(text: str) -> str:
     from gymrecipe.report.safe import safe
 
-    return "\n".join(safe(line, 2_000) for line in text.split("\n"))
+    return safe(text, 2_000)
 
 
 def _tell(error: GymrecipeError) -> None:
-    for line in str(error).split("\n"):
-        _error(line)
+    for problem in error.problems:
+        _error(problem)
 
 
 def _error(text: str) -> None:
-    print(f"gymrecipe: {_safe(text)}", file=sys.stderr)
+    print(f"gymrecipe: {_safe(hidden(text))}", file=sys.stderr)
 
 
 def _note(text: str) -> None:
-    _prose(text, stderr=True)
+    _lines([text], _console())
 
 
-def _prose(text: str, stderr: bool = False) -> None:
+def _prose(text: str) -> None:
+    _lines(text.split("\n"), _console(stderr=False))
+
+
+def _lines(lines: list[str], console: Console) -> None:
     """Lines of text, broken between words where a terminal is narrow."""
     from gymrecipe.report.page import Page
 
-    page = Page(_console(stderr), indent=0)
-    page.lines(*_safe(text).split("\n"))
+    page = Page(console, indent=0)
+    page.lines(*map(_safe, lines))
     page.show()
 
 

@@ -81,7 +81,8 @@ def candidates(line: str, folders: Iterable[Path]) -> list[str]:
         if prefix == "~":  # takes out a stage, or a parameter of one, and has no value
             places = [word.removesuffix("=") for word in found if word.startswith("stages.")]
             found = [*places, *{place.rpartition(".")[0] for place in places}]
-    return sorted(f"{prefix}{word}" for word in found if word.startswith(stem))
+    words = sorted(f"{prefix}{word}" for word in found if word.startswith(stem))
+    return [word for word in words if word.isprintable()]
 
 
 def _of_check(stem: str) -> list[str]:

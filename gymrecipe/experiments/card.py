@@ -19,6 +19,10 @@ STAGE_COLUMNS = ("stage", "use", "in", "out", "rejected")
 MOST_ROWS = 20
 MOST_CHARACTERS = 300
 
+_LINK = re.compile(r"://|@|(?:www\.|mailto:|xmpp:)", re.IGNORECASE)
+_IN_CODE = str.maketrans({"`": "'", "|": "\u00a6", "<": "\u2039", ">": "\u203a"})
+"""What would end a cell or its code, and what is a tag to a reader that knows no code."""
+
 Splits = dict[str, list[Output]]
 
 
@@ -50,8 +54,10 @@ def escape(value: Any) -> str:
     if len(text) > MOST_CHARACTERS:
         text = text[:MOST_CHARACTERS] + "…"
     text = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    if _LINK.search(text):  # Markdown makes links of these by itself, but not in code
+        return f"`{text.translate(_IN_CODE)}`"
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`|*\[\]#~])", r"\\\1", text)
+    return re.sub(r"([\\`|*\[\]#~$])", r"\\\1", text)
 
 
 def _section(title: str, *parts: str) -> list[str]:

@@ -8,7 +8,7 @@ import msgspec
 
 from gymrecipe.check import Checking
 from gymrecipe.checking.finding import Finding
-from gymrecipe.report.safe import counted, safe
+from gymrecipe.report.safe import counted, in_json, safe
 
 SHOWN_LINES = 3
 """So many lines are named of findings that are alike."""
@@ -85,7 +85,7 @@ def as_json(name: str, finding: Finding) -> str:
         "level": finding.level,
         "what": finding.what,
     }
-    return msgspec.json.encode(told).decode()
+    return in_json(msgspec.json.encode(told))
 
 
 def _where(name: str, line: int) -> str:

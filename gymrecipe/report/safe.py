@@ -22,7 +22,7 @@ BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\
 def safe(text: object, most: int = MOST) -> str:
     """The text on one line of at most `most` characters, with what is not seen written out."""
     whole = text if isinstance(text, str) else str(text)
-    pieces = [sign if " " <= sign <= "~" else _seen(sign) for sign in whole[: most + 1]]
+    pieces = [_seen(sign) for sign in whole[: most + 1]]
     shown = "".join(pieces)
     if len(shown) <= most:
         return shown
@@ -32,6 +32,14 @@ def safe(text: object, most: int = MOST) -> str:
             break
         kept, room = kept + piece, room - len(piece)
     return f"{kept}…"
+
+
+def in_json(data: bytes) -> str:
+    """JSON text of the same value, with what is not seen written as JSON writes it: `\\u202e`."""
+    text = data.decode()
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return "".join(sign if _seen(sign) == sign else json.dumps(sign)[1:-1] for sign in text)
 
 
 def number(value: Any) -> str:
@@ -86,6 +94,8 @@ def counted(count: int, one: str, several: str | None = None) -> str:
 
 
 def _seen(sign: str) -> str:
+    if " " <= sign <= "~":
+        return sign
     code = ord(sign)
     selector = 0xFE00 <= code <= 0xFE0F or 0xE0100 <= code <= 0xE01EF
     if not (selector or sign in BLANK or unicodedata.category(sign) in ESCAPED):

@@ -177,12 +177,19 @@ def test_text_from_data_stays_in_its_cell(text):
         assert len(cells.findall(line)) == len(cells.findall(model)), line
         assert line.startswith("```") == model.startswith("```")
         assert "<" not in line
-        assert "](" not in line.replace("\\](", "")
+        prose = re.sub("`[^`]*`", "", line)
+        assert "](" not in prose.replace("\\](", "")
+        assert not re.search(r"://|www\.|@", prose)
 
 
 def test_escape_shows_a_value_as_it_is():
     assert escape("a|b`c\n<d>&[e]") == "a\\|b\\`c &lt;d&gt;&amp;\\[e\\]"
     assert escape("gap_too_small") == "gap_too_small"
+
+
+@pytest.mark.parametrize("text", ["https://a.b", "www.a.b", "a@b.c", "ftp://x", "mailto:a"])
+def test_what_markdown_would_make_a_link_of_is_shown_as_code(text):
+    assert escape(text) == f"`{text}`"
     assert escape(0.2) == "0.2"
     assert escape(None) == "null"
     assert escape({"a": [1, "é"]}) == '{"a": \\[1, "é"\\]}'
