@@ -29,7 +29,7 @@ _NAMED = (
 )
 """`token=…`, on a command line or in a URL that somebody signed."""
 
-_ANY = re.compile("|".join((f"(?<![A-Za-z0-9])(?:{'|'.join(_TOKENS)})", _USERS, _NAMED)))
+_ANY = re.compile("|".join((_USERS, f"(?<![A-Za-z0-9])(?:{'|'.join(_TOKENS)})", _NAMED)))
 
 
 def holds_one(text: str) -> bool:

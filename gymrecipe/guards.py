@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from gymrecipe.credentials import holds_one
 from gymrecipe.errors import RecipeError, hint
 
 MAX_SIZE, MAX_DEPTH = 2**18, 50
@@ -21,6 +22,11 @@ REFUSED_KEYS = {
     "()",
 }  # fmt: skip
 """Keys that could run code, wherever they stand."""
+
+A_CREDENTIAL = (
+    "looks like a credential, which every record of the run would keep. gymrecipe needs none: take"
+    " it out."
+)
 
 INTERPOLATION = re.compile(r"\$\{([A-Za-z_]\w*(?:\.\w+)*)\}")
 """The one kind of reference that is allowed: `${knob}`."""
@@ -98,6 +104,8 @@ def _dangers(value: Any, at: str) -> Iterable[str]:
     elif isinstance(value, list):
         for index, part in enumerate(value):
             yield from _dangers(part, f"{at}.{index}")
+    elif isinstance(value, str) and holds_one(value):
+        yield f"{at}: {A_CREDENTIAL}"
     elif isinstance(value, str) and "$" in value:
         plain, count = INTERPOLATION.subn("", value)
         if "${" in plain:

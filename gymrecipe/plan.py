@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import PurePath
 from typing import Any
 
 import msgspec
@@ -67,6 +68,7 @@ def plan(composed: Composed) -> Plan:
     knobs = values
     problems += unknown(composed, knobs)
     settings = _settings(knobs, composed, problems)
+    problems += _places(composed)
     examples = _examples(example_values, composed, problems)
     steps: list[Step] = []
     if not isinstance(stage_values, dict) or not stage_values:
@@ -146,6 +148,24 @@ def _settings(knobs: dict[str, Any], composed: Composed, problems: list[str]) ->
         return None
 
 
+def _places(composed: Composed) -> Iterator[str]:
+    """Faults of a recipe that says itself where on this machine is written, but for below the
+    folder of the call: who wrote it may be a stranger, the command line is the user's.
+    """
+    for name in ("output_dir", "output_jsonl_fpath", "cache_dir"):
+        value = composed.values.get(name)
+        if name in composed.overridden or not isinstance(value, str):
+            continue
+        path = PurePath(value)
+        if path.is_absolute() or ".." in path.parts:
+            said = "a recipe may name only what is below the folder of the call"
+        elif name == "output_jsonl_fpath" and path.suffix != ".jsonl":
+            said = "a recipe may name only a .jsonl file"
+        else:
+            continue
+        yield fault(composed, name, f"{said}, got {value!r}. Write {name}=… on the command line.")
+
+
 def _named(values: Any, composed: Composed, problems: list[str]) -> dict[str, NamedColumn]:
     named = {}
     for name, value in _mapping("columns", values, composed, problems):
@@ -192,7 +212,8 @@ def _mapping(
 def _recipe_yaml(composed: Composed) -> str:
     """The recipe as it was run: with the values of its knobs, and nothing about this one run."""
     left_out = {
-        "output_dir", "engine", "again", "dry_run", "json", "tag", "output_jsonl_fpath",
+        "output_dir", "engine", "again", "dry_run", "json", "tag", "output_jsonl_fpath", "cache",
+        "cache_dir",
     }  # fmt: skip
     used = {*composed.base, *references(composed.raw), "stages", "examples"} - left_out
     kept = {name: value for name, value in composed.raw.items() if name in used}

@@ -23,11 +23,19 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
-from omegaconf._utils import get_yaml_loader
+from omegaconf._utils import get_omega_conf_dumper, get_yaml_loader
 from omegaconf.errors import OmegaConfBaseException
 
+from gymrecipe.credentials import holds_one
 from gymrecipe.errors import InputError, RecipeError, hint
-from gymrecipe.guards import MAX_SIZE, REFUSED_KEYS, bad_references, measure, refuse
+from gymrecipe.guards import (
+    A_CREDENTIAL,
+    MAX_SIZE,
+    REFUSED_KEYS,
+    bad_references,
+    measure,
+    refuse,
+)
 
 ALIASES = {"input_jsonl_fpath": "input"}
 """Names that `ng_collect_rollouts` has for knobs of ours."""
@@ -48,7 +56,7 @@ _QUIET = [{f"override hydra/{group}": None} for group in _UNUSED]
 _KEY = re.compile(r"[A-Za-z_][\w\-]*(?:\.[\w\-]+)*")
 _NAME = re.compile(r"[A-Za-z0-9][\w\-]{0,63}")
 _PLAIN_KEY = re.compile(
-    r"(?!(?:null|true|false|nan|inf)\Z)[A-Za-z_][A-Za-z0-9_.\-]*", re.IGNORECASE
+    r"(?!(?:null|true|false|nan|inf)\Z)[A-Za-z_][A-Za-z0-9_.\-]*", re.IGNORECASE | re.ASCII
 )
 """A key that Hydra's grammar can write and reads as a text."""
 
@@ -100,13 +108,15 @@ def recipes(folders: Iterable[Path] = ()) -> dict[str, Path]:
     for folder in (shared_folder("recipes"), *folders):
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder of recipes.")
-        found |= {path.stem: path for path in sorted(folder.glob("*.yaml")) if path.is_file()}
+        files = [path for path in sorted(folder.glob("*.yaml")) if path.is_file()]
+        found |= {path.stem: path for path in files if _NAME.fullmatch(path.stem)}
     return found
 
 
 def description(path: Path) -> str:
     """The comment at the head of a recipe: its command and when to use it."""
-    text = path.read_text(encoding="utf-8", errors="replace")
+    with path.open(encoding="utf-8", errors="replace") as file:
+        text = file.read(MAX_SIZE)
     lines = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
     return "\n".join(line.removeprefix("#").removeprefix(" ") for line in lines)
 
@@ -253,9 +263,17 @@ def _fits_grammar(value: Any) -> bool:
 
 
 def as_yaml(values: dict[str, Any]) -> str:
-    """Plain values as YAML, in their order."""
-    text: str = OmegaConf.to_yaml(OmegaConf.create(values))
-    return text
+    """Plain values as YAML, in their order; what is not seen is written out."""
+    config = OmegaConf.create(values)
+    text: str = OmegaConf.to_yaml(config)
+    if text.replace("\n", "").isprintable():
+        return text
+    return str(
+        yaml.dump(
+            OmegaConf.to_container(config, resolve=False), Dumper=get_omega_conf_dumper(),
+            default_flow_style=False, allow_unicode=False, sort_keys=False,
+        )
+    )  # fmt: skip
 
 
 def _read(path: Path, trusted: bool = False) -> dict[str, Any]:
@@ -308,6 +326,8 @@ def _normal(
     if any("\ud800" <= character <= "\udfff" for character in value):
         raise RecipeError(f"command line: {key}: not UTF-8 text, got {value!r}.")
     refuse(value, "command line", key)
+    if "." not in key and holds_one(f"{key}={value}"):
+        raise RecipeError(f"command line: {key}: {A_CREDENTIAL}")
     overridden[key] = value
     if key == "engine" and not value.startswith("{"):
         name = value.strip("'\"")

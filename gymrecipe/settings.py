@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from gymrecipe.patterns import check_effort
 from gymrecipe.registry import Params
 from gymrecipe.rollouts.columns import parse_path
+from gymrecipe.rollouts.files import is_url
 from gymrecipe.rollouts.shelf import FOLDER
 
 _Text = Annotated[
@@ -21,7 +23,7 @@ class Engine(Params):
     """Where the slices are worked on."""
 
     use: Literal["local"] = "local"
-    workers: Annotated[int, Field(ge=1)] | None = None
+    workers: Annotated[int, Field(ge=1, le=1_024)] | None = None
 
 
 class Settings(Params):
@@ -46,8 +48,10 @@ class Settings(Params):
     @field_validator("output_dir", "output_jsonl_fpath", "cache_dir")
     @classmethod
     def _named(cls, value: str | None) -> str | None:
-        if value is not None and (not value or "\0" in value):
-            raise ValueError("should be the name of a folder or file")
+        if value is not None and (not value or not value.isprintable()):
+            raise ValueError("should be the name of a folder or file, without control characters")
+        if value is not None and is_url(value):
+            raise ValueError("should be a folder or file here, not a URL")
         return value
 
     @field_validator("name", "tag")
@@ -82,6 +86,7 @@ class NamedColumn(Params):
         if value is not None:
             if len(value) > 1_000:
                 raise ValueError("should be at most 1,000 characters")
+            check_effort(value)
             try:
                 groups = pl.Series([""]).str.extract_groups(value).struct.fields
             except pl.exceptions.PolarsError as error:

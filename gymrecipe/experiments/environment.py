@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import gymrecipe
+from gymrecipe.credentials import hidden
 from gymrecipe.registry import PLUGINS
 
 STATUS = (
@@ -33,8 +34,8 @@ def environment(command: str, overrides: tuple[str, ...], recipe_folder: str) ->
         "gymrecipe": gymrecipe.__version__,
         "python": platform.python_version(),
         "packages": packages(),
-        "command": command,
-        "overrides": list(overrides),
+        "command": hidden(command),
+        "overrides": [hidden(override) for override in overrides],
         "folder": os.getcwd(),
         "git": _git(recipe_folder),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

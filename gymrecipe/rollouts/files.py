@@ -6,6 +6,7 @@ import glob
 import gzip
 import hashlib
 import os
+import re
 import stat
 import sys
 import zlib
@@ -43,6 +44,8 @@ READ_BYTES = 2**18
 
 SWELLING, SWELLING_BYTES = 200, 64 * 2**20
 """A compressed file may swell to so many times its size, and to so many bytes in any case."""
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+-]+:(?://|:|[a-z]+:/)|(?:data|file|mailto):")
 
 Compression = Literal["", "gzip", "zstd"]
 _MAGIC: dict[bytes, Compression] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -112,6 +115,8 @@ def _is_sidecar(name: str) -> bool:
 def _names(entry: str) -> list[str]:
     if not entry or "\0" in entry:
         raise InputError(f"input: not the name of a file, got {entry!r}. Name a rollout file.")
+    if is_url(entry) and entry != SAMPLE and not os.path.lexists(entry):
+        raise InputError(f"{entry}: a URL. gymrecipe reads files: copy it here, and name the copy.")
     if entry == SAMPLE or os.path.lexists(entry) or not glob.has_magic(entry):
         return [entry]
     names = sorted(name for name in glob.glob(entry, recursive=True) if not os.path.isdir(name))
@@ -123,6 +128,11 @@ def _names(entry: str) -> list[str]:
         except UnicodeEncodeError:
             raise InputError(f"{name!r}: a name that is not UTF-8. Rename the file.") from None
     return names
+
+
+def is_url(name: str) -> bool:
+    """Whether a name is a URL, or one of fsspec's chains of them, rather than a path."""
+    return _URL.match(name) is not None
 
 
 def sample_path() -> Path:
