@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-import msgspec
 import xxhash
 
 from gymrecipe.rollouts.files import BLOCK_BYTES, READ_BYTES, Digest, Source, blocks, lines, sources
@@ -60,13 +59,6 @@ def steps(source: Source, end: int) -> tuple[int, dict[str, Callable[[], object]
     def read() -> Iterator[bytes]:
         return islice(blocks(source, 0, end), count)
 
-    def values(text: bytes) -> Any:
-        try:
-            return msgspec.structs.astuple(known.strict.decode(text))
-        except msgspec.ValidationError:
-            known.learn(text)
-            return msgspec.structs.astuple(known.loose.decode(text))
-
     def halves() -> list[Any]:
         prompts = Prompts()
         shown = (prompts.halves(p[0], Line(None, p[1], p[2], p[3], NULL)) for p in parts)
@@ -75,14 +67,14 @@ def steps(source: Source, end: int) -> tuple[int, dict[str, Callable[[], object]
     kept = list(read())
     found = (raw.data or b"" for raw in lines(iter(kept), 0, end, False) if raw.whole)
     texts = [text for text in found if text.endswith(b"}")]
-    parts = [values(text) for text in texts]
+    parts = [known.values(text) for text in texts]
     return len(texts), {
         "read": lambda: passed(read()),
         "SHA-256": each(Digest().update, kept),
         "find the lines": lambda: passed(lines(iter(kept), 0, end, False)),
         "check UTF-8": each(lambda text: text.isascii() or text.decode(), texts),
         "hash the line": each(xxhash.xxh3_128_digest, texts),
-        "decode": each(values, texts),
+        "decode": each(known.values, texts),
         "key of the prompt": halves,
         "count what was said": each(said, halves()),
     }

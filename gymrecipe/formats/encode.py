@@ -18,6 +18,7 @@ from gymrecipe.formats.sources import Sources
 from gymrecipe.formats.values import values_of
 from gymrecipe.registry import FORMATS
 from gymrecipe.rollouts.lines import is_null
+from gymrecipe.rollouts.members import Repeated
 from gymrecipe.rollouts.messages import Unusable
 
 BUFFER_BYTES = 2**20
@@ -50,6 +51,9 @@ def encode(job: Job) -> Encoded:
                     encoder.encode_into(record, text)
             except Unusable as fault:
                 reasons[row] = (fault.reason, fault.side)
+                lengths.append(0)
+            except Repeated:
+                reasons[row] = ("duplicate_key", 0)
                 lengths.append(0)
             except RecursionError:
                 reasons[row] = ("too_deep", 0)

@@ -11,6 +11,8 @@ from gymrecipe.formats.example import Example
 from gymrecipe.formats.job import Job
 from gymrecipe.formats.raw import verbatim
 from gymrecipe.rollouts.columns import find, parse_path
+from gymrecipe.rollouts.members import Repeated
+from gymrecipe.rollouts.messages import Unusable
 
 Value = Callable[[int, Example], Any]
 
@@ -41,7 +43,10 @@ def _value(source: str, job: Job) -> Value:
         raise RecipeError(f"columns: {error}") from None
 
     def value(row: int, example: Example) -> Any:
-        found = find(example.lines[side], steps)
+        try:
+            found = find(example.lines[side], steps)
+        except Repeated:
+            raise Unusable("duplicate_key", side) from None
         return None if found is None else verbatim(found)
 
     return value

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from gymrecipe.errors import RecipeError
+from gymrecipe.rollouts.members import Repeated, member
 
 Kind = Literal["number", "text", "boolean"]
 Path = tuple[str | int, ...]
@@ -137,29 +138,37 @@ def merge(wanted: Iterable[Column]) -> list[Column]:
     return list(found.values())
 
 
-_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _array = msgspec.json.Decoder(list[msgspec.Raw])
 _value = msgspec.json.Decoder()
 
 
 def find(raw: bytes | msgspec.Raw, path: Path) -> msgspec.Raw | bytes | None:
-    """The JSON text at `path` below `raw`, decoding only what lies on the way; None if absent."""
+    """The JSON text at `path` below `raw`, decoding only what lies on the way; None if absent.
+
+    Raises Repeated where an object on the way has the key of the path twice.
+    """
     for part in path:
         try:
-            if isinstance(part, int):
-                items = _array.decode(raw)
-                raw = items[part]
-            else:
-                raw = _object.decode(raw)[part]
-        except (msgspec.ValidationError, KeyError, IndexError):
+            found = _array.decode(raw)[part] if isinstance(part, int) else member(raw, part)
+        except Repeated:
+            raise
+        except (msgspec.ValidationError, IndexError):
             return None
+        if found is None:
+            return None
+        raw = found
     return raw
+
+
+class Rounded(ValueError):
+    """A number is an integer that no float holds, so that another one would be read."""
 
 
 def typed(raw: bytes | msgspec.Raw | None, kind: Kind) -> Any:
     """The value as its kind, or None where it is missing, null or of another type.
 
-    A string is not a number, and true is not 1. Raises OverflowError for a number too large.
+    A string is not a number, and true is not 1. Raises OverflowError for a number too large
+    and Rounded for an integer between two floats.
     """
     if raw is None:
         return None
@@ -168,4 +177,9 @@ def typed(raw: bytes | msgspec.Raw | None, kind: Kind) -> Any:
         return value if isinstance(value, str) else None
     if isinstance(value, bool):
         return value if kind == "boolean" else None
-    return float(value) if kind == "number" and isinstance(value, int | float) else None
+    if kind != "number" or not isinstance(value, int | float):
+        return None
+    number = float(value)
+    if number != value:
+        raise Rounded(f"{value} would be {number:.0f}")
+    return number

@@ -18,6 +18,7 @@ from msgspec import Raw
 
 from gymrecipe.rollouts.chat import Function, Message, ToolCall, Unusable
 from gymrecipe.rollouts.lines import NULL, Item
+from gymrecipe.rollouts.members import repeats
 
 _TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
 _MEDIA = ("input_image", "image_url", "image", "input_audio", "audio", "input_file", "file")
@@ -182,7 +183,10 @@ def _call(id: Any, name: Any, arguments: Any) -> ToolCall:
         raise Unusable("bad_item")
     if type(arguments) is str:
         try:
-            arguments = _object.decode(arguments)
+            text, arguments = arguments, _object.decode(arguments)
+            # With as many colons as keys there is no room for a second of one.
+            if text.count(":") > len(arguments) and repeats(text.encode(), arguments):
+                raise Unusable("duplicate_key")
         except (msgspec.MsgspecError, ValueError, RecursionError):
             raise Unusable("arguments_not_json") from None
     if type(arguments) is not dict:

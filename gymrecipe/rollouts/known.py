@@ -1,28 +1,26 @@
-"""Known: the top-level fields of the lines so far, and the decoders made for them."""
+"""Known: the top-level fields of the lines so far, and where they are in a line like those."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
+from operator import itemgetter
 from typing import Any
 
 import msgspec
+import xxhash
 from msgspec import Raw
 
 from gymrecipe.rollouts.columns import Path
+from gymrecipe.rollouts.cut import Cut
 from gymrecipe.rollouts.lines import HEAVY, NULL, Response
+from gymrecipe.rollouts.members import Key, Repeated, members
 
 KNOWN_FIELDS = 1_000
 """More top-level fields than this are no schema; further ones are left alone unless asked for."""
 
-_ODD = re.compile(r'["\\\x00-\x1f]')
-"""A key that no field of a struct can have as its name."""
+LAYOUTS = 256
+"""So many orders of fields are remembered."""
 
-_HEAVY: list[Any] = [
-    ("responses_create_params", Raw, NULL),
-    ("response", Response | str | list[Raw] | None, None),
-    ("messages", Raw, NULL),
-    ("output", Raw, NULL),
-]
 WHOLE = -1
 """The slot of a place that has to be looked for in the whole line."""
 
@@ -32,40 +30,79 @@ Values = tuple[Any, ...]
 Place = tuple[int, Path]
 """Where a path leads: the slot of a part and the path below it."""
 
+Layout = tuple[Callable[[list[Any]], Values], int]
+"""What puts the members of a line in the order of the slots; which of them is the response."""
+
+_NO_RESPONSE = Raw(b"null")
+_response = msgspec.json.Decoder(Response | str | list[Raw] | None)
+
 
 class Known:
     """The fields of the lines so far.
 
-    A struct that names all of them tells by an error when a line has another one; that is the
-    only line whose keys are looked at.
+    The keys of every line are looked at, for one that stands there twice must not hide the other.
+    So that this costs no second pass over the response, it is cut out first.
     """
 
     def __init__(self, needed: frozenset[Any]) -> None:
         self.names: list[str] = []
-        self.odd: list[str] = []
-        self.slots: dict[Any, int] = {}
+        self.slots: dict[str, int] = {name: i for i, name in enumerate(HEAVY)}
         self._needed = needed
-        self._build()
+        self._layouts: dict[tuple[str, ...], Layout] = {}
+        self._last: list[str] = []
+        self._layout = self._laid_out(())
+        self._cut = Cut()
 
-    def _build(self) -> None:
-        fields = [*_HEAVY, *((f"f{i}", Raw, NULL) for i in range(len(self.names)))]
-        rename = {f"f{i}": name for i, name in enumerate(self.names)}
-        strict = msgspec.defstruct("Strict", fields, rename=rename, forbid_unknown_fields=True)
-        self.strict = msgspec.json.Decoder(strict)
-        self.loose = msgspec.json.Decoder(msgspec.defstruct("Loose", fields, rename=rename))
-        self.slots = {name: i for i, name in enumerate((*HEAVY, *self.names))}
+    def values(self, data: bytes) -> Values:
+        """The parts of a line. Raises msgspec's errors, among them Repeated."""
+        if (place := self._cut.place(data)) is not None:
+            start, end = place
+            # In its place goes what cannot have been there, so that it is seen to be there.
+            mark = b"%d" % xxhash.xxh3_64_intdigest(data)
+            try:
+                parts, at = self._parts(data[:start] + mark + data[end:])
+                if bytes(parts[at]) == mark:
+                    parts[at] = _response.decode(data[start:end])
+                    return self._layout[0](parts)
+            except msgspec.DecodeError:
+                pass
+            self._cut.missed()
+        parts, at = self._parts(data)
+        self._cut.learn(data, bytes(parts[at]))
+        parts[at] = _response.decode(parts[at])
+        return self._layout[0](parts)
 
-    def learn(self, data: bytes) -> bool:
-        """Take up the fields of a line; whether there were new ones."""
-        before = len(self.names), len(self.odd)
-        for name in msgspec.json.decode(data, type=dict[str, Raw]):
-            if name in self.slots or name in self.odd:
-                continue
-            if len(self.names) + len(self.odd) < KNOWN_FIELDS or name in self._needed:
-                (self.odd if _ODD.search(name) else self.names).append(name)
-        if len(self.names) > before[0]:
-            self._build()
-        return before != (len(self.names), len(self.odd))
+    def _parts(self, data: bytes) -> tuple[list[Any], int]:
+        """The members of a line with what stands for one that is absent, and which of them is the
+        response.
+        """
+        found = members(data)
+        if [*found] != self._last:
+            names = _once([*found])
+            self._layout, self._last = self._laid_out(tuple(names)), names
+        return [*found.values(), NULL, _NO_RESPONSE], self._layout[1]
+
+    def _laid_out(self, names: tuple[str, ...]) -> Layout:
+        """How the members of a line with these keys are put in the order of the slots, and which
+        of them is the response.
+        """
+        if (known := self._layouts.get(names)) is not None:
+            return known
+        self._learn(names)
+        if len(self._layouts) == LAYOUTS:
+            self._layouts.clear()
+        places = {"response": -1} | {name: i for i, name in enumerate(names)}
+        order = itemgetter(*(places.get(name, -2) for name in self.slots))
+        self._layouts[names] = order, places["response"]
+        return self._layouts[names]
+
+    def _learn(self, names: tuple[str, ...]) -> None:
+        new = [name for name in names if name not in self.slots]
+        for name in new:
+            if len(self.names) < KNOWN_FIELDS or name in self._needed:
+                self.slots[name] = len(self.slots)
+                self.names.append(name)
+                self._layouts.clear()
 
     def places(self, *paths: Path | None) -> list[Place]:
         """Where the paths lead, without those that no line has had so far."""
@@ -73,8 +110,16 @@ class Known:
         for path in paths:
             if not path:
                 continue
-            if path[0] == "response" or path[0] in self.odd:
+            if path[0] == "response":
                 found.append((WHOLE, path))
-            elif (slot := self.slots.get(path[0])) is not None:
+            elif (slot := self.slots.get(str(path[0]))) is not None:
                 found.append((slot, path[1:]))
         return found
+
+
+def _once(keys: list[Key]) -> list[str]:
+    """The keys as plain texts. Raises Repeated."""
+    names = [*map(str, keys)]
+    if len(set(names)) < len(names):
+        raise Repeated(f"a key twice: {', '.join(names)}")
+    return names

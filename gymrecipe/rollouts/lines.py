@@ -20,6 +20,9 @@ import msgspec
 from msgspec import Raw
 from typing_extensions import TypeVar
 
+from gymrecipe.rollouts.columns import Rounded
+from gymrecipe.rollouts.members import Repeated
+
 MAX_LINE_BYTES = 64 * 2**20
 """A longer line is `line_too_long`."""
 
@@ -30,6 +33,8 @@ BAD_LINE = {
     "trailing_data": "more text after the JSON object",
     "truncated_tail": "the last line has no line feed and is cut off: still being written?",
     "non_finite": "NaN, Infinity, or a number too large to be one",
+    "int_precision": "an integer that no float holds, where a number is read",
+    "duplicate_key": "a key twice in an object out of which something is read",
     "surrogate": "half a surrogate pair in a string",
     "control_char": "an unescaped control character in a string",
     "too_deep": "nested too deeply",
@@ -282,6 +287,10 @@ def why_bad(line: bytes, error: Exception) -> str:
     """The reason (see BAD_LINE) of a line that did not decode."""
     if isinstance(error, UnicodeDecodeError):
         return "not_utf8"
+    if isinstance(error, Repeated):
+        return "duplicate_key"
+    if isinstance(error, Rounded):
+        return "int_precision"
     if isinstance(error, RecursionError):
         return "too_deep"
     if isinstance(error, OverflowError):

@@ -20,6 +20,7 @@ from gymrecipe.rollouts.lines import (
     reply,
     shape_of,
 )
+from gymrecipe.rollouts.members import Repeated, members
 from gymrecipe.rollouts.said import chat_calls
 
 SAMPLING = ("extra_body", "seed", "temperature", "top_p", "max_output_tokens")
@@ -76,6 +77,8 @@ class Prompts:
         shape = shape_of(line)
         if shape is None:
             return None
+        if params and len({*map(str, held := members(request))}) < len(held):
+            raise Repeated("a key of the request twice")
         model = params.model if params else None
         asked = Asked(prompt_key(shape), not is_empty(shape.tools), model)
         # Else the prompt or the tools came from elsewhere in the line.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import struct
 from array import array
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
 from typing import Any
@@ -177,17 +178,16 @@ class _Rows:
         self.measured = [(slots[name], known) for name, known in self.metrics.items()]
 
     def _decode(self, data: bytes) -> Values:
-        try:
-            return msgspec.structs.astuple(self.known.strict.decode(data))
-        except msgspec.ValidationError:
-            if self.known.learn(data):
-                self._look_up()
-            return msgspec.structs.astuple(self.known.loose.decode(data))
+        names = len(self.known.names)
+        values = self.known.values(data)
+        if len(self.known.names) > names:
+            self._look_up()
+        return values
 
     def add(self, number: int, raw: RawLine) -> None:
         """Take one line: a row, or a bad line."""
         offset, data = raw.offset, raw.data
-        if offset == 0 and data is not None and data.startswith(b"\xef\xbb\xbf"):
+        if offset == 0 and data is not None and data.startswith(BOM_UTF8):
             offset, data = 3, data[3:]
         reason = self._reason(number, offset, data)
         if reason is None:
@@ -220,7 +220,7 @@ class _Rows:
             if (halves := self.prompts.halves(values[0], line)) is not None:
                 self._row(number, offset, data, values, *halves)
                 return None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as error:
+        except (msgspec.DecodeError, ValueError, RecursionError, OverflowError) as error:
             return shapes.why_bad(data, error)
         asked = not shapes.is_null(values[0]) or not shapes.is_null(line.messages)
         return "no_response" if asked else "not_a_rollout"
@@ -325,7 +325,7 @@ class _Rows:
             columns=self.columns,
             texts={name: list(codes) for name, codes in self.codes.items()},
             bad=self.bad,
-            fields=self.known.names + self.known.odd,
+            fields=self.known.names,
             found=sorted(self.found),
             metrics={
                 name: Metric(len(values), exact_sum(values), min(values), max(values))

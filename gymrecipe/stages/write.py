@@ -83,7 +83,7 @@ class Write(Params):
         return value
 
 
-@stage(takes=("rollouts", "tasks", "pairs", "metrics"), makes="nothing", version=2)
+@stage(takes=("rollouts", "tasks", "pairs", "metrics"), makes="nothing", version=3)
 def write(rows: pl.LazyFrame, params: Write) -> pl.LazyFrame:
     """Write the rows as `train` and `validation` in a trainer's format.
 

@@ -29,7 +29,7 @@ def good(chance: random.Random) -> bytes:
     fields = rollout(
         f"prompt {chance.randrange(4)} \u2028\u00e9",
         f"answer {chance.randrange(5)}",
-        chance.choice([0.0, 0.25, 0.5, 1, True, None, "0.5", 2**53 + 1, -1e-300]),
+        chance.choice([0.0, 0.25, 0.5, 1, True, None, "0.5", 2**53 + 2, -1e-300]),
         extra={"deep": [[1]], "text": "a\nb\t\u0000"},
     )
     return json.dumps(fields, ensure_ascii=chance.random() < 0.5).encode()
@@ -50,6 +50,10 @@ BAD: dict[str, list[Callable[[bytes], bytes]]] = {
         lambda line: re.sub(rb'"reward": [^}]*', b'"reward": NaN', line),
         lambda line: re.sub(rb'"reward": [^}]*', b'"reward": 1e999', line),
     ],
+    "int_precision": [
+        lambda line: re.sub(rb'"reward": [^}]*', b'"reward": 9007199254740993', line)
+    ],
+    "duplicate_key": [lambda line: line[:-1] + b', "messages": []}'],
     "not_object": [lambda line: b"[" + line + b"]", lambda line: b"null", lambda line: b"7"],
     "too_deep": [lambda line: b'{"a":' * 5_000 + b"1" + b"}" * 5_000],
     "not_a_rollout": [lambda line: b"{}", lambda line: b'{"detail": "error"}'],

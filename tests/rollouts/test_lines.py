@@ -167,6 +167,15 @@ BAD = {
         SMALL % value
         for value in (b"NaN", b"Infinity", b"-Infinity", b"1e999", b"9" * 400, b"9" * 5000)
     ],
+    "duplicate_key": [
+        SMALL % b'1, "reward": 1',
+        SMALL % b'1, "r\\u0065ward": 2',
+        SMALL % b'1, "response": {"output": "c"}',
+        SMALL % b'1, "agent_ref": {"name": "a", "name": "b"}',
+        SMALL % b'1, "instance_config": {"mask_sample": true, "mask_sample": false}',
+        b'{"responses_create_params": {"input": "a", "input": "b"}, "response": {"output": "c"}}',
+    ],
+    "int_precision": [SMALL % b"9007199254740993", SMALL % b"-100000000000000000000001"],
     "surrogate": [SMALL % b'"\\ud800"', SMALL % b'"\\udc00 \\ud800"'],
     "control_char": [SMALL % b'"\t"', SMALL % b'"\x00"'],
     "too_deep": [

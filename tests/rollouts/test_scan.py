@@ -407,6 +407,7 @@ def test_every_numeric_field_is_measured_and_booleans_count_as_one_or_zero(jsonl
     )
     metrics = read(path).metrics
     assert metrics == {
+        'a"b': {"n": 1, "mean": 1.0, "min": 1.0, "max": 1.0},
         "accuracy": {"n": 2, "mean": 0.75, "min": 0.5, "max": 1.0},
         "ok": {"n": 3, "mean": 2 / 3, "min": 0.0, "max": 1.0},
         "reward": {"n": 3, "mean": 1.0, "min": 1.0, "max": 1.0},

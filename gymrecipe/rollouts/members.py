@@ -1,0 +1,66 @@
+"""Members: what an object holds, where a decoder that takes the last of equal keys hides one."""
+
+from __future__ import annotations
+
+import json
+import operator
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+
+class Repeated(msgspec.ValidationError):
+    """An object has a key twice, so that what stands there is a matter of who reads it."""
+
+
+class Key(str):
+    """A key that only equals itself as far as a dict is concerned: no other one takes its place."""
+
+    __slots__ = ()
+    __hash__ = object.__hash__
+
+
+_members = msgspec.json.Decoder(dict[Key, Raw], dec_hook=operator.call)
+
+
+def members(raw: bytes | Raw) -> dict[Key, Raw]:
+    """All members of an object, in order, also those of equal keys. Raises msgspec's errors."""
+    return _members.decode(raw)
+
+
+def member(raw: bytes | Raw, key: str) -> Raw | None:
+    """What stands at a key of an object, None where nothing does. Raises Repeated."""
+    found = [value for name, value in members(raw).items() if name == key]
+    if len(found) > 1:
+        raise Repeated(f"'{key}' twice")
+    return found[0] if found else None
+
+
+def repeats(text: bytes, value: Any) -> bool:
+    """Whether an object anywhere in a JSON text has a key twice; `value` is the text decoded.
+
+    It has exactly if the value, written again, has fewer members and so fewer commas and colons.
+    """
+    again = msgspec.json.encode(value)
+    if again == text:
+        return False
+    bare = msgspec.json.format(text, indent=-1)
+    return bare != again and _marks(bare) != _marks(again)
+
+
+def _marks(bare: bytes) -> int:
+    """The commas and colons outside of strings: behind each of them goes one space."""
+    return len(msgspec.json.format(bare, indent=0)) - len(bare)
+
+
+def check_once(text: bytes | Raw) -> None:
+    """Raise Repeated if an object anywhere in a JSON text has a key twice. Slow."""
+    json.loads(bytes(text), object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise Repeated("a key twice")
+    return found

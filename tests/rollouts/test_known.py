@@ -1,0 +1,100 @@
+"""The parts of a line are the same whether its response is cut out first or not."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from gymrecipe.rollouts import cut
+from gymrecipe.rollouts.known import Known
+from gymrecipe.rollouts.members import Repeated
+
+LONG = "x" * 2 * cut.LEAST_BYTES
+
+
+def line(answer: str = LONG, **more: Any) -> dict[str, Any]:
+    response = {"output": [{"role": "assistant", "content": answer}], "model": "m"}
+    return {"responses_create_params": {"input": "a"}, "response": response, "reward": 1.0, **more}
+
+
+def raw(value: dict[str, Any]) -> bytes:
+    return json.dumps(value).encode()
+
+
+NESTED = {"responses_create_params": {"metadata": {"response": LONG, "reward": 0}}}
+OTHERS = [
+    line(),
+    line(answer="short"),
+    line(late=1),
+    {"reward": 0.5, **line()},
+    {**line(), "response": LONG},
+    {**line(), "response": [{"role": "assistant", "content": LONG}]},
+    {**line(), "response": None},
+    {**line(), "response": {"output": [], "metadata": {"response": LONG}, "reward": 2}},
+    line(metadata={"reward": LONG}),
+    {**line(), **NESTED},
+    {**NESTED, "reward": 1.0},
+    {**NESTED, "response": None, "reward": 1.0},
+    {"messages": [], "reward": 1.0},
+    {},
+]
+
+
+@pytest.mark.parametrize("other", OTHERS, ids=lambda other: str(other)[:70])
+def test_a_line_has_the_same_parts_after_any_other_ones(other: dict[str, Any]) -> None:
+    fresh, used = Known(frozenset()), Known(frozenset())
+    used.values(raw(line()))
+    for value in (other, line(), other):
+        parts = dict(zip(used.slots, used.values(raw(value)), strict=True))
+        expected = dict(zip(fresh.slots, fresh.values(raw(value)), strict=True))
+        assert {name: parts[name] for name in expected} == expected
+        fresh = Known(frozenset())
+
+
+def test_a_response_is_cut_out_where_it_was_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Known(frozenset())
+    known.values(raw(line()))
+    monkeypatch.setattr(cut.Cut, "learn", lambda *_: pytest.fail("read twice"))
+    known.values(raw(line(answer=LONG + LONG)))
+
+
+@pytest.mark.parametrize(
+    "twice",
+    [
+        b'{"reward": 0, ' + raw(line())[1:],
+        raw(line())[:-1] + b', "reward": 1.0}',
+        raw(line())[:-1] + b', "response": null}',
+        raw(line()).replace(b', "reward"', b', "response": {"output": []}, "reward"'),
+        raw(line()).replace(b', "reward"', b', "reward": 0, "reward"'),
+        raw(line()).replace(b', "reward"', b', "responses_create_params": {}, "reward"'),
+        b'{"response": %b, ' % json.dumps({"output": [LONG]}).encode() + raw(line())[1:],
+    ],
+    ids=lambda text: repr(text[:40] + text[-60:]),
+)
+def test_a_key_twice_is_seen_whether_the_response_is_cut_out_or_not(twice: bytes) -> None:
+    known = Known(frozenset())
+    for _ in range(2 * cut.MISSES):
+        with pytest.raises(Repeated):
+            known.values(twice)
+        known.values(raw(line()))
+
+
+def test_what_is_no_json_is_an_error_whether_it_is_in_the_response_or_beside_it() -> None:
+    known = Known(frozenset())
+    known.values(raw(line()))
+    for broken in (raw(line()).replace(b"model", b'mo"del'), raw(line())[:-1], b"[]"):
+        with pytest.raises(msgspec.DecodeError):
+            known.values(broken)
+
+
+def test_where_responses_are_is_not_guessed_forever() -> None:
+    known = Known(frozenset())
+    assert known._cut.place(raw(line())) is None
+    for _ in range(cut.MISSES):
+        known.values(raw(line()))
+        assert known._cut.place(raw(line())) is not None
+        known.values(raw(line(metadata={"a": 1, "reward": 0})))
+    assert known._cut.place(raw(line())) is None
