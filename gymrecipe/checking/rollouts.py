@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 
 import polars as pl
@@ -37,7 +38,7 @@ def findings(source: Source, notes: list[str], advance: Advance) -> Iterator[Fin
         if number in bad or raw.data is None:
             continue
         try:
-            conversation(raw.data)
+            conversation(raw.data if raw.offset else raw.data.removeprefix(BOM_UTF8))
             usable += 1
         except Unusable as fault:
             said = (UNUSABLE | BAD_LINE).get(fault.reason, "")
