@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 TRAINERS := .venv-trainers
 
-.PHONY: help demo test lint check test-trainers test-faults wheel golden bench clean
+.PHONY: help demo test lint check fuzz test-trainers test-faults wheel golden bench clean
 
 help:
 	@echo "make demo    run the main job on the rollouts that ship with gymrecipe"
@@ -14,6 +14,7 @@ help:
 	@echo "make test-trainers   train a step with TRL on what gymrecipe writes"
 	@echo "make test-loaders    load it with the loaders of verl, LLaMA-Factory, Axolotl, ms-swift, OpenRLHF"
 	@echo "make test-faults     kill it, fill its disk, cut its power: the full set, half an hour"
+	@echo "make fuzz            read mutated lines and hold them against a strict decoder (SECONDS=300 SEED=…)"
 	@echo "make golden  write the expected outputs of the golden tests anew"
 	@echo "make bench   measure it side by side with what people would use instead (SIZE=1GB ROUNDS=5)"
 
@@ -45,8 +46,14 @@ include tests/loaders/loaders.mk
 # The full set of kills, failing disks, races and power cuts: half an hour.
 test-faults: $(VENV)/.ready
 	mkdir -p build && rm -f build/figures.jsonl
-	GYMRECIPE_FAULTS=full GYMRECIPE_FIGURES=$(CURDIR)/build/figures.jsonl $(RUN) -m pytest tests/faults -n 2
+	GYMRECIPE_FAULTS=full GYMRECIPE_FIGURES=$(CURDIR)/build/figures.jsonl $(RUN) -m pytest tests/faults tests/corpus -n 2
 	$(RUN) tests/faults/figures.py build/figures.jsonl
+
+SECONDS ?= 300
+ROLLOUTS ?= ../shared/rollouts
+
+fuzz: $(VENV)/.ready
+	$(RUN) -m tests.corpus.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(if $(wildcard $(ROLLOUTS)),--rollouts $(ROLLOUTS))
 
 lint: $(VENV)/.ready
 	$(RUN) -m ruff check .

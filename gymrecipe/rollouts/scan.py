@@ -161,6 +161,7 @@ class _Rows:
     def _look_up(self) -> None:
         """Find out where in the parts of a line everything is, as far as it is known."""
         job, places, slots = self.job, self.known.places, self.known.slots
+        self.looked_up = len(self.known.names)
         self.reward = places(job.reward)
         self.group_by = places(job.group_by)
         self.task_fields = [places(path) for path in job.task_fields]
@@ -178,9 +179,8 @@ class _Rows:
         self.measured = [(slots[name], known) for name, known in self.metrics.items()]
 
     def _decode(self, data: bytes) -> Values:
-        names = len(self.known.names)
         values = self.known.values(data)
-        if len(self.known.names) > names:
+        if len(self.known.names) > self.looked_up:  # also by a bad line before
             self._look_up()
         return values
 

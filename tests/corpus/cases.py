@@ -244,6 +244,9 @@ LATE = [
     late(line(b"0.5"), ok(reward=0.5), "first_number", before=line(b"null")),
 ]
 
+NAMED = b', "metadata": {"category": "a"}'
+BAD_AND_NEW = b'{"response": 5, "reward": 1.0%s}\n' % NAMED + line(more=NAMED) + b"\n"
+
 BOM = "\ufeff".encode()
 ARRAY = json.dumps([json.loads(GOOD)] * 2, indent=1).encode() + b"\n"
 PRETTY = json.dumps(json.loads(GOOD), indent=1).encode() + b"\n"
@@ -258,6 +261,7 @@ def pretty(data: bytes) -> list[Fate]:
 
 
 WHOLE_FILES = [
+    Case("fields_first_on_a_bad_line.jsonl", BAD_AND_NEW, [bad("wrong_type"), ok(reward=1.0)]),
     Case("empty.jsonl", b"", []),
     Case("only_a_line_feed.jsonl", b"\n", [bad("blank")]),
     Case("bom.jsonl", BOM + TWO, [ok(), ok()]),

@@ -14,6 +14,7 @@ from gymrecipe.check import check
 from gymrecipe.experiments import rejects
 from gymrecipe.rollouts.lines import BAD_LINE
 from tests.corpus.cases import BOM, CASES, REFUSED, Case, Fate, Refused, line
+from tests.faults.conftest import figure
 
 RECIPE = """
 stages:
@@ -140,4 +141,5 @@ def test_an_over_long_line_is_passed_over(tmp_path: Path, monkeypatch: pytest.Mo
 def test_there_are_as_many_files_as_the_manual_says() -> None:
     files = [*CASES, *REFUSED]
     assert len({case.name for case in files}) == len(files)
+    figure("bad input", "files of the corpus", len(files), "every line its fate")
     assert f"{len(files)} files" in Path("docs/guarantees.md").read_text()

@@ -1,7 +1,7 @@
 """Draws the table of `docs/guarantees.md` from the figures of a full run.
 
-GYMRECIPE_FAULTS=full GYMRECIPE_FIGURES=figures.jsonl python -m pytest tests/faults -n 2
-python tests/faults/figures.py figures.jsonl
+    GYMRECIPE_FAULTS=full GYMRECIPE_FIGURES=f.jsonl python -m pytest tests/faults tests/corpus -n 2
+    python tests/faults/figures.py f.jsonl
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ PROMISES = [
     "made again, byte for byte",
     "tampering is seen",
     "every line has a fate",
+    "bad input",
     "bounded",
 ]
 
