@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import shutil
 import sys
 from pathlib import Path
 
@@ -56,6 +57,8 @@ if __name__ == "__main__":
     secrets.token_hex = lambda size: "0" * (2 * size)
     if sys.argv[2:] == ["without", "staging"]:
         store.publish = in_place
+    if sys.argv[2:] == ["without", "cleaning"]:
+        shutil.rmtree = lambda *_, **__: None  # type: ignore[assignment]
     if sys.argv[2:] == ["without", "fsync"]:
         os.fsync = lambda handle: None
     try:

@@ -14,9 +14,10 @@ import polars as pl
 import pytest
 
 import gymrecipe
+from gymrecipe import fold
 from gymrecipe.errors import DataError
 from gymrecipe.experiments import fates, rejects
-from gymrecipe.rollouts import scan
+from gymrecipe.rollouts import scan, table
 from tests.experiments.conftest import rollout
 from tests.faults.conftest import figure, often
 
@@ -175,19 +176,47 @@ def test_control_a_line_taken_for_another_is_seen(
     assert faults
 
 
-@pytest.mark.parametrize("allowed", [0, 1, 7])
-@pytest.mark.parametrize("more", [-1, 0, 1])
-def test_max_bad_rows_stops_at_exactly_its_limit(allowed: int, more: int, root: Path) -> None:
-    bad = allowed + more
-    if bad < 0:
-        return
+def stops_at_its_limit(root: Path, allowed: int, bad: int) -> None:
     path = root / "a.jsonl"
     lines = [json.dumps(rollout("a", "b")).encode()] * 3 + [b"no json"] * bad + [b""]
     path.write_bytes(b"\n".join(lines) + b"\n")
     knobs = {"input": str(path), "output_dir": str(root / "out"), "max_bad_rows": allowed}
-    if more <= 0:
+    if bad <= allowed:
         assert gymrecipe.run("sft_threshold", **knobs).manifest.lines.rejected >= bad
         return
-    with pytest.raises(DataError, match=rf"a\.jsonl:{4 + allowed}: bad_json: .*bad row {bad};"):
+    told = rf"a\.jsonl:{4 + allowed}: bad_json: .*bad row {allowed + 1};"
+    with pytest.raises(DataError, match=told):
         gymrecipe.run("sft_threshold", **knobs)
     assert not (root / "out").exists()
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 7])
+@pytest.mark.parametrize("more", [-1, 0, 1, 5])
+def test_max_bad_rows_stops_at_exactly_its_limit(allowed: int, more: int, root: Path) -> None:
+    stops_at_its_limit(root, allowed, max(allowed + more, 0))
+
+
+def allow(change: Callable[[int], int | str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a run read with another limit than it was told."""
+
+    def other(**wanted: Any) -> table.Wanted:
+        return table.Wanted(**wanted | {"max_bad_rows": change(wanted["max_bad_rows"])})
+
+    monkeypatch.setattr(fold, "Wanted", other)
+
+
+def test_control_without_max_bad_rows_a_run_on_bad_lines_is_seen_to_go_on(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allow(lambda allowed: "100%", monkeypatch)
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        stops_at_its_limit(root, 7, 8)
+
+
+@pytest.mark.parametrize(("off", "bad"), [(-1, 7), (1, 8)])
+def test_control_a_limit_that_is_off_by_one_is_seen(
+    off: int, bad: int, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allow(lambda allowed: allowed + off, monkeypatch)
+    with pytest.raises((pytest.fail.Exception, DataError)):
+        stops_at_its_limit(root, 7, bad)

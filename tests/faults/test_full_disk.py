@@ -12,7 +12,7 @@ import pytest
 
 from gymrecipe.experiments import store
 from tests.experiments.conftest import graded, rollout, save
-from tests.faults.conftest import PYTHON, figure, half_versions, often
+from tests.faults.conftest import HERE, PYTHON, figure, half_versions, often
 
 
 @contextmanager
@@ -74,3 +74,34 @@ def test_a_disk_with_too_few_inodes_is_told_and_nothing_is_left(root: Path) -> N
             seen.add(check(run(rollouts, disk / "out"), disk / "out" / "sft_threshold"))
     assert seen == {False, True}
     figure("whole or absent", "a tmpfs of too few inodes", len(numbers), "0 half, nothing left")
+
+
+SIZES = range(40, 160, 8)
+"""Kilobytes: from too few for the two files of `last_steps.py` to enough for two of each."""
+
+
+def last_steps(folder: Path, *without: str) -> subprocess.CompletedProcess[str]:
+    folder.mkdir()
+    command = [*PYTHON, str(HERE / "last_steps.py"), str(folder), *without]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_control_on_a_full_disk_a_version_built_in_place_is_found_half(root: Path) -> None:
+    half = 0
+    for size in SIZES:
+        with small_disk(root / "disk", f"size={size}k") as disk:
+            check(last_steps(disk / "dpo"), disk / "dpo")
+        with small_disk(root / "disk", f"size={size}k") as disk:
+            last_steps(disk / "dpo", "without", "staging")
+            half += bool(half_versions(disk / "dpo"))
+    assert half
+    figure("whole or absent", "control: built in place on a tmpfs", len(SIZES), f"{half} half")
+
+
+def test_control_on_a_full_disk_what_is_not_cleaned_up_is_found(root: Path) -> None:
+    with small_disk(root / "disk", f"size={SIZES[0]}k") as disk:
+        assert not check(last_steps(disk / "dpo"), disk / "dpo")
+    with small_disk(root / "disk", f"size={SIZES[0]}k") as disk:
+        done = last_steps(disk / "dpo", "without", "cleaning")
+        with pytest.raises(AssertionError, match="staging"):
+            check(done, disk / "dpo")
