@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from operator import itemgetter
 from typing import Any
 
 import msgspec
-import xxhash
 from msgspec import Raw
 
 from gymrecipe.rollouts.columns import Path
@@ -34,6 +34,12 @@ Layout = tuple[Callable[[list[Any]], Values], int]
 """What puts the members of a line in the order of the slots; which of them is the response."""
 
 _NO_RESPONSE = Raw(b"null")
+
+_MARK = b"%d" % int.from_bytes(os.urandom(16))
+"""What stands in the place of a response: a number that nobody can have written there, so that it
+is seen to be there.
+"""
+
 _response = msgspec.json.Decoder(Response | str | list[Raw] | None)
 
 
@@ -57,12 +63,10 @@ class Known:
         """The parts of a line. Raises msgspec's errors, among them Repeated."""
         if (place := self._cut.place(data)) is not None:
             start, end = place
-            # In its place goes what cannot have been there, so that it is seen to be there.
-            mark = b"%d" % xxhash.xxh3_64_intdigest(data)
             try:
-                parts, at = self._parts(data[:start] + mark + data[end:])
-                if bytes(parts[at]) == mark:
-                    parts[at] = _response.decode(data[start:end])
+                parts, at = self._parts(b"".join((data[:start], _MARK, data[end:])))
+                if bytes(parts[at]) == _MARK:
+                    parts[at] = _response.decode(memoryview(data)[start:end])
                     return self._layout[0](parts)
             except msgspec.DecodeError:
                 pass

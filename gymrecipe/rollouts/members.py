@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import operator
 from typing import Any
 
@@ -52,15 +51,3 @@ def repeats(text: bytes, value: Any) -> bool:
 def _marks(bare: bytes) -> int:
     """The commas and colons outside of strings: behind each of them goes one space."""
     return len(msgspec.json.format(bare, indent=0)) - len(bare)
-
-
-def check_once(text: bytes | Raw) -> None:
-    """Raise Repeated if an object anywhere in a JSON text has a key twice. Slow."""
-    json.loads(bytes(text), object_pairs_hook=_once)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise Repeated("a key twice")
-    return found

@@ -30,7 +30,6 @@ from gymrecipe.rollouts.chat import (
 from gymrecipe.rollouts.columns import Path, parse_path
 from gymrecipe.rollouts.items import Talk, text_of, tools_of
 from gymrecipe.rollouts.lines import Item, Line, Response, Shape
-from gymrecipe.rollouts.members import check_once, member, repeats
 from gymrecipe.rollouts.said import is_truncated
 from gymrecipe.rollouts.sides import equal, part, same
 
@@ -62,26 +61,11 @@ _DATA_URLS = ("data:audio/", "data:image/", "data:video/")
 
 
 def check(line: bytes) -> Any:
-    """All of a line decoded, also what nobody reads; Unusable with a reason of BAD_LINE.
-
-    Of a key that stands twice one value would be lost, so a line may have none where it is read.
-    """
+    """All of a line decoded, also what nobody reads; Unusable with a reason of BAD_LINE."""
     try:
-        value = _whole.decode(line)
-        if repeats(line, value):
-            _check_read(line)
-        return value
+        return _whole.decode(line)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise Unusable(lines.why_bad(line, error)) from None
-
-
-def _check_read(line: bytes) -> None:
-    """Raise Repeated if a key stands twice in an object that is read: the line, and all that is
-    below the parts of it which hold trajectories.
-    """
-    for name in (*lines.HEAVY, "tools"):
-        if (found := member(line, name)) is not None:
-            check_once(found)
 
 
 def conversation(line: bytes, reading: Reading = USUAL) -> Conversation:

@@ -93,13 +93,6 @@ def test_control_a_decoder_that_takes_the_last_of_equal_keys_is_found(
     assert found(tmp_path)
 
 
-def test_control_a_write_that_does_not_count_keys_is_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(messages, "repeats", lambda text, value: False)
-    assert found(tmp_path)
-
-
 def test_control_a_kept_line_that_is_not_decoded_whole_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
