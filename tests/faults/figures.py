@@ -1,7 +1,7 @@
 """Draws the table of `docs/guarantees.md` from the figures of a full run.
 
-GYMRECIPE_FAULTS=full GYMRECIPE_FIGURES=f.jsonl python -m pytest tests/faults tests/corpus -n 2
-python tests/faults/figures.py f.jsonl
+GYMRECIPE_FAULTS=full GYMRECIPE_FIGURES=figures.jsonl python -m pytest tests/faults tests/corpus
+python tests/faults/figures.py figures.jsonl
 """
 
 from __future__ import annotations
