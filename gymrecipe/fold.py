@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from gymrecipe.rollouts.columns import PAIR_COLUMNS, parse_path
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.figures import quantile
 from gymrecipe.rollouts.files import Source
+from gymrecipe.rollouts.frames import give_back
 from gymrecipe.rollouts.inputs import read_inputs, with_inputs
 from gymrecipe.rollouts.table import Read, Table, Wanted, empty_rows, read_table
 from gymrecipe.stages import where as language
@@ -81,15 +81,8 @@ def read(
     if found := [read_inputs(source) for source in inputs]:
         table.rows = with_inputs(table.rows, found, len(files))
         table.inputs = [Read(each.lines, each.length, each.digest) for each in found]
-    _give_back()
+    give_back()
     return table
-
-
-def _give_back() -> None:
-    """Hand the memory of the scan's arrays back to the system; glibc would keep 60 bytes a line."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
 
 
 def wanted(plan: Plan, unread: frozenset[str]) -> Wanted:

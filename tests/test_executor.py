@@ -1,6 +1,5 @@
 """What a run promises: the same bytes however it is made, warnings, stops, and an honest id."""
 
-import concurrent.futures
 import json
 import os
 import subprocess
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 
 import gymrecipe
-from gymrecipe.engines import local
+from gymrecipe.engines import local, workers
 from gymrecipe.errors import DataError, RecipeError
 from gymrecipe.experiments import slices
 from gymrecipe.rollouts import table
@@ -45,10 +44,8 @@ def test_one_worker_or_eight_give_the_same_bytes(
 
 def test_the_pool_is_really_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
-    pool = concurrent.futures.ProcessPoolExecutor
-    monkeypatch.setattr(
-        concurrent.futures, "ProcessPoolExecutor", lambda *a: started.append(a[0]) or pool(*a)
-    )
+    pool = workers.ProcessPoolExecutor
+    monkeypatch.setattr(workers, "ProcessPoolExecutor", lambda *a: started.append(a[0]) or pool(*a))
     monkeypatch.setattr(table, "SLICE_BYTES", 100_000)
     monkeypatch.setattr(local, "WORTH_BYTES", 0)
     run(tmp_path, **{"engine.workers": 2})

@@ -8,7 +8,7 @@ from pathlib import Path
 
 SMALL, LARGE = 40_000, 160_000
 CODE = """
-import resource, sys, gymrecipe
+import sys, gymrecipe
 from gymrecipe.experiments import fates, slices
 from gymrecipe.rollouts import hashes, table
 # Small slices, for a few of them are in memory however many rollouts there are.
@@ -16,7 +16,8 @@ slices.SLICE_ROWS = slices.LAP_ROWS = fates.GROUP_ROWS = hashes.SLICE_ROWS = 2**
 table.SLICE_BYTES = slices.SLICE_BYTES = 2**19
 gymrecipe.run("dpo_same_prompt", input=sys.argv[1], output_dir=sys.argv[2],
               **{"engine.workers": 1})
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+# Not getrusage: its figure is no less than the memory of the process that started this one.
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 LINE = (
     '{{"messages":[{{"role":"user","content":"{task}"}}],"response":"{answer}",'
@@ -38,4 +39,4 @@ def peak(folder: Path, rollouts: int) -> int:
 
 def test_a_rollout_costs_few_bytes(tmp_path: Path) -> None:
     cost = (peak(tmp_path, LARGE) - peak(tmp_path, SMALL)) / (LARGE - SMALL)
-    assert cost < 280
+    assert cost < 170

@@ -23,6 +23,10 @@ USE = pl.Schema(
 GROUP_ROWS = 2**17
 """Rows that the files of records hold together, and that are spelled out at a time."""
 
+SPELLED_ROWS = 2**13
+"""Identities that are spelled out at a time: as texts of Python they take three times the memory.
+"""
+
 LINES = ["row", "source", "line", "offset", "bytes", "id_hi", "id_lo"]
 """The columns of the rollouts that are needed for the records."""
 
@@ -128,4 +132,8 @@ def _identity(rows: pl.DataFrame) -> pl.Expr:
         ids = [text[start : start + 32] for start in range(0, len(text), 32)]
         return pl.Series(ids, dtype=pl.String)
 
-    return pl.col("row").map_batches(digits, pl.String, is_elementwise=True)
+    def sliced(row: pl.Series) -> pl.Series:
+        starts = range(0, max(len(row), 1), SPELLED_ROWS)
+        return pl.concat([digits(row.slice(start, SPELLED_ROWS)) for start in starts])
+
+    return pl.col("row").map_batches(sliced, pl.String, is_elementwise=True)

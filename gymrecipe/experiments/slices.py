@@ -20,7 +20,7 @@ SLICE_BYTES = 8 * 2**20
 
 SLICE_ROWS = 20_000
 
-LAP_ROWS = 2**17
+LAP_ROWS = 2**14
 """Rows taken out of the table at a time: asking Polars for each slice costs more than a slice's
 columns are worth, and those of all rows may not fit."""
 

@@ -24,7 +24,7 @@ from gymrecipe.rollouts.files import (
     digest_of,
     digest_prefix,
 )
-from gymrecipe.rollouts.frames import FRAME_ROWS, Held, frame, joined
+from gymrecipe.rollouts.frames import FRAME_ROWS, Held, frame, give_back, joined
 from gymrecipe.rollouts.lines import BAD_LINE, HEAVY
 from gymrecipe.rollouts.scan import TYPES, Job, Metric, Scanned, scan, task_field
 
@@ -255,6 +255,7 @@ class _Collected:
                 joined(self.held, index, source.run, self.wanted.columns, self.wanted.unread)
             )
             self.held = []
+            give_back()
 
     def close(self, source: Source, index: int, read: Read) -> None:
         """End one input."""
