@@ -142,6 +142,23 @@ def test_after_growth_the_bytes_are_those_of_the_grown_file(
     assert made(grown) == made(run(tmp_path / "plain", "dpo_same_prompt", rollouts, cache=False))
 
 
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_a_grown_file_kept_by_another_recipe_gives_the_same_bytes_with_any_number_of_workers(
+    rollouts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    whole = rollouts.read_bytes()
+    plain = made(run(tmp_path / "plain", "dpo_same_prompt", rollouts, cache=False))
+    monkeypatch.setattr(local, "WORTH_BYTES", 0)
+    rollouts.write_bytes(whole[: len(whole) * 2 // 3])
+    run(tmp_path / "kept", "sft_multi_metric", rollouts, **{"engine.workers": workers})
+    with rollouts.open("ab") as file:
+        file.write(whole[len(whole) * 2 // 3 :])
+    for number in range(2):
+        version = run(tmp_path / "kept", "dpo_same_prompt", rollouts, **{"engine.workers": workers})
+        assert made(version) == plain
+        assert version.manifest.inputs[0].digest_from == ("cache" if number else "file")
+
+
 def test_reproduce_reads_the_inputs_and_not_the_cache(
     rollouts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

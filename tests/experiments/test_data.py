@@ -47,6 +47,24 @@ def test_compressed_inputs_give_the_same_bytes_as_plain_ones(
     assert not list(other.path.rglob(".*"))
 
 
+@pytest.mark.parametrize("order", ["source", "shuffled"])
+@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress])
+def test_a_limit_cuts_compressed_inputs_where_it_cuts_plain_ones(
+    order: str, pack: Any, tmp_path: Path
+) -> None:
+    content = sample_path().read_bytes()
+    (tmp_path / "plain.jsonl").write_bytes(content)
+    (tmp_path / "packed.jsonl").write_bytes(pack(content))
+    one, other = (
+        run(tmp_path / name, input=str(tmp_path / f"{name}.jsonl"), limit=90, order=order)
+        for name in ("plain", "packed")
+    )
+    assert data(one) == data(other)
+    assert other.manifest.lines.read == 90
+    assert other.path is not None
+    assert not list(other.path.rglob(".*"))
+
+
 def prompts(rows: list[dict[str, Any]]) -> set[str]:
     return {json.dumps(row.get("prompt") or row["messages"][0]) for row in rows}
 
