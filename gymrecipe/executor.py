@@ -20,6 +20,7 @@ from gymrecipe.fold import REHEARSED_BYTES, Fold, Progress, Silent, read, rehear
 from gymrecipe.formats.template import Template
 from gymrecipe.plan import Plan
 from gymrecipe.registry import FORMATS
+from gymrecipe.rollouts.chat import CHANGED_BY
 from gymrecipe.rollouts.files import Source, check_unchanged, sources
 from gymrecipe.rollouts.table import Read, Table, TooManyBadRows
 from gymrecipe.stages.write import Write
@@ -282,6 +283,8 @@ ADVICE = {
 def _advice(stage: StageRecord) -> str:
     """What to do about the reason that took the most away."""
     most = max(stage.rejected, key=lambda reason: stage.rejected[reason], default="")
+    if stage.use == "write" and most in CHANGED_BY:
+        return f"{CHANGED_BY[most]} lets them through."
     return ADVICE.get(most, f"Change what stage '{stage.name}' asks for, or collect more rollouts.")
 
 

@@ -341,6 +341,8 @@ class Fold:
             if purpose_of(step) == "rl":
                 _check_verifier(params, written)
                 self._warn_of_missing_inputs(step, rows)
+            if written.is_late:
+                self.warnings.append(f"{step.name}: {LATE}")
             self.statistics[step.name] = statistics(written)
             self._check_again(step, written.written)
         self.outputs += written.outputs
@@ -416,6 +418,11 @@ def _check_verifier(params: Write, written: Written) -> None:
             )
         )
 
+
+LATE = (
+    "order=strict leaves rows with other keys or types behind the first ones; a loader that infers"
+    " the columns from the first 10 MB, as datasets does, may fail on them or fill nulls in."
+)
 
 _NO_METRICS = pl.LazyFrame(schema={"row": pl.UInt32, "metric": pl.String, "value": pl.Float64})
 

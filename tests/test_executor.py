@@ -143,6 +143,20 @@ def test_a_check_on_rows_is_made_again_on_what_was_written(tmp_path: Path) -> No
         run(tmp_path, input=str(path), **knobs)
 
 
+def test_where_a_write_lets_nothing_through_the_setting_that_would_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"needs_template.*format=rendered lets them through"):
+        run(tmp_path, "reward_model_pairs", format="verl")
+
+
+def test_a_strict_order_that_hides_keys_from_a_loader_is_a_red_flag(tmp_path: Path) -> None:
+    version = run(tmp_path, "sft_threshold", order="strict")
+    assert any("order=strict leaves rows" in said for said in version.manifest.warnings)
+    one_shape = tmp_path / "a.jsonl"
+    write(one_shape, *(rollout(str(prompt)) for prompt in range(3)))
+    version = run(tmp_path, "sft_threshold", input=str(one_shape), order="strict")
+    assert not any("order=strict" in said for said in version.manifest.warnings)
+
+
 def test_quantile_thresholds_are_resolved_and_both_are_logged(tmp_path: Path) -> None:
     version = run(tmp_path, "sft_threshold", min_reward="p50")
     stage = version.manifest.stages[1]

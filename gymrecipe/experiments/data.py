@@ -43,7 +43,8 @@ class Written(msgspec.Struct):
     `used` (`row`, `side`, `output`, `at`) and `rejected` (row, reason) speak of rollouts,
     `reasons` of the rows of the write's own unit; `written` are the rows that were written;
     `longest` is the length of the longest record. `has_reasoning` says that some records have
-    thoughts, `verifier` names the fields of `verifier_fields` that some have.
+    thoughts, `is_late` that with `order: strict` some show keys or types which the first do not;
+    `verifier` names the fields of `verifier_fields` that some have.
     """
 
     outputs: list[Output]
@@ -54,6 +55,7 @@ class Written(msgspec.Struct):
     example: str | None = None
     longest: int = 0
     has_reasoning: bool = False
+    is_late: bool = False
     verifier: set[str] = set()
 
     @property
@@ -117,6 +119,7 @@ def write_data(
                     shards.add(result)
                 outputs, places = shards.close()
             written.outputs += outputs
+            written.is_late |= shards.is_late
             written.longest = max(written.longest, shards.longest)
             made = _only(part, pl.Series(usable, dtype=pl.Int8).cast(pl.Boolean))
             _account(written, part, made, places, sides, faults)

@@ -32,7 +32,8 @@ class Shards:
     In a jsonl file the rows that together show every key and type lead, unless `strict`: those of
     the whole split in the first file, which is where a loader of all of them looks, and those of
     its own in each other. They are known when all rows have come; until then the rows stand in
-    their files as they came, and afterwards most of them stay where they are.
+    their files as they came, and afterwards most of them stay where they are. `is_late`
+    says of a strict one that some of them stand behind others.
     """
 
     def __init__(
@@ -41,6 +42,8 @@ class Shards:
         self.target, self.inside, self.split = target, inside, split
         self.file, self.most = file, most or sys.maxsize
         self.leads = file == "jsonl" and not strict
+        self.strict = file == "jsonl" and strict
+        self.is_late = False
         self.hashing = file == "jsonl"
         self.files: list[Appended] = []
         self.lengths = array("Q")
@@ -98,9 +101,11 @@ class Shards:
 
     def _shards(self) -> list[list[Span]]:
         """The rows of each file, in the order in which they have to stand there."""
+        came = [(0, len(self.lengths))]
+        self.is_late = self.strict and bool(self.lengths) and self._led(came) != came
         if not self.leads or not self.lengths:
             return [[rows] for rows in self._came()]
-        shards = list(_cut(self._led([(0, len(self.lengths))]), self.most))
+        shards = list(_cut(self._led(came), self.most))
         return [*shards[:1], *map(self._led, shards[1:])]
 
     def _led(self, rows: list[Span]) -> list[Span]:
