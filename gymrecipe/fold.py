@@ -341,6 +341,11 @@ class Fold:
             if purpose_of(step) == "rl":
                 _check_verifier(params, written)
                 self._warn_of_missing_inputs(step, rows)
+            if written.refused:
+                self.warnings.append(
+                    f"{step.name}: {written.refused} of {written.rows} rows have an answer that the"
+                    " model's API marked as a refusal; refusals=reject leaves them out."
+                )
             if written.is_late:
                 self.warnings.append(f"{step.name}: {LATE}")
             self.statistics[step.name] = statistics(written)

@@ -148,6 +148,18 @@ def test_where_a_write_lets_nothing_through_the_setting_that_would_is_named(tmp_
         run(tmp_path, "reward_model_pairs", format="verl")
 
 
+def test_refusals_that_are_kept_are_counted(tmp_path: Path) -> None:
+    path, refused = tmp_path / "a.jsonl", rollout("b")
+    refused["response"]["output"][0]["content"] = [{"type": "refusal", "refusal": "No."}]
+    write(path, rollout("a"), refused)
+    version = run(tmp_path, "sft_threshold", input=str(path))
+    said = [text for text in version.manifest.warnings if "refusal" in text]
+    assert len(said) == 1
+    assert said[0].startswith("write: 1 of 2 rows")
+    rejecting = run(tmp_path, "sft_threshold", input=str(path), refusals="reject")
+    assert not any("refusal" in text for text in rejecting.manifest.warnings)
+
+
 def test_a_strict_order_that_hides_keys_from_a_loader_is_a_red_flag(tmp_path: Path) -> None:
     version = run(tmp_path, "sft_threshold", order="strict")
     assert any("order=strict leaves rows" in said for said in version.manifest.warnings)

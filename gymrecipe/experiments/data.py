@@ -42,9 +42,10 @@ class Written(msgspec.Struct):
 
     `used` (`row`, `side`, `output`, `at`) and `rejected` (row, reason) speak of rollouts,
     `reasons` of the rows of the write's own unit; `written` are the rows that were written;
-    `longest` is the length of the longest record. `has_reasoning` says that some records have
-    thoughts, `is_late` that with `order: strict` some show keys or types which the first do not;
-    `verifier` names the fields of `verifier_fields` that some have.
+    `longest` is the length of the longest record, `has_reasoning` says that some records have
+    thoughts, `refused` how many have a marked refusal, `is_late` that with `order: strict` some
+    show keys or types which the first do not; `verifier` names the fields of `verifier_fields`
+    that some have.
     """
 
     outputs: list[Output]
@@ -55,6 +56,7 @@ class Written(msgspec.Struct):
     example: str | None = None
     longest: int = 0
     has_reasoning: bool = False
+    refused: int = 0
     is_late: bool = False
     verifier: set[str] = set()
 
@@ -114,6 +116,7 @@ def write_data(
                     faults |= {len(usable) + at: why for at, why in result.reasons.items()}
                     usable.extend(map(bool, result.lengths))
                     written.has_reasoning |= result.has_reasoning
+                    written.refused += result.refused
                     written.verifier |= result.verifier
                     written.example = written.example or result.example
                     shards.add(result)

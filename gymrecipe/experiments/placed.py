@@ -64,12 +64,13 @@ def placed(
     shape = array("I", bytes(4 * len(slots)))
     shapes: dict[frozenset[str], int] = {}
     reasons: list[dict[int, tuple[str, int]]] = [{} for _ in paths]
-    has_reasoning, verifier = False, frozenset[str]()
+    has_reasoning, refused, verifier = False, 0, frozenset[str]()
     before = 0
     with ExitStack() as stack:
         files = [stack.enter_context(path.open("wb")) for path in paths]
         for result in results:
             has_reasoning |= result.has_reasoning
+            refused += result.refused
             verifier |= result.verifier
             with open(result.target, "rb") as part:
                 here = slots[before : before + len(result.lengths)]
@@ -100,6 +101,7 @@ def placed(
             shape=array("I", (ids[each] for each in usable)),
             example=example,
             has_reasoning=has_reasoning,
+            refused=0 if number else refused,
             verifier=verifier,
         )
 

@@ -36,7 +36,7 @@ def encode(job: Job) -> Encoded:
     reasons: dict[int, tuple[str, int]] = {}
     shapes = Shapes()
     first: str | None = None
-    thinks = False
+    thinks, refused = False, 0
     verifier: set[str] = set()
     text = bytearray()  # one for all records: fresh memory would cost as much as the encoding
     with Sources(job.sources) as sources, open(job.target, "wb", BUFFER_BYTES) as target:
@@ -65,10 +65,11 @@ def encode(job: Job) -> Encoded:
                 lengths.append(len(text))
                 shapes.add(record)
                 thinks = thinks or _thinks(example)
+                refused += example.refused
                 if job.verifier_fields is not None:
                     verifier |= {n for n, raw in example.verifier.items() if not is_null(raw)}
     known, of_rows, fields = shapes.known, shapes.of_rows, frozenset(verifier)
-    return Encoded(job.target, lengths, reasons, known, of_rows, first, thinks, fields)
+    return Encoded(job.target, lengths, reasons, known, of_rows, first, thinks, refused, fields)
 
 
 def _thinks(example: Example) -> bool:

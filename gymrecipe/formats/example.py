@@ -26,7 +26,7 @@ class Example(msgspec.Struct):
     columns that stand beside the messages (`reward`, `task_type`; `reward_chosen`,
     `reward_rejected`, `reward_gap`), under the names that the recipe gives them. `index` counts
     the rows of the write from 0, `split` is train or validation. `template` is what `rendered`
-    makes text with.
+    makes text with. `refused`: the model's API marked a part of an answer as a refusal.
     """
 
     purpose: Purpose
@@ -46,3 +46,4 @@ class Example(msgspec.Struct):
     index: int = 0
     split: str = "train"
     template: Template | None = None
+    refused: bool = False

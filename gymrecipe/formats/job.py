@@ -65,8 +65,8 @@ class Encoded(msgspec.Struct, frozen=True):
 
     `reasons` says of those rows why, and for which side (0 for a fault of the pair itself).
     `shapes` are the different shapes of the records, `shape` which of them each usable row has.
-    `example` is the first record. `has_reasoning` says that some record has thoughts, `verifier`
-    names the fields of `verifier_fields` that some row has.
+    `example` is the first record. `has_reasoning` says that some record has thoughts, `refused`
+    how many have a marked refusal, `verifier` names the fields of `verifier_fields` that some has.
     """
 
     target: str
@@ -76,4 +76,5 @@ class Encoded(msgspec.Struct, frozen=True):
     shape: array[int]
     example: str | None
     has_reasoning: bool = False
+    refused: int = 0
     verifier: frozenset[str] = frozenset()

@@ -88,6 +88,7 @@ def _speak(example: Example, job: Job) -> None:
     spoken = _each(example.lines, lambda line: conversation(line, job.reading))
     if job.has_tools and (job.format != "custom" or "tools" in job.columns):
         example.tools = spoken[0].tools
+    example.refused = any(side.refused for side in spoken)
     if len(spoken) == 1:
         example.prompt, example.completion = spoken[0].prompt, spoken[0].completion
     elif job.across_prompts:
