@@ -341,10 +341,10 @@ class Fold:
             if purpose_of(step) == "rl":
                 _check_verifier(params, written)
                 self._warn_of_missing_inputs(step, rows)
-            if written.refused:
+            if written.contents.refused:
                 self.warnings.append(
-                    f"{step.name}: {written.refused} of {written.rows} rows have an answer that the"
-                    " model's API marked as a refusal; refusals=reject leaves them out."
+                    f"{step.name}: {written.contents.refused} of {written.rows} rows have an answer"
+                    " that the model's API marked as a refusal; refusals=reject leaves them out."
                 )
             if written.is_late:
                 self.warnings.append(f"{step.name}: {LATE}")
@@ -413,7 +413,9 @@ def _check_verifier(params: Write, written: Written) -> None:
     """Raise RecipeError for fields of the verifier that no row has: they are misspelt."""
     if params.verifier_fields is None or not written.rows:
         return
-    absent = [n for n in params.verifier_fields if n.rpartition(".")[2] not in written.verifier]
+    absent = [
+        n for n in params.verifier_fields if n.rpartition(".")[2] not in written.contents.verifier
+    ]
     if absent:
         raise RecipeError(
             *(

@@ -20,6 +20,7 @@ from gymrecipe.experiments.shards import Shards
 from gymrecipe.experiments.slices import OWN, slices
 from gymrecipe.experiments.spool import plain
 from gymrecipe.experiments.store import writing
+from gymrecipe.formats.contents import Contents
 from gymrecipe.formats.custom import parts
 from gymrecipe.formats.encode import encode
 from gymrecipe.formats.job import Encoded, Job
@@ -42,10 +43,8 @@ class Written(msgspec.Struct):
 
     `used` (`row`, `side`, `output`, `at`) and `rejected` (row, reason) speak of rollouts,
     `reasons` of the rows of the write's own unit; `written` are the rows that were written;
-    `longest` is the length of the longest record, `has_reasoning` says that some records have
-    thoughts, `refused` how many have a marked refusal, `is_late` that with `order: strict` some
-    show keys or types which the first do not; `verifier` names the fields of `verifier_fields`
-    that some have.
+    `longest` is the length of the longest record. `is_late` says that with `order: strict` some
+    show keys or types which the first do not.
     """
 
     outputs: list[Output]
@@ -55,10 +54,8 @@ class Written(msgspec.Struct):
     reasons: Counter[str] = msgspec.field(default_factory=Counter)
     example: str | None = None
     longest: int = 0
-    has_reasoning: bool = False
-    refused: int = 0
     is_late: bool = False
-    verifier: set[str] = set()
+    contents: Contents = msgspec.field(default_factory=Contents)
 
     @property
     def rows(self) -> int:
@@ -115,9 +112,7 @@ def write_data(
                 for result in results:
                     faults |= {len(usable) + at: why for at, why in result.reasons.items()}
                     usable.extend(map(bool, result.lengths))
-                    written.has_reasoning |= result.has_reasoning
-                    written.refused += result.refused
-                    written.verifier |= result.verifier
+                    written.contents.add(result.contents)
                     written.example = written.example or result.example
                     shards.add(result)
                 outputs, places = shards.close()

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import polars as pl
 
+from gymrecipe.formats.contents import Contents
 from gymrecipe.formats.job import Encoded
 
 BUCKET_BYTES = 2**24
@@ -64,14 +65,12 @@ def placed(
     shape = array("I", bytes(4 * len(slots)))
     shapes: dict[frozenset[str], int] = {}
     reasons: list[dict[int, tuple[str, int]]] = [{} for _ in paths]
-    has_reasoning, refused, verifier = False, 0, frozenset[str]()
+    contents = Contents()
     before = 0
     with ExitStack() as stack:
         files = [stack.enter_context(path.open("wb")) for path in paths]
         for result in results:
-            has_reasoning |= result.has_reasoning
-            refused += result.refused
-            verifier |= result.verifier
+            contents.add(result.contents)
             with open(result.target, "rb") as part:
                 here = slots[before : before + len(result.lengths)]
                 before += len(here)
@@ -100,9 +99,7 @@ def placed(
             shapes=[known[each] for each in ids],
             shape=array("I", (ids[each] for each in usable)),
             example=example,
-            has_reasoning=has_reasoning,
-            refused=0 if number else refused,
-            verifier=verifier,
+            contents=Contents() if number else contents,
         )
 
 

@@ -38,7 +38,7 @@ def statistics(written: Written) -> dict[str, Any]:
     if written.longest:
         figures["longest_record"] = written.longest
         figures["has_tools"] = bool(rows["chosen_has_tools" if pairs else "has_tools"].any())
-        figures["has_reasoning"] = written.has_reasoning
+        figures["has_reasoning"] = written.contents.has_reasoning
     unit = "pairs" if pairs else "tasks" if "rows" in rows.columns else "rollouts"
     figures |= {name: describe(rows[column]) for name, column in FIGURES[unit].items()}
     for name in CATEGORIES:

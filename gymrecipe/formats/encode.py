@@ -10,14 +10,13 @@ from array import array
 
 import msgspec
 
-from gymrecipe.formats.example import Example
+from gymrecipe.formats.contents import Contents
 from gymrecipe.formats.job import Encoded, Job
 from gymrecipe.formats.make import example_of
 from gymrecipe.formats.shapes import Shapes
 from gymrecipe.formats.sources import Sources
 from gymrecipe.formats.values import values_of
 from gymrecipe.registry import FORMATS
-from gymrecipe.rollouts.lines import is_null
 from gymrecipe.rollouts.members import Repeated
 from gymrecipe.rollouts.messages import Unusable
 
@@ -36,8 +35,7 @@ def encode(job: Job) -> Encoded:
     reasons: dict[int, tuple[str, int]] = {}
     shapes = Shapes()
     first: str | None = None
-    thinks, refused = False, 0
-    verifier: set[str] = set()
+    contents = Contents()
     text = bytearray()  # one for all records: fresh memory would cost as much as the encoding
     with Sources(job.sources) as sources, open(job.target, "wb", BUFFER_BYTES) as target:
         for row in range(len(job.sides[0].offset)):
@@ -64,18 +62,5 @@ def encode(job: Job) -> Encoded:
                 target.write(text)
                 lengths.append(len(text))
                 shapes.add(record)
-                thinks = thinks or _thinks(example)
-                refused += example.refused
-                if job.verifier_fields is not None:
-                    verifier |= {n for n, raw in example.verifier.items() if not is_null(raw)}
-    known, of_rows, fields = shapes.known, shapes.of_rows, frozenset(verifier)
-    return Encoded(job.target, lengths, reasons, known, of_rows, first, thinks, refused, fields)
-
-
-def _thinks(example: Example) -> bool:
-    """Whether the model's thoughts are in it, beside its texts or in them."""
-    return any(
-        turn.reasoning_content is not None or turn.content.startswith("<think>")
-        for turns in (example.completion, example.chosen, example.rejected)
-        for turn in turns
-    )
+                contents.note(example)
+    return Encoded(job.target, lengths, reasons, shapes.known, shapes.of_rows, first, contents)

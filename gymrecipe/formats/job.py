@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from gymrecipe.formats.contents import Contents
 from gymrecipe.formats.template import Template
 from gymrecipe.registry import PairsAt, Purpose
 from gymrecipe.rollouts.messages import Reading
@@ -65,8 +66,7 @@ class Encoded(msgspec.Struct, frozen=True):
 
     `reasons` says of those rows why, and for which side (0 for a fault of the pair itself).
     `shapes` are the different shapes of the records, `shape` which of them each usable row has.
-    `example` is the first record. `has_reasoning` says that some record has thoughts, `refused`
-    how many have a marked refusal, `verifier` names the fields of `verifier_fields` that some has.
+    `example` is the first record.
     """
 
     target: str
@@ -75,6 +75,4 @@ class Encoded(msgspec.Struct, frozen=True):
     shapes: list[frozenset[str]]
     shape: array[int]
     example: str | None
-    has_reasoning: bool = False
-    refused: int = 0
-    verifier: frozenset[str] = frozenset()
+    contents: Contents = msgspec.field(default_factory=Contents)

@@ -66,5 +66,5 @@ def test_the_loader_of_recipes_builds_nothing_but_plain_values() -> None:
         assert issubclass(loader, yaml.constructor.SafeConstructor)
         made = {*loader.yaml_constructors, *loader.yaml_multi_constructors}
         assert not [tag for tag in made if tag and "python" in tag and ":pathlib." not in tag]
-    with pytest.raises(ValueError, match="the tag .* is refused"):
+    with pytest.raises(ValueError, match=r"the tag .* is refused"):
         guards.measure("a: !!python/object/apply:pathlib.Path [x]")
