@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import polars as pl
 from pydantic import Field, field_validator, model_validator
@@ -50,13 +50,13 @@ class Load(Params):
     seed: int = 0
     """What every draw is made from, with the rollout itself."""
 
-    @field_validator("max_bad_rows")
+    @field_validator("max_bad_rows", mode="before")
     @classmethod
-    def _share(cls, value: int | str | None) -> int | str | None:
-        if isinstance(value, str):
-            number = value.removesuffix("%")
-            if number == value or not _is_percentage(number):
-                raise ValueError("should be a count such as 10, or a percentage such as 1%")
+    def _count_or_share(cls, value: Any) -> Any:
+        is_count = type(value) is int and value >= 0
+        is_share = isinstance(value, str) and value.endswith("%") and _is_percentage(value[:-1])
+        if value is not None and not is_count and not is_share:
+            raise ValueError("should be a count such as 10, or a percentage such as 1%")
         return value
 
     @model_validator(mode="after")
