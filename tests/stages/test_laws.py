@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 from pydantic import BaseModel
 
+import gymrecipe.formats
 import gymrecipe.stages
 from gymrecipe.registry import CHECKS, STAGES, STRATEGIES, Params, Stage, documentation
 from gymrecipe.rollouts.columns import MADE
