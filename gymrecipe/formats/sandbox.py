@@ -2,7 +2,8 @@
 
 The same settings, filters and names as `transformers.utils.chat_template_utils` (5.23) has, which
 nobody can import without transformers; `tests/trainers` holds the two against each other. Only
-`strftime_now` is missing: what it prints depends on the day.
+`strftime_now` is missing: what it prints depends on the day. And a template is bounded
+(`formats.bounds`), which no model's own comes near.
 """
 
 from __future__ import annotations
@@ -16,17 +17,16 @@ import jinja2
 from jinja2 import nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
+
+from gymrecipe.formats.bounds import Bounded
 
 
 @lru_cache
-def environment() -> ImmutableSandboxedEnvironment:
+def environment() -> Bounded:
     """The environment that a chat template is parsed and rendered in."""
-    made = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
-    )
-    made.filters["tojson"] = _tojson
+    made = Bounded(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols])
+    made.filters["tojson"] = made.watched("tojson", _tojson)
     made.globals["raise_exception"] = _raise
     made.globals["dict"] = _Dict()
     made.globals["namespace"] = _Namespace

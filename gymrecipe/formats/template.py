@@ -19,6 +19,7 @@ from gymrecipe.errors import RecipeError
 from gymrecipe.rollouts.messages import Message, Unusable
 
 TOKENS = {"bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token"}
+MAX_BYTES = 2**20
 TOKEN_IDS = ("prompt_token_ids", "generation_token_ids", "generation_log_probs")
 Tools = list[dict[str, Any]]
 
@@ -78,8 +79,16 @@ def _plain(message: Message) -> dict[str, Any]:
 
 
 def _text(path: str) -> str:
+    if not Path(path).is_file():
+        raise RecipeError(f"{path}: cannot be read as a template: not a file")
     try:
-        return Path(path).read_bytes().decode()
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise RecipeError(
+                f"{path}: a template of more than {MAX_BYTES // 2**20} MiB is refused"
+            )
+        return data.decode()
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: cannot be read as a template: {error}") from None
 
@@ -118,10 +127,16 @@ def _renderer(template: Template) -> Callable[[list[dict[str, Any]], Tools | Non
         )
     from gymrecipe.formats.sandbox import environment
 
-    compiled = environment().from_string(template.text)
-    return lambda messages, tools, opens: compiled.render(
-        messages=messages, tools=tools, documents=None, add_generation_prompt=opens
-    )
+    bounded = environment()
+    compiled = bounded.from_string(template.text)
+
+    def rendered(messages: list[dict[str, Any]], tools: Tools | None, opens: bool) -> str:
+        bounded.begin()
+        return compiled.render(
+            messages=messages, tools=tools, documents=None, add_generation_prompt=opens
+        )
+
+    return rendered
 
 
 @lru_cache
@@ -129,7 +144,8 @@ def _refusals() -> tuple[type[Exception], ...]:
     """What a template raises on messages that it was not written for."""
     from jinja2 import TemplateError
 
-    return (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
+    return (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError,
+            RecursionError)  # fmt: skip
 
 
 @lru_cache

@@ -35,6 +35,11 @@ def as_key(text: str) -> str:
     return f'field["{escaped}"]'
 
 
+def as_knob(text: str) -> str:
+    """As much of it as a recipe may hold."""
+    return text.replace("\0", "").replace("${", "$(")
+
+
 def as_name(text: str) -> str:
     """As much of it as can be the name of a file."""
     return text.replace("/", "\u2215").replace("\0", "").replace("${", "$(")[:60]
@@ -42,7 +47,7 @@ def as_name(text: str) -> str:
 
 def lines(texts: list[str]) -> Iterator[dict[str, Any]]:
     """Rollouts that have each text as prompt, answer, value, key, category, model and agent."""
-    for text in texts:
+    for text in [*texts, *map(as_knob, texts[:1])]:
         for number in range(4):
             yield rollout(
                 text, f"{text} {number}", number / 3, category=text, error=None,
@@ -53,7 +58,7 @@ def lines(texts: list[str]) -> Iterator[dict[str, Any]]:
 
 def recipe(texts: list[str], name: str) -> str:
     """A recipe whose knobs, columns and expressions have the first text, but for what it may not."""
-    first = texts[0].replace("\0", "").replace("${", "$(")
+    first = as_knob(texts[0])
     return json.dumps(
         {
             "input": name,

@@ -1,0 +1,114 @@
+"""A chat template of a stranger reaches nothing and ends, whatever it says."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gymrecipe.errors import RecipeError
+from gymrecipe.formats import bounds
+from gymrecipe.formats.template import Template, read_template, render
+from gymrecipe.rollouts.messages import Message, Unusable
+
+REACHING = [
+    "{{ ''.__class__.__mro__[1].__subclasses__() }}", "{{ cycler.__init__.__globals__.os }}",
+    "{{ lipsum.__globals__['os'].popen('id') }}", "{{ messages.__class__ }}x{{ 1/0 }}",
+    "{{ self._TemplateReference__context.__class__() }}", "{% include '/etc/passwd' %}",
+    "{% import 'os' as os %}", "{% extends '/etc/passwd' %}", "{{ joiner.__init__.__globals__['x'] }}",
+    "{{ raise_exception.__globals__['json'] }}", "{{ namespace.__init__.__globals__['_raise'] }}",
+    "{{ messages.append(1) }}", "{{ messages|attr('__class__')|attr('__mro__') }}{{ x.y }}",
+    "{{ '{0.__class__.__mro__}'.format(1) }}", "{{ '%s'|format(messages.__class__.__mro__.x) }}",
+    "{{ dict.__init__.__globals__.x }}", "{{ open('/etc/passwd') }}", "{{ request.application.x }}",
+    "{{ (messages|map('__class__')|list).x.y }}", "{{ messages[0].pop('role') }}",
+]  # fmt: skip
+ENDLESS = {
+    "loops within loops": "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}{% endfor %}{% endfor %}{% endfor %}",
+    "a macro that calls itself": "{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}",
+    "a loop that goes deeper": "{% for x in [[1]] recursive %}{{ loop([x]) }}{% endfor %}",
+    "doubling texts": "{% set n = namespace(x='ab') %}{% for i in range(99) %}{% set n.x = n.x ~ n.x %}{% endfor %}",
+    "doubling by adding": "{% set n = namespace(x='ab') %}{% for i in range(99) %}{% set n.x = n.x + n.x %}{% endfor %}",
+    "doubling lists": "{% set n = namespace(x=[1]) %}{% for i in range(99) %}{% set n.x = n.x + n.x %}{% endfor %}",
+    "squared numbers": "{% set n = namespace(x=7) %}{% for i in range(99) %}{% set n.x = n.x * n.x %}{% endfor %}",
+    "a text many times": "{{ 'x' * 9999999999 }}",
+    "a list many times": "{{ [1] * 9999999999 }}",
+    "a power": "{{ 9 ** 9 ** 9 ** 9 }}",
+    "a width by percent": "{{ '%9999999999d' % 1 }}",
+    "a width by a filter": "{{ '%9999999999d'|format(1) }}",
+    "a width from outside": "{{ '%*d'|format(9999999999, 1) }}",
+    "a width by format": "{{ '{:>9999999999}'.format(1) }}",
+    "center": "{{ 'x'.center(9999999999) }}",
+    "the filter center": "{{ 'x'|center(9999999999) }}",
+    "ljust": "{{ 'x'.ljust(9999999999) }}",
+    "zfill": "{{ 'x'.zfill(9999999999) }}",
+    "expandtabs": "{{ '\t'.expandtabs(9999999999) }}",
+    "indent": "{{ 'x\ny'|indent(9999999999) }}",
+    "an indent of JSON": "{{ [1]|tojson(indent=9999999999) }}",
+    "replace": "{% set x = 'aaaaaaaaaa' * 1000000 %}{{ x.replace('a', x) }}",
+    "the filter replace": "{% set x = 'aaaaaaaaaa' * 1000000 %}{{ x|replace('a', x) }}",
+    "join": "{% set x = 'a' * 10000000 %}{{ x.join([x] * 10000) }}",
+    "the filter join": "{% set x = 'a' * 10000000 %}{{ ([x] * 10000)|join }}",
+    "a range": "{{ range(999999999)|list }}",
+    "batches": "{{ [1]|batch(9999999999, 'x')|list }}",
+}
+MODELS = [
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content | trim }}<|im_end|>\n{% endfor %}",
+    "{% for m in messages %}{{ '[' + m['role'].upper() + '] ' ~ m['content'].replace('a', 'b') }}{% if not loop.last %}\n{% endif %}{% endfor %}",
+    "{% set ns = namespace(i=0) %}{% for m in messages[::-1] %}{% set ns.i = ns.i + 1 %}{{ loop.index0 * 2 }}{{ '%s: %5d' % (m.role, ns.i) }}{{ loop.length }}{% endfor %}",
+    "{% macro show(m) %}{{ m.role ~ ': ' ~ m.content }}{% endmacro %}{{ messages | map(attribute='content') | join(', ') }}{{ show(messages[0]) }}",
+    "{% for k, v in messages[0].items() %}{{ k }}={{ v | tojson(indent=2) }}{% endfor %}{{ messages | selectattr('role', 'equalto', 'user') | list | length }}",
+]
+# ruff: noqa: E501 (a template reads best on one line)
+
+
+def rendered(text: str) -> str:
+    template = Template(text, None, text[:50])
+    return render(template, [Message("user", "banana"), Message("assistant", "2")], None)
+
+
+@pytest.mark.parametrize("text", REACHING)
+def test_a_template_that_reaches_for_more_refuses_the_rollout(text: str) -> None:
+    with pytest.raises(Unusable, match="template_refused"):
+        rendered(text)
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_a_template_that_would_not_end_refuses_the_rollout_soon(name: str) -> None:
+    started = time.process_time()
+    with pytest.raises(Unusable, match="template_refused"):
+        rendered(ENDLESS[name])
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize("text", MODELS)
+def test_what_models_have_is_rendered_as_without_bounds(text: str) -> None:
+    from jinja2.ext import loopcontrols
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    from gymrecipe.formats.sandbox import environment
+
+    free = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
+    )
+    free.filters["tojson"] = environment().filters["tojson"]
+    messages = [{"role": "user", "content": "banana"}, {"role": "assistant", "content": "2"}]
+    assert rendered(text) == free.from_string(text).render(messages=messages, tools=None)
+
+
+def test_without_this_a_text_grows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "MOST", 2**40)
+    monkeypatch.setattr(bounds, "WIDTH", 2**40)
+    assert len(rendered("{{ 'x' * 99999999 }}{{ 'x'.center(99999999) }}")) > 10**8
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev/stdin", "PIPE", "FOLDER", "LARGE", "/nowhere"])
+def test_what_is_no_template_file_is_refused_and_not_waited_for(path: str, tmp_path: Path) -> None:
+    places: dict[str, Any] = {name: tmp_path / name for name in ("PIPE", "FOLDER", "LARGE")}
+    os.mkfifo(places["PIPE"])
+    places["FOLDER"].mkdir()
+    places["LARGE"].write_text("x" * (2**20 + 1))
+    with pytest.raises(RecipeError, match=r"cannot be read as a template|more than 1 MiB"):
+        read_template(None, str(places.get(path, path)))
