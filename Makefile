@@ -5,7 +5,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 TRAINERS := .venv-trainers
 
-.PHONY: help demo test lint check fuzz test-trainers test-faults wheel golden bench clean
+.PHONY: help demo test lint check fuzz test-trainers test-loaders test-faults test-security wheel
+.PHONY: golden bench clean
 
 help:
 	@echo "make demo    run the main job on the rollouts that ship with gymrecipe"
@@ -15,6 +16,7 @@ help:
 	@echo "make test-loaders    load it with the loaders of verl, LLaMA-Factory, Axolotl, ms-swift, OpenRLHF"
 	@echo "make test-faults     kill it, fill its disk, cut its power: the full set, half an hour"
 	@echo "make fuzz            read mutated lines and hold them against a strict decoder (SECONDS=300 SEED=…)"
+	@echo "make test-security   hostile recipes, text, names, links: the full set, a few minutes"
 	@echo "make golden  write the expected outputs of the golden tests anew"
 	@echo "make bench   measure it side by side with what people would use instead (SIZE=1GB ROUNDS=5)"
 
@@ -54,6 +56,10 @@ ROLLOUTS ?= ../shared/rollouts
 
 fuzz: $(VENV)/.ready
 	$(RUN) -m tests.corpus.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(if $(wildcard $(ROLLOUTS)),--rollouts $(ROLLOUTS))
+
+# Every payload in every place: a few minutes.
+test-security: $(VENV)/.ready
+	GYMRECIPE_SECURITY=full $(RUN) -m pytest tests/security -n 2
 
 lint: $(VENV)/.ready
 	$(RUN) -m ruff check .
