@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 TRAINERS := .venv-trainers
 
-.PHONY: help demo test lint check fuzz test-trainers test-loaders test-faults test-security wheel
+.PHONY: help demo test lint check fuzz test-trainers test-faults test-security wheel
 .PHONY: golden bench clean
 
 help:

@@ -62,7 +62,7 @@ def _less(a: tuple[float, float], b: tuple[float, float]) -> tuple[float, float]
 def steps(source: Path, recipe: str, workers: int, knobs: list[str]) -> dict[str, Any]:
     """The steps of one run, in the order in which they first end."""
     seen = Steps()
-    from gymrecipe import executor, fold
+    from gymrecipe import executor, fold, reading
     from gymrecipe.api import prepare
     from gymrecipe.experiments import store
     from gymrecipe.recipe import locate
@@ -70,8 +70,8 @@ def steps(source: Path, recipe: str, workers: int, knobs: list[str]) -> dict[str
     seen.add("import", BEGAN)
     seen.inner = [(0.0, 0.0)]
     places = [
-        (fold, "read_table", "scan"),
-        (fold, "_call", "stages"),
+        (reading, "read_table", "scan"),
+        (fold, "call", "stages"),
         (fold, "write_data", "write"),
         (fold, "write_metrics", "write"),
         (fold, "statistics", "figures"),

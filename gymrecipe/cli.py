@@ -463,8 +463,8 @@ def _rejects(words: Words) -> int:
 
 
 def _reproduce(words: Words) -> int:
-    from gymrecipe.experiments.reproduce import reproduce
     from gymrecipe.report import terminal
+    from gymrecipe.reproduce import reproduce
 
     (path,), given = _version_arguments(words, 1, any_tools=False)
     with terminal.Bars(_console()) as bars:

@@ -8,10 +8,13 @@ from typing import Any
 
 import msgspec
 
-from gymrecipe import fold
 from gymrecipe.engines.local import local
 from gymrecipe.errors import DataError, RecipeError
+from gymrecipe.fold import Fold, templates
 from gymrecipe.plan import Plan
+from gymrecipe.progress import Silent
+from gymrecipe.reading import read
+from gymrecipe.rehearsal import rehearse
 from gymrecipe.rollouts.files import open_source
 from gymrecipe.settings import Example
 from gymrecipe.steps import Step
@@ -23,7 +26,7 @@ def check_examples(plan: Plan) -> None:
     Raises RecipeError with every rollout that becomes something else than the example says.
     """
     problems = []
-    fold.rehearse(plan)
+    rehearse(plan)
     for name, example in plan.examples.items():
         if len(example.becomes) != len(example.rollouts):
             problems.append(
@@ -54,10 +57,10 @@ def _outcome(plan: Plan, example: Example) -> list[str]:
         path.write_bytes(b"".join(line + b"\n" for line in lines))
         source = open_source(str(path), 0)
         alone = msgspec.structs.replace(plan, steps=tuple(_from(step) for step in plan.steps))
-        progress = fold.Silent()
-        table = fold.read(alone, [source], [], engine, progress)
-        rendered_by = fold.templates(alone)
-        folded = fold.Fold(alone, table, [source], Path(folder), engine, progress, rendered_by)
+        progress = Silent()
+        table = read(alone, [source], [], engine, progress)
+        rendered_by = templates(alone)
+        folded = Fold(alone, table, [source], Path(folder), engine, progress, rendered_by)
     became = dict(zip(folded.used["row"], folded.used["side"], strict=True))
     fates = dict(zip(folded.settled["row"], folded.settled["reason"], strict=True))
     lines_of = dict(zip(table.rows["line"], table.rows["row"], strict=True))

@@ -8,18 +8,21 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import msgspec
-import polars as pl
 
+from gymrecipe.calls import in_memory
 from gymrecipe.engines.local import default_workers, local
 from gymrecipe.errors import DataError, GymrecipeError, RecipeError
 from gymrecipe.experiments import card, fates, guides, ledger, manifest, store
 from gymrecipe.experiments.environment import environment, plugins
 from gymrecipe.experiments.export import check_export, export
 from gymrecipe.experiments.manifest import Input, Lines, Manifest, Output, StageRecord
-from gymrecipe.fold import REHEARSED_BYTES, Fold, Progress, Silent, read, rehearse, templates
+from gymrecipe.fold import Fold, templates
 from gymrecipe.formats.template import Template
 from gymrecipe.plan import Plan
+from gymrecipe.progress import Progress, Silent
+from gymrecipe.reading import read
 from gymrecipe.registry import FORMATS
+from gymrecipe.rehearsal import REHEARSED_BYTES, rehearse
 from gymrecipe.rollouts.chat import CHANGED_BY
 from gymrecipe.rollouts.files import Source, check_unchanged, sources
 from gymrecipe.rollouts.table import Read, Table, TooManyBadRows
@@ -49,9 +52,7 @@ def run(plan: Plan, progress: Progress | None = None) -> Version:
 
     Raises the errors of `errors`; a DataError about what was found carries its `manifest`.
     """
-    # Polars' streaming engine takes 2 ms longer for each of a dozen small queries, and no less
-    # memory for large ones: what is asked for here is mostly a column or two.
-    with pl.Config(engine_affinity="in-memory"):
+    with in_memory():
         return _run(plan, progress or Silent())
 
 

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import polars as pl
 from msgspec import UNSET, UnsetType
 
-from gymrecipe.beside import columns_of, paths_written
-from gymrecipe.errors import DataError, RecipeError, hint
+from gymrecipe.beside import columns_of
+from gymrecipe.calls import NO_METRICS, bare, call, naming_what_is_missing, resolve
+from gymrecipe.errors import RecipeError
 from gymrecipe.experiments import fates
 from gymrecipe.experiments.data import Written, write_data, write_metrics
 from gymrecipe.experiments.manifest import Output, StageRecord
 from gymrecipe.experiments.statistics import CATEGORIES, FIGURES, statistics
 from gymrecipe.formats.template import Template, read_template
 from gymrecipe.plan import Plan
-from gymrecipe.reads import QUANTILE
-from gymrecipe.registry import CHECKS, FORMATS, PLUGINS, Of, marked
-from gymrecipe.rollouts.columns import PAIR_COLUMNS, parse_path
+from gymrecipe.progress import Progress
+from gymrecipe.registry import CHECKS, FORMATS
+from gymrecipe.rollouts.columns import PAIR_COLUMNS
 from gymrecipe.rollouts.engine import Map
-from gymrecipe.rollouts.figures import quantile
 from gymrecipe.rollouts.files import Source
-from gymrecipe.rollouts.frames import give_back
-from gymrecipe.rollouts.inputs import read_inputs, with_inputs
-from gymrecipe.rollouts.table import Read, Table, Wanted, empty_rows, read_table
+from gymrecipe.rollouts.table import Table
 from gymrecipe.stages import where as language
 from gymrecipe.stages.checks import Facts
 from gymrecipe.stages.filter import Filter
@@ -36,141 +31,8 @@ from gymrecipe.stages.write import Write
 from gymrecipe.steps import Step, purpose_of
 from gymrecipe.wide import Rows, narrow
 
-
-class Progress(Protocol):
-    """Is told how far a run is: a phase begins, goes on by bytes or rows, and ends."""
-
-    def begin(self, phase: str, total: int, unit: str) -> None: ...
-    def advance(self, amount: int) -> None: ...
-    def end(self) -> None: ...
-
-
-class Silent:
-    """Progress that nobody watches."""
-
-    def begin(self, phase: str, total: int, unit: str) -> None: ...
-    def advance(self, amount: int) -> None: ...
-    def end(self) -> None: ...
-
-
 COUNTS = ("rows", "labels", "label_ratio")
 """The checks whose figure changes when a row cannot be written."""
-
-REHEARSED_BYTES = 64 * 2**20
-"""Inputs of fewer bytes are read in a tenth of a second; a rehearsal takes a fortieth."""
-
-RARE = ("turns", "output_items", "tool_calls", "output_tokens", "model", "agent")
-"""Columns that few recipes read, and that the table does without in the others."""
-
-
-def read(
-    plan: Plan,
-    files: list[Source],
-    inputs: list[Source],
-    engine: Map,
-    progress: Progress,
-    unread: frozenset[str] = frozenset(),
-    cache: Path | None = None,
-) -> Table:
-    """The rollout table of the files, but for columns that nothing reads, with the places of the
-    tasks' input rows. What an earlier run left of it in `cache` is not read again.
-    """
-    progress.begin("reading", sum(file.size for file in files), "bytes")
-    table = read_table(files, wanted(plan, unread), engine, progress.advance, cache)
-    progress.end()
-    if found := [read_inputs(source) for source in inputs]:
-        table.rows = with_inputs(table.rows, found, len(files))
-        table.inputs = [Read(each.lines, each.length, each.digest) for each in found]
-    give_back()
-    return table
-
-
-def wanted(plan: Plan, unread: frozenset[str]) -> Wanted:
-    """What the plan asks of the scan."""
-    load = plan.load
-    by_path = load.group_by not in ("auto", "consecutive")
-    grouping = {"place": load.group_by == "consecutive", "group_value": by_path}
-    return Wanted(
-        columns=plan.columns,
-        present=tuple(dict.fromkeys(paths_written(plan.steps, plan.named))),
-        reward=parse_path(load.reward),
-        task_fields=tuple(parse_path(name) for name in load.task_fields),
-        group_by=parse_path(load.group_by) if by_path else None,
-        metric_rows=any(step.stage.reads == "metrics" for step in plan.steps),
-        limit=load.limit,
-        max_bad_rows=load.max_bad_rows,
-        unread=unread.union(name for name, used in grouping.items() if not used),
-    )
-
-
-def rehearse(plan: Plan) -> frozenset[str]:
-    """Run the stages on empty tables, so that a missing column is found before a byte is read.
-
-    Gives the columns that a run can do without.
-    """
-    spare = frozenset() if PLUGINS else frozenset(RARE) - _mentioned(plan)
-    while True:
-        try:
-            _rehearse(plan, spare)
-            return spare
-        except _MissingError as error:
-            if error.column not in spare:
-                raise
-            spare -= {error.column}
-
-
-class _MissingError(RecipeError):
-    """A step needs a column that is not there; of a pair, its rollouts'."""
-
-    column = ""
-
-
-def _mentioned(plan: Plan) -> set[str]:
-    """The words of the steps' parameters, and what the figures of their writes are of."""
-    values = [list(step.params.model_dump().values()) for step in plan.steps]
-    words = set(re.findall(r"[a-z]\w*", repr(values)))
-    written = {step.takes for step in plan.steps if isinstance(step.params, Write)}
-    figures = {column for unit in written for column in FIGURES.get(unit, {}).values()}
-    return {_bare(name) for name in words | figures}
-
-
-def _bare(name: str) -> str:
-    """The name of a rollout's column, without the side of the pair."""
-    return name.removeprefix("chosen_").removeprefix("rejected_")
-
-
-def _rehearse(plan: Plan, spare: frozenset[str]) -> None:
-    frames: dict[str, pl.LazyFrame] = {}
-    facts: Facts = {}
-    for step in plan.steps:
-        rows = (
-            empty_rows(wanted(plan, spare)).with_row_index("row").lazy()
-            if step.source is None
-            else frames[step.source]
-        )
-        params = step.params.model_copy(update=dict.fromkeys(_quantiles(step), 0.0))
-        with _naming_what_is_missing(plan, step, rows):
-            frame, _ = _call(step, params, rows, facts, _NO_METRICS)
-            schema = dict(frame.collect_schema())
-        schema.pop("reason", None)
-        frames[step.name] = pl.LazyFrame(schema=schema)
-
-
-@contextmanager
-def _naming_what_is_missing(plan: Plan, step: Step, rows: pl.LazyFrame) -> Iterator[None]:
-    try:
-        yield
-    except pl.exceptions.ColumnNotFoundError as error:
-        names = rows.collect_schema().names()
-        takes = step.takes or "rollouts"
-        quoted = re.search(r'"([^"]+)"', str(error))
-        missing = quoted[1] if quoted else str(error).splitlines()[0]
-        problem = _MissingError(
-            f"{plan.recipe_path}: stages.{step.name}: needs the column '{missing}', which"
-            f" {takes} do not have. They have {', '.join(names)}.{hint(missing, names)}"
-        )
-        problem.column = _bare(missing)
-        raise problem from None
 
 
 def templates(plan: Plan) -> dict[str, Template]:
@@ -232,13 +94,13 @@ class Fold:
     def _step(self, step: Step, place: int) -> None:
         rows = self._rows(step)
         wide = rows.wide(self.table.rows)
-        params, resolved = _resolve(step, wide)
-        metrics = _NO_METRICS
+        params, resolved = resolve(step, wide)
+        metrics = NO_METRICS
         if step.stage.reads == "metrics":
             metrics = self.table.metric_rows.join(rows.held, on="row", how="semi").lazy()
             self.entered[step.name] = rows.held["row"]
-        with _naming_what_is_missing(self.plan, step, wide):
-            frame, tables = _call(step, params, wide, self._upstream(step), metrics)
+        with naming_what_is_missing(self.plan, step, wide):
+            frame, tables = call(step, params, wide, self._upstream(step), metrics)
             names = frame.collect_schema().names()
         # What a stage of a plugin makes of the rollouts' columns is not known.
         ours = step.stage.function.__module__.startswith("gymrecipe.")
@@ -431,9 +293,6 @@ LATE = (
     " the columns from the first 10 MB, as datasets does, may fail on them or fill nulls in."
 )
 
-_NO_METRICS = pl.LazyFrame(schema={"row": pl.UInt32, "metric": pl.String, "value": pl.Float64})
-
-
 _READ = ("row", "source", "offset", "bytes", "id_hi", "id_lo", "has_tools", "reward", "label")
 """What a write needs of each rollout, beside the columns that it writes and has figures of."""
 
@@ -443,39 +302,9 @@ def _written(step: Step, params: Write, rows: Rows) -> list[str]:
     if step.takes == "metrics":
         return list(rows.names)
     needed = {*rows.held.columns, *PAIR_COLUMNS, *_READ, *CATEGORIES}
-    needed |= {_bare(name) for name in columns_of(params, purpose_of(step))}
-    needed |= {_bare(name) for name in FIGURES[step.takes].values()}
-    return [n for n in rows.names if n in needed or _bare(n) in needed or n.startswith("input_")]
-
-
-def _call(
-    step: Step, params: Any, rows: pl.LazyFrame, facts: Facts, metrics: pl.LazyFrame
-) -> tuple[pl.LazyFrame, dict[str, pl.LazyFrame]]:
-    frame = metrics if step.stage.reads == "metrics" else rows
-    more = (facts,) if step.stage.reads == "facts" else ()
-    made = step.stage.function(frame, params, *more)
-    return made if isinstance(made, tuple) else (made, {})
-
-
-def _quantiles(step: Step) -> dict[str, tuple[str, str]]:
-    """The parameters given as quantiles: their text, and the column that resolves them."""
-    return {
-        name: (value, mark.column or getattr(step.params, mark.parameter))
-        for name, value, mark in marked(step.params, Of)
-        if isinstance(value, str) and QUANTILE.fullmatch(value)
-    }
-
-
-def _resolve(step: Step, rows: pl.LazyFrame) -> tuple[Any, list[dict[str, Any]]]:
-    """The parameters with their quantiles as numbers, and what became what."""
-    said = []
-    for name, (text, column) in _quantiles(step).items():
-        value = quantile(rows.select(column).collect().to_series(), float(text[1:]))
-        if value is None:
-            raise DataError(f"stages.{step.name}.{name}: {text} of '{column}': no row has a value.")
-        said.append({"parameter": name, "asked": text, "resolved": value})
-    numbers = {str(row["parameter"]): row["resolved"] for row in said}
-    return step.params.model_copy(update=numbers), said
+    needed |= {bare(name) for name in columns_of(params, purpose_of(step))}
+    needed |= {bare(name) for name in FIGURES[step.takes].values()}
+    return [n for n in rows.names if n in needed or bare(n) in needed or n.startswith("input_")]
 
 
 def _format_version(params: Any) -> int | UnsetType:

@@ -14,7 +14,7 @@ from gymrecipe.cli import main
 from gymrecipe.engines import local
 from gymrecipe.errors import ChangedError
 from gymrecipe.experiments import slices
-from gymrecipe.experiments.reproduce import reproduce
+from gymrecipe.reproduce import reproduce
 from gymrecipe.rollouts import entries, kept, table
 from gymrecipe.rollouts.files import sample_path
 from tests.rollouts.test_kept import forged

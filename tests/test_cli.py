@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from gymrecipe import reproduce as reproducing
 from gymrecipe.cli import main
-from gymrecipe.experiments import reproduce as reproducing
 from gymrecipe.rollouts.files import sample_path
 from tests.experiments.conftest import MISSING, graded, rollout, save
 

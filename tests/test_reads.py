@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from gymrecipe.errors import RecipeError
-from gymrecipe.fold import rehearse
 from gymrecipe.plan import plan
 from gymrecipe.recipe import compose
+from gymrecipe.rehearsal import rehearse
 from gymrecipe.rollouts.columns import Column
 
 

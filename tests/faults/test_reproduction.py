@@ -15,7 +15,7 @@ import pytest
 
 import gymrecipe
 from gymrecipe.errors import GymrecipeError
-from gymrecipe.experiments.reproduce import reproduce
+from gymrecipe.reproduce import reproduce
 from tests.experiments.conftest import graded, save
 from tests.faults.conftest import HERE, PYTHON, figure, often
 

@@ -8,13 +8,17 @@ from pathlib import Path
 import msgspec
 from pydantic import ValidationError
 
-from gymrecipe import fold, plan
+from gymrecipe import plan
+from gymrecipe.calls import in_memory
 from gymrecipe.engines.local import default_workers, local
 from gymrecipe.errors import ChangedError, DataError, ToolsError
 from gymrecipe.experiments import fates, inputs, manifest, store
 from gymrecipe.experiments.environment import packages, plugins
 from gymrecipe.experiments.manifest import Manifest, StageRecord
+from gymrecipe.fold import Fold, templates
 from gymrecipe.plan import Plan
+from gymrecipe.progress import Progress, Silent
+from gymrecipe.reading import read
 from gymrecipe.registry import FORMATS, STAGES
 from gymrecipe.settings import Settings
 
@@ -30,7 +34,7 @@ class Reproduced(msgspec.Struct, frozen=True):
 
 
 def reproduce(
-    version: Path, progress: fold.Progress | None = None, *, any_tools: bool = False
+    version: Path, progress: Progress | None = None, *, any_tools: bool = False
 ) -> Reproduced:
     """Make the version again from its manifest and compare data and records byte by byte.
 
@@ -42,15 +46,15 @@ def reproduce(
         _check_tools(version, record)
     rebuilt = _rebuilt(record)
     files = [inputs.found(file, record) for file in record.inputs]
-    watched = progress or fold.Silent()
-    with local(default_workers()) as engine, store.scratch() as staged:
+    watched = progress or Silent()
+    with in_memory(), local(default_workers()) as engine, store.scratch() as staged:
         rollouts = sum(file.holds == "rollouts" for file in record.inputs)
-        table = fold.read(rebuilt, files[:rollouts], files[rollouts:], engine, watched)
-        for file, read in zip(record.inputs, [*table.read, *table.inputs], strict=True):
-            if read.digest != file.digest:
+        table = read(rebuilt, files[:rollouts], files[rollouts:], engine, watched)
+        for file, found in zip(record.inputs, [*table.read, *table.inputs], strict=True):
+            if found.digest != file.digest:
                 raise ChangedError(f"{file.path}: not what it was when {version} was made.")
-        rendered_by = fold.templates(rebuilt)
-        fold.Fold(rebuilt, table, files, staged, engine, watched, rendered_by).write_records()
+        rendered_by = templates(rebuilt)
+        Fold(rebuilt, table, files, staged, engine, watched, rendered_by).write_records()
         return _compare(version, staged, record)
 
 

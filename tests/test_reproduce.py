@@ -10,9 +10,9 @@ import pytest
 
 import gymrecipe
 from gymrecipe.errors import ChangedError, DataError, ToolsError
-from gymrecipe.experiments.reproduce import Reproduced, reproduce
 from gymrecipe.recipe import recipes
 from gymrecipe.registry import FORMATS
+from gymrecipe.reproduce import Reproduced, reproduce
 from tests.experiments.conftest import graded, rollout, run, save
 
 
