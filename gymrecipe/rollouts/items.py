@@ -56,7 +56,7 @@ class Talk:
             elif kind is not None and kind != "message":
                 raise Unusable("hosted_tool")
             elif item.role == "assistant":
-                said, calls, thought = self._said(item), _calls(item), item.reasoning_content
+                said, calls, thought = self._said(item), _calls(item), _beside(item)
             else:
                 messages.append(self._shown(item))
                 speaking = None
@@ -157,6 +157,15 @@ def _thought(item: Item[Any]) -> str:
         if thought:
             return thought
     return ""
+
+
+def _beside(item: Item[Any]) -> str | None:
+    """The thought that a chat message has beside its text; newer servers call it `reasoning`."""
+    if item.reasoning_content or item.reasoning is NULL or item.reasoning is None:
+        return item.reasoning_content
+    if type(item.reasoning) is not str:
+        raise Unusable("bad_item")
+    return item.reasoning
 
 
 def _output(item: Item[Any]) -> Message:

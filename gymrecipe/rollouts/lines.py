@@ -75,6 +75,7 @@ class Item(msgspec.Struct, Generic[Part], gc=False):
     tool_calls: Part = NULL
     tool_call_id: str | None = None
     reasoning_content: str | None = None
+    reasoning: Part = NULL
     refusal: str | None = None
 
 
@@ -102,6 +103,7 @@ class Response(msgspec.Struct, Generic[Part]):
     content: Part = NULL
     tool_calls: Part = NULL
     reasoning_content: str | None = None
+    reasoning: Part = NULL
 
 
 HEAVY = ("responses_create_params", "response", "messages", "output")
@@ -277,6 +279,7 @@ def reply(line: Line[Part]) -> list[Item[Part]] | None:
                 content=response.content,
                 tool_calls=response.tool_calls,
                 reasoning_content=response.reasoning_content,
+                reasoning=response.reasoning,
             )
         ]
     output = read(line.output, _OUTPUT)

@@ -135,7 +135,7 @@ def _shown(item: Item) -> list[Any]:
         item.role,
         item.name,
         _without_nulls(content) or "",
-        item.reasoning_content,
+        item.reasoning_content or _plain(item.reasoning),
         _plain(item.arguments),
         _plain(item.output),
         _plain(item.summary),

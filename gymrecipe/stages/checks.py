@@ -100,6 +100,14 @@ def populated_bins(
     return bins.filter(bins.is_between(0, 4)).n_unique() if len(bins) else None
 
 
+@check(takes=("rollouts",), advice="These figures are of rewards in [0, 1]: rescale the reward.")
+def outside_rewards(
+    rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None
+) -> float | None:
+    """The share of rewards outside [0, 1], which no bin holds."""
+    return _share(~_bin(rows["reward"]).is_between(0, 4))
+
+
 @check(takes=("pairs",), advice="A higher min_gap or temperature widens the gaps.")
 def mean_gap(rows: pl.DataFrame, facts: Facts, at: float | None, by: str | None) -> float | None:
     """The mean gap."""

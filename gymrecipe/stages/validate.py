@@ -65,6 +65,7 @@ LIMITS: dict[str, dict[str, Limits]] = {
         "extreme_rewards": Limits(max=0.9),
         "middle_rewards": Limits(max=0.6),
         "populated_bins": Limits(min=3),
+        "outside_rewards": Limits(max=0.1),  # ours
     },
 }
 """The red flags by what the data is for: those of NeMo Gym's data guides where no other source is

@@ -174,6 +174,23 @@ def test_chat_messages_with_calls_are_read() -> None:
     assert found.completion[1].name == "f"
 
 
+@pytest.mark.parametrize("shape", ["messages", "response"])
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
+def test_the_thought_of_a_chat_message_is_kept_by_either_name(shape: str, name: str) -> None:
+    spoken = {"role": "assistant", "content": "4", name: "hm"}
+    line = {"messages": [ASKED, spoken], "reward": 1}
+    if shape == "response":
+        line = {"messages": [ASKED], "response": spoken, "reward": 1}
+    found = conversation(json.dumps(line).encode())
+    assert found.completion[0].reasoning_content == "hm"
+
+
+def test_a_thought_that_is_no_text_is_not_left_out_in_silence() -> None:
+    spoken = {"role": "assistant", "content": "4", "reasoning": ["hm"]}
+    with pytest.raises(Unusable, match="bad_item"):
+        conversation(json.dumps({"messages": [ASKED, spoken], "reward": 1}).encode())
+
+
 def test_flat_tools_become_nested_without_strict_and_nulls() -> None:
     schema = {"type": "object", "properties": {"x": {"default": None}}}
     flat = {"type": "function", "name": "f", "parameters": schema, "strict": True}

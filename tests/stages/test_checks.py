@@ -199,7 +199,12 @@ def test_rows_without_rewards_have_no_figure(name: str) -> None:
     assert of_rewards(name, None, None) is None
 
 
-@pytest.mark.parametrize("name", ["middle_rewards", "populated_bins"])
+def test_rewards_outside_of_the_bins_are_counted() -> None:
+    assert of_rewards("outside_rewards", -0.1, 0.0, 1.0 + 1e-10, 1.1) == 0.5
+    assert of_rewards("outside_rewards", 0.0, None, 1.0) == 0.0
+
+
+@pytest.mark.parametrize("name", ["middle_rewards", "populated_bins", "outside_rewards"])
 def test_rows_without_rewards_are_in_no_bin(name: str) -> None:
     assert of_rewards(name, None, None) is None
 
