@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-LEAST_BYTES = 1_000
+from msgspec import Raw
+
+LEAST_BYTES = 4_000
 """A shorter response is not worth it."""
 
 MISSES = 16
@@ -30,10 +32,10 @@ class Cut:
         """Note that it was elsewhere."""
         self._misses += 1
 
-    def learn(self, line: bytes, response: bytes) -> None:
+    def learn(self, line: bytes, response: Raw) -> None:
         """Note what stands before and behind it."""
         if len(response) >= LEAST_BYTES:
-            start = line.find(response)
+            start = line.find(bytes(response))
             end = start + len(response)
             colon = line.find(b":", end)
             self._before = line[max(line.rfind(b'"response"', 0, start), 0) : start]

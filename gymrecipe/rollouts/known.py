@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Raw
@@ -13,7 +13,7 @@ from msgspec import Raw
 from gymrecipe.rollouts.columns import Path
 from gymrecipe.rollouts.cut import Cut
 from gymrecipe.rollouts.lines import HEAVY, NULL, Response
-from gymrecipe.rollouts.members import Key, Repeated, members
+from gymrecipe.rollouts.members import Repeated, members
 
 KNOWN_FIELDS = 1_000
 """More top-level fields than this are no schema; further ones are left alone unless asked for."""
@@ -30,8 +30,16 @@ Values = tuple[Any, ...]
 Place = tuple[int, Path]
 """Where a path leads: the slot of a part and the path below it."""
 
-Layout = tuple[Callable[[list[Any]], Values], int]
-"""What puts the members of a line in the order of the slots; which of them is the response."""
+
+class Layout(NamedTuple):
+    """Of lines with the same keys: what puts their members in the order of the slots, which of
+    them is the response, and the fewest bytes that a line has beside the values.
+    """
+
+    order: Callable[[list[Any]], Values]
+    response: int
+    least: int
+
 
 _NO_RESPONSE = Raw(b"null")
 
@@ -41,13 +49,15 @@ is seen to be there.
 """
 
 _response = msgspec.json.Decoder(Response | str | list[Raw] | None)
+_members = msgspec.json.Decoder(dict[str, Raw])
 
 
 class Known:
     """The fields of the lines so far.
 
-    The keys of every line are looked at, for one that stands there twice must not hide the other.
-    So that this costs no second pass over the response, it is cut out first.
+    No key may stand twice in a line, where one would hide the other. A line without a byte to
+    spare beside its values has no room for that; the keys of others are looked at one by one. So
+    that this costs no second pass over the response, it is cut out first.
     """
 
     def __init__(self, needed: frozenset[Any]) -> None:
@@ -55,8 +65,6 @@ class Known:
         self.slots: dict[str, int] = {name: i for i, name in enumerate(HEAVY)}
         self._needed = needed
         self._layouts: dict[tuple[str, ...], Layout] = {}
-        self._last: list[str] = []
-        self._layout = self._laid_out(())
         self._cut = Cut()
 
     def values(self, data: bytes) -> Values:
@@ -64,40 +72,38 @@ class Known:
         if (place := self._cut.place(data)) is not None:
             start, end = place
             try:
-                parts, at = self._parts(b"".join((data[:start], _MARK, data[end:])))
-                if bytes(parts[at]) == _MARK:
-                    parts[at] = _response.decode(memoryview(data)[start:end])
-                    return self._layout[0](parts)
+                parts, layout = self._parts(b"".join((data[:start], _MARK, data[end:])))
+                if bytes(parts[layout.response]) == _MARK:
+                    parts[layout.response] = _response.decode(memoryview(data)[start:end])
+                    return layout.order(parts)
             except msgspec.DecodeError:
                 pass
             self._cut.missed()
-        parts, at = self._parts(data)
-        self._cut.learn(data, bytes(parts[at]))
-        parts[at] = _response.decode(parts[at])
-        return self._layout[0](parts)
+        parts, layout = self._parts(data)
+        self._cut.learn(data, parts[layout.response])
+        parts[layout.response] = _response.decode(parts[layout.response])
+        return layout.order(parts)
 
-    def _parts(self, data: bytes) -> tuple[list[Any], int]:
-        """The members of a line with what stands for one that is absent, and which of them is the
-        response.
-        """
-        found = members(data)
-        if [*found] != self._last:
-            names = _once([*found])
-            self._layout, self._last = self._laid_out(tuple(names)), names
-        return [*found.values(), NULL, _NO_RESPONSE], self._layout[1]
+    def _parts(self, data: bytes) -> tuple[list[Any], Layout]:
+        """The members of a line with what stands for one that is absent, and where they belong."""
+        found = _members.decode(data)
+        names = (*found,)
+        layout = self._layouts.get(names) or self._laid_out(names)
+        parts: list[Any] = [*found.values()]
+        if len(data) - sum(map(len, parts)) > layout.least and len(members(data)) > len(parts):
+            raise Repeated(f"a key twice: {', '.join(names)}")
+        return [*parts, NULL, _NO_RESPONSE], layout
 
     def _laid_out(self, names: tuple[str, ...]) -> Layout:
-        """How the members of a line with these keys are put in the order of the slots, and which
-        of them is the response.
-        """
-        if (known := self._layouts.get(names)) is not None:
-            return known
+        """How the members of a line with these keys are put in the order of the slots."""
         self._learn(names)
         if len(self._layouts) == LAYOUTS:
             self._layouts.clear()
         places = {"response": -1} | {name: i for i, name in enumerate(names)}
         order = itemgetter(*(places.get(name, -2) for name in self.slots))
-        self._layouts[names] = order, places["response"]
+        # As short as an object with these keys can be spelled.
+        bare = len(msgspec.json.encode(dict.fromkeys(names, 0))) - len(names)
+        self._layouts[names] = Layout(order, places["response"], bare)
         return self._layouts[names]
 
     def _learn(self, names: tuple[str, ...]) -> None:
@@ -119,11 +125,3 @@ class Known:
             elif (slot := self.slots.get(str(path[0]))) is not None:
                 found.append((slot, path[1:]))
         return found
-
-
-def _once(keys: list[Key]) -> list[str]:
-    """The keys as plain texts. Raises Repeated."""
-    names = [*map(str, keys)]
-    if len(set(names)) < len(names):
-        raise Repeated(f"a key twice: {', '.join(names)}")
-    return names

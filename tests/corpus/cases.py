@@ -187,7 +187,7 @@ JSON = [
     within(line(more=b', "new": [1, {"a": null}]'), ok(), "new_field"),
 ]  # fmt: skip
 
-LONG = b', "usage": {"output_tokens": 7}, "note": "%s"' % (b"x" * 2_000)
+LONG = b', "usage": {"output_tokens": 7}, "note": "%s"' % (b"x" * 5_000)
 """More of a response, so that it is cut out of its line when it is read."""
 
 REPEATED = [

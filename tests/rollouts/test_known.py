@@ -82,6 +82,16 @@ def test_a_key_twice_is_seen_whether_the_response_is_cut_out_or_not(twice: bytes
         known.values(raw(line()))
 
 
+def test_a_key_twice_is_seen_however_little_else_is_to_spare() -> None:
+    known = Known(frozenset())
+    spaced, bare = raw(line()), msgspec.json.encode(line())
+    for text in (spaced, bare):
+        known.values(text)
+    room = len(spaced) - len(bare) - len(b'"reward":,')
+    with pytest.raises(Repeated):
+        known.values(bare[:-1] + b',"reward":' + b"1" * max(room, 1) + b"}")
+
+
 def test_what_is_no_json_is_an_error_whether_it_is_in_the_response_or_beside_it() -> None:
     known = Known(frozenset())
     known.values(raw(line()))
