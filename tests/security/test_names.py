@@ -11,6 +11,7 @@ import pytest
 from gymrecipe import plan
 from gymrecipe.cli import main
 from tests.experiments.conftest import graded, save
+from tests.security.conftest import often
 
 NAMES = [
     "", ".", "..", "...", "../x", "../../x", "x/..", "x/../../y", "/x", "/etc/passwd", "//x", "./x",
@@ -83,7 +84,7 @@ def test_a_name_that_is_none_is_refused_wherever_one_is_given(
         assert code == 2, words
 
 
-@pytest.mark.parametrize("name", NAMES, ids=ascii)
+@pytest.mark.parametrize("name", NAMES[:: often(3, 1)], ids=ascii)
 def test_a_version_by_any_name_is_only_looked_for(
     name: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
