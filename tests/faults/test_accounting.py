@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 import gymrecipe
-from gymrecipe import fold
+from gymrecipe import reading
 from gymrecipe.errors import DataError
 from gymrecipe.experiments import fates, rejects
 from gymrecipe.rollouts import scan, table
@@ -202,7 +202,7 @@ def allow(change: Callable[[int], int | str], monkeypatch: pytest.MonkeyPatch) -
     def other(**wanted: Any) -> table.Wanted:
         return table.Wanted(**wanted | {"max_bad_rows": change(wanted["max_bad_rows"])})
 
-    monkeypatch.setattr(fold, "Wanted", other)
+    monkeypatch.setattr(reading, "Wanted", other)
 
 
 def test_control_without_max_bad_rows_a_run_on_bad_lines_is_seen_to_go_on(

@@ -17,7 +17,7 @@ import pytest
 import gymrecipe
 from gymrecipe.errors import ChangedError, InputError
 from gymrecipe.experiments.manifest import Manifest
-from gymrecipe.fold import Silent
+from gymrecipe.progress import Silent
 from gymrecipe.rollouts import files, table
 from tests.experiments.conftest import graded, save
 from tests.faults.conftest import PYTHON, figure, often

@@ -76,6 +76,9 @@ class Watch:
             return is_library(getattr(arguments[0], "co_filename", ""))
         if event == "compile":
             return arguments[1] == "<unknown>" or is_library(arguments[1])  # `ast.parse` runs not
+        if event == "marshal.loads":  # by an import of what is compiled already
+            caller = sys._getframe(2).f_code
+            return caller.co_filename == "<frozen importlib._bootstrap_external>"
         return event == "import"  # by name: the files are looked at when the line has ended
 
 

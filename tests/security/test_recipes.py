@@ -60,7 +60,7 @@ def audited(folder: Path, lines: list[list[str]]) -> list[tuple[Any, str, list[s
     (folder / "lines.json").write_text(json.dumps(lines))
     words = [json.dumps(harmless), str(folder), "lines.json"]
     done = subprocess.run(
-        [sys.executable, str(AUDITED), *words],
+        [sys.executable, "-B", str(AUDITED), *words],
         cwd=folder, capture_output=True, timeout=300, encoding="utf-8",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
