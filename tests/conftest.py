@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 # How long an example takes says how busy the machine is, not whether the code is right.
-settings.register_profile("gymrecipe", deadline=None)
-settings.load_profile("gymrecipe")
+settings.register_profile("gymrecipe", deadline=None, max_examples=40)
+settings.register_profile("thorough", deadline=None, max_examples=400)
+settings.load_profile(os.environ.get("GYMRECIPE_HYPOTHESIS", "gymrecipe"))
 
 
 @pytest.fixture(scope="session")

@@ -100,7 +100,7 @@ def test_a_run_killed_at_a_random_moment_leaves_no_half_version(root: Path) -> N
     began = time.monotonic()
     subprocess.run(command, capture_output=True, check=True)
     usual = time.monotonic() - began
-    chance, died, times = random.Random(0), 0, often(5, 500)
+    chance, died, times = random.Random(0), 0, often(3, 500)
     for _ in range(times):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:

@@ -50,7 +50,7 @@ def test_eight_processes_get_versions_of_their_own_without_gaps(root: Path) -> N
     save(root / "a.jsonl", graded())
     folder = root / "out" / "dpo_same_prompt"
     plant_traps(folder)
-    rounds = often(3, 25)
+    rounds = often(2, 25)
     pipe = subprocess.PIPE
     processes = [
         subprocess.Popen(

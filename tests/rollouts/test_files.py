@@ -67,7 +67,7 @@ def test_lines_are_those_of_split_wherever_blocks_end(data: bytes, cuts: list[in
     assert split(stream) == oracle(data)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(BYTES, st.integers(1, 9), st.integers(1, 7))
 def test_lines_are_those_of_split_wherever_slices_and_reads_end(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, step: int, read_bytes: int

@@ -84,7 +84,7 @@ def test_a_name_that_is_none_is_refused_wherever_one_is_given(
         assert code == 2, words
 
 
-@pytest.mark.parametrize("name", NAMES[:: often(3, 1)], ids=ascii)
+@pytest.mark.parametrize("name", NAMES[:: often(6, 1)], ids=ascii)
 def test_a_version_by_any_name_is_only_looked_for(
     name: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

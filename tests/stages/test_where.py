@@ -533,7 +533,7 @@ SCHEMA = {
 }
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=200)
 @given(expression.filter(names_in), st.lists(row, min_size=1, max_size=8))
 def test_every_expression_decides_as_the_slow_interpreter(
     node: Node, rows: list[dict[str, Any]]
