@@ -53,13 +53,13 @@ def measure(command: Sequence[str], memory: bool = False) -> Measured:
 def _tree(process: int) -> Iterator[int]:
     """The process and all that descend from it."""
     yield process
-    for children in Path(f"/proc/{process}/task").glob("*/children"):
-        try:
-            found = children.read_text().split()
-        except OSError:  # a thread that has ended
-            continue
-        for child in found:
-            yield from _tree(int(child))
+    found: list[str] = []
+    with suppress(OSError):  # it has ended
+        for thread in os.listdir(f"/proc/{process}/task"):
+            with suppress(OSError):  # a thread that has ended
+                found += Path(f"/proc/{process}/task/{thread}/children").read_text().split()
+    for child in found:
+        yield from _tree(int(child))
 
 
 def _memory(process: int) -> int:

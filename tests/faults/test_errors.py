@@ -18,6 +18,7 @@ from tests.faults.conftest import (
     figure,
     half_versions,
     needs_strace,
+    often,
     points,
     strace,
     struck,
@@ -124,9 +125,10 @@ def test_an_input_that_cannot_be_read_is_never_a_shorter_dataset(
         rollouts.write_bytes(gzip.compress((root / "a.jsonl").read_bytes()))
         call = "read" if call == "pread64" else call
     command = [*COMMAND, f"input={rollouts}", f"output_dir={root / 'out'}"]
-    failed = passed = number = 0
+    failed = passed = tried = 0
     while passed < 3:  # a call may fail without harm; three in a row are none any more
-        number += 1
+        number = 1 + tried * often(4, 1)
+        tried += 1
         inject = f"inject={call}:error=EIO:when={number}"
         traced = strace("-P", str(rollouts), "-e", f"trace={call}", "-e", inject)
         done = subprocess.run([*traced, *command], capture_output=True, text=True)
@@ -138,7 +140,7 @@ def test_an_input_that_cannot_be_read_is_never_a_shorter_dataset(
         assert "Traceback" not in done.stderr
         assert str(rollouts) in done.stderr
     assert failed
-    assert len(store.versions(root / "out" / "dpo_same_prompt")) == number - failed
+    assert len(store.versions(root / "out" / "dpo_same_prompt")) == tried - failed
     kind = "compressed" if compressed else "plain"
     figure("the input is what the manifest says", f"EIO at each {call} of a {kind} input", failed,
            "0 short datasets")  # fmt: skip
