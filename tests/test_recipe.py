@@ -231,7 +231,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(VALUES)
 @example({"\u0130": None})  # lower case makes an ASCII letter of it
 def test_any_value_survives_the_grammar(wanted: Any) -> None:
@@ -240,7 +240,7 @@ def test_any_value_survives_the_grammar(wanted: Any) -> None:
     assert value(f"stages.usable.zz={in_grammar(wanted)}") == wanted
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.text(max_size=25))
 def test_any_text_as_an_override_is_taken_or_told(text: str) -> None:
     try:
@@ -250,7 +250,7 @@ def test_any_text_as_an_override_is_taken_or_told(text: str) -> None:
         assert error.problems  # noqa: PT017
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(TEXTS)
 def test_any_text_survives_the_dump(text: str) -> None:
     assume("\x85" not in text)  # PyYAML takes it for a line break, in what it wrote itself as well

@@ -22,7 +22,7 @@ from tests.faults.conftest import figure, often
 from tests.rollouts.test_members import VALUES
 
 REAL = Path(__file__).parents[3] / "shared" / "rollouts"
-RUNS = often(12, 400)
+RUNS = often(8, 400)
 
 
 @pytest.mark.parametrize("seed", range(RUNS))

@@ -50,7 +50,7 @@ def written(name: str) -> str:
 STAGES = "stages:\n  load: {use: load}\n  NAME: {use: write}\n  other: {use: write, from: load}\n"
 
 
-@pytest.mark.parametrize("name", NAMES[:: often(3, 1)], ids=ascii)
+@pytest.mark.parametrize("name", NAMES[:: often(5, 1)], ids=ascii)
 def test_a_name_that_is_none_is_refused_wherever_one_is_given(
     name: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -199,7 +199,7 @@ def check(params: Pair, rows: list[dict[str, Any]]) -> None:
 
 @pytest.mark.parametrize("strategy", ["mirrored", "best_vs_worst", "best_vs_second", "all"])
 def test_a_strategy_does_what_its_oracle_does(strategy: str) -> None:
-    @settings(deadline=None, max_examples=30)
+    @settings(deadline=None, max_examples=20)
     @given(params_of(strategy=st.just(strategy)), tables())
     def agrees(params: Pair, rows: list[dict[str, Any]]) -> None:
         check(params, rows)
@@ -207,7 +207,7 @@ def test_a_strategy_does_what_its_oracle_does(strategy: str) -> None:
     agrees()
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=20)
 @given(
     params_of(
         strategy=st.just("tiers"),
@@ -220,7 +220,7 @@ def test_tiers_do_what_their_oracle_does(params: Pair, rows: list[dict[str, Any]
     check(params, rows)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=20)
 @given(
     params_of(
         strategy=st.just("tiers"),
