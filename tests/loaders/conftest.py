@@ -272,7 +272,6 @@ def write(tmp_path: Path) -> Callable[[str, Purpose, list[bytes]], Data]:
             Written(
                 purpose=purpose,
                 name="made",
-                config="default",
                 inside="data",
                 files=files,
                 has_tools=has_tools,
