@@ -146,7 +146,7 @@ def tried(root: Path, seeds: range) -> tuple[int, int, list[str]]:
 
 
 def test_every_line_of_generated_files_has_one_fate_with_its_place_and_reason(root: Path) -> None:
-    runs = often(10, 510)
+    runs = often(6, 510)
     made, lines, faults = tried(root, range(runs))
     assert faults == []
     assert made > 0.9 * runs * FILES_A_RUN

@@ -57,7 +57,7 @@ def test_a_disk_with_too_little_room_is_told_and_nothing_is_left(root: Path) -> 
     answer = "x" * 2_000
     rollouts = save(root / "a.jsonl", [rollout(f"p{n}", f"{answer}{n}") for n in range(100)])
     seen = set()
-    sizes = range(16, 600, often(160, 8))
+    sizes = range(16, 600, often(240, 8))
     for size in sizes:
         with small_disk(root / "disk", f"size={size}k") as disk:
             seen.add(check(run(rollouts, disk / "out"), disk / "out" / "sft_threshold"))

@@ -158,7 +158,7 @@ def test_without_this_a_terminal_is_commanded(
     assert "\x1b" in unseen(shown(TERMINAL[10:18]))
 
 
-@pytest.mark.parametrize("texts", parts(TERMINAL)[:: often(6, 1)], ids=lambda t: ascii(t[0])[:20])
+@pytest.mark.parametrize("texts", parts(TERMINAL)[:: often(10, 1)], ids=lambda t: ascii(t[0])[:20])
 def test_nothing_is_printed_on_a_real_terminal_but_styles_and_bars_of_ours(
     texts: list[str], tmp_path: Path
 ) -> None:
@@ -228,7 +228,7 @@ def plain_card(tmp_path_factory: pytest.TempPathFactory) -> str:
     return made("plain", tmp_path_factory.mktemp("plain"))
 
 
-@pytest.mark.parametrize("text", HTML[:: often(5, 1)], ids=ascii)
+@pytest.mark.parametrize("text", HTML[:: often(8, 1)], ids=ascii)
 def test_a_card_holds_no_tag_link_or_cell_of_the_data(
     text: str, plain_card: str, tmp_path: Path
 ) -> None:
