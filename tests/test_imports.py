@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 
+import gymrecipe
+
 PACKAGE = Path(__file__).parents[1] / "gymrecipe"
 
 LAYERS = [
     ["errors"],
     ["registry"],
     ["rollouts"],
+    ["reasons"],
     ["stages", "formats", "engines"],
     [
         "patterns",
@@ -86,13 +89,17 @@ def test_workers_do_not_import_polars(module: str) -> None:
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-@pytest.mark.parametrize("words", [["--help"], ["recipes"], ["versions"], []])
-def test_the_command_shows_help_and_lists_without_importing_polars(
+@pytest.mark.parametrize(
+    "words", [["--help"], ["recipes"], ["versions"], ["show", "ppo/v0001"], []]
+)
+def test_the_command_shows_help_lists_and_versions_without_importing_polars(
     words: list[str], tmp_path: Path
 ) -> None:
     import subprocess
     import sys
 
+    if "show" in words:
+        gymrecipe.run("ppo", output_dir=str(tmp_path / "experiments"))
     code = (
         "import sys; from gymrecipe.cli import main;"
         f"code = main({words!r}); sys.exit(code or 'polars' in sys.modules)"

@@ -13,41 +13,7 @@ from gymrecipe.experiments import manifest
 from gymrecipe.experiments.fates import REJECTS, USED
 from gymrecipe.experiments.ledger import resolved
 from gymrecipe.experiments.manifest import Input, Manifest
-from gymrecipe.rollouts.lines import BAD_LINE
-from gymrecipe.rollouts.messages import UNUSABLE
-from gymrecipe.stages.pair import FATES
-
-MEANINGS = {
-    **BAD_LINE,
-    **UNUSABLE,
-    **FATES,
-    "partner_rejected": "the other side of its pair could not be written",
-    "over_quota": "its group had as many rows as balance allows",
-    "over_limit_tasks": "its task is beyond limit_tasks",
-    "not_sampled": "not drawn in its band",
-    "between": "neither desirable nor undesirable",
-    "duplicate": "another rollout is the same",
-    "where": "the expression `where` does not hold",
-    "truncated": "cut off by a token limit",
-    "failed": "the run broke: an error or a failure class is recorded",
-    "masked": "marked `mask_sample`: not to be trained on",
-    "empty": "neither text nor a tool call came back",
-    "no_success": "its field `success` is not true",
-    "no_tool_usage": "it calls no tool",
-}
-"""Each reason in words; those with a name in them are in `meaning`."""
-
-
-def meaning(reason: str) -> str:
-    """A reason in words."""
-    for prefix, words in (
-        ("missing_", "it has no value for"),
-        ("below_min_", "below the least allowed"),
-        ("above_max_", "above the most allowed"),
-    ):
-        if reason.startswith(prefix):
-            return f"{words} {reason.removeprefix(prefix)}"
-    return MEANINGS.get(reason, "")
+from gymrecipe.reasons import meaning
 
 
 def explain(version: Path, line: str) -> list[str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from gymrecipe.experiments.explain import meaning
 from gymrecipe.experiments.manifest import Manifest, StageRecord
+from gymrecipe.reasons import meaning
 from gymrecipe.report.page import Cell, Table, styled, title, words
 from gymrecipe.report.safe import compact, counted, number
+from gymrecipe.rollouts.chat import UNUSABLE
 from gymrecipe.rollouts.lines import BAD_LINE
-from gymrecipe.rollouts.messages import UNUSABLE
 
 SPREAD = ("n", "mean", "std", "p0", "p10", "p50", "p90", "p100")
 COUNTS = ("rows", "train", "validation", "tasks")

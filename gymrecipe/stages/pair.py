@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import polars as pl
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from gymrecipe.reasons import FATES
 from gymrecipe.registry import (
     STRATEGIES,
     TOLERANCE,
@@ -24,21 +25,6 @@ from gymrecipe.rollouts.columns import PAIR_COLUMNS
 from gymrecipe.rollouts.hashes import combine
 from gymrecipe.stages import strategies as strategies
 from gymrecipe.stages import where as language
-
-FATES = {
-    "task_unclear": "the line does not say which of several tasks with its prompt it answers",
-    "only_one": "the only usable rollout of its task, so there is nothing to compare it with",
-    "prompts_differ": "no other rollout of its task was shown the same prompt",
-    "all_equal": "all rollouts of the task have the same value",
-    "no_high": "no rollout of the task is in the high tier",
-    "no_low": "no rollout of the task is in the low tier",
-    "tied": "the two that were to be paired have the same value",
-    "gap_too_small": "no chosen one that was to be paired is better by min_gap",
-    "gap_too_large": "those that were to be paired differ by more than max_gap",
-    "identical_answers": "those that were to be paired say the same",
-    "not_selected": "its task gave pairs, without this rollout",
-}
-"""Why a rollout is in no pair: the fate of its task, or `not_selected`."""
 
 _NEAREST = ["tied", "gap_too_small", "gap_too_large", "identical_answers"]
 """Why a candidate is no pair, from the furthest to the nearest to one."""

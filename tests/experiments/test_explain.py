@@ -9,11 +9,11 @@ import pytest
 
 import gymrecipe
 from gymrecipe.errors import DataError, InputError, RecipeError
-from gymrecipe.experiments.explain import explain, meaning
+from gymrecipe.experiments.explain import explain
+from gymrecipe.reasons import FATES, meaning
 from gymrecipe.recipe import recipes
 from gymrecipe.rollouts.lines import BAD_LINE
 from gymrecipe.rollouts.messages import UNUSABLE
-from gymrecipe.stages.pair import FATES
 from tests.experiments.conftest import MISSING, graded, rollout, run, save
 
 
