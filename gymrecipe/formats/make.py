@@ -25,11 +25,11 @@ from gymrecipe.rollouts.messages import (
 Made = TypeVar("Made")
 
 
-def example_of(job: Job, sources: Sources, row: int) -> Example:
-    """The example of a row, without its columns. Raises Unusable."""
+def example_of(job: Job, sources: Sources, row: int, lines: tuple[bytes, ...]) -> Example:
+    """The example of a row and its lines, without its columns. Raises Unusable."""
     example = Example(
         purpose=job.purpose,
-        lines=tuple(sources.read(side, row) for side in job.sides),
+        lines=lines,
         values={},
         index=job.slots[row] if job.slots else job.first + row,
         split=job.split,

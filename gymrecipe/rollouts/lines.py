@@ -120,6 +120,10 @@ class Line(msgspec.Struct, Generic[Part]):
     tools: Part = NULL
 
 
+class Decoded(Line[Any]):
+    """A line that is decoded: as a class of its own it is made faster than by its parameters."""
+
+
 class Shape(msgspec.Struct, Generic[Part]):
     """The two halves of a rollout: what the model was shown and what came back, as items.
 
@@ -158,7 +162,7 @@ def decode(line: bytes) -> Line:
 
 def whole(value: Any) -> Line[Any]:
     """The trajectory parts of a line that is decoded. Raises msgspec.ValidationError."""
-    return msgspec.convert(value, Line[Any])
+    return msgspec.convert(value, Decoded)
 
 
 def read(part: Any, kind: Any) -> Any:
