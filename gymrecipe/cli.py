@@ -32,13 +32,19 @@ class _Terminated(BaseException):
     """SIGTERM has come: it unwinds like Ctrl-C, so that what is half made is taken away."""
 
 
+_came: list[int] = []
+"""The signals that have come."""
+
+
 def console() -> None:
     """The entry point of `gymrecipe` and `python -m gymrecipe`."""
     # Imports make many objects and next to no garbage: looking for it is 7% of a short run. Nor
     # does reading and writing lines make any: what is made of one dies with the next.
     gc.disable()
     gc.set_threshold(100_000, 20, 20)
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, _unwind)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not ignored, as by nohup
+        signal.signal(signal.SIGINT, _unwind)
     sys.excepthook = _bug
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a name may have any bytes, a terminal any encoding
@@ -68,30 +74,37 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _told(arguments: Sequence[str]) -> int:
-    """Run it, and say in a sentence what went wrong."""
+    """Run it, and say in a sentence what stopped it."""
     try:
         return _dispatch(parse(arguments))
-    except GymrecipeError as error:
-        _tell(error)
-        return error.exit_code
-    except KeyboardInterrupt:
-        _error("interrupted; no version is left half made.")
-        return 128 + signal.SIGINT
-    except _Terminated:
-        _error("terminated; no version is left half made.")
-        return 128 + signal.SIGTERM
-    except BrokenPipeError:
-        raise
-    except MemoryError:
-        _tell(MachineError("out of memory. Run again with fewer engine.workers."))
-    except OSError as error:
-        what = (
-            f"{error.filename}: {error.strerror}"
-            if error.filename
-            else error.strerror or str(error)
-        )
-        _tell(MachineError(f"{what}. Check the disk and who may write there, and run again."))
-    return MachineError.exit_code
+    except BaseException as error:
+        # What comes out may be another error: Hydra and pydantic make their own of what strikes
+        # them in the middle of something.
+        if not _came and not isinstance(error, KeyboardInterrupt):
+            return _failed(error)
+    number = _came[0] if _came else signal.SIGINT
+    what = "terminated" if number == signal.SIGTERM else "interrupted"
+    _error(f"{what}; no version is left half made.")
+    return 128 + number
+
+
+def _failed(error: BaseException) -> int:
+    """Say what went wrong; what is a bug, or of stdout, is raised again."""
+    match error:
+        case GymrecipeError():
+            told = error
+        case MemoryError():
+            told = MachineError("out of memory. Run again with fewer engine.workers.")
+        case OSError() if not isinstance(error, BrokenPipeError):
+            what = error.strerror or str(error)
+            where = f"{error.filename}: " if error.filename else ""
+            told = MachineError(
+                f"{where}{what}. Check the disk and who may write there, and run again."
+            )
+        case _:
+            raise error
+    _tell(told)
+    return told.exit_code
 
 
 def _bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -102,7 +115,10 @@ def _bug(kind: type[BaseException], error: BaseException, trace: TracebackType |
         print(_safe(line), file=sys.stderr)
 
 
-def _terminate(number: int, frame: Any) -> None:
+def _unwind(number: int, frame: Any) -> None:
+    _came.append(number)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     signal.signal(number, signal.SIG_IGN)
     raise _Terminated
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from gymrecipe import cli
 from gymrecipe import reproduce as reproducing
 from gymrecipe.cli import main
 from gymrecipe.rollouts.files import sample_path
@@ -461,6 +462,27 @@ def test_ctrl_c_while_workers_start_is_one_line(
             ]
             assert "Traceback" not in err
     assert half_made(tmp_path) == []
+
+
+def test_an_error_that_a_library_makes_of_an_interruption_is_told_as_one(
+    said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def struck(_: object) -> int:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except BaseException:
+            raise AttributeError("of something that is half made") from None
+        return 0
+
+    before = signal.signal(signal.SIGTERM, cli._unwind)
+    monkeypatch.setattr(cli, "_came", [])
+    monkeypatch.setattr(cli, "_dispatch", struck)
+    try:
+        code, out, err = said("recipes")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (code, out) == (143, "")
+    assert err == "gymrecipe: terminated; no version is left half made.\n"
 
 
 @pytest.mark.parametrize("line", ["gymrecipe stages pair", f"gymrecipe {PAIRS} 2>&1"])
