@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import FrameType, ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from gymrecipe import __version__
@@ -43,6 +43,7 @@ def console() -> None:
     gc.disable()
     gc.set_threshold(100_000, 20, 20)
     signal.signal(signal.SIGTERM, _unwind)
+    signal.signal(signal.SIGALRM, lambda _, frame: _unwind(_came[0], frame))
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not ignored, as by nohup
         signal.signal(signal.SIGINT, _unwind)
     sys.excepthook = _bug
@@ -115,12 +116,23 @@ def _bug(kind: type[BaseException], error: BaseException, trace: TracebackType |
         print(_safe(line), file=sys.stderr)
 
 
-def _unwind(number: int, frame: Any) -> None:
+def _unwind(number: int, frame: FrameType | None) -> None:
     _came.append(number)
+    if _is_in_polars(frame):  # where what is raised would be a panic of Rust: a little later
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        return
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     signal.signal(number, signal.SIG_IGN)
     raise _Terminated
+
+
+def _is_in_polars(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith("polars"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _hang_up() -> None:

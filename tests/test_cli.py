@@ -485,6 +485,24 @@ def test_an_error_that_a_library_makes_of_an_interruption_is_told_as_one(
     assert err == "gymrecipe: terminated; no version is left half made.\n"
 
 
+def test_an_interruption_inside_of_polars_waits_until_it_is_out(tmp_path: Path) -> None:
+    program = (
+        "import signal, sys, time; from gymrecipe import cli; import polars as pl\n"
+        "def struck(_):\n"
+        "    def during(values):\n"
+        "        signal.raise_signal(signal.SIGTERM)\n"
+        "        return values\n"
+        "    rows = pl.LazyFrame({'a': [1]})\n"
+        "    rows.select(pl.col('a').map_batches(during)).collect()\n"
+        "    print('out of it', flush=True)\n"
+        "    time.sleep(5)\n"
+        "cli._dispatch = struck; sys.argv[1:] = ['recipes']; cli.console()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (143, "out of it\n")
+    assert done.stderr == "gymrecipe: terminated; no version is left half made.\n"
+
+
 @pytest.mark.parametrize("line", ["gymrecipe stages pair", f"gymrecipe {PAIRS} 2>&1"])
 def test_a_reader_that_goes_away_is_no_traceback(line: str, tmp_path: Path) -> None:
     run = line.replace("gymrecipe", f"{sys.executable} -m gymrecipe", 1)

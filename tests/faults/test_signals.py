@@ -33,10 +33,11 @@ def faults(folder: Path, done: subprocess.CompletedProcess[str], code: int) -> l
     """What a run that was interrupted did wrong."""
     found = half_versions(folder) if folder.exists() else []
     hidden = [name for name in os.listdir(folder) if name[0] == "."] if folder.exists() else []
-    # Before the command begins and after it has ended the signal is the interpreter's.
-    if done.returncode not in (0, code, 128 - code):
+    if done.returncode == 128 - code:  # before the command began the signal is the interpreter's
+        return found + hidden
+    if done.returncode not in (0, code):
         found.append(f"exit code {done.returncode}")
-    if "Traceback" in done.stderr or "Exception ignored" in done.stderr:
+    if any(word in done.stderr for word in ("Traceback", "Exception ignored", "panicked")):
         found.append(done.stderr)
     return found + hidden
 
