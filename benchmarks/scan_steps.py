@@ -23,7 +23,8 @@ from gymrecipe.rollouts.known import Known
 from gymrecipe.rollouts.lines import NULL, Line
 from gymrecipe.rollouts.prompts import Prompts
 from gymrecipe.rollouts.said import said
-from gymrecipe.rollouts.scan import Job, scan
+from gymrecipe.rollouts.scan import scan
+from gymrecipe.rollouts.scanned import Job
 
 
 def least(run: Callable[[], object], repeats: int) -> float:

@@ -10,7 +10,7 @@ import msgspec
 import polars as pl
 
 from gymrecipe.rollouts.columns import Column
-from gymrecipe.rollouts.scan import Scanned
+from gymrecipe.rollouts.scanned import Scanned
 
 FRAME_ROWS = 2**14
 """Slices are put together to so many rows before they become a frame, which costs some 2 ms."""

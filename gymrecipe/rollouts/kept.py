@@ -21,7 +21,8 @@ from gymrecipe.rollouts.entries import Entry, Half, opened, path_of
 from gymrecipe.rollouts.files import READ_BYTES, Digest, Source, check_unchanged
 from gymrecipe.rollouts.known import KNOWN_FIELDS
 from gymrecipe.rollouts.packed import added, asked, pack, unpack
-from gymrecipe.rollouts.scan import Job, Scanned, scan
+from gymrecipe.rollouts.scan import scan
+from gymrecipe.rollouts.scanned import Job, Scanned
 from gymrecipe.rollouts.shelf import limit
 
 WORTH_BYTES = 64 * 2**20

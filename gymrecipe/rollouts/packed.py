@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from gymrecipe.rollouts.columns import Path, name_of
-from gymrecipe.rollouts.scan import TYPES, Bad, Job, Metric, Scanned, task_field
+from gymrecipe.rollouts.scanned import TYPES, Bad, Job, Metric, Scanned, task_field
 
 METRIC_ROWS = "metric rows"
 

@@ -7,11 +7,12 @@ between calls, and returns columns as plain arrays.
 from __future__ import annotations
 
 import math
-import struct
+import sys
 from array import array
 from codecs import BOM_UTF8
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -19,88 +20,20 @@ import xxhash
 from msgspec import Raw
 
 from gymrecipe.rollouts import lines as shapes
-from gymrecipe.rollouts.columns import Column, Path, find, name_of, typed
-from gymrecipe.rollouts.files import (
-    Digest,
-    RawLine,
-    Source,
-    blocks,
-    lines,
-    starts_inside_a_line,
-)
+from gymrecipe.rollouts.batches import batches
+from gymrecipe.rollouts.columns import find, name_of, typed
+from gymrecipe.rollouts.files import Digest, RawLine, blocks, lines, starts_inside_a_line
 from gymrecipe.rollouts.known import WHOLE, Known, Place, Values
 from gymrecipe.rollouts.lines import NULL, Item, Line, Response
 from gymrecipe.rollouts.prompts import Asked, Prompts, value_key
 from gymrecipe.rollouts.said import has_failed, is_truncated, output_tokens, said
+from gymrecipe.rollouts.scanned import TYPES, Bad, Job, Metric, Scanned, task_field
 
-ROWS_HELD = 256
-"""So many rows are collected before they are appended to the columns, a column at a time."""
+BATCH_BYTES = 2**20
+"""Of lines that take each step together."""
 
 _CUT = ("bad_json", "not_utf8")
 """What a line that is cut off looks like."""
-
-TYPES = {
-    "line": "Q", "offset": "Q", "bytes": "I", "id_hi": "Q", "id_lo": "Q", "prompt_key": "Q",
-    "index_key": "Q", "group_value": "Q", "place": "Q", "reward": "d", "turns": "I",
-    "output_items": "I", "tool_calls": "I", "answer_chars": "I", "answer_key": "Q",
-    "output_tokens": "q", "truncated": "b", "failed": "b", "masked": "b", "empty": "b",
-    "unanswered_calls": "b", "has_tools": "b",
-}  # fmt: skip
-"""The columns of every row and their array types; 0 in a key, -1 and NaN elsewhere is missing."""
-
-
-class Job(msgspec.Struct, frozen=True):
-    """A slice of a file, `start` to `end`, and what to look for in its lines."""
-
-    source: Source
-    start: int
-    end: int
-    reward: Path
-    columns: tuple[Column, ...]
-    present: tuple[Path, ...]
-    task_fields: tuple[Path, ...]
-    group_by: Path | None
-    metric_rows: bool
-    limit: int | None = None
-
-    def __str__(self) -> str:
-        return f"{self.source.name}: bytes {self.start} to {self.end}"
-
-
-class Bad(msgspec.Struct, frozen=True):
-    """A line that is no rollout: where it is (lines count from 1 in the slice) and why."""
-
-    line: int
-    offset: int
-    length: int
-    reason: str
-
-
-class Metric(msgspec.Struct):
-    """A top-level numeric field over a slice. `sums` add up to the exact sum."""
-
-    n: int
-    sums: list[float]
-    least: float
-    most: float
-
-
-class Scanned(msgspec.Struct):
-    """What a slice holds. `columns` has an array a column, `texts` the values its codes mean;
-    `by_asking` says that some line is bad only because of what the job asks of it.
-    """
-
-    lines: int
-    digests: list[bytes]
-    columns: dict[str, Any]
-    texts: dict[str, list[str]]
-    bad: list[Bad]
-    fields: list[str]
-    found: list[str]
-    metrics: dict[str, Metric]
-    metric_rows: dict[str, tuple[Any, Any]]
-    bytes: int
-    by_asking: bool = False
 
 
 def scan(job: Job) -> Scanned:
@@ -115,11 +48,11 @@ def scan(job: Job) -> Scanned:
         stream = _hashed(stream, digest, job.end - job.start)
     inside = starts_inside_a_line(job.source, job.start)
     end = job.end if not job.source.compression else 2**63
+    found = enumerate(islice(lines(stream, job.start, end, inside), job.limit), start=1)
     number, raw = 0, RawLine(0, 0, None, False)
-    for number, raw in enumerate(lines(stream, job.start, end, inside), start=1):
-        rows.add(number, raw)
-        if number == job.limit:
-            break
+    for batch in batches(found, lambda line: line[1].length, BATCH_BYTES):
+        rows.add(batch)
+        number, raw = batch[-1]
     return rows.result(number, raw.offset + raw.length + raw.whole, digest.close())
 
 
@@ -131,23 +64,47 @@ def _hashed(stream: Iterator[bytes], digest: Digest, length: int) -> Iterator[by
         yield block
 
 
+class _Text(msgspec.Struct, gc=False):
+    """A line that is neither blank nor too long. `place` counts these."""
+
+    number: int
+    offset: int
+    data: bytes
+    place: int
+    whole: bool
+
+
+class _Taken(msgspec.Struct):
+    """What was read of lines that are all rollouts. `texts` become codes; a metric has the number
+    of each line, None where there is none; `found` are the names that some line has.
+    """
+
+    columns: dict[str, Sequence[Any]]
+    texts: dict[str, list[str | None]]
+    metrics: dict[str, list[float | None]]
+    found: set[str]
+
+
+class _NoRollout(ValueError):
+    """A line is an object but no rollout; the argument is the reason."""
+
+
+_FAULTS = (msgspec.DecodeError, ValueError, RecursionError, OverflowError)
+"""What is raised by a line that is bad."""
+
+
 class _Rows:
     """The columns of a slice while they grow."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.models: dict[str, int] = {}
-        self.agents: dict[str, int] = {}
-        self.codes = {"model": self.models, "agent": self.agents}
-        self.codes |= {column.name: {} for column in job.columns if column.kind == "text"}
-        codes = TYPES | {task_field(i): "Q" for i in range(len(job.task_fields))}
-        codes |= {"model": "i", "agent": "i"}
-        codes |= {column.name: _CODES[column.kind] for column in job.columns}
-        # In the order in which `_row` puts them.
-        self.columns: dict[str, Any] = {name: array(code) for name, code in codes.items()}
-        self.held: list[list[Any]] = []
-        self.rows = 0
-        self.place = 0
+        texts = [column.name for column in job.columns if column.kind == "text"]
+        self.codes: dict[str, dict[str, int]] = {name: {} for name in ("model", "agent", *texts)}
+        types = TYPES | {task_field(i): "Q" for i in range(len(job.task_fields))}
+        types |= {"model": "i", "agent": "i"}
+        types |= {column.name: _CODES[column.kind] for column in job.columns}
+        self.columns: dict[str, Any] = {name: array(code) for name, code in types.items()}
+        self.rows = self.place = 0
         self.bad: list[Bad] = []
         self.by_asking = False
         self.found: set[str] = set()
@@ -166,37 +123,58 @@ class _Rows:
         self.group_by = places(job.group_by)
         self.task_fields = [places(path) for path in job.task_fields]
         self.asked = [(column, places(*column.paths)) for column in job.columns]
-        self.sought = [
-            (name_of(path), places(path)) for path in job.present if name_of(path) not in self.found
-        ]
+        self.sought = [(name_of(path), places(path)) for path in job.present]
         self.index = places(("_ng_task_index",))
         self.masks = places(*shapes.MASKS)
         self.failures = places(("_ng_failure_class",), ("failure_kind",))
         self.tools, self.agent = slots.get("tools"), slots.get("agent_ref")
-        for name in self.known.names:
-            if not name.startswith("_"):
-                self.metrics.setdefault(name, (array("d"), array("Q")))
-        self.measured = [(slots[name], known) for name, known in self.metrics.items()]
+        measured = [name for name in self.known.names if not name.startswith("_")]
+        self.measured = [(slots[name], name) for name in measured]
 
-    def _decode(self, data: bytes) -> Values:
-        values = self.known.values(data)
-        if len(self.known.names) > self.looked_up:  # also by a bad line before
-            self._look_up()
-        return values
+    def add(self, batch: list[tuple[int, RawLine]]) -> None:
+        """Take lines that follow each other: each is a row, or a bad line."""
+        texts = []
+        for number, raw in batch:
+            offset, data = raw.offset, raw.data
+            if data is None:
+                self.place += 1
+                self.bad.append(Bad(number, offset, raw.length, "line_too_long"))
+                continue
+            if offset == 0 and data.startswith(BOM_UTF8):
+                offset, data = 3, data[3:]
+            if not data or data.isspace():
+                self.bad.append(Bad(number, offset, len(data), "blank"))
+                continue
+            self.place += 1
+            texts.append(_Text(number, offset, data, self.place, raw.whole))
+        if texts:
+            self._take(texts)
 
-    def add(self, number: int, raw: RawLine) -> None:
-        """Take one line: a row, or a bad line."""
-        offset, data = raw.offset, raw.data
-        if offset == 0 and data is not None and data.startswith(BOM_UTF8):
-            offset, data = 3, data[3:]
-        reason = self._reason(number, offset, data)
-        if reason is None:
+    def _take(self, texts: list[_Text]) -> None:
+        try:
+            taken = self._read(texts)
+        except _FAULTS as error:
+            if len(texts) == 1:
+                self._refuse(texts[0], error)
+            else:  # some of them are bad
+                for text in texts:
+                    self._take([text])
             return
-        if reason != "blank" and not self.by_asking:
-            self.by_asking = self._bare._reason(number, offset, data) != reason
-        if reason in _CUT and not raw.whole:
+        self._append(taken, len(texts))
+
+    def _refuse(self, text: _Text, error: Exception) -> None:
+        """Note a bad line."""
+        reason = _why(text, error)
+        if not self.by_asking:
+            try:
+                self._bare._read([text])
+            except _FAULTS as fault:
+                self.by_asking = _why(text, fault) != reason
+            else:
+                self.by_asking = True
+        if reason in _CUT and not text.whole:
             reason = "truncated_tail"
-        self.bad.append(Bad(number, offset, raw.offset + raw.length - offset, reason))
+        self.bad.append(Bad(text.number, text.offset, len(text.data), reason))
 
     @cached_property
     def _bare(self) -> _Rows:
@@ -204,134 +182,167 @@ class _Rows:
         nothing: Any = {"reward": (), "columns": (), "present": (), "task_fields": ()}
         return _Rows(msgspec.structs.replace(self.job, group_by=None, **nothing))
 
-    def _reason(self, number: int, offset: int, data: bytes | None) -> str | None:
-        """Why the line is bad; None where it became a row."""
-        if data is not None and (not data or data.isspace()):
-            return "blank"
-        self.place += 1
-        if data is None:
-            return "line_too_long"
-        try:
-            if not data.isascii():
-                data.decode()
-            values = self._decode(data)
-            tools = NULL if self.tools is None else values[self.tools]
-            line = Line(None, values[1], values[2], values[3], tools)
-            if (halves := self.prompts.halves(values[0], line)) is not None:
-                self._row(number, offset, data, values, *halves)
-                return None
-        except (msgspec.DecodeError, ValueError, RecursionError, OverflowError) as error:
-            return shapes.why_bad(data, error)
-        asked = not shapes.is_null(values[0]) or not shapes.is_null(line.messages)
-        return "no_response" if asked else "not_a_rollout"
-
-    def _row(
-        self,
-        number: int,
-        offset: int,
-        data: bytes,
-        values: Values,
-        asked: Asked,
-        output: list[Item],
-    ) -> None:
-        reward = typed(_first(data, values, self.reward), "number")
-        response = values[1] if isinstance(values[1], Response) else None
-        answer = said(output)
-        agent = None if self.agent is None else _agent(bytes(values[self.agent]))
-        model = (response.model if response else None) or asked.model
-        row = [
-            number,
-            offset,
-            len(data),
-            *_halves(xxhash.xxh3_128_digest(data)),
-            asked.key,
-            self._index_key(values, agent),
-            value_key(_first(data, values, self.group_by)) if self.group_by else 0,
-            self.place,
-            math.nan if reward is None else reward,
-            answer.turns,
-            len(output),
-            answer.calls,
-            answer.chars,
-            answer.key,
-            output_tokens(response),
-            is_truncated(response),
-            has_failed(response) or (bool(self.failures) and self._failed(values)),
-            bool(self.masks) and self._masked(data, values),
-            answer.empty,
-            answer.unanswered,
-            asked.has_tools,
-            *[value_key(_first(data, values, at)) if at else 0 for at in self.task_fields],
-            _code(self.models, model),
-            _code(self.agents, agent),
+    def _read(self, texts: list[_Text]) -> _Taken:
+        """What the rows of lines hold, if all of them are rollouts; else one of _FAULTS."""
+        for text in texts:
+            if not text.data.isascii():
+                text.data.decode()
+        values = self._decoded(texts)
+        halves = [self._halves(parts) for parts in values]
+        answers = [said(output) for _, output in halves]
+        asked = [shown for shown, _ in halves]
+        responses = [parts[1] if isinstance(parts[1], Response) else None for parts in values]
+        agents = self._agents(values)
+        high, low = _identities(texts)
+        rewards = [typed(raw, "number") for raw in self._found(texts, values, self.reward)]
+        columns: dict[str, Sequence[Any]] = {
+            "line": [text.number for text in texts],
+            "offset": [text.offset for text in texts],
+            "bytes": [len(text.data) for text in texts],
+            "id_hi": high,
+            "id_lo": low,
+            "prompt_key": [shown.key for shown in asked],
+            "index_key": self._index_keys(values, agents),
+            "group_value": self._keys(texts, values, self.group_by),
+            "place": [text.place for text in texts],
+            "reward": [math.nan if reward is None else reward for reward in rewards],
+            "turns": [answer.turns for answer in answers],
+            "output_items": [len(output) for _, output in halves],
+            "tool_calls": [answer.calls for answer in answers],
+            "answer_chars": [answer.chars for answer in answers],
+            "answer_key": [answer.key for answer in answers],
+            "output_tokens": [output_tokens(response) for response in responses],
+            "truncated": [is_truncated(response) for response in responses],
+            "failed": self._failed(values, responses),
+            "masked": self._masked(texts, values),
+            "empty": [answer.empty for answer in answers],
+            "unanswered_calls": [answer.unanswered for answer in answers],
+            "has_tools": [shown.has_tools for shown in asked],
+        }
+        for number, places in enumerate(self.task_fields):
+            columns[task_field(number)] = self._keys(texts, values, places)
+        models = [
+            (response.model if response else None) or shown.model
+            for response, shown in zip(responses, asked, strict=True)
         ]
-        found = []
+        taken = _Taken(columns, {"model": models, "agent": agents}, self._measures(values), set())
         for column, places in self.asked:
-            raw = _first(data, values, places)
-            if raw is not None:
-                found.append(column.name)
-            value = typed(raw, column.kind)
+            raws = self._found(texts, values, places)
+            known = [typed(raw, column.kind) for raw in raws]
             if column.kind == "text":
-                row.append(_code(self.codes[column.name], value))
+                taken.texts[column.name] = known
             else:
-                row.append(_MISSING[column.kind] if value is None else value)
-        metrics = [
-            (known, value)
-            for slot, known in self.measured
-            if (raw := values[slot]) is not NULL and (value := _metric(raw)) is not None
-        ]
+                missing = _MISSING[column.kind]
+                columns[column.name] = [missing if value is None else value for value in known]
+            if any(raw is not None for raw in raws):
+                taken.found.add(column.name)
         for name, places in self.sought:
-            if _first(data, values, places) is not None:
-                found.append(name)
-        # Nothing fails from here on: a line is a row or it is bad, never both.
-        if found:
-            self.found.update(found)
-            self.sought = [(name, at) for name, at in self.sought if name not in self.found]
-        for (measured, rows), value in metrics:
-            measured.append(value)
-            if self.job.metric_rows:
-                rows.append(self.rows)
-        self.held.append(row)
-        self.rows += 1
-        if len(self.held) == ROWS_HELD:
-            self._append()
+            if name not in self.found and any(
+                raw is not None for raw in self._found(texts, values, places)
+            ):
+                taken.found.add(name)
+        return taken
 
-    def _append(self) -> None:
-        for column, values in zip(self.columns.values(), zip(*self.held, strict=True), strict=True):
-            column.extend(array(column.typecode, values))
-        self.held = []
+    def _decoded(self, texts: list[_Text]) -> list[Values]:
+        values = [self.known.values(text.data) for text in texts]
+        if len(self.known.names) > self.looked_up:  # some before the last new field lack its slot
+            self._look_up()
+            values = [self.known.values(text.data) for text in texts]
+        return values
 
-    def _index_key(self, values: Values, agent: str | None) -> int:
+    def _halves(self, values: Values) -> tuple[Asked, list[Item]]:
+        tools = NULL if self.tools is None else values[self.tools]
+        line = Line(None, values[1], values[2], values[3], tools)
+        halves = self.prompts.halves(values[0], line)
+        if halves is None:
+            asked = not shapes.is_null(values[0]) or not shapes.is_null(line.messages)
+            raise _NoRollout("no_response" if asked else "not_a_rollout")
+        return halves
+
+    def _found(
+        self, texts: list[_Text], values: list[Values], places: list[Place]
+    ) -> list[Raw | bytes | None]:
+        """What stands in each line at the first of the places where there is something."""
+        if not places:
+            return [None] * len(texts)
+        return [_first(text.data, parts, places) for text, parts in zip(texts, values, strict=True)]
+
+    def _keys(self, texts: list[_Text], values: list[Values], places: list[Place]) -> Sequence[int]:
+        if not places:
+            return array("Q", bytes(8 * len(texts)))
+        return [value_key(raw) for raw in self._found(texts, values, places)]
+
+    def _agents(self, values: list[Values]) -> list[str | None]:
+        if (slot := self.agent) is None:
+            return [None] * len(values)
+        return [_agent(bytes(parts[slot])) for parts in values]
+
+    def _index_keys(self, values: list[Values], agents: list[str | None]) -> Sequence[int]:
         if not self.index:
-            return 0
-        index = value_key(values[self.index[0][0]])
+            return array("Q", bytes(8 * len(values)))
+        slot, _ = self.index[0]
         # The same index of another agent is another task.
-        return index and (xxhash.xxh3_64_intdigest((agent or "").encode(), seed=index) or 1)
+        return [
+            (index := value_key(parts[slot]))
+            and (xxhash.xxh3_64_intdigest((agent or "").encode(), seed=index) or 1)
+            for parts, agent in zip(values, agents, strict=True)
+        ]
 
-    def _masked(self, data: bytes, values: Values) -> bool:
-        return any(_first(data, values, [place]) == _TRUE for place in self.masks)
+    def _failed(self, values: list[Values], responses: list[Response | None]) -> list[bool]:
+        slots = [slot for slot, _ in self.failures]
+        return [
+            has_failed(response) or any(not shapes.is_null(parts[slot]) for slot in slots)
+            for parts, response in zip(values, responses, strict=True)
+        ]
 
-    def _failed(self, values: Values) -> bool:
-        return any(not shapes.is_null(values[slot]) for slot, _ in self.failures)
+    def _masked(self, texts: list[_Text], values: list[Values]) -> Sequence[bool]:
+        by_place = [self._found(texts, values, [place]) for place in self.masks]
+        if not by_place:
+            return [False] * len(texts)
+        return [any(raw == _TRUE for raw in raws) for raws in zip(*by_place, strict=True)]
+
+    def _measures(self, values: list[Values]) -> dict[str, list[float | None]]:
+        """The numbers of each metric, a boolean as 0 and 1 (as NeMo Gym aggregates them)."""
+        return {name: _numbers([parts[slot] for parts in values]) for slot, name in self.measured}
+
+    def _append(self, taken: _Taken, rows: int) -> None:
+        for name, values in taken.columns.items():
+            self.columns[name].extend(array(self.columns[name].typecode, values))
+        for name, texts in taken.texts.items():
+            codes = self.codes[name]
+            known = [-1 if text is None else codes.setdefault(text, len(codes)) for text in texts]
+            self.columns[name].extend(array("i", known))
+        for name, numbers in taken.metrics.items():
+            there = [number for number in numbers if number is not None]
+            if there:
+                measured, at = self.metrics.setdefault(name, (array("d"), array("Q")))
+                measured.extend(array("d", there))
+                if self.job.metric_rows:
+                    places = range(self.rows, self.rows + rows)
+                    kept = [
+                        n for n, number in zip(places, numbers, strict=True) if number is not None
+                    ]
+                    at.extend(array("Q", kept))
+        self.found |= taken.found
+        self.rows += rows
 
     def result(self, number: int, length: int, digests: list[bytes]) -> Scanned:
         """Everything collected, as plain data."""
-        if self.held:
-            self._append()
-        metrics = {name: known for name, known in self.metrics.items() if known[0]}
         return Scanned(
             lines=number,
             digests=digests,
             columns=self.columns,
             texts={name: list(codes) for name, codes in self.codes.items()},
-            bad=self.bad,
+            bad=sorted(self.bad, key=lambda bad: bad.line),
             fields=self.known.names,
             found=sorted(self.found),
             metrics={
                 name: Metric(len(values), exact_sum(values), min(values), max(values))
-                for name, (values, _) in metrics.items()
+                for name, (values, _) in self.metrics.items()
             },
-            metric_rows={name: (rows, values) for name, (values, rows) in metrics.items() if rows},
+            metric_rows={
+                name: (rows, values) for name, (values, rows) in self.metrics.items() if rows
+            },
             bytes=length,
             by_asking=self.by_asking,
         )
@@ -345,13 +356,23 @@ _CODES = {"number": "d", "boolean": "b", "text": "i"}
 _MISSING = {"number": math.nan, "boolean": -1}
 _TRUE = Raw(b"true")
 _NUMBER_OR_BOOLEAN = frozenset(b"-0123456789tf")
-_halves = struct.Struct(">QQ").unpack
 _value = msgspec.json.Decoder()
+_floats = msgspec.json.Decoder(list[float | None])
 
 
-def _code(codes: dict[str, int], value: str | None) -> int:
-    """The number that stands for a text, -1 for none."""
-    return -1 if value is None else codes.setdefault(value, len(codes))
+def _why(text: _Text, error: Exception) -> str:
+    """The reason of a bad line."""
+    if isinstance(error, _NoRollout):
+        return str(error)
+    return shapes.why_bad(text.data, error)
+
+
+def _identities(texts: list[_Text]) -> tuple[array[int], array[int]]:
+    """The two halves of each line's hash."""
+    halves = array("Q", b"".join([xxhash.xxh3_128_digest(text.data) for text in texts]))
+    if sys.byteorder == "little":
+        halves.byteswap()
+    return halves[::2], halves[1::2]
 
 
 def _first(data: bytes, values: Values, places: list[Place]) -> Raw | bytes | None:
@@ -377,13 +398,16 @@ def _agent(raw: bytes) -> str | None:
     return name
 
 
-def task_field(index: int) -> str:
-    """The column that holds the key of the n-th task field."""
-    return f"task_field_{index}"
+def _numbers(raws: list[Raw]) -> list[float | None]:
+    """The numbers that stand there, a boolean as 0 and 1; None for anything else."""
+    try:
+        numbers = _floats.decode(b"[%b]" % b",".join(raws))
+    except msgspec.DecodeError:
+        numbers = [_number(raw) for raw in raws]
+    return [None if number is None else number + 0.0 for number in numbers]  # no -0.0
 
 
-def _metric(raw: Raw) -> float | None:
-    """A number, or a boolean as 0 and 1 (as NeMo Gym aggregates them)."""
+def _number(raw: Raw) -> float | None:
     if memoryview(raw)[0] not in _NUMBER_OR_BOOLEAN:
         return None
     try:

@@ -26,7 +26,8 @@ from gymrecipe.rollouts.files import (
 )
 from gymrecipe.rollouts.frames import FRAME_ROWS, Held, frame, give_back, joined
 from gymrecipe.rollouts.lines import BAD_LINE, HEAVY
-from gymrecipe.rollouts.scan import TYPES, Job, Metric, Scanned, scan, task_field
+from gymrecipe.rollouts.scan import scan
+from gymrecipe.rollouts.scanned import TYPES, Job, Metric, Scanned, task_field
 
 SLICE_BYTES = 2 * BLOCK_BYTES
 """A multiple of the digest's blocks, so that each slice hashes whole blocks."""

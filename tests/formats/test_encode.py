@@ -15,6 +15,7 @@ import xxhash
 from gymrecipe.errors import ChangedError, RecipeError
 from gymrecipe.formats.encode import encode
 from gymrecipe.formats.job import Encoded, Job, Side
+from gymrecipe.rollouts import batches
 
 Row = tuple[int, int, bytes]
 TOOL = {"type": "function", "name": "f", "parameters": {}}
@@ -241,3 +242,17 @@ def test_every_real_line_is_written_or_has_a_reason(real: Path, tmp_path: Path) 
             found = encode(job_of(source, rows, target=str(tmp_path / "written"), format=name))
             assert data(found).count(b"\n") + len(found.reasons) == len(rows)
             assert name != "raw" or not found.reasons
+
+
+def test_rows_that_are_taken_together_give_what_each_gives_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = rollout("x").replace(b'"x"', b"[" * 2000 + b"]" * 2000)
+    asked = [rollout("a"), rollout(""), rollout("b", tools=[TOOL]), deep, rollout("c", note=1)]
+    lines = [line for _ in range(3) for line in asked]
+    together = single(tmp_path / "a.jsonl", *lines, has_tools=True)
+    text = Path(together.target).read_bytes()
+    monkeypatch.setattr(batches, "BATCH_ROWS", 1)
+    assert single(tmp_path / "a.jsonl", *lines, has_tools=True) == together
+    assert Path(together.target).read_bytes() == text
+    assert sorted(together.reasons) == list(together.reasons) == [1, 3, 6, 8, 11, 13]

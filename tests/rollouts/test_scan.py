@@ -6,15 +6,20 @@ import json
 import math
 from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gymrecipe.rollouts.columns import Column
+from gymrecipe.rollouts import batches
+from gymrecipe.rollouts.columns import Column, parse_path
+from gymrecipe.rollouts.files import sources
 from gymrecipe.rollouts.known import KNOWN_FIELDS
-from gymrecipe.rollouts.scan import exact_sum
+from gymrecipe.rollouts.scan import exact_sum, scan
+from gymrecipe.rollouts.scanned import Job
 from tests.rollouts.conftest import Write, read, rollout
 
 USER = {"role": "user", "content": "2+2?"}
@@ -467,3 +472,70 @@ def test_the_real_lines_are_all_rows_or_known_placeholders(real: Path) -> None:
         table = read(path)
         assert table.rows.height + table.bad.height == table.read[0].lines > 0
         assert set(table.bad["reason"]) <= {"bad_json", "no_response", "not_a_rollout"}, path
+
+
+# Batches
+
+ODD_LINES = [
+    line(said("4")),
+    line(said("5"), called("a"), answered("a"), said("6"), score=0.25, passed=True),
+    line(said("7"), response={"usage": {"output_tokens": 7}, "model": "m"}, score=-0.0, note="x"),
+    line(said("8"), agent_ref={"name": "a"}, _ng_task_index=3, score=None, mask_sample=True),
+    line(said("9"), score="high", passed=False, task_id="t", late={"deep": [1]}),
+    line(said("é"), reward=2**53 + 1),
+    {"messages": [{"role": "user", "content": "hi"}], "response": "yo", "reward": 1, "score": 1e22},
+    {"responses_create_params": {"input": "no answer"}},
+    {"error": "busy"},
+    b'{"reward": 1, "reward": 2}',
+    b'{"response": {"output": "a", "output": "b"}, "messages": "q", "note": 3}',
+    b"not json",
+    b"\xff\xfe",
+    b"[1]",
+    b"",
+    b"  ",
+]
+
+
+@given(
+    st.lists(st.integers(0, len(ODD_LINES) - 1), min_size=1, max_size=40),
+    st.sampled_from([(), ("task_id", "late.deep")]),
+    st.sampled_from([None, 3]),
+)
+def test_lines_that_are_taken_together_give_what_each_gives_alone(
+    picked: list[int], task_fields: tuple[str, ...], limit: int | None
+) -> None:
+    columns = (
+        Column("score", (("score",),), "number"),
+        Column("note", (("note",),), "text"),
+        Column("passed", (("passed",), ("late", "deep")), "boolean"),
+    )
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "a.jsonl"
+        texts = [ODD_LINES[i] for i in picked]
+        path.write_bytes(
+            b"\n".join(t if isinstance(t, bytes) else json.dumps(t).encode() for t in texts)
+        )
+        (source,), _ = sources(str(path), False)
+        job = Job(
+            source=source,
+            start=0,
+            end=source.size,
+            reward=("reward",),
+            columns=columns,
+            present=(("late", "deep"),),
+            task_fields=tuple(parse_path(name) for name in task_fields),
+            group_by=("note",),
+            metric_rows=True,
+            limit=limit,
+        )
+        together = scan(job)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(batches, "BATCH_ROWS", 1)
+            alone = scan(job)
+    assert msgspec.structs.asdict(together) | {"columns": 0} == (
+        msgspec.structs.asdict(alone) | {"columns": 0}
+    )
+    # NaN stands for a missing number, and is not equal to itself.
+    assert {name: values.tobytes() for name, values in together.columns.items()} == {
+        name: values.tobytes() for name, values in alone.columns.items()
+    }

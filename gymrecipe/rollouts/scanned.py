@@ -1,0 +1,78 @@
+"""Scanned: what a scan is asked of a slice of a file, and what it says of it, as plain data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gymrecipe.rollouts.columns import Column, Path
+from gymrecipe.rollouts.files import Source
+
+TYPES = {
+    "line": "Q", "offset": "Q", "bytes": "I", "id_hi": "Q", "id_lo": "Q", "prompt_key": "Q",
+    "index_key": "Q", "group_value": "Q", "place": "Q", "reward": "d", "turns": "I",
+    "output_items": "I", "tool_calls": "I", "answer_chars": "I", "answer_key": "Q",
+    "output_tokens": "q", "truncated": "b", "failed": "b", "masked": "b", "empty": "b",
+    "unanswered_calls": "b", "has_tools": "b",
+}  # fmt: skip
+"""The columns of every row and their array types; 0 in a key, -1 and NaN elsewhere is missing."""
+
+
+def task_field(index: int) -> str:
+    """The column that holds the key of the n-th task field."""
+    return f"task_field_{index}"
+
+
+class Job(msgspec.Struct, frozen=True):
+    """A slice of a file, `start` to `end`, and what to look for in its lines."""
+
+    source: Source
+    start: int
+    end: int
+    reward: Path
+    columns: tuple[Column, ...]
+    present: tuple[Path, ...]
+    task_fields: tuple[Path, ...]
+    group_by: Path | None
+    metric_rows: bool
+    limit: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.source.name}: bytes {self.start} to {self.end}"
+
+
+class Bad(msgspec.Struct, frozen=True):
+    """A line that is no rollout: where it is (lines count from 1 in the slice) and why."""
+
+    line: int
+    offset: int
+    length: int
+    reason: str
+
+
+class Metric(msgspec.Struct):
+    """A top-level numeric field over a slice. `sums` add up to the exact sum."""
+
+    n: int
+    sums: list[float]
+    least: float
+    most: float
+
+
+class Scanned(msgspec.Struct):
+    """What a slice holds. `columns` has an array a column, `texts` the values its codes mean;
+    `by_asking` says that some line is bad only because of what the job asks of it.
+    """
+
+    lines: int
+    digests: list[bytes]
+    columns: dict[str, Any]
+    texts: dict[str, list[str]]
+    bad: list[Bad]
+    fields: list[str]
+    found: list[str]
+    metrics: dict[str, Metric]
+    metric_rows: dict[str, tuple[Any, Any]]
+    bytes: int
+    by_asking: bool = False
