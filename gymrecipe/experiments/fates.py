@@ -20,8 +20,11 @@ USE = pl.Schema(
     {"row": pl.UInt32(), "side": pl.Categorical(), "output": pl.Categorical(), "at": pl.UInt32()}
 )
 
-GROUP_ROWS = 2**17
-"""Rows that the files of records hold together, and that are spelled out at a time."""
+GROUP_ROWS = 2**15
+"""Rows that the files of records hold together."""
+
+STREAMED_ROWS = 2**14
+"""Rows that Polars passes on at a time: several such parts for each core wait to be written."""
 
 SPELLED_ROWS = 2**13
 """Identities that are spelled out at a time: as texts of Python they take three times the memory.
@@ -101,7 +104,7 @@ def write_records(
             id=_identity(rows),
         )
     )
-    with writing(folder):
+    with writing(folder), pl.Config(streaming_chunk_size=STREAMED_ROWS):
         rejects.sink_parquet(folder / REJECTS, row_group_size=GROUP_ROWS)
         places.sink_parquet(folder / USED, row_group_size=GROUP_ROWS)
     return fates.height + bad.height
