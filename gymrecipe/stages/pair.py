@@ -112,6 +112,9 @@ def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
     judged = _judged(rollouts, ranked, params)
     made = _capped(judged.filter(pl.col("verdict").is_null()), rollouts, params)
     fates = _fates(rollouts, ranked, judged, made, params)
+    del judged
+    facts = {"tasks": _tasks(rollouts, fates), "rates": _rates(rollouts, ranked, made, params)}
+    del ranked
     rows = _column(rollouts, "row")
     whole = made.select(
         "gap", "chosen", "rejected",
@@ -126,7 +129,6 @@ def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
         for name in rollouts.collect_schema().names():
             columns[f"{side}_{name}"] = _gathered(rollouts, name, side)
     columns |= {name: pl.col(name) for name in ("chosen_row", "rejected_row", "reason")}
-    facts = {"tasks": _tasks(rollouts, fates), "rates": _rates(rollouts, ranked, made, params)}
     return table.select(**columns), facts
 
 
