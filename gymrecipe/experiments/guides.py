@@ -47,11 +47,11 @@ def files_of(manifest: Manifest, stage: StageRecord) -> dict[str, list[Output]]:
 
 
 def guides(manifest: Manifest) -> Iterator[tuple[StageRecord, Guide]]:
-    """The guide of each write whose format has one."""
+    """The guide of each write whose format has one; none where every prompt was held out."""
     for stage in writes(manifest):
         format = FORMATS.get(format_of(stage))
         files = files_of(manifest, stage)
-        if format is None or format.guide is None or not files:
+        if format is None or format.guide is None or "train" not in files:
             continue
         figures = manifest.statistics.get(stage.name, {})
         several = len(writes(manifest)) > 1

@@ -49,3 +49,15 @@ def test_axolotl_is_told_where_the_tools_stand(tmp_path: Path) -> None:
     assert version.path is not None
     (entry,) = yaml.safe_load((version.path / "data/axolotl.yaml").read_text())["datasets"]
     assert entry["field_tools"] == "tools"
+
+
+@pytest.mark.parametrize("format", [*FORMATS, "openrlhf"])
+def test_where_every_prompt_is_held_out_the_card_loads_the_validation(
+    format: str, tmp_path: Path
+) -> None:
+    knobs = {"input": without_tools(tmp_path), "min_reward": 0, "format": format}
+    version = run(tmp_path, "sft_threshold", validation_fraction=0.999999, **knobs)
+    assert version.path is not None
+    assert version.manifest.statistics["write"]["train"] == 0
+    card = (version.path / "README.md").read_text()
+    assert 'data_files={"validation": ["data/validation.' in card
