@@ -44,11 +44,13 @@ def columns_read(steps: Iterable[Step], named: dict[str, NamedColumn]) -> Iterat
     for step in steps:
         if not isinstance(step.params, Write):
             continue
-        for name in map(partial(_bare, step), step.params.columns):
+        written = list(map(partial(_bare, step), step.params.columns))
+        for name in written:
             # Else its use has said the kind, or it is copied from the line as it stands.
             if name in named.keys() - seen - {"task_type"} and made_of_text(named[name]):
                 yield from _column(name, "text", step, named, {})
-        if step.takes in ("rollouts", "tasks") and "task_type" not in seen:
+        standard = step.takes in ("rollouts", "tasks")
+        if (standard or "task_type" in written) and "task_type" not in seen:
             yield _task_type(named.get("task_type", NamedColumn(path="metadata.task_type")))
     if problems:
         raise RecipeError(*problems)

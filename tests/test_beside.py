@@ -88,6 +88,12 @@ def test_a_pair_writes_the_columns_of_either_side(tmp_path: Path) -> None:
     assert text.count('task_type":"') == 2
 
 
+def test_a_pair_writes_the_task_type_of_either_side(tmp_path: Path) -> None:
+    columns = ["task_type", "rejected_task_type"]
+    made = row(tmp_path, "dpo_same_prompt", **{"stages.write.columns": columns})
+    assert made["task_type"] == made["rejected_task_type"] == "writing"
+
+
 def row(folder: Path, recipe: str, **knobs: Any) -> dict[str, Any]:
     (example,) = run(folder, recipe, **knobs).examples.values()
     made: dict[str, Any] = json.loads(example)

@@ -134,6 +134,13 @@ def test_task_type_is_read_for_demonstrations_unless_it_is_named(tmp_path: Path)
     assert columns(tmp_path, "task_type: kind", write)["task_type"].paths == (("kind",),)
 
 
+@pytest.mark.parametrize("name", ["task_type", "chosen_task_type", "rejected_task_type"])
+def test_task_type_is_read_for_pairs_that_write_it(name: str, tmp_path: Path) -> None:
+    write = f"w: {{use: write, format: trl, columns: [{name}]}}"
+    assert set(columns(tmp_path, "", PAIR, write)) == {"task_type"}
+    assert not columns(tmp_path, "", PAIR, TRL)
+
+
 LABEL, TASKS = "l: {use: label, by: score}", "t: {use: tasks}"
 RL = "w: {use: write, format: trl}"
 
