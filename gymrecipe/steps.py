@@ -275,6 +275,12 @@ def _unfit(step: Step, by_name: dict[str, Step]) -> Iterator[tuple[str, str]]:
                 f"'{chosen.name}' needs one prompt for both sides, and across_prompts pairs have"
                 f" two; use {' or '.join(able)}",
             )
+        if params.validation_fraction:
+            yield (
+                "validation_fraction",
+                "holds out whole prompts, and across_prompts pairs have two each, of which one"
+                f" would be trained on; got {params.validation_fraction:g}, set it to 0",
+            )
 
 
 def _file(params: Write) -> str:

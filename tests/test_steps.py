@@ -209,6 +209,14 @@ def test_a_format_with_one_prompt_refuses_pairs_across_prompts(name: str, tmp_pa
     assert found.endswith("use custom or raw")
 
 
+def test_pairs_across_prompts_cannot_be_held_out_by_prompt(tmp_path: Path) -> None:
+    stages = [LOAD, f"p: {{{TIERS}}}", "w: {use: write, format: raw}"]
+    (found,) = problems(tmp_path, *stages, overrides=["validation_fraction=0.1"])
+    assert found.startswith("command line: validation_fraction: holds out whole prompts")
+    assert found.endswith("got 0.1, set it to 0")
+    assert steps(tmp_path, *stages)
+
+
 def test_a_format_for_jsonl_alone_refuses_parquet(tmp_path: Path) -> None:
     (found,) = problems(tmp_path, LOAD, "w: {use: write, format: raw, file: parquet}")
     assert "'raw' is written as jsonl; set file: jsonl" in found

@@ -60,7 +60,7 @@ class Pair(Params):
     """`strategy: tiers`: a rejected rollout has at most this value, or meets this expression."""
     across_prompts: bool = False
     """`strategy: tiers`: pair over all tasks. Each side carries its own conversation, which only
-    the formats `raw` and `custom` can write."""
+    the formats `raw` and `custom` can write, and which no `validation_fraction` can hold out."""
     max_pairs: Annotated[int, Field(ge=1)] | None = None
     """`across_prompts`: the most pairs over all tasks."""
 
