@@ -29,7 +29,7 @@ from gymrecipe.stages.filter import Filter
 from gymrecipe.stages.validate import Validate, result
 from gymrecipe.stages.write import Write
 from gymrecipe.steps import Step, purpose_of
-from gymrecipe.wide import Rows, narrow
+from gymrecipe.wide import ROWS, Rows, narrow
 
 COUNTS = ("rows", "labels", "label_ratio")
 """The checks whose figure changes when a row cannot be written."""
@@ -69,6 +69,7 @@ class Fold:
         self.uses: list[pl.DataFrame] = []
         self.records: list[StageRecord] = []
         self.facts: dict[str, Facts] = {}
+        self.checked: dict[str, pl.DataFrame] = {}
         self.outputs: list[Output] = []
         self.statistics: dict[str, Any] = {}
         self.warnings = list(table.warnings)
@@ -136,6 +137,7 @@ class Fold:
             self.results[step.name] = result
         if isinstance(params, Validate):
             self._judge(step, facts["checks"])
+            self.checked[step.name] = _counted(result.wide(self.table.rows))
         if isinstance(params, Filter):
             self._warn_of_lost_losers(step, params, rejected)
         self.records.append(
@@ -211,7 +213,7 @@ class Fold:
             if written.is_late:
                 self.warnings.append(f"{step.name}: {LATE}")
             self.statistics[step.name] = statistics(written)
-            self._check_again(step, written.written)
+            self._check_again(step, rows, written.written)
         self.outputs += written.outputs
         self.uses += [use.select(list(fates.USE)).cast(fates.USE) for use in written.used]
         self.fates += [
@@ -234,16 +236,21 @@ class Fold:
             )
             (self.stops if row["level"] == "stop" else self.warnings).append(said)
 
-    def _check_again(self, step: Step, rows: pl.DataFrame) -> None:
-        """Make the checks that count rows again on what was written."""
+    def _check_again(self, step: Step, rows: pl.DataFrame, written: pl.DataFrame) -> None:
+        """Make the checks that count rows again, without those of the rows that got lost here."""
+        if written.height == rows.height:
+            return
+        by = [name for name in ROWS if name in rows.columns]
+        lost = rows.select(by).join(written.select(by), on=by, how="anti")
         for above in self.plan.above(step):
-            limits = above.params.limits() if isinstance(above.params, Validate) else {}
-            before = self.facts[above.name].get("checks", [])
-            passed = {row["check"] for row in before if row["ok"]}
-            for name in COUNTS:
-                if name in limits and name in passed:
-                    figure = CHECKS[name].function(rows, {}, None, None)
-                    self._judge(step, [result(name, figure, limits[name])])
+            if not isinstance(above.params, Validate) or above.takes != step.takes:
+                continue
+            left = self.checked[above.name].join(lost, on=by, how="anti")
+            limits = above.params.limits()
+            for row in self.facts[above.name]["checks"]:
+                if row["check"] in COUNTS and row["ok"]:
+                    figure = CHECKS[row["check"]].function(left, {}, None, None)
+                    self._judge(step, [result(row["check"], figure, limits[row["check"]])])
 
     def _warn_of_missing_inputs(self, step: Step, rows: pl.DataFrame) -> None:
         """A task without an input row has another verifier's fields than the others."""
@@ -305,6 +312,12 @@ def _written(step: Step, params: Write, rows: Rows) -> list[str]:
     needed |= {bare(name) for name in columns_of(params, purpose_of(step))}
     needed |= {bare(name) for name in FIGURES[step.takes].values()}
     return [n for n in rows.names if n in needed or bare(n) in needed or n.startswith("input_")]
+
+
+def _counted(rows: pl.LazyFrame) -> pl.DataFrame:
+    """Of rows that are checked, which they are and what the checks in COUNTS read of them."""
+    names = rows.collect_schema().names()
+    return rows.select(name for name in (*ROWS, "label") if name in names).collect()
 
 
 def _format_version(params: Any) -> int | UnsetType:

@@ -143,6 +143,58 @@ def test_a_check_on_rows_is_made_again_on_what_was_written(tmp_path: Path) -> No
         run(tmp_path, input=str(path), **knobs)
 
 
+STOP = {"min": 50, "level": "stop"}
+
+
+def with_unusable(folder: Path, kept: int, lost: int, reward: float = 1.0) -> Path:
+    """Rollouts of one prompt each: those with an item of another kind the write loses."""
+    answers = [rollout(str(prompt)) for prompt in range(kept + lost)]
+    for answer in answers[kept:]:
+        answer["response"]["output"].insert(0, {"type": "mcp_call"})
+        answer["reward"] = reward
+    path = folder / "a.jsonl"
+    write(path, *answers)
+    return path
+
+
+def checks_before(folder: Path, lost: int, then: str) -> gymrecipe.Version:
+    """60 rollouts of which a write loses some, 50 wanted of them before the stage `then`."""
+    path = folder / "recipe.yaml"
+    path.write_text(
+        "stages:\n  load: {use: load}\n"
+        f"  check: {{use: validate, checks: {{rows: {json.dumps(STOP)}}}}}\n"
+        f"  {then}\n  write: {{use: write}}\n"
+    )
+    return run(folder, str(path), input=str(with_unusable(folder, 60 - lost, lost)))
+
+
+def test_a_check_before_a_sample_does_not_count_what_the_sample_takes(tmp_path: Path) -> None:
+    sample = "few: {use: sample, edges: [0.5], sizes: [0, 20]}"
+    assert not checks_before(tmp_path, 5, sample).manifest.warnings
+
+
+def test_a_check_before_another_stage_counts_what_the_write_lost(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="write: rows is 45, should be at least 50"):
+        checks_before(tmp_path, 15, "all: {use: filter}")
+
+
+def test_a_check_on_labels_is_made_again_on_what_was_written(tmp_path: Path) -> None:
+    path = with_unusable(tmp_path, 4, 4, reward=0.0)
+    version = run(tmp_path, "kto_threshold", input=str(path))
+    assert [said for said in version.manifest.warnings if "labels is" in said] == [
+        "write: labels is 1, should be at least 2. KTO needs both: move high or low."
+    ]
+
+
+def test_a_check_on_rollouts_does_not_count_pairs(tmp_path: Path) -> None:
+    checks = {"use": "validate", "after": "usable", "checks": {"rows": {"min": 60}}}
+    lines = sample_path().read_text().replace('"function_call_output"', '"mcp_call"')
+    path = tmp_path / "broken.jsonl"
+    path.write_text(lines)
+    version = run(tmp_path, input=str(path), **{"stages.early": checks})
+    assert not any("rows is" in said for said in version.manifest.warnings)
+
+
 def test_where_a_write_lets_nothing_through_the_setting_that_would_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"needs_template.*format=rendered lets them through"):
         run(tmp_path, "reward_model_pairs", format="verl")
