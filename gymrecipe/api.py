@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from gymrecipe import plugins
 from gymrecipe.examples import check_examples
 from gymrecipe.executor import Version
 from gymrecipe.executor import run as run_plan
@@ -21,8 +22,10 @@ def run(recipe: str | Path, /, **knobs: Any) -> Version:
         version = gymrecipe.run("dpo_same_prompt", input="rollouts.jsonl", min_gap=0.3)
 
     Knobs are those of the command line; a stage's parameter is `**{"stages.pair.max_gap": 0.9}`.
-    Raises the errors of `gymrecipe.errors`.
+    What is installed in the entry-point group `gymrecipe.plugins` is loaded. Raises the errors of
+    `gymrecipe.errors`.
     """
+    plugins.load()
     overrides = [f"{name}={in_grammar(value)}" for name, value in knobs.items()]
     return run_plan(prepare(locate(str(recipe)), overrides))
 

@@ -12,7 +12,7 @@ from gymrecipe import registry
 from gymrecipe.errors import RecipeError
 
 
-def load(names: Sequence[str]) -> None:
+def load(names: Sequence[str] = ()) -> None:
     """Import what is installed under the entry-point group `gymrecipe.plugins`, and these modules.
 
     Workers import them too, so the folder of the call stays on the path. It comes last there: a
@@ -30,12 +30,10 @@ def load(names: Sequence[str]) -> None:
 
 
 def _load(module: str, said: str) -> None:
-    if module in registry.PLUGINS:
-        return
     try:
         import_module(module)
     except (ImportError, SyntaxError) as error:
         raise RecipeError(f"{said}: cannot be imported: {error}.") from None
     except (TypeError, ValueError) as error:  # what the registry refuses
         raise RecipeError(f"{said}: registers something wrong: {error}.") from None
-    registry.PLUGINS.append(module)
+    registry.remember(module)

@@ -146,13 +146,22 @@ STRATEGIES: dict[str, Strategy] = {}
 FORMATS: dict[str, Format] = {}
 CHECKS: dict[str, Check] = {}
 PLUGINS: list[str] = []
-"""Modules beyond ours that registered something; workers import them too."""
+"""Modules beyond ours that were loaded as plugins or registered something; workers import them
+too, and their code is part of a version's id.
+"""
 
 
 def _add(kind: str, table: dict[str, Any], entry: Any) -> None:
     if entry.name in table:
         raise ValueError(f"a {kind} named '{entry.name}' is registered already")
     table[entry.name] = entry
+    remember(entry.function.__module__)
+
+
+def remember(module: str) -> None:
+    """Count a module among the plugins, unless it is one of ours."""
+    if module.partition(".")[0] != "gymrecipe" and module not in PLUGINS:
+        PLUGINS.append(module)
 
 
 def stage(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +147,47 @@ def test_a_recipe_is_a_name_or_a_path(tmp_path: Path) -> None:
 def test_a_missing_input_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.jsonl"):
         run(tmp_path, input=tmp_path / "none.jsonl")
+
+
+FORMAT = """
+from gymrecipe.registry import format
+
+@format(purposes=("sft",), version=1)
+def shout(example):
+    return {"text": example.completion[-1].content.upper()}
+"""
+RUN = """
+import gymrecipe
+
+if __name__ == "__main__":
+    knobs = {"output_dir": "out", "format": "shout", "engine.workers": 1}
+    print(*gymrecipe.run("sft_threshold", **knobs).manifest.plugins.items())
+"""
+
+
+def ran(folder: Path, program: str) -> str:
+    (folder / "program.py").write_text(program)
+    done = subprocess.run(
+        [sys.executable, "program.py"], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def test_an_installed_plugin_is_loaded_and_recorded(tmp_path: Path) -> None:
+    (tmp_path / "my_format.py").write_text(FORMAT)
+    installed = tmp_path / "mine-1.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Name: mine\nVersion: 1\n")
+    (installed / "entry_points.txt").write_text("[gymrecipe.plugins]\nmine = my_format\n")
+    assert ran(tmp_path, RUN).startswith("('my_format', '")
+
+
+def test_a_plugin_imported_by_hand_is_recorded(tmp_path: Path) -> None:
+    (tmp_path / "my_format.py").write_text(FORMAT)
+    assert ran(tmp_path, f"import my_format\n{RUN}").startswith("('my_format', '")
+
+
+def test_what_a_script_registers_itself_is_recorded_with_its_code(tmp_path: Path) -> None:
+    one, other = (ran(tmp_path, f"{FORMAT}{RUN}# {note}\n") for note in ("one", "other"))
+    assert one.startswith("('__main__', '")
+    assert one != other

@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import subprocess
+import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -57,10 +58,13 @@ def plugins() -> dict[str, str]:
     """The SHA-256 of the code of each plugin that is loaded: of its file, or where it is or lies
     in a package, of all files of that.
     """
-    return {name: _code(name) for name in PLUGINS}
+    return {name: _code(name) for name in sorted(PLUGINS)}
 
 
 def _code(module: str) -> str:
+    if module == "__main__":  # no module that could be found: a script, or a session without file
+        script = getattr(sys.modules[module], "__file__", None)
+        return _digest([(Path(script), Path("module.py"))]) if script else ""
     spec = find_spec(module)
     if spec is not None and spec.parent:
         spec = find_spec(spec.parent)
@@ -72,6 +76,10 @@ def _code(module: str) -> str:
     ]
     if not folders and spec.origin:
         files = [(Path(spec.origin), Path("module.py"))]
+    return _digest(files)
+
+
+def _digest(files: list[tuple[Path, Path]]) -> str:
     digest = hashlib.sha256()
     for path, name in sorted(files, key=lambda file: file[1].parts):
         data = path.read_bytes()

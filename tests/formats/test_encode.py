@@ -15,6 +15,7 @@ import xxhash
 from gymrecipe.errors import ChangedError, RecipeError
 from gymrecipe.formats.encode import encode
 from gymrecipe.formats.job import Encoded, Job, Side
+from gymrecipe.registry import FORMATS, PLUGINS
 from gymrecipe.rollouts import batches
 
 Row = tuple[int, int, bytes]
@@ -219,6 +220,7 @@ def test_plugins_bring_formats(path: Path, tmp_path: Path, monkeypatch: Any) -> 
     )
     monkeypatch.syspath_prepend(tmp_path)
     found = single(path, rollout("four"), format="shout", plugins=("plugin_of_test_encode",))
+    del FORMATS["shout"], PLUGINS[:]
     assert records(found) == [{"text": "FOUR"}]
 
 
