@@ -13,7 +13,7 @@ from gymrecipe.examples import check_examples
 from gymrecipe.executor import Version
 from gymrecipe.executor import run as run_plan
 from gymrecipe.plan import Plan, plan
-from gymrecipe.recipe import compose, in_grammar, locate
+from gymrecipe.recipe import compose, in_grammar, locate, needed
 
 
 def run(recipe: str | Path, /, **knobs: Any) -> Version:
@@ -32,7 +32,8 @@ def run(recipe: str | Path, /, **knobs: Any) -> Version:
 
 def prepare(path: Path, overrides: Sequence[str], command: str = "") -> Plan:
     """The plan of a recipe file with overrides as on a command line; its examples have run."""
-    checked = plan(compose(path, overrides))
+    composed = compose(path, overrides)
+    checked = plan(composed)
     if checked.examples:
-        check_examples(plan(compose(path, [])) if overrides else checked)
+        check_examples(plan(compose(path, needed(composed))) if overrides else checked)
     return msgspec.structs.replace(checked, overrides=tuple(overrides), command=command)

@@ -46,6 +46,8 @@ TEXTS = {
 }  # fmt: skip
 """Knobs that are texts however they look: `tag=1.10` is not 1.1."""
 
+HERE = ("chat_template", "tokenizer")
+"""Knobs that a recipe cannot say for the machine it comes to."""
 
 _UNUSED = (
     "env", "help", "hydra_help", "hydra_logging", "job_logging", "launcher", "output", "sweeper",
@@ -231,6 +233,23 @@ def compose(path: Path, overrides: Sequence[str]) -> Composed:
     shared = (*(name for name in base if name != "defaults"), "engine")
     folder = str(path.resolve().parent)
     return Composed(path.stem, str(path), folder, values, raw, recipe, shared, overridden)
+
+
+def needed(composed: Composed) -> list[str]:
+    """The overrides that the recipe cannot do without: values that its file leaves to the command
+    line (`???`), and what only this machine has.
+    """
+    return [
+        f"{key}={value}"
+        for key, value in composed.overridden.items()
+        if _at(composed.file, key) == "???" or _is_here(composed.file, key)
+    ]
+
+
+def _is_here(file: dict[str, Any], key: str) -> bool:
+    """Whether a key is a file of this machine, for the recipe or for a stage that its file has."""
+    parent, _, name = key.rpartition(".")
+    return name in HERE and (not parent or isinstance(_at(file, parent), dict))
 
 
 def in_grammar(value: Any) -> str:
