@@ -21,7 +21,7 @@ FIRST = 26
 NARROW = 24
 """Where fewer cells than these are left for the chunks of a row, they go below it."""
 
-ASCII = str.maketrans({"·": "-", "-": "-", "→": "->", "…": "..."})
+ASCII = str.maketrans({"·": "-", "→": "->", "…": "..."})
 """Our own signs, where a console has no Unicode."""
 
 Cell = str | Text
@@ -110,7 +110,8 @@ class Page:
         text = line.plain
         if not self.unicode:
             text = text.translate(ASCII)
-            text = text.encode(self.console.encoding, "backslashreplace").decode("ascii")
+            encoding = self.console.encoding
+            text = text.encode(encoding, "backslashreplace").decode(encoding)
         self.console.out(text, highlight=False)
 
     def _drawn(self, table: Table, first: int) -> Iterator[Text]:

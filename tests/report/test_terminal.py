@@ -266,6 +266,14 @@ def test_a_console_without_unicode_gets_ascii():
     assert "caf\\xe9 -> \\u65e5\\u672c" in said
 
 
+def test_a_console_of_one_alphabet_gets_what_it_has():
+    file = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    summary(made(warnings=["café → 日本"]), Console(file=file))
+    file.flush()
+    said = file.buffer.getvalue().decode("latin-1")  # type: ignore[attr-defined]
+    assert "café -> \\u65e5\\u672c" in said
+
+
 def lines_of(manifest: Manifest) -> list[str]:
     console = plain()
     summary(manifest, console)
