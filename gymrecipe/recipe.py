@@ -186,6 +186,11 @@ def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
                 f"command line: {override}: cannot be counted out. Write the values, such as"
                 f" {key}=1,2, or {key}=range(1,4)."
             ) from None
+        if not choices[-1]:
+            raise RecipeError(
+                f"command line: {override}: has no values. Write at least one, such as {key}=1,2,"
+                f" or {key}=range(1,4)."
+            )
     return [list(member) for member in itertools.product(*choices)]
 
 

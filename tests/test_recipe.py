@@ -362,6 +362,11 @@ def test_a_sweep_that_cannot_be_counted_is_refused(override: str) -> None:
         expand_sweep([override])
 
 
+def test_a_sweep_over_nothing_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"seed=range\(1,1\): has no values. Write at least one"):
+        expand_sweep(["min_gap=0.1,0.2", "seed=range(1,1)"])
+
+
 # --- hostile recipes
 
 
