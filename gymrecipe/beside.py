@@ -12,7 +12,15 @@ from gymrecipe.formats.custom import parts
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.template import Template
 from gymrecipe.registry import FORMATS, Purpose
-from gymrecipe.rollouts.columns import BUILT_IN, MADE, OF_A_ROLLOUT, Path, parse_path
+from gymrecipe.rollouts.columns import (
+    BUILT_IN,
+    MADE,
+    OF_A_ROLLOUT,
+    SIDES,
+    Path,
+    parse_path,
+    split_side,
+)
 from gymrecipe.rollouts.messages import Message
 from gymrecipe.settings import NamedColumn
 from gymrecipe.stages.write import Write
@@ -38,9 +46,6 @@ OF_PAIRS = {
     "prompt_key": "prompt_key",
 }
 """Names that mean a column of the pair table."""
-
-SIDES = ("chosen", "rejected")
-
 
 _PLAIN = "{% for message in messages %}{{ message.content }}{% endfor %}"
 
@@ -94,8 +99,8 @@ def table_column(name: str, pairs: bool, named: Iterable[str]) -> str | None:
         return name if name in known else None
     if name in OF_PAIRS:
         return OF_PAIRS[name]
-    side, _, rest = name.partition("_")
-    if side in SIDES and rest in known:
+    side, rest = split_side(name)
+    if side and rest in known:
         return name
     return f"chosen_{name}" if name in known - set(BUILT_IN) else None
 

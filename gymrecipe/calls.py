@@ -13,6 +13,7 @@ from gymrecipe.errors import DataError, RecipeError, hint
 from gymrecipe.plan import Plan
 from gymrecipe.reads import QUANTILE
 from gymrecipe.registry import Of, marked
+from gymrecipe.rollouts.columns import split_side
 from gymrecipe.rollouts.figures import quantile
 from gymrecipe.stages.checks import Facts
 from gymrecipe.steps import Step
@@ -37,7 +38,7 @@ def naming_what_is_missing(plan: Plan, step: Step, rows: pl.LazyFrame) -> Iterat
             f"{plan.recipe_path}: stages.{step.name}: needs the column '{missing}', which"
             f" {takes} do not have. They have {', '.join(names)}.{hint(missing, names)}"
         )
-        problem.column = bare(missing)
+        _, problem.column = split_side(missing)
         raise problem from None
 
 
@@ -81,8 +82,3 @@ def resolve(step: Step, rows: pl.LazyFrame) -> tuple[Any, list[dict[str, Any]]]:
         said.append({"parameter": name, "asked": text, "resolved": value})
     numbers = {str(row["parameter"]): row["resolved"] for row in said}
     return step.params.model_copy(update=numbers), said
-
-
-def bare(name: str) -> str:
-    """The name of a rollout's column, without the side of the pair."""
-    return name.removeprefix("chosen_").removeprefix("rejected_")

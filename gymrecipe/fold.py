@@ -9,7 +9,7 @@ import polars as pl
 from msgspec import UNSET, UnsetType
 
 from gymrecipe.beside import columns_of
-from gymrecipe.calls import NO_METRICS, bare, call, naming_what_is_missing, resolve
+from gymrecipe.calls import NO_METRICS, call, naming_what_is_missing, resolve
 from gymrecipe.errors import RecipeError
 from gymrecipe.experiments import fates
 from gymrecipe.experiments.data import Written, write_data, write_metrics
@@ -19,7 +19,7 @@ from gymrecipe.formats.template import Template, read_template
 from gymrecipe.plan import Plan
 from gymrecipe.progress import Progress
 from gymrecipe.registry import CHECKS, FORMATS
-from gymrecipe.rollouts.columns import PAIR_COLUMNS
+from gymrecipe.rollouts.columns import PAIR_COLUMNS, split_side
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.table import Table
@@ -309,9 +309,13 @@ def _written(step: Step, params: Write, rows: Rows) -> list[str]:
     if step.takes == "metrics":
         return list(rows.names)
     needed = {*rows.held.columns, *PAIR_COLUMNS, *_READ, *CATEGORIES}
-    needed |= {bare(name) for name in columns_of(params, purpose_of(step))}
-    needed |= {bare(name) for name in FIGURES[step.takes].values()}
-    return [n for n in rows.names if n in needed or bare(n) in needed or n.startswith("input_")]
+    needed |= {split_side(name)[1] for name in columns_of(params, purpose_of(step))}
+    needed |= {split_side(name)[1] for name in FIGURES[step.takes].values()}
+    return [
+        name
+        for name in rows.names
+        if {name, split_side(name)[1]} & needed or name.startswith("input_")
+    ]
 
 
 def _counted(rows: pl.LazyFrame) -> pl.DataFrame:

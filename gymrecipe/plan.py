@@ -17,14 +17,11 @@ from gymrecipe.guards import references
 from gymrecipe.reads import columns_read, unused
 from gymrecipe.recipe import Composed, as_yaml
 from gymrecipe.registry import STAGES
-from gymrecipe.rollouts.columns import BUILT_IN, OWN, PAIR_COLUMNS, Column, merge
+from gymrecipe.rollouts.columns import BUILT_IN, OWN, PAIR_COLUMNS, Column, merge, split_side
 from gymrecipe.settings import Example, NamedColumn, Settings
 from gymrecipe.stages.load import Load
 from gymrecipe.stages.write import Write
 from gymrecipe.steps import Step, above, build, consistent
-
-SIDES = ("chosen_", "rejected_")
-"""How the columns of a pair's two rollouts begin."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -169,7 +166,7 @@ def _places(composed: Composed) -> Iterator[str]:
 def _named(values: Any, composed: Composed, problems: list[str]) -> dict[str, NamedColumn]:
     named = {}
     for name, value in _mapping("columns", values, composed, problems):
-        taken = name in (*BUILT_IN, *OWN, *PAIR_COLUMNS) or name.startswith(SIDES)
+        taken = name in (*BUILT_IN, *OWN, *PAIR_COLUMNS) or split_side(name)[0]
         if taken or not re.fullmatch(r"[A-Za-z_]\w*", name):
             problems.append(
                 fault(composed, f"columns.{name}", "not a free name; choose another identifier")

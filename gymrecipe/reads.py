@@ -9,7 +9,16 @@ from functools import partial
 from gymrecipe.beside import made_of_text
 from gymrecipe.errors import RecipeError
 from gymrecipe.registry import Optional, Reads, ReadsWhere, marked
-from gymrecipe.rollouts.columns import BUILT_IN, MADE, OWN, PAIR_COLUMNS, Column, Kind, parse_path
+from gymrecipe.rollouts.columns import (
+    BUILT_IN,
+    MADE,
+    OWN,
+    PAIR_COLUMNS,
+    Column,
+    Kind,
+    parse_path,
+    split_side,
+)
 from gymrecipe.settings import NamedColumn
 from gymrecipe.stages import where as language
 from gymrecipe.stages.balance import GENERAL
@@ -92,9 +101,7 @@ def _made(step: Step, by_name: dict[str, Step]) -> dict[str, Kind]:
 
 def _bare(step: Step, name: str) -> str:
     """The name of a rollout's column, without the side of the pair."""
-    if step.takes != "pairs":
-        return name
-    return name.removeprefix("chosen_").removeprefix("rejected_")
+    return split_side(name)[1] if step.takes == "pairs" else name
 
 
 def _column(
@@ -103,8 +110,8 @@ def _column(
     if step.takes == "pairs" and name in PAIR_COLUMNS:
         return
     name = _bare(step, name)
-    side, _, rest = name.partition("_")
-    if side in ("chosen", "rejected") and rest in BUILT_IN:
+    side, rest = split_side(name)
+    if side and rest in BUILT_IN and step.takes != "pairs":
         raise ValueError(f"'{name}' is a column of pairs, and {step.takes} have none yet")
     if name in BUILT_IN or name in made:
         known = made[name] if name in made else BUILT_IN[name][0]

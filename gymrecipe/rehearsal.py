@@ -6,11 +6,12 @@ import re
 
 import polars as pl
 
-from gymrecipe.calls import NO_METRICS, MissingColumn, bare, call, naming_what_is_missing, quantiles
+from gymrecipe.calls import NO_METRICS, MissingColumn, call, naming_what_is_missing, quantiles
 from gymrecipe.experiments.statistics import FIGURES
 from gymrecipe.plan import Plan
 from gymrecipe.reading import wanted
 from gymrecipe.registry import PLUGINS
+from gymrecipe.rollouts.columns import split_side
 from gymrecipe.rollouts.table import empty_rows
 from gymrecipe.stages.checks import Facts
 from gymrecipe.stages.write import Write
@@ -44,7 +45,7 @@ def _mentioned(plan: Plan) -> set[str]:
     words = set(re.findall(r"[a-z]\w*", repr(values)))
     written = {step.takes for step in plan.steps if isinstance(step.params, Write)}
     figures = {column for unit in written for column in FIGURES.get(unit, {}).values()}
-    return {bare(name) for name in words | figures}
+    return {split_side(name)[1] for name in words | figures}
 
 
 def _rehearse(plan: Plan, spare: frozenset[str]) -> None:

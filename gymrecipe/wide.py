@@ -12,9 +12,9 @@ from functools import partial
 import msgspec
 import polars as pl
 
-from gymrecipe.rollouts.columns import PAIR_COLUMNS
+from gymrecipe.rollouts.columns import PAIR_COLUMNS, SIDES
 
-ROWS = {"row": "", "chosen_row": "chosen_", "rejected_row": "rejected_"}
+ROWS = {"row": ""} | {f"{side}_row": f"{side}_" for side in SIDES}
 """The columns that say which rollouts a row is, and how the columns of each are called."""
 
 

@@ -12,6 +12,7 @@ from gymrecipe.beside import columns_of, own_keys
 from gymrecipe.errors import RecipeError
 from gymrecipe.registry import FORMATS, Purpose
 from gymrecipe.stages.write import Write
+from tests.experiments.conftest import graded, save
 
 
 def run(folder: Path, recipe: str, **knobs: Any) -> gymrecipe.Version:
@@ -92,6 +93,19 @@ def test_a_pair_writes_the_task_type_of_either_side(tmp_path: Path) -> None:
     columns = ["task_type", "rejected_task_type"]
     made = row(tmp_path, "dpo_same_prompt", **{"stages.write.columns": columns})
     assert made["task_type"] == made["rejected_task_type"] == "writing"
+
+
+def test_a_field_that_is_named_like_a_side_is_a_column_of_either_side(tmp_path: Path) -> None:
+    lines = tmp_path / "a.jsonl"
+    save(lines, (value | {"rejected_count": 10 * n} for n, value in enumerate(graded(1, 4))))
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        "stages:\n  load: {use: load}\n"
+        "  p: {use: pair, strategy: best_vs_worst}\n"
+        "  f: {use: filter, where: chosen_rejected_count > rejected_rejected_count}\n"
+        "  w: {use: write, format: trl, columns: [chosen.rejected_count]}\n"
+    )
+    assert row(tmp_path, str(path), input=str(lines))["chosen.rejected_count"] == 30
 
 
 def row(folder: Path, recipe: str, **knobs: Any) -> dict[str, Any]:

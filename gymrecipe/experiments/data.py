@@ -26,6 +26,7 @@ from gymrecipe.formats.encode import encode
 from gymrecipe.formats.job import Encoded, Job
 from gymrecipe.formats.template import Template
 from gymrecipe.registry import FORMATS, PLUGINS, Purpose
+from gymrecipe.rollouts.columns import SIDES
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.messages import Reading
@@ -85,7 +86,7 @@ def write_data(
     target = folder / inside
     with writing(target):
         target.mkdir(parents=True, exist_ok=True)
-    sides = ("chosen_", "rejected_") if "chosen_row" in rows.columns else ("",)
+    sides = tuple(f"{side}_" for side in SIDES) if "chosen_row" in rows.columns else ("",)
     job = _job(rows, params, purpose, sides, across_prompts, named, template)
     file = params.file or FORMATS[params.format].files[0]
     kept = [rows.clear()]

@@ -10,7 +10,7 @@ from gymrecipe.formats.custom import parts
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.job import Job
 from gymrecipe.formats.raw import verbatim
-from gymrecipe.rollouts.columns import find, parse_path
+from gymrecipe.rollouts.columns import SIDES, find, parse_path
 from gymrecipe.rollouts.members import Repeated
 from gymrecipe.rollouts.messages import Unusable
 
@@ -31,12 +31,12 @@ def _value(source: str, job: Job) -> Value:
     side, path = 0, source
     if len(job.sides) == 2:
         name, _, path = source.partition(".")
-        if name not in ("chosen", "rejected"):
+        if name not in SIDES:
             raise RecipeError(
                 f"columns: '{source}' is not known of a pair; write chosen.{source} or"
                 f" rejected.{source}"
             )
-        side = 0 if name == "chosen" else 1
+        side = SIDES.index(name)
     try:
         steps = parse_path(path)
     except ValueError as error:

@@ -62,6 +62,9 @@ OF_A_ROLLOUT = (
 )  # fmt: skip
 """Columns that say how one rollout went, which a table of tasks does not have."""
 
+SIDES = ("chosen", "rejected")
+"""The two rollouts of a pair."""
+
 PAIR_COLUMNS = ("gap", "draw", "task_key", "prompt_key")
 """What a pair has of its own; every rollout column is there as `chosen_…` and `rejected_…`."""
 
@@ -81,6 +84,15 @@ class Column(msgspec.Struct, frozen=True):
     pattern: str | None = None
     default: str | None = None
     optional: bool = False
+
+
+def split_side(name: str) -> tuple[str, str]:
+    """The side of a pair that a column is of, empty for none, and its name without the side.
+
+    `chosen_rejected_count` is the field `rejected_count` of the chosen side.
+    """
+    side, underscore, rest = name.partition("_")
+    return (side, rest) if underscore and side in SIDES else ("", name)
 
 
 def parse_path(name: str) -> Path:

@@ -8,7 +8,7 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from gymrecipe.registry import Params, Reads, stage
-from gymrecipe.rollouts.columns import PAIR_COLUMNS
+from gymrecipe.rollouts.columns import PAIR_COLUMNS, split_side
 
 GENERAL = "general"
 """Where rows without a category are counted."""
@@ -64,7 +64,7 @@ def balance(rows: pl.LazyFrame, params: Balance) -> pl.LazyFrame:
         group = pl.col("label").replace_strict(DESIRABLE, return_dtype=pl.String)
     else:
         # A bare name means the task that both sides of a pair answer.
-        own = params.by in PAIR_COLUMNS or params.by.startswith(("chosen_", "rejected_"))
+        own = params.by in PAIR_COLUMNS or split_side(params.by)[0] != ""
         name = f"chosen_{params.by}" if pairs and not own else params.by
         group = pl.col(name).cast(pl.String).fill_null(GENERAL)
     orders = {

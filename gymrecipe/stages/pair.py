@@ -21,7 +21,7 @@ from gymrecipe.registry import (
     ReadsWhere,
     stage,
 )
-from gymrecipe.rollouts.columns import PAIR_COLUMNS
+from gymrecipe.rollouts.columns import PAIR_COLUMNS, SIDES
 from gymrecipe.rollouts.hashes import combine
 from gymrecipe.stages import strategies as strategies
 from gymrecipe.stages import where as language
@@ -125,7 +125,7 @@ def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
     table = pl.concat([whole, halves.sort("chosen_row")], how="diagonal").lazy()
     columns = {"gap": pl.col("gap")}
     columns |= {name: _gathered(rollouts, name, "chosen") for name in PAIR_COLUMNS if name != "gap"}
-    for side in ("chosen", "rejected"):
+    for side in SIDES:
         for name in rollouts.collect_schema().names():
             columns[f"{side}_{name}"] = _gathered(rollouts, name, side)
     columns |= {name: pl.col(name) for name in ("chosen_row", "rejected_row", "reason")}
@@ -190,25 +190,24 @@ def _judged(rollouts: pl.LazyFrame, ranked: pl.DataFrame, params: Pair) -> pl.Da
     place = (pl.int_range(pl.len()) - pl.col("group")).cast(pl.Int32)
     tiers = {name: pl.lit(True) for name in ("high", "low") if name not in ranked.columns}
     offered = ranked.lazy().drop("at").with_columns(place=place, **tiers)
-    sides = ("chosen", "rejected")
     first = pl.col("group")
     size = first.map_batches(lambda places: ranked["n"].gather(places), return_dtype=pl.Int32)
-    there = pl.all_horizontal(pl.col(f"{side}_place").is_between(0, size - 1) for side in sides)
+    there = pl.all_horizontal(pl.col(f"{side}_place").is_between(0, size - 1) for side in SIDES)
     judged: pl.DataFrame = (
         STRATEGIES[params.strategy]
         .function(offered)
         .filter(there)
         .select(
             "group",
-            *((first + pl.col(f"{side}_place")).cast(pl.UInt32).alias(side) for side in sides),
+            *((first + pl.col(f"{side}_place")).cast(pl.UInt32).alias(side) for side in SIDES),
         )
         .with_columns(
-            pl.col(side).map_batches(ranked["at"].gather, return_dtype=pl.UInt32) for side in sides
+            pl.col(side).map_batches(ranked["at"].gather, return_dtype=pl.UInt32) for side in SIDES
         )
         .collect()
     )
     value, answer = (
-        [_column(rollouts, name).gather(judged[side]) for side in sides]
+        [_column(rollouts, name).gather(judged[side]) for side in SIDES]
         for name in (params.by, "answer_key")
     )
     return judged.with_columns(
@@ -247,7 +246,7 @@ def _capped(made: pl.DataFrame, rollouts: pl.LazyFrame, params: Pair) -> pl.Data
     keys |= {f"rejected {name}": not down for name, down in ranks}
     columns = [
         _gathered(rollouts, name, side).alias(f"{side} {name}")
-        for side in ("chosen", "rejected")
+        for side in SIDES
         for name, _ in ranks
     ]
     return (
@@ -275,7 +274,7 @@ def _fates(
     groups = _group_fates(rollouts, ranked, judged, params, fate)
     of_rows = groups.to_physical().gather(ranked["group"].rle_id())
     codes = codes.scatter(ranked["at"], of_rows)
-    for side in ("chosen", "rejected"):
+    for side in SIDES:
         codes = codes.scatter(made[side], names.index("paired"))
     return codes.cat.to(pl.Enum(names))
 

@@ -26,7 +26,7 @@ import msgspec
 import polars as pl
 
 from gymrecipe.registry import TOLERANCE
-from gymrecipe.rollouts.columns import BUILT_IN, PAIR_COLUMNS, Kind, name_of
+from gymrecipe.rollouts.columns import BUILT_IN, PAIR_COLUMNS, Kind, name_of, split_side
 
 MAX_LENGTH, MAX_DEPTH = 4_000, 50
 ALLOWED = (
@@ -163,7 +163,7 @@ class _Reader:
         name = self.name(node) or ""
         if isinstance(node, ast.BinOp | ast.UnaryOp) or name in PAIR_COLUMNS:
             return "number"
-        built_in = BUILT_IN.get(name.removeprefix(_side(name)))
+        built_in = BUILT_IN.get(split_side(name)[1])
         return built_in and built_in[0]
 
     def name(self, node: ast.expr) -> str | None:
@@ -181,9 +181,10 @@ class _Reader:
             return None
         if path == ():
             return node.id
-        side = _side(node.id)
-        root = node.id.removeprefix(side)
-        return side + name_of(path if hidden and root == "field" else (root, *path))
+        _, root = split_side(node.id)
+        return node.id.removesuffix(root) + name_of(
+            path if hidden and root == "field" else (root, *path)
+        )
 
     def cause(self, node: ast.expr) -> pl.Expr:
         """Of an undecided part, the first cause: in its parts, or else a missing value."""
@@ -226,10 +227,6 @@ def _tree(text: str) -> ast.expr:
 
 def _is_constant(node: ast.expr) -> bool:
     return isinstance(node.operand if isinstance(node, ast.UnaryOp) else node, ast.Constant)
-
-
-def _side(name: str) -> str:
-    return next((side for side in ("chosen_", "rejected_") if name.startswith(side)), "")
 
 
 def _refused(bit: str, why: str) -> ValueError:

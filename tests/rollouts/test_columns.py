@@ -17,6 +17,7 @@ from gymrecipe.rollouts.columns import (
     merge,
     name_of,
     parse_path,
+    split_side,
     typed,
 )
 from gymrecipe.rollouts.table import Wanted, empty_rows
@@ -156,3 +157,17 @@ def test_a_column_may_not_take_the_name_of_one_of_ours(name: str) -> None:
 def test_no_column_of_the_table_has_a_name_that_a_recipe_can_take() -> None:
     names = empty_rows(Wanted((), (), ("reward",), (), None, False, None, None)).columns
     assert not {*names} - {*BUILT_IN, *OWN}
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "rest"),
+    [
+        ("chosen_reward", "chosen", "reward"),
+        ("chosen_rejected_count", "chosen", "rejected_count"),
+        ("reward", "", "reward"),
+        ("chosen", "", "chosen"),
+        ("chosenness_x", "", "chosenness_x"),
+    ],
+)
+def test_a_column_of_a_pair_has_one_side(name: str, side: str, rest: str) -> None:
+    assert split_side(name) == (side, rest)
