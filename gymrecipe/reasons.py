@@ -31,6 +31,7 @@ MEANINGS = {
     "between": "neither desirable nor undesirable",
     "duplicate": "another rollout is the same",
     "where": "the expression `where` does not hold",
+    "undecided": "the expression `where` divides by zero, and neither holds nor does not",
     "truncated": "cut off by a token limit",
     "failed": "the run broke: an error or a failure class is recorded",
     "masked": "marked `mask_sample`: not to be trained on",
@@ -42,7 +43,9 @@ MEANINGS = {
 
 
 def meaning(reason: str) -> str:
-    """A reason in words."""
+    """A reason in words; empty for one of a plugin."""
+    if reason in MEANINGS:  # such as missing_tools, which is of no column
+        return MEANINGS[reason]
     for prefix, words in (
         ("missing_", "it has no value for"),
         ("below_min_", "below the least allowed"),
@@ -50,4 +53,4 @@ def meaning(reason: str) -> str:
     ):
         if reason.startswith(prefix):
             return f"{words} {reason.removeprefix(prefix)}"
-    return MEANINGS.get(reason, "")
+    return ""

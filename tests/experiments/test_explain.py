@@ -1,5 +1,6 @@
 """What became of one line, and why."""
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -141,6 +142,38 @@ def test_every_reason_that_a_recipe_gave_on_the_sample_has_a_meaning(tmp_path: P
         for stage in run(tmp_path, name).manifest.stages:
             for reason in stage.rejected:
                 assert meaning(reason), f"{name}: {stage.name}: {reason}"
+
+
+def reasons_named() -> set[str]:
+    """The texts that stages put into a table, and those that a line is unusable for."""
+    package = Path(gymrecipe.__file__).parent
+    files = [path for path in package.rglob("*.py") if path.name != "write.py"]
+    calls = [
+        node
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and node.args
+    ]
+    named = set()
+    for call in calls:
+        match call:
+            case ast.Call(
+                ast.Name("Unusable") | ast.Attribute(ast.Name("pl"), "lit"),
+                [ast.Constant(str(reason)), *_],
+            ):
+                named.add(reason)
+    return named - {""}
+
+
+def test_every_reason_that_the_code_names_has_a_meaning() -> None:
+    named = reasons_named()
+    assert {"undecided", "duplicate", "missing_tools", "over_limit_tasks"} <= named
+    assert [reason for reason in sorted(named) if not meaning(reason)] == []
+
+
+def test_a_reason_that_begins_like_a_missing_column_has_its_own_words() -> None:
+    assert meaning("missing_tools") == UNUSABLE["missing_tools"]
+    assert meaning("missing_reward") == "it has no value for reward"
 
 
 def test_the_listed_reasons_have_meanings_and_an_unknown_one_has_none() -> None:
