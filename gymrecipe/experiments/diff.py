@@ -20,6 +20,7 @@ USED = "used.parquet"
 REJECTS = "rejects.parquet"
 NOT_READ = "not read"
 EXAMPLES = 5
+WHERE = ["source", "line"]
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -133,23 +134,37 @@ def _inputs(old: Manifest, new: Manifest) -> list[Change]:
 def _moved(having: Path, lacking: Path) -> list[Moved]:
     import polars as pl
 
-    where = ["source", "line"]
-    used = pl.scan_parquet(having / USED, glob=False).select("id", *where).unique("id")
-    also = pl.scan_parquet(lacking / USED, glob=False).select("id")
-    fates = pl.scan_parquet(lacking / REJECTS, glob=False).select("id", "stage", "reason")
+    used = _lines(having).filter(pl.col("reason") == "").drop("stage", "reason")
     moved = (
-        used.join(also, on="id", how="anti")
-        .join(fates, on="id", how="left")
+        used.join(_lines(lacking).drop(WHERE), on=["id", "occurrence"], how="left")
+        .filter(pl.col("reason").ne_missing(""))
         .with_columns(pl.col("stage").fill_null(""), pl.col("reason").fill_null(NOT_READ))
         .group_by("stage", "reason")
         .agg(
             count=pl.len(),
-            examples=pl.format("{}:{}", *where).sort_by(*where).head(EXAMPLES),
+            examples=pl.format("{}:{}", *WHERE).sort_by(*WHERE).head(EXAMPLES),
         )
         .sort("count", "stage", "reason", descending=[True, False, False])
         .collect()
     )
     return [Moved(**row) for row in moved.to_dicts()]
+
+
+def _lines(version: Path) -> pl.LazyFrame:
+    """Every rollout that a version read, with an empty `reason` where it used it.
+
+    Equal lines have one id; `occurrence` tells them apart.
+    """
+    import polars as pl
+
+    used = pl.scan_parquet(version / USED, glob=False).select("id", *WHERE).unique(WHERE)
+    rejects = pl.scan_parquet(version / REJECTS, glob=False).filter(pl.col("id") != "")
+    fates = [
+        used.with_columns(stage=pl.lit(""), reason=pl.lit("")),
+        rejects.select("id", *WHERE, "stage", "reason"),
+    ]
+    lines = pl.concat(fates).sort(WHERE)
+    return lines.with_columns(occurrence=pl.int_range(pl.len()).over("id"))
 
 
 def _pairs(version: Path) -> pl.LazyFrame:

@@ -14,6 +14,7 @@ from gymrecipe.experiments.manifest import (
     StageRecord,
     encode,
 )
+from tests.experiments.conftest import rollout, run, save
 
 USED = {
     "output": pl.String,
@@ -226,3 +227,20 @@ def test_a_version_that_is_damaged_or_none_is_said(tmp_path):
 def test_flatten_keeps_lists_and_empty_mappings_whole():
     nested = {"a": {"b": [1, {"c": 2}], "d": {}}, "e": None}
     assert dict(flatten(nested)) == {"a.b": [1, {"c": 2}], "a.d": {}, "e": None}
+
+
+def test_equal_lines_are_counted_each(tmp_path: Path) -> None:
+    lines = [rollout("a", "1"), rollout("a", "1"), rollout("b", "2"), rollout("c", "3", 0.2)]
+    path = str(save(tmp_path / "a.jsonl", lines))
+    every = run(tmp_path, "sft_threshold", input=path, min_reward=0)
+    once = {"stages.once": {"use": "dedup", "after": "good"}}
+    few = run(tmp_path, "sft_threshold", input=path, min_reward=0.5, **once)
+    assert every.path is not None
+    assert few.path is not None
+    found = diff(every.path, few.path)
+    assert [(moved.reason, moved.count) for moved in found.lost] == [
+        ("below_min_reward", 1),
+        ("duplicate", 1),
+    ]
+    assert diff(few.path, every.path).gained == found.lost
+    assert Change("lines.used", 4, 2) in found.counts
