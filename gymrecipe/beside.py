@@ -24,7 +24,7 @@ from gymrecipe.rollouts.columns import (
 from gymrecipe.rollouts.messages import Message
 from gymrecipe.settings import NamedColumn
 from gymrecipe.stages.write import Write
-from gymrecipe.steps import POSSIBLE, Step, purpose_of
+from gymrecipe.steps import POSSIBLE, Step, above, purpose_of
 
 _SCORED = ("reward", "task_type")
 _COMPARED = ("reward_chosen", "reward_rejected", "reward_gap")
@@ -42,6 +42,7 @@ OF_PAIRS = {
     "reward_chosen": "chosen_reward",
     "reward_rejected": "rejected_reward",
     "reward_gap": "gap",
+    "gap": "gap",
     "task_key": "task_key",
     "prompt_key": "prompt_key",
 }
@@ -126,17 +127,18 @@ def paths_written(steps: Iterable[Step], named: dict[str, NamedColumn]) -> Itera
 
     Raises ValueError for a name that is no path.
     """
-    for step in steps:
+    by_name = {step.name: step for step in steps}
+    for step in by_name.values():
         if not isinstance(step.params, Write) or step.takes == "metrics":
             continue
         pairs = step.takes == "pairs"
-        table = held(named, step.takes)
+        table = held(named, made_above(step, by_name))
         for name in columns_of(step.params, purpose_of(step)):
             if not _is_canonical(name, step) and table_column(name, pairs, table) is None:
                 yield _parsed(name, pairs, named)
 
 
-def faults(step: Step, named: dict[str, NamedColumn]) -> Iterator[str]:
+def faults(step: Step, named: dict[str, NamedColumn], by_name: dict[str, Step]) -> Iterator[str]:
     """What is wrong with the columns of a write."""
     assert isinstance(step.params, Write)
     purpose, pairs = purpose_of(step), step.takes == "pairs"
@@ -144,7 +146,8 @@ def faults(step: Step, named: dict[str, NamedColumn]) -> Iterator[str]:
         return
     if purpose not in FORMATS[step.params.format].purposes:  # said already
         return
-    columns, table = columns_of(step.params, purpose), held(named, step.takes)
+    columns = columns_of(step.params, purpose)
+    table = held(named, made_above(step, by_name))
     names = list(columns.values())
     if step.params.format == "custom" and not columns:
         yield "the format 'custom' has the columns named here and no other; name some"
@@ -177,9 +180,14 @@ def _is_canonical(name: str, step: Step) -> bool:
     return step.params.format == "custom" and name in parts(step.takes == "pairs")
 
 
-def held(named: dict[str, NamedColumn], unit: str = "rollouts") -> set[str]:
+def held(named: dict[str, NamedColumn], made: set[str]) -> set[str]:
     """The columns that the table holds for a write beside the built-in ones: named ones, and those
-    that the stage `tasks` has made.
+    that stages have made.
     """
-    made = MADE["tasks"] if unit == "tasks" else {}
-    return {name for name, column in named.items() if made_of_text(column)} | made.keys()
+    return {name for name, column in named.items() if made_of_text(column)} | made
+
+
+def made_above(step: Step, by_name: dict[str, Step]) -> set[str]:
+    """The columns that stages above a step made; a table of tasks has none of its rollouts'."""
+    stages = ["tasks"] if step.takes == "tasks" else [up.stage.name for up in above(step, by_name)]
+    return {name for stage in stages for name in MADE.get(stage, ())}

@@ -74,11 +74,12 @@ def plan(composed: Composed) -> Plan:
         steps = build(stage_values, knobs, composed, problems)
     columns: list[Column] = []
     if steps:
+        by_name = {step.name: step for step in steps}
         problems += consistent(steps, settings, composed)
         for step in steps:
             if isinstance(step.params, Write) and step.takes != "metrics":
                 path = f"stages.{step.name}.columns"
-                problems += [fault(composed, path, said) for said in faults(step, named)]
+                problems += [fault(composed, path, said) for said in faults(step, named, by_name)]
         for name in unused(steps, named):
             said = "no stage uses this column; use it, or take it out"
             problems.append(fault(composed, f"columns.{name}", said))

@@ -108,6 +108,35 @@ def test_a_field_that_is_named_like_a_side_is_a_column_of_either_side(tmp_path: 
     assert row(tmp_path, str(path), input=str(lines))["chosen.rejected_count"] == 30
 
 
+@pytest.mark.parametrize("format", ["custom", "trl"])
+def test_a_pair_writes_its_gap(format: str, tmp_path: Path) -> None:
+    columns = {"gap": "better_by", "chosen_reward": "a", "rejected_reward": "b"}
+    knobs: dict[str, Any] = {"format": format, "stages.write.columns": columns}
+    made = row(tmp_path, "dpo_same_prompt", **knobs)
+    assert made["better_by"] == made["a"] - made["b"] > 0
+
+
+def test_the_format_custom_writes_the_label_and_the_reward_of_a_rollout(tmp_path: Path) -> None:
+    columns = {"answer": "completion", "label": "label", "reward": "score"}
+    knobs: dict[str, Any] = {"format": "custom", "stages.write.columns": columns}
+    made = row(tmp_path, "kto_threshold", **knobs)
+    assert made["label"] is (made["score"] >= 0.7)
+
+
+def test_a_pair_of_labelled_rollouts_writes_the_label_of_a_side(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        "stages:\n  load: {use: load}\n  l: {use: label}\n  p: {use: pair}\n"
+        "  w: {use: write, format: trl, columns: [chosen_label, rejected_label]}\n"
+    )
+    assert row(tmp_path, str(path))["chosen_label"] is True
+
+
+def test_without_a_stage_that_labels_a_label_is_a_path(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="is on no line"):
+        run(tmp_path, "sft_threshold", **{"stages.write.columns": ["label"]})
+
+
 def row(folder: Path, recipe: str, **knobs: Any) -> dict[str, Any]:
     (example,) = run(folder, recipe, **knobs).examples.values()
     made: dict[str, Any] = json.loads(example)

@@ -26,7 +26,7 @@ from gymrecipe.formats.encode import encode
 from gymrecipe.formats.job import Encoded, Job
 from gymrecipe.formats.template import Template
 from gymrecipe.registry import FORMATS, PLUGINS, Purpose
-from gymrecipe.rollouts.columns import SIDES
+from gymrecipe.rollouts.columns import MADE, SIDES
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.messages import Reading
@@ -216,7 +216,8 @@ def _job(
 
 
 def _held(rows: pl.DataFrame, named: dict[str, NamedColumn]) -> set[str]:
-    return held(named, "tasks" if "rows" in rows.columns else "rollouts")
+    made = {name for columns in MADE.values() for name in columns}
+    return held(named, {name for name in made if {name, f"chosen_{name}"} & set(rows.columns)})
 
 
 def _account(
