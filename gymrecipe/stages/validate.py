@@ -24,7 +24,8 @@ class Limits(Params):
     level: Literal["warn", "stop"] = "warn"
     """`warn` tells; `stop` ends the run without a version."""
     at: float | Quantile | None = None
-    """The value that the check counts or judges by; a quantile has none before it is resolved."""
+    """The value that the check counts or judges by. A quantile, such as the threshold of a filter,
+    is for the checks in BY_THRESHOLD, which then judge as without it."""
 
     @model_validator(mode="after")
     def _limits_something(self) -> Limits:
@@ -32,6 +33,9 @@ class Limits(Params):
             raise ValueError("needs min or max")
         return self
 
+
+BY_THRESHOLD = ("mean_reward", "under_threshold")
+"""The checks whose `at` is the threshold that the rows were kept by."""
 
 LIMITS: dict[str, dict[str, Limits]] = {
     "sft": {"rows": Limits(min=100), "distinct_rewards": Limits(min=2)},
@@ -91,6 +95,12 @@ class Validate(Params):
                 raise ValueError(
                     f"no check is named '{name}'; there are {', '.join(sorted(CHECKS))}."
                     + hint(name, CHECKS)
+                )
+        for name, limits in self.checks.items():
+            if limits is not None and isinstance(limits.at, str) and name not in BY_THRESHOLD:
+                raise ValueError(
+                    f"checks.{name}.at should be a number, got {limits.at!r}; a quantile is for"
+                    f" {' and '.join(BY_THRESHOLD)}"
                 )
         if self.checks.get("largest_category") is not None and self.category is None:
             raise ValueError("largest_category needs a category: the column to judge")

@@ -180,6 +180,18 @@ def test_a_limit_limits_something() -> None:
         Validate.model_validate({"checks": {"rows": {"level": "stop"}}})
 
 
+@pytest.mark.parametrize("name", sorted(CHECKS.keys() - {"mean_reward", "under_threshold"}))
+def test_a_quantile_is_no_value_to_count_by(name: str) -> None:
+    checks = {name: {"max": 0, "at": "p50"}}
+    with pytest.raises(ValidationError, match=rf"checks\.{name}\.at should be a number, got 'p50'"):
+        Validate.model_validate({"checks": checks, "category": "model"})
+
+
+def test_a_check_by_the_threshold_of_a_filter_takes_its_quantile() -> None:
+    checks = {name: {"max": 0, "at": "p50"} for name in ("mean_reward", "under_threshold")}
+    assert Validate.model_validate({"checks": checks}).limits()
+
+
 def test_the_largest_category_needs_a_column() -> None:
     with pytest.raises(ValidationError, match="needs a category"):
         Validate(checks={"largest_category": Limits(max=0.5)})
