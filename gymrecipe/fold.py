@@ -154,6 +154,7 @@ class Fold:
                 rejected=dict(sorted(rejected.items())),
                 facts=facts,
                 format_version=_format_version(params),
+                template=template.digest if (template := self.templates.get(step.name)) else UNSET,
             )
         )
         self._forget(place)

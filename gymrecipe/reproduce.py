@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from pydantic import ValidationError
@@ -16,9 +17,11 @@ from gymrecipe.experiments import fates, inputs, manifest, store
 from gymrecipe.experiments.environment import packages, plugins
 from gymrecipe.experiments.manifest import Manifest, StageRecord
 from gymrecipe.fold import Fold, templates
+from gymrecipe.formats.template import Template
 from gymrecipe.plan import Plan
 from gymrecipe.progress import Progress, Silent
 from gymrecipe.reading import read
+from gymrecipe.recipe import HERE
 from gymrecipe.registry import FORMATS, STAGES
 from gymrecipe.settings import Settings
 
@@ -54,6 +57,7 @@ def reproduce(
             if found.digest != file.digest:
                 raise ChangedError(f"{file.path}: not what it was when {version} was made.")
         rendered_by = templates(rebuilt)
+        _check_templates(version, record, rendered_by)
         Fold(rebuilt, table, files, staged, engine, watched, rendered_by).write_records()
         return _compare(version, staged, record)
 
@@ -97,7 +101,8 @@ def _other_format(stage: StageRecord) -> list[str]:
 
 def _rebuilt(record: Manifest) -> Plan:
     steps = [
-        (stage.name, stage.use, stage.source or None, stage.parameters) for stage in record.stages
+        (stage.name, stage.use, stage.source or None, _here(stage, record))
+        for stage in record.stages
     ]
     try:
         return plan.rebuild(record.parameters, steps, Settings(name=record.name))
@@ -107,6 +112,24 @@ def _rebuilt(record: Manifest) -> Plan:
             f"{record.name}/{record.version}: its manifest asks for what is not here: {said}. Is a"
             " plugin missing (--plugin), or was it made by another gymrecipe?"
         ) from None
+
+
+def _here(stage: StageRecord, record: Manifest) -> dict[str, Any]:
+    """The parameters of a stage; of one that renders, with paths that lead to its template now."""
+    if stage.parameters.get("format") != "rendered":
+        return stage.parameters
+    named = {name: stage.parameters[name] for name in HERE if stage.parameters.get(name)}
+    return stage.parameters | {name: inputs.placed(path, record) for name, path in named.items()}
+
+
+def _check_templates(version: Path, record: Manifest, now: dict[str, Template]) -> None:
+    """Raise ChangedError for a chat template that is another one; old manifests do not say which
+    it was.
+    """
+    for stage in record.stages:
+        if isinstance(stage.template, str) and stage.template != now[stage.name].digest:
+            path = stage.parameters["chat_template"] or stage.parameters["tokenizer"]
+            raise ChangedError(f"{path}: not what it was when {version} was made.")
 
 
 def _compare(version: Path, staged: Path, record: Manifest) -> Reproduced:

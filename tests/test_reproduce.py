@@ -113,6 +113,30 @@ def test_an_input_that_is_gone_or_changed_is_named(folder: Path) -> None:
         reproduce(version)
 
 
+TEMPLATE = "{% for message in messages %}{{ message.role }}: {{ message.content }}{% endfor %}"
+
+
+def test_a_chat_template_is_found_from_another_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "t.jinja").write_text(TEMPLATE)
+    version = path(run(folder, input="a.jsonl", format="rendered", chat_template="t.jinja"))
+    (folder / "else").mkdir()
+    monkeypatch.chdir(folder / "else")
+    reproduce(version)
+
+
+def test_a_chat_template_that_is_gone_or_changed_is_a_changed_input(folder: Path) -> None:
+    (folder / "t.jinja").write_text(TEMPLATE)
+    version = path(run(folder, input="a.jsonl", format="rendered", chat_template="t.jinja"))
+    (folder / "t.jinja").write_text(TEMPLATE.replace(":", " -"))
+    with pytest.raises(ChangedError, match=r"t\.jinja: not what it was when .*v0001 was made"):
+        reproduce(version)
+    (folder / "t.jinja").unlink()
+    with pytest.raises(ChangedError, match=r"t\.jinja: gone"):
+        reproduce(version)
+
+
 @pytest.mark.parametrize("limit", [None, 12])
 def test_an_input_that_has_grown_is_read_as_far_as_then(limit: int | None, folder: Path) -> None:
     version = path(run(folder, input="a.jsonl", limit=limit))

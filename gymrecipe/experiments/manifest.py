@@ -50,7 +50,7 @@ class Output(msgspec.Struct, frozen=True):
 
 class StageRecord(msgspec.Struct, frozen=True):
     """What one stage did. `rejected` counts, in the stage's own unit, by reason; a write has the
-    version of its format.
+    version of its format, and where it renders the digest of the chat template.
     """
 
     name: str
@@ -65,6 +65,7 @@ class StageRecord(msgspec.Struct, frozen=True):
     rejected: dict[str, int]
     facts: dict[str, list[dict[str, Any]]]
     format_version: int | msgspec.UnsetType = msgspec.UNSET
+    template: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Manifest(msgspec.Struct, frozen=True):
