@@ -309,6 +309,22 @@ def test_tasks_without_an_input_row_are_told(tmp_path: Path) -> None:
     assert any("1 of 2 tasks have no row" in said for said in version.manifest.warnings)
 
 
+def test_input_rows_go_to_their_runs_beside_an_entry_of_sidecars(tmp_path: Path) -> None:
+    runs = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        runs.append(solved_sometimes(tmp_path / name, "0?", "1?"))
+    write(tmp_path / "c_failures.jsonl", {"error": "no"})
+    version = run(
+        tmp_path,
+        "rl_prompts",
+        input=[str(tmp_path / "c_*.jsonl"), *(str(rollouts) for rollouts, _ in runs)],
+        materialized_inputs=[str(inputs) for _, inputs in runs],
+    )
+    assert version.manifest.lines.read == 8
+    assert not any("have no row" in said for said in version.manifest.warnings)
+
+
 def test_a_field_of_the_verifier_that_no_task_has_is_an_error(tmp_path: Path) -> None:
     rollouts, inputs = solved_sometimes(tmp_path, "0?", "1?")
     knobs = {"input": str(rollouts), "materialized_inputs": str(inputs), "output_dir": tmp_path}

@@ -81,11 +81,14 @@ class RawLine(msgspec.Struct, gc=False):
 def sources(entries: str | list[str], sidecars: bool) -> tuple[list[Source], list[str]]:
     """The files that `input` names, in order, and the sidecar files that a glob passed over.
 
+    Each entry that has files is a run, counted from 0.
     Raises InputError for what is missing, a folder, unreadable, named twice or a sidecar.
     """
     found: list[Source] = []
     skipped: list[str] = []
-    for run, entry in enumerate([entries] if isinstance(entries, str) else entries):
+    run = 0
+    for entry in [entries] if isinstance(entries, str) else entries:
+        before = len(found)
         for name in _names(entry):
             if _is_sidecar(name) and not sidecars:
                 if name == entry:
@@ -96,6 +99,7 @@ def sources(entries: str | list[str], sidecars: bool) -> tuple[list[Source], lis
                 skipped.append(name)
                 continue
             found.append(open_source(name, run))
+        run += len(found) > before
     seen: dict[str, str] = {}
     for source in found:
         real = os.path.realpath(source.path)

@@ -233,6 +233,13 @@ def test_a_glob_passes_over_sidecars_and_says_so(tmp_path: Path, suffix: str) ->
     assert [Path(name).name for name in skipped] == [f"a{suffix}"]
 
 
+def test_an_entry_with_nothing_but_sidecars_is_no_run(tmp_path: Path) -> None:
+    for name in ("a_failures.jsonl", "b.jsonl", "c.jsonl"):
+        (tmp_path / name).write_text("x")
+    found, _ = sources([str(tmp_path / f"{name}*") for name in "abc"], False)
+    assert [source.run for source in found] == [0, 1]
+
+
 @pytest.mark.parametrize("suffix", SIDECARS)
 def test_a_sidecar_that_is_named_is_refused_unless_asked_for(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
