@@ -103,7 +103,10 @@ def _known(folder: Path, kinds: tuple[Kind, ...]) -> Iterator[tuple[Path, str]]:
     for name in sorted(os.listdir(folder)) if folder.is_dir() else []:
         for pattern, is_kind, what in kinds:
             if pattern.fullmatch(name):
-                status = os.lstat(folder / name)
+                try:
+                    status = os.lstat(folder / name)
+                except FileNotFoundError:  # as in `_in`
+                    continue
                 if is_kind(status.st_mode) and status.st_uid == os.geteuid():
                     yield folder / name, what
 

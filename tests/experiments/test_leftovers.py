@@ -46,6 +46,17 @@ def gone(found: list[Leftover]) -> list[str]:
     return [leftover.path.name for leftover in found if not leftover.stays]
 
 
+def test_what_a_live_run_takes_away_meanwhile_is_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = os.listdir
+    monkeypatch.setattr(
+        os, "listdir", lambda path: [*there(path), ".claim-v0007", f".staging-{HEX}"]
+    )
+    (folder / ".claim-v0008").touch()
+    assert gone(gc(folder)) == [".claim-v0008"]
+
+
 def test_what_killed_runs_left_is_taken_away_and_nothing_else(folder: Path) -> None:
     before = tree(folder)
     staging = folder / f".staging-{HEX}"
