@@ -9,8 +9,8 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -219,10 +219,8 @@ def compose(path: Path, overrides: Sequence[str]) -> Composed:
             problems += error.problems
     if problems:
         raise RecipeError(*dict.fromkeys(problems))
-    GlobalHydra.instance().clear()
     try:
-        # A folder: without one Hydra looks through the whole stack for the file that calls it.
-        with initialize_config_dir(str(shared_folder("conf")), version_base="1.3"):
+        with _our_hydra():
             config = hydra_compose("gymrecipe", ["+recipe=chosen", *filter(None, normal)])
         for key, value in beyond.items():
             merge = isinstance(value, dict) and isinstance(_at(base | recipe, key), dict)
@@ -238,6 +236,19 @@ def compose(path: Path, overrides: Sequence[str]) -> Composed:
     shared = (*(name for name in base if name != "defaults"), "engine")
     folder = str(path.resolve().parent)
     return Composed(path.stem, str(path), folder, values, raw, recipe, shared, overridden)
+
+
+@contextmanager
+def _our_hydra() -> Iterator[None]:
+    """Hydra on our folder. A caller that uses Hydra too has its own again afterwards."""
+    theirs = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        # A folder: without one Hydra looks through the whole stack for the file that calls it.
+        with initialize_config_dir(str(shared_folder("conf")), version_base="1.3"):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = theirs
 
 
 def needed(composed: Composed) -> list[str]:

@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
@@ -635,3 +638,15 @@ def test_every_reference_to_nothing_is_told_with_its_place_and_a_guess(tmp_path:
     first, second = caught.value.problems
     assert first.endswith("stages.load.input: there is no knob 'inptu'. Did you mean 'input'?")
     assert second.endswith("stages.write.order: there is no knob 'x.y'.")
+
+
+def test_a_caller_that_uses_hydra_finds_its_own_again(tmp_path: Path) -> None:
+    (tmp_path / "theirs.yaml").write_text("value: 1\n")
+    with initialize_config_dir(str(tmp_path), version_base="1.3"):
+        compose(locate("ppo"), [])
+        with pytest.raises(RecipeError):
+            compose(locate("ppo"), ["engine=nowhere"])
+        assert hydra_compose("theirs").value == 1
+    assert not GlobalHydra.instance().is_initialized()
+    compose(locate("ppo"), [])
+    assert not GlobalHydra.instance().is_initialized()
