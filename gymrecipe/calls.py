@@ -11,8 +11,7 @@ import polars as pl
 
 from gymrecipe.errors import DataError, RecipeError, hint
 from gymrecipe.plan import Plan
-from gymrecipe.reads import QUANTILE
-from gymrecipe.registry import Of, marked
+from gymrecipe.registry import QUANTILE, Of, marked
 from gymrecipe.rollouts.columns import split_side
 from gymrecipe.rollouts.figures import quantile
 from gymrecipe.stages.checks import Facts

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from functools import partial
 
 from gymrecipe.beside import made_of_text
 from gymrecipe.errors import RecipeError
-from gymrecipe.registry import Optional, Reads, ReadsWhere, marked
+from gymrecipe.registry import QUANTILE, Optional, Reads, ReadsWhere, marked
 from gymrecipe.rollouts.columns import (
     BUILT_IN,
     MADE,
@@ -24,9 +23,6 @@ from gymrecipe.stages import where as language
 from gymrecipe.stages.balance import GENERAL
 from gymrecipe.stages.write import Write
 from gymrecipe.steps import Step, above
-
-QUANTILE = re.compile(r"p(100|\d{1,2}(\.\d+)?)")
-"""A threshold given as a quantile."""
 
 
 def columns_read(steps: Iterable[Step], named: dict[str, NamedColumn]) -> Iterator[Column]:

@@ -81,14 +81,26 @@ class Optional(msgspec.Struct, frozen=True):
     kind: Literal["number", "text", "boolean"]
 
 
+QUANTILE = re.compile(r"p(100|\d{1,2}(\.\d+)?)")
+"""A threshold given as a quantile."""
+
+
 def _is_quantile(text: str) -> str:
-    if not re.fullmatch(r"p(100|\d{1,2}(\.\d+)?)", text):
+    if not QUANTILE.fullmatch(text):
         raise ValueError("should be a number, or a quantile such as p90")
     return text
 
 
 Quantile = Annotated[str, AfterValidator(_is_quantile)]
 """`p90`: the nearest-rank quantile of the values that enter the stage."""
+
+
+def is_above(one: float | str, other: float | str) -> bool:
+    """Whether a threshold is above another in any data: two numbers, or two quantiles."""
+    if isinstance(one, str) and isinstance(other, str):
+        both = QUANTILE.fullmatch(one) and QUANTILE.fullmatch(other)
+        return bool(both) and float(one[1:]) > float(other[1:])
+    return not isinstance(one, str) and not isinstance(other, str) and one > other
 
 
 class Stage(msgspec.Struct, frozen=True):

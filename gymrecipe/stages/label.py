@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import polars as pl
 from pydantic import model_validator
 
-from gymrecipe.registry import TOLERANCE, Facts, Of, Params, Quantile, Reads, stage
+from gymrecipe.registry import TOLERANCE, Facts, Of, Params, Quantile, Reads, is_above, stage
 
 
 class Label(Params):
@@ -23,14 +23,9 @@ class Label(Params):
 
     @model_validator(mode="after")
     def _ordered(self) -> Label:
-        high, low = _place(self.high), _place(self.low)
-        if type(self.high) is type(self.low) and low > high:
+        if is_above(self.low, self.high):
             raise ValueError("low is above high, so that the labels overlap")
         return self
-
-
-def _place(limit: float | str) -> float:
-    return float(limit.removeprefix("p")) if isinstance(limit, str) else limit
 
 
 @stage(takes="rollouts", version=1)

@@ -19,6 +19,7 @@ from gymrecipe.registry import (
     Quantile,
     Reads,
     ReadsWhere,
+    is_above,
     stage,
 )
 from gymrecipe.rollouts.columns import PAIR_COLUMNS, SIDES
@@ -85,7 +86,7 @@ class Pair(Params):
             raise ValueError("across_prompts and max_pairs need each other")
         if self.across_prompts and self.max_pairs_per_task is not None:
             raise ValueError("across_prompts takes max_pairs, not max_pairs_per_task")
-        if isinstance(self.high, float) and isinstance(self.low, float) and self.low > self.high:
+        if is_above(self.low, self.high):
             raise ValueError("low is above high, so that the tiers overlap")
         if self.max_gap is not None and self.max_gap < self.min_gap:
             raise ValueError("max_gap is below min_gap")

@@ -567,6 +567,19 @@ def test_tiers_parameters_need_the_strategy_tiers(values: dict[str, Any]) -> Non
         Pair.model_validate(values)
 
 
+@pytest.mark.parametrize("tiers", [(0.3, 0.4), ("p10", "p90"), ("p9.5", "p10")])
+def test_tiers_that_overlap_are_refused(tiers: tuple[Any, Any]) -> None:
+    high, low = tiers
+    with pytest.raises(ValidationError, match="tiers overlap"):
+        Pair(strategy="tiers", high=high, low=low)
+
+
+@pytest.mark.parametrize("tiers", [("p90", "p10"), ("p10", 0.4), ("accuracy > 1", "p90")])
+def test_tiers_that_only_the_data_puts_in_order_are_taken(tiers: tuple[Any, Any]) -> None:
+    high, low = tiers
+    assert Pair(strategy="tiers", high=high, low=low)
+
+
 @pytest.mark.parametrize("strategy", ["mirrored", "best_vs_worst", "best_vs_second", "all"])
 def test_parameters_can_be_read_back_from_a_manifest(strategy: str) -> None:
     params = Pair(strategy=strategy, min_gap=0.3)
