@@ -98,12 +98,12 @@ def to_parquet(jsonl: Path, target: Path, kinds: dict[str, Kind] | None = None) 
     `kinds` are the kinds of the columns over all shards (`kinds_of` each, then `widest`), so
     that every shard has the same types; without it this shard's own count.
     """
-    columns = _columns(jsonl)
-    kinds = kinds or _kinds(columns)
+    rows = _rows(jsonl)
+    kinds = kinds or _kinds(rows)
     frame = pl.DataFrame(
         [
-            pl.Series(name, [_as(kinds[name], raw) for raw in raws], dtype=_type(kinds[name]))
-            for name, raws in columns.items()
+            pl.Series(name, [_as(kind, row.get(name, _NULL)) for row in rows], dtype=_type(kind))
+            for name, kind in kinds.items()
         ]
     )
     frame.write_parquet(target, compression="zstd", statistics=True, row_group_size=2**16)
@@ -111,7 +111,7 @@ def to_parquet(jsonl: Path, target: Path, kinds: dict[str, Kind] | None = None) 
 
 def kinds_of(jsonl: Path) -> dict[str, Kind]:
     """The kind of each column of one shard."""
-    return _kinds(_columns(jsonl))
+    return _kinds(_rows(jsonl))
 
 
 def widest(shards: list[dict[str, Kind]]) -> dict[str, Kind]:
@@ -120,15 +120,14 @@ def widest(shards: list[dict[str, Kind]]) -> dict[str, Kind]:
     return {name: reduce(_wider, (shard.get(name, "null") for shard in shards)) for name in names}
 
 
-def _columns(jsonl: Path) -> dict[str, list[Raw]]:
+def _rows(jsonl: Path) -> list[dict[str, Raw]]:
     with jsonl.open("rb") as file:
-        rows = [_row.decode(line) for line in file]
+        return [_row.decode(line) for line in file]
+
+
+def _kinds(rows: list[dict[str, Raw]]) -> dict[str, Kind]:
     names = dict.fromkeys(name for row in rows for name in row)
-    return {name: [row.get(name, _NULL) for row in rows] for name in names}
-
-
-def _kinds(columns: dict[str, list[Raw]]) -> dict[str, Kind]:
-    return {name: reduce(_wider, map(_kind, raws)) for name, raws in columns.items()}
+    return {name: reduce(_wider, (_kind(row.get(name, _NULL)) for row in rows)) for name in names}
 
 
 def _type(kind: Kind) -> pl.DataType | type[pl.DataType]:

@@ -121,6 +121,15 @@ def test_shards_have_the_types_of_all_of_them(tmp_path: Path) -> None:
     }
 
 
+def test_a_shard_has_the_columns_of_all_of_them_in_their_order(tmp_path: Path) -> None:
+    shards = [({"x": 1}, {"x": 2}), ({"y": "a", "x": 3},), ({"z": [], "y": None},)]
+    kinds = widest([kinds_of(lines(tmp_path / "a.jsonl", *rows)) for rows in shards])
+    tables = [table(tmp_path, *rows, kinds=kinds) for rows in shards]
+    assert [found.schema for found in tables] == [tables[0].schema] * 3
+    assert tables[0].columns == ["x", "y", "z"]
+    assert tables[0]["y"].to_list() == [None, None]
+
+
 def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
     source = lines(tmp_path / "a.jsonl", *({"messages": TURNS, "x": i / 7} for i in range(1000)))
     to_parquet(source, tmp_path / "1")
