@@ -60,7 +60,7 @@ VERBS = (
 )
 
 _LINE = re.compile(r":\d+$")
-_KINDS = {bool: "true or false", int: "a whole number", str: "a text"}
+_KINDS = {bool: "true or false", int: "a whole number from 1 on", str: "a text"}
 
 
 class Words(msgspec.Struct):

@@ -314,7 +314,7 @@ def test_a_check_set_to_stop_publishes_nothing_and_says_what_to_do(
         (["recipes", "x"], "recipes: takes no argument, got 'x'"),
         (["formats", "input=x"], "formats: unknown knob 'input'; it takes none"),
         (["columns", "input=nowhere.jsonl"], "nowhere.jsonl: no such file"),
-        (["columns", "limit=x"], "columns: limit should be a whole number, got 'x'"),
+        (["columns", "limit=x"], "columns: limit should be a whole number from 1 on, got 'x'"),
         (["columns", "input=[a"], r"\[a: no file matches"),
         (["versions", "dpo"], "versions: experiments/dpo has no versions"),
         (["show", "-m"], "show: -m and --cfg are for running a recipe"),
@@ -704,6 +704,14 @@ def test_versions_lists_them(made: Said) -> None:
     code, out, _ = made("versions")
     assert code == 0
     assert re.search(r"dpo_same_prompt/v0001 .* 10 +20 +3 +\+?input=a.jsonl min_gap=0.3", out)
+
+
+def test_versions_lists_them_beside_one_whose_manifest_is_broken(made: Said) -> None:
+    Path("experiments/dpo_same_prompt/v0001/manifest.json").write_text("{")
+    code, out, _ = made("versions")
+    assert code == 0
+    assert re.search(r"dpo_same_prompt/v0001 +\(manifest: not a manifest: .*\)\n", out)
+    assert re.search(r"dpo_same_prompt/v0002 .* min_gap=0.9", out)
 
 
 @pytest.mark.parametrize(

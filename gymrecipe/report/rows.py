@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from gymrecipe.errors import RecipeError, hint
+from gymrecipe.errors import GymrecipeError, RecipeError, hint
 
 Rows = list[dict[str, str]]
 
@@ -118,7 +118,7 @@ def columns(entries: str | list[str], most: int, sidecars: bool) -> tuple[Rows, 
 
 def versions(root: Path, names: list[str]) -> Rows:
     """The versions below `root` of these recipes, or of all."""
-    from gymrecipe.experiments import manifest, store
+    from gymrecipe.experiments import store
 
     there = sorted(os.listdir(root)) if root.is_dir() else []
     rows = []
@@ -129,18 +129,26 @@ def versions(root: Path, names: list[str]) -> Rows:
             raise RecipeError(f"versions: {folder} has no versions.{hint(name, there)}")
         tags = {version: tag for tag, version in store.tags(folder).items()} if paths else {}
         for path in paths:
-            record = manifest.read(path)
-            rows.append(
-                {
-                    "version": f"{name}/{path.name}",
-                    "tag": tags.get(path.name, ""),
-                    "rows": str(sum(output.rows for output in record.outputs)),
-                    "used": str(record.lines.used),
-                    "rejected": str(record.lines.rejected),
-                    "overrides": " ".join(record.environment.get("overrides", [])),
-                }
-            )
+            row = {"version": f"{name}/{path.name}", "tag": tags.get(path.name, "")}
+            rows.append(row | _version(path))
     return rows
+
+
+def _version(path: Path) -> dict[str, str]:
+    """The figures of a version, or that it has no manifest that can be read."""
+    from gymrecipe.experiments import manifest
+
+    try:
+        record = manifest.read(path)
+    except GymrecipeError as error:
+        said = str(error).removeprefix(f"{path / manifest.FILE}: ")
+        return {"rows": "", "used": "", "rejected": "", "overrides": f"(manifest: {said})"}
+    return {
+        "rows": str(sum(output.rows for output in record.outputs)),
+        "used": str(record.lines.used),
+        "rejected": str(record.lines.rejected),
+        "overrides": " ".join(record.environment.get("overrides", [])),
+    }
 
 
 def kept(folder: Path) -> Rows:
