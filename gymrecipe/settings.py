@@ -61,6 +61,13 @@ class Settings(Params):
             raise ValueError("should be letters, digits, '.', '_' and '-', up to 100 of them")
         return value
 
+    @field_validator("name")
+    @classmethod
+    def _found_again(cls, value: str) -> str:
+        if value.lower() == "latest":  # experiments/latest would be the newest of its siblings
+            raise ValueError("should be another name: 'latest' means the newest version")
+        return value
+
 
 class NamedColumn(Params):
     """A name for a path in the line, with the part of its text that a pattern finds."""

@@ -28,6 +28,12 @@ def test_a_name_that_is_no_folder_of_ours_is_refused(knob: str, name: str) -> No
         Settings.model_validate({"name": "a", knob: name})
 
 
+@pytest.mark.parametrize("name", ["latest", "Latest"])
+def test_the_name_of_the_newest_version_is_no_name_of_a_folder(name: str) -> None:
+    with pytest.raises(ValidationError, match="'latest' means the newest version"):
+        Settings(name=name)
+
+
 @pytest.mark.parametrize(("given", "text"), [(123, "123"), (1.5, "1.5"), (0, "0")])
 def test_a_number_in_the_file_is_a_name(given: Any, text: str) -> None:
     assert Settings.model_validate({"name": given, "tag": given}).name == text

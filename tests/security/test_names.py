@@ -21,7 +21,7 @@ NAMES = [
     "\uff0e\uff0e\uff0fx", "\u202ex", "x\u200b", "%2e%2e%2f", "%2e%2e/x", "file:///x", "\x1b[2Jx",
     ".hidden", ".staging-0", ".gymrecipe", "v1\ud800",
 ]  # fmt: skip
-ODD_BUT_HARMLESS = ["CON", "nul", "a.", "COM1.txt", "x..y", "v0001", "latest", "aux"]
+ODD_BUT_HARMLESS = ["CON", "nul", "a.", "COM1.txt", "x..y", "v0001", "aux"]
 """What other systems have trouble with: a folder with this name, here and nowhere else."""
 
 KEPT = ["latest", "LATEST", "v0001", "V1", "versions.jsonl", "VERSIONS.JSONL"]
