@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from gymrecipe.engines.local import local
 from gymrecipe.errors import DataError, RecipeError
+from gymrecipe.experiments import store
 from gymrecipe.fold import Fold, templates
 from gymrecipe.plan import Plan
 from gymrecipe.progress import Silent
@@ -51,8 +50,8 @@ def check_examples(plan: Plan) -> None:
 
 def _outcome(plan: Plan, example: Example) -> list[str]:
     """What each rollout becomes: used, chosen, rejected, or the reason that it leaves for."""
-    with tempfile.TemporaryDirectory() as folder, local(1) as engine:
-        path = Path(folder) / "example.jsonl"
+    with store.scratch() as folder, local(1) as engine:
+        path = folder / "example.jsonl"
         lines = [msgspec.json.encode(_rollout(value)) for value in example.rollouts]
         path.write_bytes(b"".join(line + b"\n" for line in lines))
         source = open_source(str(path), 0)
@@ -60,7 +59,7 @@ def _outcome(plan: Plan, example: Example) -> list[str]:
         progress = Silent()
         table = read(alone, [source], [], engine, progress)
         rendered_by = templates(alone)
-        folded = Fold(alone, table, [source], Path(folder), engine, progress, rendered_by)
+        folded = Fold(alone, table, [source], folder, engine, progress, rendered_by)
     became = dict(zip(folded.used["row"], folded.used["side"], strict=True))
     fates = dict(zip(folded.settled["row"], folded.settled["reason"], strict=True))
     lines_of = dict(zip(table.rows["line"], table.rows["row"], strict=True))

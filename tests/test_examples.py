@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from gymrecipe.api import prepare
 from gymrecipe.errors import RecipeError
 from gymrecipe.examples import check_examples
+from gymrecipe.experiments.leftovers import SCRATCH
 from gymrecipe.plan import plan
 from gymrecipe.recipe import as_yaml, compose, recipes
 
@@ -69,6 +71,20 @@ def test_a_wrong_count_names_both(becomes: list[str], tmp_path: Path) -> None:
 
 def test_an_example_without_rollouts_holds(tmp_path: Path) -> None:
     check(recipe(tmp_path, []))
+
+
+def test_what_a_killed_run_leaves_of_an_example_bears_a_name_that_gc_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    mkdir = os.mkdir
+    monkeypatch.setattr(
+        os, "mkdir", lambda path, *mode: [made.append(str(path)), mkdir(path, *mode)]
+    )
+    check(recipe(tmp_path, ["used"], GOOD))
+    pattern, _, _ = SCRATCH
+    outermost = [path for path in map(Path, made) if str(path.parent) not in made]
+    assert [bool(pattern.fullmatch(path.name)) for path in outermost] == [True]
 
 
 def test_every_example_that_fails_is_told(tmp_path: Path) -> None:
