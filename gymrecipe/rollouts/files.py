@@ -332,12 +332,19 @@ def digest_of(blocks: list[bytes]) -> str:
 
 def digest_prefix(path: str, length: int) -> str:
     """The digest of a file's first `length` bytes as they lie on disk."""
+    return digest_of(digests(path, 0, length))
+
+
+def digests(path: str, start: int, end: int) -> list[bytes]:
+    """The digests of the blocks in a part of a file. Raises InputError if it cannot be read."""
     digest = Digest()
+    left = end - start
     try:
-        with open(path, "rb") as file:
-            while length > 0 and (data := file.read(min(READ_BYTES, length))):
+        with open(path, "rb", buffering=0) as file:
+            file.seek(start)
+            while left > 0 and (data := file.read(min(READ_BYTES, left))):
                 digest.update(data)
-                length -= len(data)
+                left -= len(data)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}.") from None
-    return digest_of(digest.close())
+    return digest.close()

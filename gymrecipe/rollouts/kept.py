@@ -18,7 +18,7 @@ import msgspec
 from gymrecipe.errors import InputError
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.entries import Entry, Half, opened, path_of
-from gymrecipe.rollouts.files import READ_BYTES, Digest, Source, check_unchanged
+from gymrecipe.rollouts.files import Source, check_unchanged, digests
 from gymrecipe.rollouts.known import KNOWN_FIELDS
 from gymrecipe.rollouts.packed import added, asked, pack, unpack
 from gymrecipe.rollouts.scan import scan
@@ -148,15 +148,5 @@ def _proven(entry: Entry, source: Source, jobs: list[Job], engine: Map) -> int:
 
 
 def hashed(stretch: Stretch) -> list[bytes]:
-    """The digests of the blocks in a part of a file. Raises InputError if it cannot be read."""
-    digest = Digest()
-    try:
-        with open(stretch.path, "rb", buffering=0) as file:
-            file.seek(stretch.start)
-            left = stretch.end - stretch.start
-            while left > 0 and (data := file.read(min(READ_BYTES, left))):
-                digest.update(data)
-                left -= len(data)
-    except OSError as error:
-        raise InputError(f"{stretch.path}: cannot be read: {error.strerror}.") from None
-    return digest.close()
+    """The digests of its blocks. Raises InputError if it cannot be read."""
+    return digests(stretch.path, stretch.start, stretch.end)
