@@ -24,7 +24,7 @@ from gymrecipe.rollouts.files import (
     lines,
 )
 from gymrecipe.rollouts.lines import NULL
-from gymrecipe.rollouts.prompts import value_key
+from gymrecipe.rollouts.prompts import index_key, value_key
 
 if TYPE_CHECKING:
     import polars as pl
@@ -103,11 +103,6 @@ def read_inputs(source: Source) -> Inputs:
         length=length,
         digest=digest,
     )
-
-
-def index_key(task: int, agent: str | None) -> int:
-    """The scan's key of a task index: the same index of another agent is another task."""
-    return xxhash.xxh3_64_intdigest((agent or "").encode(), seed=task) or 1
 
 
 def _row(data: bytes | None, at: str) -> _Row:

@@ -46,6 +46,13 @@ def value_key(raw: Any) -> int:
     return xxhash.xxh3_64_intdigest(_sorted.encode(value)) or 1
 
 
+def index_key(index: int, agent: str | None) -> int:
+    """A key of a task index, given its `value_key`; 0 without one. The same index of another agent
+    is another task.
+    """
+    return index and (xxhash.xxh3_64_intdigest((agent or "").encode(), seed=index) or 1)
+
+
 class Asked(msgspec.Struct, frozen=True, gc=False):
     """What a scan wants to know of a request: the key of the prompt, whether the model had tools,
     which model it was.
