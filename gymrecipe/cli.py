@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from gymrecipe.executor import Version
     from gymrecipe.report.terminal import SweepRow
 
-SAMPLE = "gymrecipe:sample"
-
 
 class _Terminated(BaseException):
     """SIGTERM has come: it unwinds like Ctrl-C, so that what is half made is taken away."""
@@ -309,7 +307,7 @@ def _formats(words: Words) -> int:
 
 def _columns(words: Words) -> int:
     given = knobs(words, input=[], limit=1_000, sidecars=False)
-    entries = [*given["input"], *words.arguments] or [SAMPLE]
+    entries = [*given["input"], *words.arguments]
     built_in, present, read = _rows().columns(entries, given["limit"], given["sidecars"])
     _list(built_in)
     print()

@@ -12,7 +12,7 @@ import msgspec
 from gymrecipe.calls import in_memory
 from gymrecipe.engines.local import default_workers, local
 from gymrecipe.errors import DataError, GymrecipeError, RecipeError
-from gymrecipe.experiments import card, fates, guides, ledger, manifest, store
+from gymrecipe.experiments import card, guides, ledger, manifest, store
 from gymrecipe.experiments.environment import environment, plugins
 from gymrecipe.experiments.export import check_export, export
 from gymrecipe.experiments.manifest import Input, Lines, Manifest, Output, StageRecord
@@ -208,7 +208,7 @@ def _record(fold: Fold, id: str) -> Manifest:
     with store.writing(fold.staged):
         for name, text in texts.items():
             (fold.staged / name).write_text(text, encoding="utf-8")
-        beside = [_output(fold.staged, name) for name in (*texts, fates.REJECTS, fates.USED)]
+        beside = [_output(fold.staged, name) for name in (*texts, manifest.REJECTS, manifest.USED)]
     return msgspec.structs.replace(record, outputs=[*fold.outputs, *beside])
 
 

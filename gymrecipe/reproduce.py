@@ -13,7 +13,7 @@ from gymrecipe import plan
 from gymrecipe.calls import in_memory
 from gymrecipe.engines.local import default_workers, local
 from gymrecipe.errors import ChangedError, DataError, ToolsError
-from gymrecipe.experiments import fates, inputs, manifest, store
+from gymrecipe.experiments import inputs, manifest, store
 from gymrecipe.experiments.environment import packages, plugins
 from gymrecipe.experiments.manifest import Manifest, StageRecord
 from gymrecipe.fold import Fold, templates
@@ -136,7 +136,7 @@ def _compare(version: Path, staged: Path, record: Manifest) -> Reproduced:
     compared = [
         output
         for output in record.outputs
-        if output.path.startswith("data/") or output.path in (fates.REJECTS, fates.USED)
+        if output.path.startswith("data/") or output.path in (manifest.REJECTS, manifest.USED)
     ]
     made = {str(path.relative_to(staged)) for path in staged.rglob("*") if path.is_file()}
     for output in compared:

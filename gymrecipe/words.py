@@ -125,7 +125,7 @@ def knobs(words: Words, **defaults: Any) -> dict[str, Any]:
     found = dict(defaults)
     for override in words.overrides:
         name, _, text = override.lstrip("+").partition("=")
-        name = "input" if name == "input_jsonl_fpath" else name
+        name = name if name in defaults else _alias(name)
         if name not in defaults:
             raise RecipeError(
                 f"{words.verb}: unknown knob '{name}'; it takes {', '.join(defaults) or 'none'}."
@@ -133,6 +133,12 @@ def knobs(words: Words, **defaults: Any) -> dict[str, Any]:
             )
         found[name] = _value(f"{words.verb}: {name}", text, type(defaults[name]))
     return found
+
+
+def _alias(name: str) -> str:
+    from gymrecipe.recipe import ALIASES  # which imports Hydra: only for what we do not know
+
+    return ALIASES.get(name, name)
 
 
 def at_most(words: Words, count: int) -> list[str]:

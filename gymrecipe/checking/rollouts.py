@@ -11,7 +11,7 @@ from gymrecipe.checking.finding import Finding, Level, found
 from gymrecipe.checking.rows import Advance, told
 from gymrecipe.engines.local import default_workers, local
 from gymrecipe.rollouts.columns import parse_path
-from gymrecipe.rollouts.files import SIDECARS, Source, lines
+from gymrecipe.rollouts.files import Source, is_sidecar, lines
 from gymrecipe.rollouts.lines import BAD_LINE
 from gymrecipe.rollouts.messages import UNUSABLE, Unusable, conversation
 from gymrecipe.rollouts.table import BAD_LEAST, BAD_SHARE, Wanted, read_table
@@ -26,7 +26,7 @@ def findings(source: Source, notes: list[str], advance: Advance) -> Iterator[Fin
 
     An error is a line that is no rollout, a warning what makes a stage leave a rollout out.
     """
-    if source.name.removesuffix(".gz").removesuffix(".zst").endswith(SIDECARS):
+    if is_sidecar(source.name):
         yield found("warning", 0, "a sidecar file, which a run refuses unless sidecars=true")
     bad, rows = _table(source)
     yield from _bad(bad, len(bad) + rows.height)

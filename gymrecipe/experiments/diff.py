@@ -11,13 +11,11 @@ import msgspec
 from gymrecipe.errors import DataError
 from gymrecipe.experiments import manifest
 from gymrecipe.experiments.ledger import resolved
-from gymrecipe.experiments.manifest import Input, Manifest
+from gymrecipe.experiments.manifest import REJECTS, USED, Input, Manifest
 
 if TYPE_CHECKING:
     import polars as pl
 
-USED = "used.parquet"
-REJECTS = "rejects.parquet"
 NOT_READ = "not read"
 EXAMPLES = 5
 WHERE = ["source", "line"]

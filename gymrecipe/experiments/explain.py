@@ -10,9 +10,8 @@ import polars as pl
 
 from gymrecipe.errors import DataError, InputError, RecipeError, hint
 from gymrecipe.experiments import manifest
-from gymrecipe.experiments.fates import REJECTS, USED
 from gymrecipe.experiments.ledger import resolved
-from gymrecipe.experiments.manifest import Input, Manifest
+from gymrecipe.experiments.manifest import REJECTS, USED, Input, Manifest
 from gymrecipe.reasons import meaning
 
 

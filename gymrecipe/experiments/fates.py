@@ -12,9 +12,9 @@ from pathlib import Path
 
 import polars as pl
 
+from gymrecipe.experiments.manifest import REJECTS, USED
 from gymrecipe.experiments.store import writing
 
-REJECTS, USED = "rejects.parquet", "used.parquet"
 FATE = pl.Schema({"row": pl.UInt32(), "stage": pl.UInt16(), "reason": pl.Categorical()})
 USE = pl.Schema(
     {"row": pl.UInt32(), "side": pl.Categorical(), "output": pl.Categorical(), "at": pl.UInt32()}

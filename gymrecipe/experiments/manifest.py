@@ -12,6 +12,9 @@ from gymrecipe.errors import DataError, InputError
 SCHEMA = 1
 FILE = "manifest.json"
 
+REJECTS, USED = "rejects.parquet", "used.parquet"
+"""The records of where every line ended."""
+
 
 class Lines(msgspec.Struct, frozen=True):
     """Where every line read ended: `read == used + rejected`."""

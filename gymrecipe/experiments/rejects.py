@@ -11,7 +11,7 @@ import polars as pl
 
 from gymrecipe.errors import ChangedError, DataError, RecipeError, hint
 from gymrecipe.experiments import inputs, manifest
-from gymrecipe.experiments.fates import REJECTS
+from gymrecipe.experiments.manifest import REJECTS
 from gymrecipe.rollouts.files import Source, blocks, check_unchanged
 
 SNIPPET_BYTES = 200

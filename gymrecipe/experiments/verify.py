@@ -10,9 +10,7 @@ from pathlib import Path
 
 from gymrecipe.errors import DataError, InputError
 from gymrecipe.experiments import ledger, manifest
-from gymrecipe.experiments.manifest import Manifest, Output
-
-REJECTS = "rejects.parquet"
+from gymrecipe.experiments.manifest import REJECTS, Manifest, Output
 
 
 def verify(folder: Path) -> list[str]:

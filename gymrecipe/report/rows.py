@@ -93,12 +93,14 @@ def formats() -> Rows:
 
 
 def columns(entries: str | list[str], most: int, sidecars: bool) -> tuple[Rows, Rows, int]:
-    """The built-in columns, the fields of the first lines of the inputs, and how many lines."""
+    """The built-in columns, the fields of the first lines of the inputs or else of the sample, and
+    how many lines.
+    """
     from gymrecipe.rollouts.columns import BUILT_IN
     from gymrecipe.rollouts.fields import fields
-    from gymrecipe.rollouts.files import sources
+    from gymrecipe.rollouts.files import SAMPLE, sources
 
-    files, _ = sources(entries, sidecars)
+    files, _ = sources(entries or SAMPLE, sidecars)
     found, read = fields(files, most)
     built_in = [
         {"column": name, "kind": kind, "what it is": said}

@@ -90,7 +90,7 @@ def sources(entries: str | list[str], sidecars: bool) -> tuple[list[Source], lis
     for entry in [entries] if isinstance(entries, str) else entries:
         before = len(found)
         for name in _names(entry):
-            if _is_sidecar(name) and not sidecars:
+            if is_sidecar(name) and not sidecars:
                 if name == entry:
                     raise InputError(
                         f"{name}: a sidecar file that NeMo Gym writes beside its rollouts, not"
@@ -112,7 +112,8 @@ def sources(entries: str | list[str], sidecars: bool) -> tuple[list[Source], lis
     return found, skipped
 
 
-def _is_sidecar(name: str) -> bool:
+def is_sidecar(name: str) -> bool:
+    """Whether it is called like a file that NeMo Gym writes beside its rollouts."""
     return name.removesuffix(".gz").removesuffix(".zst").endswith(SIDECARS)
 
 
