@@ -97,9 +97,9 @@ def filter(rows: pl.LazyFrame, params: Filter) -> tuple[pl.LazyFrame, Facts]:
     if params.scored:
         reasons.append(pl.when(pl.col("reward").is_null()).then(pl.lit("missing_reward")))
     if params.where is not None:
-        holds = language.to_polars(params.where, pl.col)
+        holds = language.to_polars(params.where)
         reasons += [
-            pl.when(holds.is_null()).then(language.missing(params.where, pl.col)),
+            pl.when(holds.is_null()).then(language.missing(params.where)),
             pl.when(~holds).then(pl.lit("where")),
         ]
     for name, column in _LIMITS.items():

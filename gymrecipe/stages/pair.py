@@ -182,7 +182,7 @@ def _ranked(rollouts: pl.LazyFrame, params: Pair) -> pl.DataFrame:
 
 def _tier(limit: float | str, by: pl.Expr, high: bool) -> pl.Expr:
     if isinstance(limit, str):
-        return language.to_polars(limit, pl.col).fill_null(False)
+        return language.to_polars(limit).fill_null(False)
     return by >= limit - TOLERANCE if high else by <= limit + TOLERANCE
 
 

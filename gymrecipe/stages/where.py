@@ -65,36 +65,35 @@ def parse(text: str) -> Where:
     Columns compared with each other are numbers, unless one is built in and of another kind. A
     name that is only asked `is None` is a number.
     """
-    reader = _Reader(text, pl.col)
+    reader = _Reader(text)
     reader.boolean(reader.tree)
     if not reader.names:
         raise reader.refused(reader.tree, "names no column")
     return Where(text, {name: kind or "number" for name, kind in reader.names.items()})
 
 
-def to_polars(text: str, column: Callable[[str], pl.Expr]) -> pl.Expr:
+def to_polars(text: str) -> pl.Expr:
     """True, false, or null where missing values leave a row undecided."""
-    reader = _Reader(text, column)
+    reader = _Reader(text)
     return reader.boolean(reader.tree)
 
 
-def missing(text: str, column: Callable[[str], pl.Expr]) -> pl.Expr:
+def missing(text: str) -> pl.Expr:
     """Why a row is undecided, null if it is not: `missing_<name>` of the first missing value in
     a part that is undecided, or `undecided` where none is missing (a division by zero).
 
         (error is None or turns > 3) and reward > 0.5     error, reward null  →  missing_reward
     """
-    reader = _Reader(text, column)
+    reader = _Reader(text)
     return reader.cause(reader.tree)
 
 
 class _Reader:
     """One reading of one text: its syntax tree, and the names met on the way."""
 
-    def __init__(self, text: str, column: Callable[[str], pl.Expr]) -> None:
+    def __init__(self, text: str) -> None:
         self.text = text.strip()
         self.tree = _tree(self.text)
-        self.column = column
         self.names: dict[str, Kind | None] = {}
 
     def refused(self, node: ast.expr, why: str = "cannot be used here") -> ValueError:
@@ -120,7 +119,7 @@ class _Reader:
             if name is None or not (isinstance(right, ast.Constant) and right.value is None):
                 raise self.refused(left, "cannot stand before this `is`; write `column is None`")
             self.names.setdefault(name, self.kind(left))
-            return self.column(name).is_null()
+            return pl.col(name).is_null()
         if isinstance(op, ast.In):
             items = right.elts if isinstance(right, ast.Tuple | ast.List | ast.Set) else []
             if not items or not all(map(_is_constant, items)):
@@ -142,7 +141,7 @@ class _Reader:
             if (other := self.names.get(name) or kind) != kind:
                 raise self.refused(node, f"is used as {other} and as {kind}; a column has one kind")
             self.names[name] = kind
-            return self.column(name).cast(_TYPES[kind])
+            return pl.col(name).cast(_TYPES[kind])
         match node:
             case ast.Constant(value=int() | float() as number) if kind == "number":
                 if abs(number) > sys.float_info.max:
@@ -196,7 +195,7 @@ class _Reader:
             causes = [self.cause(part) for part in node.values]
         else:
             causes = [
-                pl.when(self.column(name).is_null()).then(pl.lit(f"missing_{name}"))
+                pl.when(pl.col(name).is_null()).then(pl.lit(f"missing_{name}"))
                 for name in self.names
             ]
         return pl.when(undecided).then(pl.coalesce([*causes, pl.lit("undecided")]))

@@ -76,7 +76,7 @@ def read(text: str) -> list[str]:
     Watched.events, Watched.on = [], True
     try:
         parse(text)
-        to_polars(text, pl.col)
+        to_polars(text)
     finally:
         Watched.on = False
     return Watched.events
@@ -105,7 +105,7 @@ def test_the_largest_that_are_allowed_are_worked_out_soon(name: str) -> None:
     started = time.process_time()
     names = parse(ALLOWED[name]).names
     row = pl.DataFrame({column: [1.0] if kind == "number" else [True] for column, kind in names.items()})  # fmt: skip
-    row.select(to_polars(ALLOWED[name], pl.col), why=missing(ALLOWED[name], pl.col))
+    row.select(to_polars(ALLOWED[name]), why=missing(ALLOWED[name]))
     assert time.process_time() - started < 5
 
 
