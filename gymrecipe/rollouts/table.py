@@ -150,7 +150,7 @@ def read_table(
         with closing(kept.slices(folder, source, jobs, engine)) as slices:
             for job, (scanned, was_kept) in zip(jobs, slices, strict=True):
                 if remaining is not None and scanned.lines > remaining - done.lines:
-                    scanned = scan(_cut(job, remaining - done.lines))
+                    scanned = scan(msgspec.structs.replace(job, limit=remaining - done.lines))
                 collected.add(scanned, source, index, done.lines)
                 done.lines += scanned.lines
                 done.bytes = max(done.bytes, scanned.bytes)
@@ -189,11 +189,6 @@ def _jobs(source: Source, wanted: Wanted, remaining: int | None) -> list[Job]:
         )
         for start in starts
     ]
-
-
-def _cut(job: Job, limit: int) -> Job:
-    values = {name: getattr(job, name) for name in job.__struct_fields__}
-    return Job(**{**values, "limit": limit})
 
 
 class _Collected:

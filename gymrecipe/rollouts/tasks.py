@@ -13,13 +13,9 @@ all parameters (seeds differ between repeats). `auto` goes by what a line has:
 
 from __future__ import annotations
 
-from typing import Literal
-
 import polars as pl
 
 from gymrecipe.rollouts.hashes import combine
-
-GroupBy = Literal["auto", "consecutive"]
 
 
 def with_task_key(
