@@ -29,6 +29,13 @@ def data(version: gymrecipe.Version) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recipe_has_a_page_that_the_manual_lists(name: str) -> None:
+    docs = Path(__file__).parents[1] / "docs"
+    assert (docs / "recipes" / f"{name}.md").is_file()
+    assert f"[{name}](recipes/{name}.md)" in (docs / "index.md").read_text()
+
+
 def rows(file: str, data: bytes) -> list[bytes]:
     """The rows of a data file in an order of their own, without the place that they stand at."""
     if not file.endswith(".parquet"):
