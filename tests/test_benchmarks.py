@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from gymrecipe.rollouts.files import sample_path
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
@@ -32,6 +34,12 @@ def test_lines_are_of_their_size_and_the_same_each_time(tmp_path, shape, least, 
     lines = made(tmp_path / "a.jsonl", shape)
     assert lines == made(tmp_path / "b.jsonl", shape)
     assert least <= sum(map(len, lines)) / 200 / 1000 <= most
+
+
+def test_the_sample_that_ships_is_what_its_maker_makes():
+    from make_sample import sample
+
+    assert sample().encode() == sample_path().read_bytes()
 
 
 def kind(line: bytes) -> object:

@@ -1,6 +1,9 @@
-"""Makes the sample beside it: 200 invented NeMo Gym rollouts of 50 prompts, and three bad lines.
+"""Makes the sample that ships: 200 invented NeMo Gym rollouts of 50 prompts, and three bad lines.
 
-Run as `python -m gymrecipe.rollouts.sample`; it writes the same bytes every time.
+    python benchmarks/make_sample.py
+
+It writes the same bytes every time. It is no part of the package, whose code of reading decides
+which kept scans are believed.
 """
 
 import json
@@ -8,9 +11,10 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from operator import eq
-from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple, TypeAlias
+
+from gymrecipe.rollouts.files import sample_path
 
 Json: TypeAlias = dict[str, Any]
 
@@ -531,4 +535,4 @@ def sample() -> str:
 
 
 if __name__ == "__main__":
-    Path(__file__).with_name("sample.jsonl").write_text(sample(), encoding="utf-8", newline="\n")
+    sample_path().write_text(sample(), encoding="utf-8", newline="\n")
