@@ -137,7 +137,8 @@ class Fold:
             self.results[step.name] = result
         if isinstance(params, Validate):
             self._judge(step, facts["checks"])
-            self.checked[step.name] = _counted(result.wide(self.table.rows))
+            if any(name in COUNTS for name in params.limits()):
+                self.checked[step.name] = _counted(result.wide(self.table.rows))
         if isinstance(params, Filter):
             self._warn_of_lost_losers(step, params, rejected)
         self.records.append(
@@ -244,8 +245,9 @@ class Fold:
         by = [name for name in ROWS if name in rows.columns]
         lost = rows.select(by).join(written.select(by), on=by, how="anti")
         for above in self.plan.above(step):
-            if not isinstance(above.params, Validate) or above.takes != step.takes:
+            if above.name not in self.checked or above.takes != step.takes:
                 continue
+            assert isinstance(above.params, Validate)
             left = self.checked[above.name].join(lost, on=by, how="anti")
             limits = above.params.limits()
             for row in self.facts[above.name]["checks"]:
