@@ -114,7 +114,11 @@ def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
     made = _capped(judged.filter(pl.col("verdict").is_null()), rollouts, params)
     fates = _fates(rollouts, ranked, judged, made, params)
     del judged
-    facts = {"tasks": _tasks(rollouts, fates), "rates": _rates(rollouts, ranked, made, params)}
+    facts = {
+        "tasks": _tasks(rollouts, fates),
+        "rates": _rates(rollouts, ranked, made, params),
+        "compared": _compared(_column(rollouts, params.by).gather(ranked["at"])),
+    }
     del ranked
     rows = _column(rollouts, "row")
     whole = made.select(
@@ -355,3 +359,10 @@ def _rates(
         "pair_rate": pl.Float64, "pairs_per_task": pl.Float64,
     }  # fmt: skip
     return pl.LazyFrame([rates], schema=schema)
+
+
+def _compared(values: pl.Series) -> pl.LazyFrame:
+    """What the metric looks like that ranks: what a wide gap is depends on it."""
+    figures = {"distinct": values.n_unique(), "least": values.min(), "most": values.max()}
+    schema = {"distinct": pl.UInt32, "least": pl.Float64, "most": pl.Float64}
+    return pl.LazyFrame([figures], schema=schema)

@@ -24,8 +24,8 @@ def of_rewards(name: str, *rewards: float | None, at: float | None = None) -> fl
     return of(name, rollouts({"reward": list(rewards)}), at)
 
 
-def of_gaps(name: str, *gaps: float, at: float | None = None) -> float | None:
-    return of(name, pairs({"gap": list(gaps)}), at)
+def of_gaps(name: str, *gaps: float, at: float | None = None, **facts: Any) -> float | None:
+    return of(name, pairs({"gap": list(gaps)}), at, **facts)
 
 
 def test_rows_counts_rollouts_and_pairs() -> None:
@@ -105,8 +105,22 @@ def test_small_gaps_are_below_a_tenth() -> None:
 
 
 def test_wide_gaps_reach_nineteen_twentieths() -> None:
-    assert of_gaps("wide_gaps", 0.95, 0.9499999999999999, 0.9, 1.0) == 0.75
+    graded = {"distinct": 3, "least": 0.0, "most": 1.0}
+    gaps = (0.95, 0.9499999999999999, 0.9, 1.0)
+    assert of_gaps("wide_gaps", *gaps, compared=graded) == 0.75
     assert of_gaps("wide_gaps", 0.2, 0.4, at=0.3) == 0.5
+
+
+@pytest.mark.parametrize(
+    "compared",
+    [
+        {"distinct": 2, "least": 0.0, "most": 1.0},
+        {"distinct": 11, "least": 0.0, "most": 10.0},
+        {"distinct": 9, "least": -1.0, "most": 1.0},
+    ],
+)
+def test_gaps_are_not_wide_where_the_metric_has_no_others(compared: dict[str, float]) -> None:
+    assert of_gaps("wide_gaps", 1.0, 1.0, compared=compared) is None
 
 
 def test_pair_rate_is_what_the_pairing_found() -> None:

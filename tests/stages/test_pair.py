@@ -528,6 +528,14 @@ def test_pairs_per_task_are_over_the_tasks_with_a_pair() -> None:
     assert facts_of(Pair(), rows)["rates"][0]["pairs_per_task"] == 1.5
 
 
+def test_what_was_compared_is_told_by_its_values() -> None:
+    rows = {"task_key": [1, 1, 2, None], "reward": [1.0, 0.5, 1.0, 7.0]}
+    assert facts_of(Pair(), rows)["compared"] == [{"distinct": 2, "least": 0.5, "most": 1.0}]
+    assert facts_of(Pair(), {"reward": []})["compared"] == [
+        {"distinct": 0, "least": None, "most": None}
+    ]
+
+
 def test_without_two_usable_rollouts_there_is_no_pair_rate() -> None:
     rates = facts_of(Pair(), {"reward": [1.0]})["rates"][0]
     assert (rates["pair_rate"], rates["pairs_per_task"]) == (None, None)

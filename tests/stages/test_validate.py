@@ -64,8 +64,9 @@ def test_pairs_with_small_gaps_are_a_red_flag() -> None:
 
 def test_pairs_that_are_too_easy_are_a_red_flag() -> None:
     dpo = Validate(purpose="dpo")
-    assert failed(dpo, pairs({"gap": [0.95] * 20})) == ["wide_gaps"]
-    assert failed(dpo, pairs({"gap": [0.95] * 19 + [0.5]})) == []
+    graded = {"distinct": 3, "least": 0.0, "most": 1.0}
+    assert failed(dpo, pairs({"gap": [0.95] * 20}), compared=graded) == ["wide_gaps"]
+    assert failed(dpo, pairs({"gap": [0.95] * 19 + [0.5]}), compared=graded) == []
 
 
 def test_rewards_without_spread_are_a_red_flag() -> None:
