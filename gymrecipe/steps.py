@@ -13,6 +13,7 @@ import gymrecipe.formats
 import gymrecipe.stages
 from gymrecipe.errors import hint
 from gymrecipe.faults import explain, fault
+from gymrecipe.formats.custom import OF_ONE_PROMPT
 from gymrecipe.guards import references
 from gymrecipe.recipe import Composed
 from gymrecipe.registry import FORMATS, STAGES, Params, Purpose, Stage
@@ -281,6 +282,10 @@ def _unfit(step: Step, by_name: dict[str, Step]) -> Iterator[tuple[str, str]]:
                 "holds out whole prompts, and across_prompts pairs have two each, of which one"
                 f" would be trained on; got {params.validation_fraction:g}, set it to 0",
             )
+        asked = params.columns if chosen.name == "custom" else ()
+        for name in [name for name in OF_ONE_PROMPT if name in asked]:
+            said = f"pairs across prompts have no '{name}' of both; `chosen` and `rejected` are"
+            yield "columns", f"{said} whole conversations"
 
 
 def _file(params: Write) -> str:

@@ -217,6 +217,16 @@ def test_pairs_across_prompts_cannot_be_held_out_by_prompt(tmp_path: Path) -> No
     assert steps(tmp_path, *stages)
 
 
+def test_pairs_across_prompts_have_no_column_of_the_one_prompt(tmp_path: Path) -> None:
+    columns = "{prompt: p, user: u, tools: t, chosen: c}"
+    write = f"w: {{use: write, format: custom, columns: {columns}}}"
+    found = problems(tmp_path, LOAD, f"p: {{{TIERS}}}", write)
+    starts = [
+        f"r.yaml: stages.w.columns: pairs across prompts have no '{n}'" for n in ("prompt", "user")
+    ]
+    assert [said.partition(" of both")[0] for said in found] == starts
+
+
 def test_a_format_for_jsonl_alone_refuses_parquet(tmp_path: Path) -> None:
     (found,) = problems(tmp_path, LOAD, "w: {use: write, format: raw, file: parquet}")
     assert "'raw' is written as jsonl; set file: jsonl" in found

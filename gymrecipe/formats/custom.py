@@ -23,7 +23,7 @@ def _last(messages: list[Message], role: str) -> str | None:
 
 
 _SHARED: dict[str, Callable[[Example], Any]] = {
-    "prompt": lambda example: example.prompt,  # empty for a pair across prompts
+    "prompt": lambda example: example.prompt,
     "system": lambda example: _last(example.prompt, "system"),
     "user": lambda example: _last(example.prompt, "user"),
     "tools": lambda example: example.tools or [],
@@ -45,6 +45,9 @@ PAIR = _SHARED | {
     "rejected_answer": lambda example: _last(example.rejected, "assistant"),
 }
 """… and for a pair. Across prompts `chosen` and `rejected` are whole conversations."""
+
+OF_ONE_PROMPT = ("prompt", "system", "user")
+"""The parts that pairs across prompts do not have, for their sides share none."""
 
 
 def parts(pairs: bool) -> dict[str, Callable[[Example], Any]]:

@@ -70,6 +70,9 @@ def _rates(manifest: Manifest, write: StageRecord) -> Iterator[list[str]]:
         stage = above if earlier else None
     for rates in stage.facts.get("rates", []) if stage else []:
         rate, per_task = rates.get("pair_rate"), rates.get("pairs_per_task")
+        if rate is None and stage is not None and stage.parameters.get("across_prompts"):
+            yield ["none across prompts, where a task needs no second rollout"]
+            continue
         if rate is None:
             yield ["no task has two usable rollouts"]
             continue

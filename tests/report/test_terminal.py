@@ -338,6 +338,12 @@ def test_no_rate_is_said_where_there_was_nothing_to_pair():
     assert "pair rate no task has two usable rollouts" in said
 
 
+def test_pairs_across_prompts_have_no_pair_rate():
+    facts = {"rates": [{"tasks_with_two": 50, "pair_rate": None, "pairs_per_task": 1.0}]}
+    said = lines_of(with_stage(made(), "pair", facts=facts, parameters={"across_prompts": True}))
+    assert "pair rate none across prompts, where a task needs no second rollout" in said
+
+
 def test_nothing_kept_has_no_quantiles():
     figures = {"rows": 0, "tasks": 0, "gap": dict.fromkeys(WRITTEN["gap"], None) | {"n": 0}}
     said = lines_of(made(statistics={"write": figures}))
