@@ -207,6 +207,13 @@ class Fold:
             if purpose_of(step) == "rl":
                 _check_verifier(params, written)
                 self._warn_of_missing_inputs(step, rows)
+                self._warn_of_nothing_to_verify(step, params, written)
+            if params.validation_fraction and written.rows and not _held_out(written):
+                self.warnings.append(
+                    f"{step.name}: validation_fraction={params.validation_fraction:g} holds out"
+                    f" none of {written.rows} rows, for each prompt is drawn by itself. Raise it,"
+                    " or draw with another seed."
+                )
             if written.contents.refused:
                 self.warnings.append(
                     f"{step.name}: {written.contents.refused} of {written.rows} rows have an answer"
@@ -264,6 +271,26 @@ class Fold:
                 " what their verifier needs is taken from a rollout. Is the file of this run?"
             )
 
+    def _warn_of_nothing_to_verify(self, step: Step, params: Write, written: Written) -> None:
+        """Without a field that says what is right, a reward function can only guess."""
+        count = written.contents.unverifiable
+        written_there = params.format != "custom" or "verifier" in params.columns
+        if not count or not written_there or params.format == "raw":  # whole lines have it all
+            return
+        if params.verifier_fields is not None:
+            said = "none of verifier_fields is on their lines"
+        elif self.plan.load.materialized_inputs is not None:
+            said = "their input rows have no field beside the request; name some: verifier_fields"
+        else:
+            said = (
+                "their lines have no field such as expected_answer. Name the file that the run was"
+                " started from, materialized_inputs=FILE, or the fields, verifier_fields=[NAME]"
+            )
+        self.warnings.append(
+            f"{step.name}: {count} of {written.rows} rows have nothing to verify an answer by:"
+            f" {said}."
+        )
+
     def _warn_of_lost_losers(self, step: Step, params: Filter, rejected: dict[str, int]) -> None:
         """A filter by reward or success before a pair takes away what pairs are made of."""
         pairs = [other for other in self.plan.steps if other.stage.name == "pair"]
@@ -296,6 +323,10 @@ def _check_verifier(params: Write, written: Written) -> None:
                 for name in absent
             )
         )
+
+
+def _held_out(written: Written) -> bool:
+    return "validation" in written.written["split"]
 
 
 LATE = (

@@ -325,6 +325,29 @@ def test_input_rows_go_to_their_runs_beside_an_entry_of_sidecars(tmp_path: Path)
     assert not any("have no row" in said for said in version.manifest.warnings)
 
 
+def test_prompts_with_nothing_to_verify_are_counted(tmp_path: Path) -> None:
+    rollouts, _ = solved_sometimes(tmp_path)
+    said = "write: 2 of 2 rows have nothing to verify an answer by"
+    version = run(tmp_path, "rl_prompts", input=str(rollouts))
+    assert any(warning.startswith(said) for warning in version.manifest.warnings)
+    whole = run(tmp_path, "rl_prompts", input=str(rollouts), format="raw")
+    assert not any("verify" in warning for warning in whole.manifest.warnings)
+
+
+def test_prompts_with_an_answer_have_something_to_verify(tmp_path: Path) -> None:
+    rollouts, inputs = solved_sometimes(tmp_path, "0?", "1?")
+    version = run(tmp_path, "rl_prompts", input=str(rollouts), materialized_inputs=str(inputs))
+    assert not any("verify" in warning for warning in version.manifest.warnings)
+
+
+def test_a_split_that_holds_out_nothing_is_told(tmp_path: Path) -> None:
+    few = run(tmp_path, "sft_threshold", limit=8, seed=1, validation_fraction=0.01)
+    said = "write: validation_fraction=0.01 holds out none of"
+    assert any(warning.startswith(said) for warning in few.manifest.warnings)
+    more = run(tmp_path, "sft_threshold", validation_fraction=0.5)
+    assert not any("holds out" in warning for warning in more.manifest.warnings)
+
+
 def test_a_field_of_the_verifier_that_no_task_has_is_an_error(tmp_path: Path) -> None:
     rollouts, inputs = solved_sometimes(tmp_path, "0?", "1?")
     knobs = {"input": str(rollouts), "materialized_inputs": str(inputs), "output_dir": tmp_path}

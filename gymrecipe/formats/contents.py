@@ -9,25 +9,29 @@ from gymrecipe.rollouts.lines import is_null
 
 
 class Contents(msgspec.Struct):
-    """Whether some records have the model's thoughts, how many an answer marked as a refusal, and
-    which fields of the verifier are there.
+    """Whether some records have the model's thoughts, how many an answer marked as a refusal, how
+    many prompts for RL no field for a verifier, and which of those fields are there.
     """
 
     has_reasoning: bool = False
     refused: int = 0
+    unverifiable: int = 0
     verifier: set[str] = set()
 
     def note(self, example: Example) -> None:
         """Take up one record."""
         self.has_reasoning = self.has_reasoning or _thinks(example)
         self.refused += example.refused
-        if example.verifier:
-            self.verifier |= {name for name, raw in example.verifier.items() if not is_null(raw)}
+        if example.purpose == "rl":
+            present = {name for name, raw in example.verifier.items() if not is_null(raw)}
+            self.verifier |= present
+            self.unverifiable += not present
 
     def add(self, other: Contents) -> None:
         """Take up the records of another slice."""
         self.has_reasoning |= other.has_reasoning
         self.refused += other.refused
+        self.unverifiable += other.unverifiable
         self.verifier |= other.verifier
 
 
