@@ -277,6 +277,7 @@ def _check_usable(fold: Fold, record: Manifest) -> None:
 ADVICE = {
     "only_one": "Collect several rollouts a prompt (num_repeats), or say what a task is: group_by.",
     "all_equal": "Collect at a higher temperature, or rank by a graded metric: stages.pair.by.",
+    "over_quota": "Each group that proportions names needs rows: the red flag says which has none.",
     "missing_reward": "Say where the score is: reward=PATH (`gymrecipe columns` lists the fields).",
 }
 

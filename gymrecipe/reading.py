@@ -7,6 +7,7 @@ from pathlib import Path
 from gymrecipe.beside import paths_written
 from gymrecipe.plan import Plan
 from gymrecipe.progress import Progress
+from gymrecipe.reads import places
 from gymrecipe.rollouts.columns import parse_path
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
@@ -52,4 +53,5 @@ def wanted(plan: Plan, unread: frozenset[str]) -> Wanted:
         limit=load.limit,
         max_bad_rows=load.max_bad_rows,
         unread=unread.union(name for name, used in grouping.items() if not used),
+        places=places(plan.steps, plan.named),
     )

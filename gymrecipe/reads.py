@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import partial
 
-from gymrecipe.beside import made_of_text
+from gymrecipe.beside import made_of_text, paths_written
 from gymrecipe.errors import RecipeError
 from gymrecipe.registry import QUANTILE, Optional, Reads, ReadsWhere, marked
 from gymrecipe.rollouts.columns import (
@@ -15,6 +15,7 @@ from gymrecipe.rollouts.columns import (
     PAIR_COLUMNS,
     Column,
     Kind,
+    name_of,
     parse_path,
     split_side,
 )
@@ -56,7 +57,7 @@ def columns_read(steps: Iterable[Step], named: dict[str, NamedColumn]) -> Iterat
                 yield from _column(name, "text", step, named, {})
         standard = step.takes in ("rollouts", "tasks")
         if (standard or "task_type" in written) and "task_type" not in seen:
-            yield _task_type(named.get("task_type", NamedColumn(path="metadata.task_type")))
+            yield _task_type(named.get("task_type"))
     if problems:
         raise RecipeError(*problems)
 
@@ -71,11 +72,24 @@ def unused(steps: Iterable[Step], named: dict[str, NamedColumn]) -> list[str]:
     return [name for name in named if name not in used]
 
 
-def _task_type(column: NamedColumn) -> Column:
+def places(steps: Iterable[Step], named: dict[str, NamedColumn]) -> dict[str, str]:
+    """Which part of the recipe asks for a column, or for a path that a write copies."""
+    found: dict[str, str] = {}
+    for step in steps:
+        for at, name, _ in _used(step):
+            found.setdefault(_bare(step, name), f"stages.{step.name}.{at}")
+        for path in paths_written([step], named):
+            found.setdefault(name_of(path), f"stages.{step.name}.columns")
+    return found | {name: f"columns.{name}.path" for name in named}
+
+
+def _task_type(named: NamedColumn | None) -> Column:
     """What every example of one rollout has beside it: `general` where the line does not say."""
+    column = named or NamedColumn(path="metadata.task_type")
     paths = [column.path] if isinstance(column.path, str) else column.path
     default = GENERAL if column.default is None else column.default
-    return Column("task_type", tuple(map(parse_path, paths)), "text", column.regex, default)
+    found = tuple(map(parse_path, paths))
+    return Column("task_type", found, "text", column.regex, default, optional=named is None)
 
 
 def _used(step: Step) -> Iterator[tuple[str, str, Kind]]:

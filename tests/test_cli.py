@@ -279,7 +279,7 @@ def test_a_missing_reward_path_says_which_fields_there_are(said: Said, tmp_path:
     save(tmp_path / "a.jsonl", [row | {"score": 1.0} for row in graded()])
     code, _, err = said(PAIRS, "input=a.jsonl", "stages.pair.by=scoer")
     assert code == 2
-    assert re.search("'scoer' is on no line that was read. Fields seen: .*score", err)
+    assert re.search("stages.pair.by: 'scoer' is on no line that was read. Fields.* score", err)
 
 
 def test_exit_3_still_prints_the_summary(said: Said, tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from gymrecipe.errors import RecipeError
 from gymrecipe.plan import plan
-from gymrecipe.recipe import compose
+from gymrecipe.reads import places
+from gymrecipe.recipe import compose, recipes
 from gymrecipe.rehearsal import rehearse
 from gymrecipe.rollouts.columns import Column
 
@@ -180,3 +181,11 @@ def test_what_a_rollout_has_is_no_column_of_a_task(tmp_path: Path) -> None:
     path.write_text("stages: {load: {use: load}, t: {use: tasks}, " + late + "}")
     with pytest.raises(RecipeError, match="needs the column 'reward', which tasks do not have"):
         rehearse(plan(compose(path, [])))
+
+
+def test_every_recipe_says_which_part_of_it_asks_for_a_column(tmp_path: Path) -> None:
+    for path in recipes().values():
+        made = plan(compose(path, []))
+        known = places(made.steps, made.named)
+        asked = {column.name for column in made.columns if not column.optional}
+        assert asked <= known.keys()

@@ -26,6 +26,16 @@ class Field(msgspec.Struct):
 
 def fields(sources: list[Source], most: int) -> tuple[list[Field], int]:
     """The fields of the first `most` lines of the sources, and how many lines were read."""
+    found, read = _found(sources, most)
+    return [found[path] for path in sorted(found)], read
+
+
+def paths(sources: list[Source], most: int) -> list[tuple[str, ...]]:
+    """The paths of the first `most` lines of the sources."""
+    return sorted(_found(sources, most)[0])
+
+
+def _found(sources: list[Source], most: int) -> tuple[dict[tuple[str, ...], Field], int]:
     found: dict[tuple[str, ...], Field] = {}
     read = 0
     for source in sources:
@@ -39,7 +49,7 @@ def fields(sources: list[Source], most: int) -> tuple[list[Field], int]:
                 continue
             if isinstance(value, dict):
                 _walk(value, (), found)
-    return [found[path] for path in sorted(found)], read
+    return found, read
 
 
 def _walk(value: dict[str, Any], at: tuple[str, ...], found: dict[tuple[str, ...], Field]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -16,6 +16,7 @@ from gymrecipe.registry import TOLERANCE
 from gymrecipe.rollouts import kept
 from gymrecipe.rollouts.columns import BUILT_IN, OWN, Column, Path, name_of
 from gymrecipe.rollouts.engine import Map
+from gymrecipe.rollouts.fields import paths
 from gymrecipe.rollouts.figures import total
 from gymrecipe.rollouts.files import (
     BLOCK_BYTES,
@@ -35,6 +36,9 @@ SLICE_BYTES = 2 * BLOCK_BYTES
 BAD_SHARE, BAD_LEAST = 0.001, 10
 """The default of max_bad_rows: 0.1% of the lines, but at least 10."""
 
+NEAR_LINES = 1_000
+"""In so many lines the fields near a path that is on none are looked for."""
+
 BAD_SCHEMA = {
     "source": pl.UInt32, "line": pl.UInt64, "offset": pl.UInt64, "bytes": pl.UInt64,
     "reason": pl.String,
@@ -44,7 +48,8 @@ BAD_SCHEMA = {
 class Wanted(msgspec.Struct, frozen=True):
     """What a recipe asks of the scan: columns, the score's path, grouping, limits.
 
-    The columns of the table in `unread` are left out of it.
+    The columns of the table in `unread` are left out of it. `places` says of a column or path
+    which part of the recipe asks for it.
     """
 
     columns: tuple[Column, ...]
@@ -56,6 +61,7 @@ class Wanted(msgspec.Struct, frozen=True):
     limit: int | None
     max_bad_rows: int | str | None
     unread: frozenset[str] = frozenset()
+    places: dict[str, str] = {}
 
 
 class Read(msgspec.Struct):
@@ -266,9 +272,10 @@ class _Collected:
         self._check_share(lines, bad, sources)
         rows = _whole([empty_rows(self.wanted), *self._taken()]).with_row_index("row")
         seen = [name for name in self.fields if name not in HEAVY]
-        if rows.height:
-            self._check_found(rows, seen)
         warnings = []
+        if rows.height:
+            self._check_found(rows, seen, sources)
+            warnings += self._defaults_alone(seen, sources)
         if self.wanted.group_by and 0 < rows.height == rows["group_value"].null_count():
             warnings.append(
                 f"group_by: '{name_of(self.wanted.group_by)}' is on no line that was read, so the"
@@ -309,26 +316,58 @@ class _Collected:
             self.bad["reason"],
         )
 
-    def _check_found(self, rows: pl.DataFrame, seen: list[str]) -> None:
+    def _check_found(self, rows: pl.DataFrame, seen: list[str], sources: list[Source]) -> None:
         wanted = self.wanted
         absent = [
-            ("columns", column.name)
+            (wanted.places.get(column.name, "columns"), column.paths)
             for column in wanted.columns
             if column.name not in self.found and not column.optional and column.default is None
         ]
-        paths = [("columns", name_of(path)) for path in wanted.present]
-        absent += [(knob, name) for knob, name in paths if name not in self.found]
+        absent += [
+            (wanted.places.get(name_of(path), "columns"), (path,))
+            for path in wanted.present
+            if name_of(path) not in self.found
+        ]
         if wanted.reward != ("reward",) and rows["reward"].null_count() == rows.height:
-            absent.append(("reward", name_of(wanted.reward)))
+            absent.append(("reward", (wanted.reward,)))
         if absent:
-            fields = ", ".join(sorted(seen))
+            below = paths(sources, NEAR_LINES)
             raise RecipeError(
                 *(
-                    f"{knob}: '{name}' is on no line that was read. Fields seen: {fields}."
-                    + hint(name, [*seen, *BUILT_IN])
-                    for knob, name in absent
+                    f"{place}: {_names(paths)} is on no line that was read."
+                    f" {_near(paths[0], seen, below)}"
+                    for place, paths in absent
                 )
             )
+
+    def _defaults_alone(self, seen: list[str], sources: list[Source]) -> Iterator[str]:
+        """What is said of columns that have nothing but their default."""
+        for column in self.wanted.columns:
+            if column.default is None or column.optional or column.name in self.found:
+                continue
+            yield (
+                f"{self.wanted.places.get(column.name, 'columns')}: {_names(column.paths)} is on no"
+                f" line that was read, so that every row is '{column.default}'."
+                f" {_near(column.paths[0], seen, paths(sources, NEAR_LINES))}"
+            )
+
+
+def _names(paths: Sequence[Path]) -> str:
+    names = ", ".join(f"'{name_of(path)}'" for path in paths)
+    return f"none of {names}" if len(paths) > 1 else names
+
+
+def _near(path: Path, seen: list[str], known: Iterable[tuple[str, ...]]) -> str:
+    """The fields where the path was looked for, as deep as it leads, and the nearest of them."""
+    for depth in range(len(path) - 1, 0, -1):
+        if names := sorted({other[depth] for other in known if other[:depth] == path[:depth]
+                            and len(other) == depth + 1}):  # fmt: skip
+            at = name_of(path[:depth])
+            nearest = hint(str(path[depth]), names) and hint(
+                name_of(path[: depth + 1]), [name_of((*path[:depth], name)) for name in names]
+            )
+            return f"Fields seen in {at}: {', '.join(names)}.{nearest}"
+    return f"Fields seen: {', '.join(sorted(seen))}.{hint(str(path[0]), [*seen, *BUILT_IN])}"
 
 
 def _whole(frames: list[pl.DataFrame]) -> pl.DataFrame:

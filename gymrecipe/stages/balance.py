@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
 import polars as pl
 from pydantic import Field, model_validator
 
-from gymrecipe.registry import Params, Reads, stage
+from gymrecipe.errors import hint
+from gymrecipe.registry import Facts, Params, Reads, stage
 from gymrecipe.rollouts.columns import PAIR_COLUMNS, split_side
 
 GENERAL = "general"
@@ -51,7 +53,7 @@ class Balance(Params):
 
 
 @stage(takes=("rollouts", "tasks", "pairs"), version=1)
-def balance(rows: pl.LazyFrame, params: Balance) -> pl.LazyFrame:
+def balance(rows: pl.LazyFrame, params: Balance) -> tuple[pl.LazyFrame, Facts]:
     """Keep at most `most` rows of each group, or groups in `proportions`.
 
     Rejects `over_quota`. Which rows stay does not depend on their order: ties go by draw. A row
@@ -86,9 +88,22 @@ def balance(rows: pl.LazyFrame, params: Balance) -> pl.LazyFrame:
     else:
         over = pl.col("__rank") >= _quota(params.proportions)
     over &= pl.col("__group").is_not_null()
-    return ranked.with_columns(reason=pl.when(over).then(pl.lit("over_quota"))).drop(
+    kept = ranked.with_columns(reason=pl.when(over).then(pl.lit("over_quota"))).drop(
         "__place", "__group", "__rank"
     )
+    absent = list(_absent(rows.select(group), params.proportions or {}))
+    return kept, {"warnings": pl.LazyFrame({"message": absent}, schema={"message": pl.String})}
+
+
+def _absent(groups: pl.LazyFrame, named: Iterable[str]) -> Iterator[str]:
+    """What is said of groups that are named and have no row: with one of them nothing is kept."""
+    present = sorted(groups.unique().collect().to_series().drop_nulls()) if named else []
+    for name in named if present else ():
+        if name not in present:
+            yield (
+                f"no row is in '{name}', which proportions names, so that nothing is kept; the"
+                f" groups are {', '.join(present)}.{hint(name, present)}"
+            )
 
 
 def _quota(proportions: dict[str, float | list[float]]) -> pl.Expr:

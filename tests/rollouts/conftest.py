@@ -53,6 +53,7 @@ def read(
         metric_rows=wanted.pop("metric_rows", False),
         limit=wanted.pop("limit", None),
         max_bad_rows=wanted.pop("max_bad_rows", "100%"),
+        places=wanted.pop("places", {}),
     )
     assert not wanted
     files, _ = sources([str(path) for path in paths], False)

@@ -171,6 +171,31 @@ def test_a_path_on_no_line_is_an_error_with_the_fields_and_the_nearest(jsonl: Wr
     )
 
 
+def test_a_path_on_no_line_is_compared_with_the_fields_beside_it(jsonl: Write) -> None:
+    column = Column("metadata.categry", (("metadata", "categry"),), "text")
+    places = {"metadata.categry": "stages.balance.by"}
+    with pytest.raises(RecipeError) as caught:
+        read(
+            jsonl(rollout(metadata={"category": "a", "level": 1})), columns=[column], places=places
+        )
+    assert str(caught.value) == (
+        "stages.balance.by: 'metadata.categry' is on no line that was read. Fields seen in metadata:"
+        " category, level. Did you mean 'metadata.category'?"
+    )
+
+
+def test_a_column_that_is_its_default_on_every_line_is_told(jsonl: Write) -> None:
+    path = jsonl(rollout(metadata={"domain": "law"}))
+    typo = Column("c", (("metadata", "domian"),), "text", default="general")
+    (said,) = read(path, columns=[typo], places={"c": "columns.c.path"}).warnings
+    assert said == (
+        "columns.c.path: 'metadata.domian' is on no line that was read, so that every row is"
+        " 'general'. Fields seen in metadata: domain. Did you mean 'metadata.domain'?"
+    )
+    right = Column("c", (("metadata", "domain"),), "text", default="general")
+    assert read(path, columns=[right]).warnings == []
+
+
 @pytest.mark.parametrize("more", [{"optional": True}, {"default": "x"}])
 def test_an_optional_column_may_be_on_no_line(jsonl: Write, more: dict[str, Any]) -> None:
     column = Column("a", (("a",),), "text", **more)

@@ -278,3 +278,16 @@ def test_shares_are_positive_numbers(shares: dict[str, float]) -> None:
 def test_most_is_at_least_one(most: object) -> None:
     with pytest.raises(ValidationError, match="most"):
         Balance.model_validate({"most": most})
+
+
+def test_a_group_that_is_named_and_has_no_row_is_told() -> None:
+    rows = rollouts({"reward": [1.0] * 3, "category": ["math", "code", None]})
+    params = Balance(by="category", proportions={"math": 1, "cod": 1})
+    _, facts = call(rows, params)
+    assert facts["warnings"] == [
+        {
+            "message": "no row is in 'cod', which proportions names, so that nothing is kept; the"
+            " groups are code, general, math. Did you mean 'code'?"
+        }
+    ]
+    assert call(rows.clear(), params)[1]["warnings"] == []
