@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 
 from gymrecipe.errors import RecipeError
 from gymrecipe.plan import plan
-from gymrecipe.recipe import compose, locate
+from gymrecipe.recipe import compose, locate, split_recipe
+from gymrecipe.registry import FORMATS, Purpose
 from gymrecipe.steps import Step
 
 LOAD, WRITE = "load: {use: load}", "write: {use: write}"
@@ -225,6 +227,30 @@ def test_pairs_across_prompts_have_no_column_of_the_one_prompt(tmp_path: Path) -
         f"r.yaml: stages.w.columns: pairs across prompts have no '{n}'" for n in ("prompt", "user")
     ]
     assert [said.partition(" of both")[0] for said in found] == starts
+
+
+ADVICE = [
+    pytest.param(purpose, command, id=f"{name} {purpose}: {command}")
+    for name, entry in FORMATS.items()
+    for purpose, said in entry.advice.items()
+    for command in re.findall("`([^`]+)`", said)
+]
+
+
+@pytest.mark.parametrize(("purpose", "command"), ADVICE)
+def test_what_a_format_advises_instead_works(purpose: Purpose, command: str) -> None:
+    recipe, overrides = split_recipe(command.split())
+    if recipe is None:
+        (override,) = overrides
+        assert purpose in FORMATS[override.removeprefix("format=")].purposes
+    else:
+        plan(compose(locate(recipe), overrides))
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_a_trainer_that_takes_prompts_points_to_the_recipe_of_prompts(name: str) -> None:
+    if "buffer" not in FORMATS[name].purposes and name != "rendered":  # which is any trainer's
+        assert re.search(r"`\+recipe=(rl_prompts|verl_rl)", FORMATS[name].advice["buffer"])
 
 
 def test_a_format_for_jsonl_alone_refuses_parquet(tmp_path: Path) -> None:

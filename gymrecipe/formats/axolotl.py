@@ -93,8 +93,8 @@ def _notes(written: Written) -> list[str]:
     files=("jsonl",),
     pairs_at=("decision", "trajectory"),
     advice={
-        "rl": "its GRPO is TRL's: write `format: trl`, or give its NeMo Gym plugin the Gym's file",
-        "buffer": "its GRPO makes its own answers: write `format: trl` with `purpose: rl`",
+        "rl": "Its GRPO is TRL's: `format=trl`; its NeMo Gym plugin takes the Gym's own file",
+        "buffer": "Its GRPO makes its own answers to prompts: `+recipe=rl_prompts format=trl`",
     },
 )
 def axolotl(example: Example) -> dict[str, Any]:

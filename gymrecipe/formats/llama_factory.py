@@ -111,7 +111,10 @@ def _notes(written: Written) -> list[str]:
     files=("jsonl",),
     pairs_at=("decision",),
     reasoning="think_tags",
-    advice={"buffer": "its PPO makes its own answers: give it prompts, with `purpose: rl`"},
+    advice={
+        "buffer": "Its PPO makes its own answers to prompts: `+recipe=rl_prompts"
+        " format=llama_factory`",
+    },
 )
 def llama_factory(example: Example) -> dict[str, Any]:
     """LLaMA-Factory: sharegpt `conversations`, with a dataset_info.json beside the data."""

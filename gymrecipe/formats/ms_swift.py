@@ -84,7 +84,10 @@ def _notes(written: Written) -> list[str]:
     guide=guide,
     files=("jsonl",),
     reasoning="think_tags",
-    advice={"buffer": "its PPO and GRPO make their own answers: give it prompts, `purpose: rl`"},
+    advice={
+        "buffer": "Its PPO and GRPO make their own answers to prompts: `+recipe=rl_prompts"
+        " format=ms_swift`",
+    },
 )
 def ms_swift(example: Example) -> dict[str, Any]:
     """ms-swift: `messages` in its own roles, with `rejected_messages`, `label` or `margin`."""

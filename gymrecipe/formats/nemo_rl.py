@@ -66,8 +66,8 @@ def guide(written: Written) -> Guide:
     files=("jsonl",),
     pairs_at=("decision",),
     advice={
-        "kto": "NeMo RL trains on pairs: `purpose=dpo`",
-        "buffer": "it trains from prompts: the recipe rl_prompts",
+        "kto": "NeMo RL trains on pairs: `+recipe=nemo_rl_dpo`",
+        "buffer": "NeMo RL makes its own answers to prompts: `+recipe=rl_prompts`",
     },
 )
 def nemo_rl(example: Example) -> dict[str, Any]:

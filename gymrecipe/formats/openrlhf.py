@@ -57,7 +57,7 @@ def guide(written: Written) -> Guide:
     reasoning="think_tags",
     advice={
         "kto": "OpenRLHF has no KTO since March 2026; trl, llama_factory, axolotl and ms_swift do",
-        "buffer": "it trains from prompts: the recipe rl_prompts",
+        "buffer": "It makes its own answers to prompts: `+recipe=rl_prompts format=openrlhf`",
     },
 )
 def openrlhf(example: Example) -> dict[str, Any]:

@@ -85,7 +85,10 @@ def completion_guide(written: Written) -> Guide:
     version=2,
     guide=guide,
     files=("jsonl",),  # parquet has arguments as text, which most templates print quoted twice
-    advice={"buffer": "TRL trains from prompts; `format=messages` writes scored trajectories"},
+    advice={
+        "buffer": "TRL makes its own answers to prompts: `+recipe=rl_prompts format=trl`;"
+        " `format=messages` writes scored trajectories",
+    },
 )
 def trl(example: Example) -> dict[str, Any]:
     """TRL: `messages`, `prompt` with `chosen` and `rejected` or `completion`, or `prompt`."""
@@ -121,7 +124,8 @@ def trl(example: Example) -> dict[str, Any]:
         "kto": "`format=trl`",
         "reward_model": "`format=trl`",
         "rl": "`format=trl`",
-        "buffer": "`format=messages`",
+        "buffer": "TRL makes its own answers to prompts: `+recipe=rl_prompts format=trl`;"
+        " `format=messages` writes scored trajectories",
     },
 )
 def trl_prompt_completion(example: Example) -> dict[str, Any]:

@@ -112,9 +112,10 @@ def _rl_notes(written: Written) -> list[str]:
     guide=guide,
     files=("parquet",),
     advice={
-        "dpo": "verl has no DPO; its reward model reads pairs with `purpose: reward_model`",
-        "kto": "verl has no KTO; use trl, llama_factory or ms_swift",
-        "buffer": "verl makes its own rollouts: give it prompts, with `purpose: rl`",
+        "dpo": "verl has no DPO; its reward model reads pairs: `+recipe=reward_model_pairs"
+        " format=verl`",
+        "kto": "verl has no KTO; `format=trl`, `format=llama_factory` and `format=ms_swift` do",
+        "buffer": "verl makes its own answers to prompts: `+recipe=verl_rl`",
     },
 )
 def verl(example: Example) -> dict[str, Any]:

@@ -272,7 +272,7 @@ class _Collected:
         self._check_share(lines, bad, sources)
         rows = _whole([empty_rows(self.wanted), *self._taken()]).with_row_index("row")
         seen = [name for name in self.fields if name not in HEAVY]
-        warnings = []
+        warnings: list[str] = []
         if rows.height:
             self._check_found(rows, seen, sources)
             warnings += self._defaults_alone(seen, sources)

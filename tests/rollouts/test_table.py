@@ -179,8 +179,8 @@ def test_a_path_on_no_line_is_compared_with_the_fields_beside_it(jsonl: Write) -
             jsonl(rollout(metadata={"category": "a", "level": 1})), columns=[column], places=places
         )
     assert str(caught.value) == (
-        "stages.balance.by: 'metadata.categry' is on no line that was read. Fields seen in metadata:"
-        " category, level. Did you mean 'metadata.category'?"
+        "stages.balance.by: 'metadata.categry' is on no line that was read. Fields seen in"
+        " metadata: category, level. Did you mean 'metadata.category'?"
     )
 
 
