@@ -286,7 +286,12 @@ def _advice(stage: StageRecord) -> str:
     """What to do about the reason that took the most away."""
     most = max(stage.rejected, key=lambda reason: stage.rejected[reason], default="")
     if stage.use == "write" and most in CHANGED_BY:
-        return f"{CHANGED_BY[most]} lets them through."
+        name, _, values = CHANGED_BY[most].partition("=")
+        chosen = stage.parameters.get(name)
+        if chosen in values.split(" or ") or (chosen is not None and values in ("PATH", "NAME")):
+            return f"{name}={chosen} is set already, and nothing else lets them through."
+        them = "them" if len(stage.rejected) == 1 else f"the {stage.rejected[most]} {most}"
+        return f"{CHANGED_BY[most]} may let {them} through."
     return ADVICE.get(most, f"Change what stage '{stage.name}' asks for, or collect more rollouts.")
 
 

@@ -196,8 +196,28 @@ def test_a_check_on_rollouts_does_not_count_pairs(tmp_path: Path) -> None:
 
 
 def test_where_a_write_lets_nothing_through_the_setting_that_would_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"needs_template.*format=rendered lets them through"):
+    with pytest.raises(DataError, match=r"needs_template.*format=rendered may let them through"):
         run(tmp_path, "reward_model_pairs", format="verl")
+
+
+def test_a_setting_that_is_in_force_is_not_advised(tmp_path: Path) -> None:
+    called = {"call_id": "c", "name": "look", "arguments": "{}", "output": "nothing"}
+    unanswered = rollout("a")
+    unanswered["response"]["output"] = [
+        {"type": kind, **called} for kind in ("function_call", "function_call_output")
+    ]
+    write(path := tmp_path / "a.jsonl", unanswered)
+    with pytest.raises(DataError, match=r"\(1 ends_on_environment\)\. ending=trim may let them"):
+        run(tmp_path, "ppo", input=str(path))
+    with pytest.raises(DataError, match=r"ending=trim is set already, and nothing else lets them"):
+        run(tmp_path, "ppo", input=str(path), ending="trim")
+
+
+def test_of_several_reasons_the_advice_is_about_the_most_frequent_one(tmp_path: Path) -> None:
+    rows = [rollout(f"{n}?", reward=n % 2) for n in (0, 1)]
+    write(path := tmp_path / "a.jsonl", *rows, rollout([{"role": "assistant", "content": "?"}]))
+    with pytest.raises(DataError, match=r"agent=NAME may let the 2 no_agent through"):
+        run(tmp_path, "rl_prompts", input=str(path), where="rollouts > 0")
 
 
 def test_refusals_that_are_kept_are_counted(tmp_path: Path) -> None:

@@ -49,11 +49,12 @@ UNUSABLE = {
 
 CHANGED_BY = {
     "truncated": "truncated=keep",
-    "no_prompt": "prompt_from=<path>",
+    "no_prompt": "prompt_from=PATH",
     "no_answer": "ending=trim",
     "ends_on_environment": "ending=trim",
     "unanswered_call": "unanswered_calls=trim or keep",
     "missing_tools": "missing_tools=keep",
+    "not_text": "format=raw",
     "refusal": "refusals=keep",
     "parted_by_environment": "pairs_at=trajectory",
     "no_form_for_tools": "format=rendered",
@@ -62,8 +63,9 @@ CHANGED_BY = {
     "needs_template": "format=rendered",
     "calls_in_prompt": "format=rendered",
     "reasoning_beside_text": "reasoning=think_tags or drop",
+    "no_agent": "agent=NAME",
 }
-"""The setting of `write` that lets such a rollout through; no setting does for other reasons."""
+"""The setting of `write` that may let such a rollout through; no setting does for other reasons."""
 
 
 class Function(msgspec.Struct, gc=False):
