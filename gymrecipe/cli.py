@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from gymrecipe.executor import Version
     from gymrecipe.report.terminal import SweepRow
 
+LONGEST = 2_000
+"""The most characters of a sentence."""
+
 
 class _Terminated(BaseException):
     """SIGTERM has come: it unwinds like Ctrl-C, so that what is half made is taken away."""
@@ -548,7 +551,7 @@ def _console(stderr: bool = True) -> Console:
 def _safe(text: str) -> str:
     from gymrecipe.report.safe import safe
 
-    return safe(text, 2_000)
+    return safe(text, LONGEST)
 
 
 def _tell(error: GymrecipeError) -> None:
@@ -570,10 +573,10 @@ def _prose(text: str) -> None:
 
 def _lines(lines: list[str], console: Console) -> None:
     """Lines of text, broken between words where a terminal is narrow."""
-    from gymrecipe.report.page import Page
+    from gymrecipe.report.page import Page, styled
 
     page = Page(console, indent=0)
-    page.lines(*map(_safe, lines))
+    page.lines(*(styled(line, most=LONGEST) for line in lines))
     page.show()
 
 

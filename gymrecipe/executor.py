@@ -25,7 +25,7 @@ from gymrecipe.registry import FORMATS
 from gymrecipe.rehearsal import REHEARSED_BYTES, rehearse
 from gymrecipe.rollouts.chat import CHANGED_BY
 from gymrecipe.rollouts.files import Source, check_unchanged, sources
-from gymrecipe.rollouts.table import Read, Table, TooManyBadRows
+from gymrecipe.rollouts.table import Read, Table, TooManyBadRows, in_lines
 from gymrecipe.stages.write import Write
 
 NOT_IN_ID = {
@@ -70,6 +70,8 @@ def _run(plan: Plan, progress: Progress) -> Version:
     folder = Path(settings.output_dir) / settings.name
     store.check_folder(folder)
     ledger.check(folder)
+    if settings.tag is not None:
+        store.check_tag_name(settings.tag)
     if settings.output_jsonl_fpath is not None:
         check_export(Path(settings.output_jsonl_fpath), folder)
     mishaps: list[str] = []
@@ -256,10 +258,11 @@ def _check_usable(fold: Fold, record: Manifest) -> None:
     if not fold.table.rows.height:
         reasons = ", ".join(f"{n} {reason}" for reason, n in record.stages[0].rejected.items())
         names = ", ".join(file.name for file in fold.files)
+        converted = next(filter(None, map(in_lines, fold.files)), "")
         problems.append(
             f"{names}: no rollouts: {record.lines.read} lines read"
             + (f" ({reasons})" if reasons else "")
-            + ". Is this a rollout file of NeMo Gym?"
+            + f". {converted or 'Is this a rollout file of NeMo Gym?'}"
         )
     elif not any(output.rows for output in fold.outputs):
         where = next(stage for stage in record.stages if not stage.rows_out)

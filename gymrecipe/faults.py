@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from typing import Any, get_args
 
@@ -104,17 +105,22 @@ def explain(
             said = f"missing; {what} needs it"
         else:
             messages = dict.fromkeys(_message(problem) for problem in found)
+            if any(message.startswith("should be a number") for message in messages):
+                messages.pop("should be a valid number", None)
             said = _with_value(" or ".join(messages), first["input"])
-        if path == below and (given := _given(composed, below, model)):
-            lines.append(f"command line: {given}: {said}")
+        if path == below and (given := _given(composed, below, model, said)):
+            lines.append(f"command line: {given}: {said.removeprefix(f'{given}: ')}")
         else:
             lines.append(fault(composed, path, said))
     return lines
 
 
-def _given(composed: Composed, below: str, model: type[BaseModel]) -> str:
-    """The first override of a parameter that a fault of the whole model may come from."""
-    for name in model.model_fields:
+def _given(composed: Composed, below: str, model: type[BaseModel], said: str) -> str:
+    """The override that a fault of the whole model may come from: the first of a parameter that it
+    speaks of, or else of any.
+    """
+    words = re.findall(r"\w+", said)
+    for name in sorted(model.model_fields, key=lambda name: name not in words):
         place = _knob_of(composed, f"{below}.{name}")
         if place in composed.overridden:
             return place
@@ -147,9 +153,17 @@ def _message(problem: Any) -> str:
     return text[:1].lower() + text[1:]
 
 
+def _in_yaml(value: Any) -> str:
+    """The value, with what YAML writes otherwise than Python as it was written."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return repr(value)
+
+
 def _with_value(message: str, value: Any) -> str:
     """The message with the value that it is about, and the nearest of the names it lists."""
-    shown = repr(value) if len(repr(value)) <= SHOWN else f"{repr(value)[:SHOWN]}…"
+    shown = _in_yaml(value)
+    shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"
     if isinstance(value, dict) or shown in message:
         return f"{message}." if not message.endswith((".", "?", ")")) else message
     listed = message.partition("should be one of ")[2].split(", ")

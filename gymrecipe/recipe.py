@@ -145,6 +145,10 @@ def locate(recipe: str, folders: Iterable[Path] = ()) -> Path:
         if not path.is_file():
             raise RecipeError(f"recipe: no such file, got '{recipe}'.")
         return path
+    if "," in recipe:
+        raise RecipeError(
+            f"recipe: several values need -m (a sweep), got '{recipe}': -m +recipe={recipe}"
+        )
     known = recipes(folders)
     if not _NAME.fullmatch(recipe) or recipe not in known:
         raise RecipeError(

@@ -87,7 +87,7 @@ QUANTILE = re.compile(r"p(100|\d{1,2}(\.\d+)?)")
 
 def _is_quantile(text: str) -> str:
     if not QUANTILE.fullmatch(text):
-        raise ValueError("should be a number, or a quantile such as p90")
+        raise ValueError("should be a number, or a quantile such as p90, from p0 to p100")
     return text
 
 

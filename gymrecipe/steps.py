@@ -93,6 +93,7 @@ def build(
             source = None
         elif source is None:
             problems.append(fault(composed, path, "the first stage must be a load"))
+            takes = entry.takes[0]
         else:
             # What a faulty stage makes is not known, and no reason for another fault.
             takes = made.get(source, entry.takes[0])

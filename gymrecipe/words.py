@@ -113,9 +113,12 @@ def parse(arguments: Sequence[str]) -> Words:
         elif word in VERBS:
             words.verb = word
         else:
+            guess = hint(word, VERBS)
+            if not guess and re.fullmatch(r"\w+", word):
+                guess = f" A recipe of this name runs as +recipe={word}."
             raise RecipeError(
                 f"command line: '{word}' is neither a verb nor name=value."
-                f" Verbs: {', '.join(VERBS)}.{hint(word, VERBS)}"
+                f" Verbs: {', '.join(VERBS)}.{guess}"
             )
     return words
 

@@ -241,6 +241,7 @@ def mistakes(folder: Path) -> None:
         (2, "output_dir=text.txt/b", "text.txt: a file, not a folder. Set another output_dir"),
         (2, "name=../x", "name: .*got '../x'"),
         (2, "tag=latest", "tag=latest: this name is kept"),
+        (2, "recipe=sft_threshold,ppo", "several values need -m .*: -m .recipe=sft_threshold,ppo"),
         (2, "output_jsonl_fpath=folder", "output_jsonl_fpath: folder is a folder"),
         (2, "output_jsonl_fpath=no/a.jsonl", "output_jsonl_fpath: no is not a folder"),
         (2, "stages.write.columns=[chosen]", "columns: 'trl' writes 'chosen' itself"),
@@ -280,6 +281,43 @@ def test_a_missing_reward_path_says_which_fields_there_are(said: Said, tmp_path:
     code, _, err = said(PAIRS, "input=a.jsonl", "stages.pair.by=scoer")
     assert code == 2
     assert re.search("stages.pair.by: 'scoer' is on no line that was read. Fields.* score", err)
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("limit", ["null", "2"])
+def test_json_that_is_no_json_lines_is_told_with_what_converts_it(
+    indent: int | None, limit: str, said: Said, tmp_path: Path
+) -> None:
+    text = json.dumps(graded(), indent=indent)
+    (tmp_path / "a.json").write_text(text)
+    code, _, err = said(PAIRS, "input=a.json", f"max_bad_rows={limit}")
+    assert code == 3
+    assert "This is one JSON array, not JSON lines" in err
+    assert "jq -c '.[]' a.json > rollouts.jsonl" in err
+    assert "raise max_bad_rows" not in err
+    (tmp_path / "b.json").write_text(json.dumps(graded()[0], indent=2))
+    assert "jq -c . b.json > rollouts.jsonl" in said(PAIRS, "input=b.json")[2]
+
+
+def test_a_reserved_tag_is_refused_before_anything_is_read(said: Said, tmp_path: Path) -> None:
+    save(tmp_path / "bad.jsonl", [{"no": "rollout"}])
+    code, _, err = said(PAIRS, "tag=v1", "input=bad.jsonl", "max_bad_rows=0")
+    assert (code, err) == (
+        2, "gymrecipe: tag=v1: this name is kept for gymrecipe itself. Choose another.\n",
+    )  # fmt: skip
+
+
+def test_the_help_of_a_recipe_is_shown_to_its_last_word(said: Said) -> None:
+    assert said(PAIRS, "--help")[1].endswith("--cfg job shows the whole recipe.\n")
+
+
+def test_a_folder_to_check_is_told_without_a_knob_that_check_does_not_take(
+    said: Said, tmp_path: Path
+) -> None:
+    (tmp_path / "folder").mkdir()
+    code, _, err = said("check", "folder", "format=trl")
+    assert code == 2
+    assert "Name its files, such as 'folder/*.jsonl'." in err
 
 
 def test_exit_3_still_prints_the_summary(said: Said, tmp_path: Path) -> None:

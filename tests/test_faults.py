@@ -9,7 +9,7 @@ import pytest
 
 from gymrecipe.errors import RecipeError
 from gymrecipe.plan import plan
-from gymrecipe.recipe import compose, recipes
+from gymrecipe.recipe import compose, locate, recipes
 
 DPO = recipes()["dpo_same_prompt"]
 
@@ -28,10 +28,10 @@ def said(overrides: Sequence[str], path: Path = DPO) -> str:
         ("min_gap=-1", "command line: min_gap: should be greater than or equal to 0, got -1."),
         ("min_gap=nan", "command line: min_gap: should be a finite number, got nan."),
         ("min_gap=1e999", "command line: min_gap: should be a finite number, got inf."),
-        ("min_gap=true", "command line: min_gap: should be a valid number, got True."),
+        ("min_gap=true", "command line: min_gap: should be a valid number, got true."),
         ("min_gap='0.3'", "command line: min_gap: should be a valid number, got '0.3'."),
         ("min_gap=", "command line: min_gap: should be a valid number, got ''."),
-        ("min_gap=null", "command line: min_gap: should be a valid number, got None."),
+        ("min_gap=null", "command line: min_gap: should be a valid number, got null."),
         ("seed=1.0", "command line: seed: should be a valid integer, got 1.0."),
         ("limit=0", "command line: limit: should be greater than or equal to 1, got 0."),
         ("json=yes", "command line: json: should be a valid boolean, got 'yes'."),
@@ -41,6 +41,18 @@ def said(overrides: Sequence[str], path: Path = DPO) -> str:
 )
 def test_a_wrong_value_on_the_command_line_is_told_with_it(override: str, expected: str) -> None:
     assert said([override]) == expected
+
+
+def test_a_quantile_beyond_all_is_told_once() -> None:
+    assert said(["min_reward=p101"], locate("sft_threshold")) == (
+        "command line: min_reward: should be a number, or a quantile such as p90, from p0 to p100,"
+        " got 'p101'."
+    )
+
+
+def test_a_fault_of_two_knobs_is_told_of_the_one_that_was_set() -> None:
+    said_of = said(["input=a.jsonl", "group_by=consecutive"])
+    assert said_of == "command line: group_by: consecutive and num_repeats need each other."
 
 
 @pytest.mark.parametrize(

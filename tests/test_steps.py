@@ -253,6 +253,11 @@ def test_a_trainer_that_takes_prompts_points_to_the_recipe_of_prompts(name: str)
         assert re.search(r"`\+recipe=(rl_prompts|verl_rl)", FORMATS[name].advice["buffer"])
 
 
+def test_stages_without_a_load_are_one_fault(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, "f: {use: filter}", "p: {use: pair}", WRITE)
+    assert found == "r.yaml: stages.f: the first stage must be a load"
+
+
 def test_a_format_for_jsonl_alone_refuses_parquet(tmp_path: Path) -> None:
     (found,) = problems(tmp_path, LOAD, "w: {use: write, format: raw, file: parquet}")
     assert "'raw' is written as jsonl; set file: jsonl" in found

@@ -131,3 +131,10 @@ def test_a_verb_refuses_more_arguments_than_it_takes() -> None:
         at_most(verb("a", "b"), 1)
     with pytest.raises(RecipeError, match="columns: takes no argument, got 'a'"):
         at_most(verb("a"), 0)
+
+
+def test_a_recipe_by_its_bare_name_is_offered_as_one() -> None:
+    with pytest.raises(RecipeError, match=r"runs as \+recipe=dpo_same_prompt\.$"):
+        parse(["dpo_same_prompt"])
+    with pytest.raises(RecipeError, match=r"Did you mean 'stages'\?$"):
+        parse(["stags"])

@@ -411,10 +411,7 @@ def mend_latest(folder: Path) -> None:
 
 def check_tag(folder: Path, name: str, version: Path | None = None) -> None:
     """Raise RecipeError unless this tag can be set, or stands for `version` already."""
-    if not NAME.fullmatch(name):
-        raise RecipeError(f"tag={name!r}: not a name for a tag. Allowed: {NAME_RULE}.")
-    if TAKEN.fullmatch(name.lower()) or name.lower() in (LATEST, LEDGER):
-        raise RecipeError(f"tag={name}: this name is kept for gymrecipe itself. Choose another.")
+    check_tag_name(name)
     link = folder / name
     if not os.path.lexists(link):
         return
@@ -426,6 +423,14 @@ def check_tag(folder: Path, name: str, version: Path | None = None) -> None:
             f"tag={name}: stands for {target} already, and tags do not move. Choose another, or"
             f" remove {link} first."
         )
+
+
+def check_tag_name(name: str) -> None:
+    """Raise RecipeError for a name that no tag can have."""
+    if not NAME.fullmatch(name):
+        raise RecipeError(f"tag={name!r}: not a name for a tag. Allowed: {NAME_RULE}.")
+    if TAKEN.fullmatch(name.lower()) or name.lower() in (LATEST, LEDGER):
+        raise RecipeError(f"tag={name}: this name is kept for gymrecipe itself. Choose another.")
 
 
 def tag(folder: Path, version: Path, name: str) -> None:

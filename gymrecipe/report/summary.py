@@ -20,10 +20,16 @@ SHOWN = {
     "balance": ("by", "most"),
     "sample": ("by", "edges", "sizes"),
     "dedup": ("same",),
+    "label": ("by", "high", "low"),
+    "tasks": ("success_at",),
     "write": ("format",),
 }
 """Parameters that say what a stage does, shown also where they are the default."""
-TIERS = ("high", "low")
+SHOWN_WITH = {
+    ("strategy", "tiers"): ("high", "low"),
+    ("min_success_rate", None): ("success_at",),
+}
+"""The same of parameters that count only with a value of another one, or with any of it."""
 MOST_INPUTS = 3
 
 
@@ -123,8 +129,10 @@ def _chosen(stage: StageRecord) -> Iterator[tuple[str, Any]]:
         for name, field in fields.items()
         if not field.is_required()
     }
-    tiers = TIERS if stage.parameters.get("strategy") == "tiers" else ()
-    always = (*SHOWN.get(stage.use, ()), *tiers) if stage.takes != "metrics" else ()
+    always = [*SHOWN.get(stage.use, ())] if stage.takes != "metrics" else []
+    for (name, wanted), others in SHOWN_WITH.items():
+        value = stage.parameters.get(name)
+        always += others if value is not None and wanted in (None, value) else ()
     hidden = {"load": {"use", "input"}, "validate": {"use", "checks"}}.get(stage.use, {"use"})
     for name, value in stage.parameters.items():
         differs = value != defaults.get(name) and value not in (None, [], {})

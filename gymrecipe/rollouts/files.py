@@ -152,7 +152,8 @@ def open_source(name: str, run: int) -> Source:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
             raise InputError(
-                f"{name}: a folder, not a file. Name its files: input='{name.rstrip('/')}/*.jsonl'."
+                f"{name}: a folder, not a file. Name its files, such as"
+                f" '{name.rstrip('/')}/*.jsonl'."
             )
         if not stat.S_ISREG(status.st_mode):
             raise InputError(f"{name}: not a regular file. Rollouts are read from files.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 from array import array
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import Any
@@ -21,10 +22,12 @@ from gymrecipe.rollouts.figures import total
 from gymrecipe.rollouts.files import (
     BLOCK_BYTES,
     Source,
+    blocks,
     check_unchanged,
     digest_of,
     digest_prefix,
 )
+from gymrecipe.rollouts.files import lines as lines_of
 from gymrecipe.rollouts.frames import FRAME_ROWS, Held, frame, give_back, joined
 from gymrecipe.rollouts.lines import BAD_LINE, HEAVY
 from gymrecipe.rollouts.scan import scan
@@ -230,7 +233,7 @@ class _Collected:
                 raise TooManyBadRows(
                     f"{source.name}:{before + bad.line}: {bad.reason}: {BAD_LINE[bad.reason]}."
                     f" That is bad row {self.bad_rows}; max_bad_rows={most} allows {most}."
-                    " Mend the file, or raise max_bad_rows.",
+                    f" {in_lines(source) or MEND}",
                     sum(read.lines for read in self.read) + before + bad.line,
                     self.bad["reason"],
                 )
@@ -311,7 +314,7 @@ class _Collected:
         raise TooManyBadRows(
             f"{sources[first['source']].name}:{first['line']}: {reason}: {BAD_LINE[reason]}."
             f" {self.bad_rows} of {lines} lines are bad rows; {said} allows"
-            f" {int(allowed + TOLERANCE)}. Mend the file, or raise max_bad_rows.",
+            f" {int(allowed + TOLERANCE)}. {in_lines(sources[first['source']]) or MEND}",
             lines,
             self.bad["reason"],
         )
@@ -350,6 +353,26 @@ class _Collected:
                 f" line that was read, so that every row is '{column.default}'."
                 f" {_near(column.paths[0], seen, paths(sources, NEAR_LINES))}"
             )
+
+
+MEND = "Mend the file, or raise max_bad_rows."
+
+
+def in_lines(source: Source) -> str:
+    """How a file that is one JSON array, or JSON over several lines, becomes JSON lines; nothing
+    for any other.
+    """
+    first = next((raw.data for raw in lines_of(blocks(source, 0, source.size), 0, 2**63, False)
+                  if raw.data is None or raw.data.strip()), None) or b""  # fmt: skip
+    head = first.removeprefix(BOM_UTF8).strip()
+    if head[:1] == b"[":
+        what, command = "one JSON array", "jq -c '.[]'"
+    elif head == b"{":
+        what, command = "JSON over several lines", "jq -c ."
+    else:
+        return ""
+    said = f"This is {what}, not JSON lines, which are one object a line:"
+    return f"{said} {command} {source.name} > rollouts.jsonl makes them."
 
 
 def _names(paths: Sequence[Path]) -> str:

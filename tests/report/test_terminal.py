@@ -1,12 +1,14 @@
 import io
 import re
 import unicodedata
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from rich.console import Console
 
+import gymrecipe
 from gymrecipe.experiments.diff import Change, Difference, Moved
 from gymrecipe.experiments.manifest import Input, Lines, Manifest, Output, StageRecord
 from gymrecipe.report.listing import listing
@@ -342,6 +344,21 @@ def test_pairs_across_prompts_have_no_pair_rate():
     facts = {"rates": [{"tasks_with_two": 50, "pair_rate": None, "pairs_per_task": 1.0}]}
     said = lines_of(with_stage(made(), "pair", facts=facts, parameters={"across_prompts": True}))
     assert "pair rate none across prompts, where a task needs no second rollout" in said
+
+
+@pytest.mark.parametrize(
+    ("recipe", "shown"),
+    [
+        ("kto_threshold", "label by=reward · high=0.7 · low=0.4"),
+        ("rl_prompts", "tasks success_at=1"),
+        ("sft_strict", "strict min_reward=0.8 · require_tool_usage=true · success_at=1 "),
+    ],
+)
+def test_the_thresholds_of_a_recipe_are_shown_where_they_are_defaults(
+    recipe: str, shown: str, tmp_path: Path
+):
+    version = gymrecipe.run(recipe, output_dir=str(tmp_path), dry_run=True)
+    assert any(line.startswith(shown) for line in lines_of(version.manifest))
 
 
 def test_nothing_kept_has_no_quantiles():

@@ -156,7 +156,7 @@ def test_the_sample_is_always_there() -> None:
 
 
 def test_a_folder_is_refused_with_what_to_write(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"a folder, not a file\. Name its files: input='.*/\*"):
+    with pytest.raises(InputError, match=r"a folder, not a file\. Name its files, such as '.*/\*"):
         sources(f"{tmp_path}/", False)
 
 
