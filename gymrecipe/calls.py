@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from gymrecipe.blame import check_made
 from gymrecipe.errors import DataError, RecipeError, hint
 from gymrecipe.plan import Plan
 from gymrecipe.registry import QUANTILE, Of, marked
@@ -59,6 +60,7 @@ def call(
     frame = metrics if step.stage.reads == "metrics" else rows
     more = (facts,) if step.stage.reads == "facts" else ()
     made = step.stage.function(frame, params, *more)
+    check_made(step, made)
     return made if isinstance(made, tuple) else (made, {})
 
 

@@ -21,7 +21,7 @@ from gymrecipe.formats.template import Template
 from gymrecipe.plan import Plan
 from gymrecipe.progress import Progress, Silent
 from gymrecipe.reading import read
-from gymrecipe.registry import FORMATS
+from gymrecipe.registry import FORMATS, PLUGINS
 from gymrecipe.rehearsal import REHEARSED_BYTES, rehearse
 from gymrecipe.rollouts.chat import CHANGED_BY
 from gymrecipe.rollouts.files import Source, check_unchanged, sources
@@ -184,6 +184,12 @@ def _record(fold: Fold, id: str) -> Manifest:
         used=fold.used["row"].n_unique(),
         rejected=rejected,
     )
+    if lines.read != lines.used + lines.rejected and PLUGINS:
+        raise RecipeError(
+            f"{lines.read} lines read are not {lines.used} used and {lines.rejected} rejected: a"
+            f" stage of the plugins {', '.join(PLUGINS)} loses rows, where each has to go on or"
+            " leave with a `reason`."
+        )
     assert lines.read == lines.used + lines.rejected, f"lines do not add up: {lines}"
     record = Manifest(
         schema=manifest.SCHEMA,

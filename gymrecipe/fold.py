@@ -9,6 +9,7 @@ import polars as pl
 from msgspec import UNSET, UnsetType
 
 from gymrecipe.beside import columns_of
+from gymrecipe.blame import blaming, check_rows, is_ours
 from gymrecipe.calls import NO_METRICS, call, naming_what_is_missing, resolve
 from gymrecipe.errors import RecipeError
 from gymrecipe.experiments import fates
@@ -100,14 +101,16 @@ class Fold:
         if step.stage.reads == "metrics":
             metrics = self.table.metric_rows.join(rows.held, on="row", how="semi").lazy()
             self.entered[step.name] = rows.held["row"]
-        with naming_what_is_missing(self.plan, step, wide):
+        with blaming(step), naming_what_is_missing(self.plan, step, wide):
             frame, tables = call(step, params, wide, self._upstream(step), metrics)
             names = frame.collect_schema().names()
         # What a stage of a plugin makes of the rollouts' columns is not known.
-        ours = step.stage.function.__module__.startswith("gymrecipe.")
+        ours = is_ours(step.stage.function)
         holds = narrow(frame, rows, self.table.rows) if ours and step.source is not None else names
         # Together, so that what the frame and its facts share is computed once.
-        made, *told = pl.collect_all([frame.select(holds), *tables.values()])
+        with blaming(step):
+            made, *told = pl.collect_all([frame.select(holds), *tables.values()])
+        check_rows(step, rows.held, made)
         facts: Facts = {name: table.to_dicts() for name, table in zip(tables, told, strict=True)}
         if resolved:
             facts["resolved"] = resolved
@@ -190,19 +193,20 @@ class Fold:
             written = write_metrics(rows, self.entered[step.source or ""], self.staged, inside)
         else:
             self.progress.begin(f"writing {step.name}", rows.height, "rows")
-            written = write_data(
-                rows,
-                params,
-                purpose_of(step),
-                self.files,
-                self.staged,
-                inside,
-                self.engine,
-                self.plan.crosses_prompts(step),
-                self.plan.named,
-                self.templates.get(step.name),
-                self.progress.advance,
-            )
+            with blaming(step):
+                written = write_data(
+                    rows,
+                    params,
+                    purpose_of(step),
+                    self.files,
+                    self.staged,
+                    inside,
+                    self.engine,
+                    self.plan.crosses_prompts(step),
+                    self.plan.named,
+                    self.templates.get(step.name),
+                    self.progress.advance,
+                )
             self.progress.end()
             if purpose_of(step) == "rl":
                 _check_verifier(params, written)

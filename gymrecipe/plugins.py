@@ -36,4 +36,7 @@ def _load(module: str, said: str) -> None:
         raise RecipeError(f"{said}: cannot be imported: {error}.") from None
     except (TypeError, ValueError) as error:  # what the registry refuses
         raise RecipeError(f"{said}: registers something wrong: {error}.") from None
+    except Exception as error:  # the code of others may raise anything
+        what = f"{type(error).__name__}: {error}"
+        raise RecipeError(f"{said}: fails when it is imported: {what}.") from None
     registry.remember(module)

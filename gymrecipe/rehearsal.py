@@ -6,6 +6,7 @@ import re
 
 import polars as pl
 
+from gymrecipe.blame import blaming
 from gymrecipe.calls import NO_METRICS, MissingColumn, call, naming_what_is_missing, quantiles
 from gymrecipe.experiments.statistics import FIGURES
 from gymrecipe.plan import Plan
@@ -58,7 +59,7 @@ def _rehearse(plan: Plan, spare: frozenset[str]) -> None:
             else frames[step.source]
         )
         params = step.params.model_copy(update=dict.fromkeys(quantiles(step), 0.0))
-        with naming_what_is_missing(plan, step, rows):
+        with blaming(step), naming_what_is_missing(plan, step, rows):
             frame, _ = call(step, params, rows, facts, NO_METRICS)
             schema = dict(frame.collect_schema())
         schema.pop("reason", None)

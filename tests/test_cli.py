@@ -704,6 +704,7 @@ def test_a_plugin_brings_a_stage_and_a_format_to_the_workers_too(
     [
         ("import nowhere_at_all", "cannot be imported: No module named 'nowhere_at_all'"),
         ("def broken(:", "cannot be imported: invalid syntax"),
+        ("{}['x']", "fails when it is imported: KeyError: 'x'"),
         (PLUGIN.replace("even", "filter"), "registers something wrong: a stage named 'filter'"),
     ],
 )
@@ -715,6 +716,93 @@ def test_a_plugin_that_cannot_be_used_is_a_sentence(
     code, _, err = said("stages", "--plugin", name)
     assert code == 2
     assert re.fullmatch(f"gymrecipe: --plugin {name}: .*{sentence}.*\n", err)
+
+
+BROKEN = '''
+import polars as pl
+from typing import Literal
+from gymrecipe.registry import Params, check, format, stage, strategy
+
+class Broken(Params):
+    use: Literal["broken"] = "broken"
+    how: str = "well"
+
+@stage(takes="rollouts", version=1)
+def broken(rows: pl.LazyFrame, params: Broken) -> pl.LazyFrame:
+    """Do it wrong."""
+    match params.how:
+        case "raises":
+            raise KeyError("reward2")
+        case "later":
+            return rows.with_columns(x=pl.col("line").map_batches(lambda _: 1 / 0, pl.Int64))
+        case "drops":
+            return rows.filter(pl.col("line") > 5)
+        case "doubles":
+            return pl.concat([rows, rows])
+        case "hides":
+            return rows.drop("row")
+        case "wrong":
+            return rows.collect()
+    return rows
+
+@format(purposes=("sft",), version=1)
+def cracked(example):
+    """Raise."""
+    return example.prompt[99]
+
+@format(purposes=("sft",), version=1)
+def odd(example):
+    """Give what is no record."""
+    return {"a": {1, object()}}
+
+@check(takes=("rollouts",), advice="None.")
+def gauge(rows, facts, at, by):
+    """A text."""
+    return "high"
+
+@strategy
+def torn(ranked):
+    """Raise."""
+    return ranked.nothing
+'''
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["+stages.b={use: broken, how: raises, after: load}"],
+         "stages.b: the stage 'broken' of the plugin NAME failed: KeyError: 'reward2', at "),
+        (["+stages.b={use: broken, how: later, after: load}"], "stages.b: the stage 'broken' of .*"
+         "failed: .*division by zero"),
+        (["+stages.b={use: broken, how: drops, after: load}"], "gives 195 rows of 200"),
+        (["+stages.b={use: broken, how: doubles, after: load}"],
+         "gives 400 rows of 200, 200 of them different"),
+        (["+stages.b={use: broken, how: hides, after: load}"], "takes away the column 'row'"),
+        (["+stages.b={use: broken, how: wrong, after: load}"],
+         "gives a DataFrame, not a LazyFrame of Polars"),
+        (["format=cracked"], "the format 'cracked' of the plugin NAME failed: IndexErr"),
+        (["format=odd"], "stages.write: the format 'odd' of the plugin NAME failed: TypeError"),
+        (["stages.check.checks={gauge: {max: 1}}"], "check 'gauge' .NAME. should give a number"),
+        (["+stages.p={use: pair, strategy: torn, after: good}"],
+         "stages.p: the strategy 'torn' of the plugin NAME failed: AttributeError"),
+    ],
+)  # fmt: skip
+def test_what_a_plugin_does_wrong_is_a_sentence_that_names_it(
+    overrides: list[str], sentence: str, tmp_path: Path, eager: list[str]
+) -> None:
+    (tmp_path / "my_broken.py").write_text(BROKEN)
+    line = [*eager, "+recipe=sft_threshold", "--plugin", "my_broken", *overrides]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert re.search(sentence.replace("NAME", "my_broken"), done.stderr)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_sweep_goes_on_after_a_plugin_that_fails(tmp_path: Path, eager: list[str]) -> None:
+    (tmp_path / "my_broken.py").write_text(BROKEN)
+    line = [*eager, "-m", "+recipe=sft_threshold", "--plugin", "my_broken", "format=odd,messages"]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "experiments/sft_threshold/v0001\n"), done.stderr
 
 
 # The verbs on a real version

@@ -28,7 +28,7 @@ LAYERS = [
         "plan",
     ],
     ["experiments"],
-    ["wide", "progress", "calls", "reading", "rehearsal", "fold"],
+    ["wide", "progress", "blame", "calls", "reading", "rehearsal", "fold"],
     ["executor", "reproduce", "check", "checking"],
     ["report", "examples", "api", "words", "completion", "plugins", "guide"],
     ["cli", "__main__", "__init__"],

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import polars as pl
 from pydantic import model_validator
 
-from gymrecipe.errors import hint
+from gymrecipe.errors import RecipeError, hint
 from gymrecipe.registry import CHECKS, TOLERANCE, Params, Purpose, Quantile, Reads, Unit, stage
 from gymrecipe.registry import Facts as Tables
 from gymrecipe.stages import checks as ours
@@ -132,6 +132,9 @@ def validate(rows: pl.LazyFrame, params: Validate, facts: Facts) -> tuple[pl.Laz
             left_out.append(f"{name} was not checked: it is for {entry.takes[0]}, not {unit}.")
             continue
         figure = entry.function(table, facts, _number(limits.at), params.category)
+        if figure is not None and not isinstance(figure, int | float):
+            said = f"should give a number or None, got a {type(figure).__name__}"
+            raise RecipeError(f"the check '{name}' ({entry.function.__module__}) {said}.")
         results.append(result(name, figure, limits))
     schema = {
         "check": pl.String, "figure": pl.Float64, "min": pl.Float64, "max": pl.Float64,

@@ -1,0 +1,110 @@
+"""Blame: what the code of a plugin did wrong, as a sentence that names it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from traceback import walk_tb
+from typing import Any
+
+import polars as pl
+
+from gymrecipe.errors import GymrecipeError, RecipeError
+from gymrecipe.registry import (
+    CHECKS,
+    FORMATS,
+    PLUGINS,
+    STRATEGIES,
+    Check,
+    Format,
+    Stage,
+    Strategy,
+)
+from gymrecipe.stages.validate import Validate
+from gymrecipe.stages.write import Write
+from gymrecipe.steps import Step
+
+KEYS = {"pairs": ("chosen_row", "rejected_row")}
+"""The columns by which a row of a unit is known, where that is not `row`."""
+
+
+def is_ours(function: Callable[..., Any]) -> bool:
+    """Whether this is code of gymrecipe itself."""
+    return function.__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
+@contextmanager
+def blaming(step: Step) -> Iterator[None]:
+    """Raises RecipeError in place of whatever a plugin's part of the step raises."""
+    try:
+        yield
+    except (GymrecipeError, MemoryError, OSError):
+        raise
+    except Exception as error:  # the code of others may raise anything
+        frames = [
+            f"{Path(frame.f_code.co_filename).name}:{line}"
+            for frame, line in walk_tb(error.__traceback__)
+            if _is_of_a_plugin(str(frame.f_globals.get("__name__")))
+        ]
+        parts = dict(_parts_of_plugins(step))
+        if not frames and not parts:
+            raise
+        at = f", at {frames[-1]}" if frames else ""
+        what = " and ".join(parts.values()) or "a plugin"
+        first = next(iter(str(error).splitlines()), "")
+        raise RecipeError(
+            f"stages.{step.name}: {what} failed: {type(error).__name__}: {first}{at}."
+        ) from error
+
+
+def check_rows(step: Step, rows: pl.DataFrame, made: pl.DataFrame) -> None:
+    """Raise RecipeError where a plugin's stage lost rows, made some twice, or hides which they are.
+
+    What makes rows of another unit accounts for them in a way of its own.
+    """
+    if is_ours(step.stage.function) or step.source is None or step.makes != step.takes:
+        return
+    keys = KEYS.get(step.takes, ("row",))
+    what = f"stages.{step.name}: {_named('stage', step.stage.name, step.stage.function)}"
+    if absent := [key for key in keys if key not in made.columns]:
+        raise RecipeError(f"{what} takes away the column '{absent[0]}', which says what a row is.")
+    before, after = rows.select(keys), made.select(keys)
+    if not before.sort(keys).equals(after.sort(keys)):
+        raise RecipeError(
+            f"{what} gives {after.height} rows of {before.height}, {after.n_unique()} of them"
+            " different. It has to give every row once, and those that leave a `reason`."
+        )
+
+
+def check_made(step: Step, made: Any) -> None:
+    """Raise RecipeError where a stage does not give a frame, or a frame and its facts."""
+    frame, facts = made if isinstance(made, tuple) and len(made) == 2 else (made, {})
+    if not isinstance(frame, pl.LazyFrame) or not isinstance(facts, dict):
+        raise RecipeError(
+            f"stages.{step.name}: {_named('stage', step.stage.name, step.stage.function)} gives a"
+            f" {type(made).__name__}, not a LazyFrame of Polars, or one with a dict of such facts."
+        )
+
+
+def _is_of_a_plugin(module: str) -> bool:
+    return any(f"{module}.".startswith(f"{plugin}.") for plugin in PLUGINS)
+
+
+def _parts_of_plugins(step: Step) -> Iterator[tuple[str, str]]:
+    """The parts of a step that are not ours: the stage, and what its parameters choose."""
+    params: Any = step.params
+    parts: list[tuple[str, Stage | Strategy | Format | Check]] = [("stage", step.stage)]
+    if step.stage.name == "pair":
+        parts.append(("strategy", STRATEGIES[params.strategy]))
+    if isinstance(params, Write):
+        parts.append(("format", FORMATS[params.format]))
+    if isinstance(params, Validate):
+        parts += [("check", CHECKS[name]) for name in params.limits()]
+    for kind, entry in parts:
+        if not is_ours(entry.function):
+            yield entry.name, _named(kind, entry.name, entry.function)
+
+
+def _named(kind: str, name: str, function: Callable[..., Any]) -> str:
+    return f"the {kind} '{name}' of the plugin {function.__module__}"
