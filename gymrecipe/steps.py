@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from gymrecipe.formats.custom import OF_ONE_PROMPT
 from gymrecipe.guards import references
 from gymrecipe.recipe import Composed
 from gymrecipe.registry import FORMATS, STAGES, Params, Purpose, Stage
+from gymrecipe.rollouts.chat import Reading
 from gymrecipe.settings import Settings
 from gymrecipe.stages.load import Load
 from gymrecipe.stages.write import Write
@@ -217,6 +218,8 @@ def consistent(steps: list[Step], settings: Settings | None, composed: Composed)
                 "needs a recipe with one write of examples, as jsonl and without shards",
             )
     used = references(composed.raw)
+    for key, said in _vain(writes, composed, used):
+        yield fault(composed, key, said)
     for name in composed.base:
         if name == "columns":  # at the top they are names for paths, in a write what stands there
             continue
@@ -230,6 +233,46 @@ def consistent(steps: list[Step], settings: Settings | None, composed: Composed)
                 "changes nothing here: this recipe sets it in"
                 f" {', '.join(f'stages.{taker}.{name}' for taker in own)}; override that",
             )
+
+
+def _vain(
+    writes: list[Step], composed: Composed, used: Container[str]
+) -> Iterator[tuple[str, str]]:
+    """The overrides that no write can use, and why. What a recipe sets itself is no fault."""
+    for key in composed.overridden:
+        at, _, name = key.rpartition(".")
+        takers = [step for step in writes if at in ("", f"stages.{step.name}")]
+        if name == "materialized_inputs" and at in ("", "stages.load"):
+            takers, name = writes, "verifier_fields"
+        elif not takers or (not at and (name not in composed.base or name in used)):
+            continue
+        why = [_idle(step).get(name) for step in takers]
+        usual = Write.model_fields.get(name)
+        asked = usual and any(getattr(step.params, name) != usual.default for step in takers)
+        if why and all(why) and (asked or key.endswith("materialized_inputs")):
+            yield key, f"changes nothing here: {why[0]}"
+
+
+def _idle(step: Step) -> dict[str, str]:
+    """The parameters of a write that change nothing of such rows in its format, and why."""
+    assert isinstance(step.params, Write)
+    if step.takes == "metrics":
+        said = "figures are written as they are"
+        return dict.fromkeys(Write.model_fields.keys() - {"use", "file", "seed"}, said)
+    idle: dict[str, str] = {}
+    purpose, format = purpose_of(step), step.params.format
+    if purpose != "rl":
+        said = f"it is for prompts for RL, and this write is for {purpose}"
+        idle |= dict.fromkeys(("agent", "verifier_fields"), said)
+    if format != "rendered":
+        said = f"it is for format=rendered, and this is {format}"
+        idle |= dict.fromkeys(("tokenizer", "chat_template"), said)
+    if format == "raw":
+        said = "format=raw copies the lines as they are"
+        idle |= dict.fromkeys((*Reading.__struct_fields__, "pairs_at"), said)
+    if step.takes != "pairs":
+        idle["pairs_at"] = f"it is for pairs, and this write takes {step.takes}"
+    return idle
 
 
 def _unfit(step: Step, by_name: dict[str, Step]) -> Iterator[tuple[str, str]]:

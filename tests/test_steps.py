@@ -304,3 +304,43 @@ def test_quantiles_are_thresholds(tmp_path: Path) -> None:
 def test_what_is_no_quantile_is_refused(text: str, tmp_path: Path) -> None:
     (found,) = problems(tmp_path, LOAD, f"a: {{use: filter, min_reward: '{text}'}}", WRITE)
     assert "a quantile such as p90" in found
+
+
+@pytest.mark.parametrize(
+    ("recipe", "override", "why"),
+    [
+        ("sft_threshold", "agent=foo", "prompts for RL, and this write is for sft"),
+        ("sft_threshold", "verifier_fields=[zzz]", "prompts for RL"),
+        ("sft_threshold", "stages.write.agent=foo", "prompts for RL"),
+        ("sft_threshold", "materialized_inputs=a.jsonl", "prompts for RL"),
+        ("sft_threshold", "pairs_at=decision", "it is for pairs, and this write takes rollouts"),
+        ("aggregate", "format=trl", "figures are written as they are"),
+        ("aggregate", "validation_fraction=0.5", "figures are written as they are"),
+        ("dpo_same_prompt", "chat_template=x.jinja", "for format=rendered, and this is trl"),
+        ("review_sample", "ending=trim", "format=raw copies the lines as they are"),
+    ],
+)
+def test_a_knob_that_no_write_can_use_is_refused(recipe: str, override: str, why: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        plan(compose(locate(recipe), [override]))
+    (found,) = caught.value.problems
+    key = override.partition("=")[0]
+    assert found.startswith(f"command line: {key}: changes nothing here: ")
+    assert why in found
+
+
+@pytest.mark.parametrize(
+    ("recipe", "override"),
+    [
+        ("sft_threshold", "agent=null"),
+        ("rl_prompts", "agent=a"),
+        ("rl_prompts", "materialized_inputs=a.jsonl"),
+        ("dpo_same_prompt", "pairs_at=decision"),
+        ("sft_and_dpo", "pairs_at=decision"),
+        ("aggregate", "seed=7"),
+        ("aggregate", "format=messages"),
+        ("review_sample", "validation_fraction=0.5"),
+    ],
+)
+def test_a_knob_that_some_write_uses_is_taken(recipe: str, override: str) -> None:
+    plan(compose(locate(recipe), [override]))
