@@ -6,6 +6,7 @@ so that no stage, key or path of a user draws anything but its own characters.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -78,6 +79,7 @@ class Page:
         self.console = console
         self.indent = indent
         self.plain = is_plain(console)
+        self._room = sys.maxsize if self.plain else console.width
         self.unicode = console.encoding.lower().startswith("utf")
         self.blocks: list[Table | list[Text]] = []
 
@@ -123,6 +125,9 @@ class Page:
             for column, cell in enumerate(row):
                 if isinstance(cell, str | Text):
                     text = self._cell(cell, place, column)
+                    if column and line.cell_len + widths[column] > self._room:
+                        yield line
+                        line = Text(" " * (widths[0] + GAP))
                     filler = " " * (widths[column] - text.cell_len)
                     parts = (filler, text) if column in table.right else (text, filler)
                     line = join(line, *parts, " " * GAP)

@@ -257,6 +257,23 @@ def test_a_dumb_terminal_is_treated_as_a_log():
     assert "\x1b" not in shown(console)
 
 
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_a_table_that_is_too_wide_goes_on_below_between_two_columns(width):
+    console = terminal(width)
+    summary(made(), console)
+    lines = STYLE.sub("", shown(console)).split("\n")
+    kept = lines[next(n for n, line in enumerate(lines) if line.startswith("Kept")) :]
+    table = kept[: kept.index("")]
+    assert all(len(line) <= width for line in table)
+    assert " ".join(table).split()[:9] == [
+        "Kept",
+        "n",
+        "mean",
+        "std",
+        *("p0 p10 p50 p90 p100".split()),
+    ]
+
+
 def test_a_console_without_unicode_gets_ascii():
     file = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     console = Console(file=file)
