@@ -46,6 +46,11 @@ class Version(msgspec.Struct, frozen=True):
     existed: bool = False
     examples: dict[str, str] = {}
 
+    def __repr__(self) -> str:
+        """Short, for a prompt: the manifest has everything."""
+        rows = sum(output.rows for output in self.manifest.outputs)
+        return f"Version({str(self.path or 'dry run')!r}, rows={rows})"
+
 
 def run(plan: Plan, progress: Progress | None = None) -> Version:
     """Run a plan to a version.

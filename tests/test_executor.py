@@ -220,6 +220,11 @@ def test_of_several_reasons_the_advice_is_about_the_most_frequent_one(tmp_path: 
         run(tmp_path, "rl_prompts", input=str(path), where="rollouts > 0")
 
 
+def test_a_version_shows_where_it_is_and_its_rows(tmp_path: Path) -> None:
+    assert repr(run(tmp_path)) == f"Version('{tmp_path}/dpo_same_prompt/v0001', rows=57)"
+    assert repr(run(tmp_path, dry_run=True)) == "Version('dry run', rows=57)"
+
+
 def test_refusals_that_are_kept_are_counted(tmp_path: Path) -> None:
     path, refused = tmp_path / "a.jsonl", rollout("b")
     refused["response"]["output"][0]["content"] = [{"type": "refusal", "refusal": "No."}]
