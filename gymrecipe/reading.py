@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gymrecipe.beside import paths_written
+from gymrecipe.formats.custom import parts
 from gymrecipe.plan import Plan
 from gymrecipe.progress import Progress
 from gymrecipe.reads import places
@@ -14,6 +15,7 @@ from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.frames import give_back
 from gymrecipe.rollouts.inputs import read_inputs, with_inputs
 from gymrecipe.rollouts.table import Read, Table, Wanted, read_table
+from gymrecipe.stages.write import Write
 
 
 def read(
@@ -54,4 +56,10 @@ def wanted(plan: Plan, unread: frozenset[str]) -> Wanted:
         max_bad_rows=load.max_bad_rows,
         unread=unread.union(name for name, used in grouping.items() if not used),
         places=places(plan.steps, plan.named),
+        names=tuple(
+            name
+            for step in plan.steps
+            if isinstance(step.params, Write) and step.params.format == "custom"
+            for name in parts(step.takes == "pairs")
+        ),
     )

@@ -24,6 +24,11 @@ def run(folder: Path, recipe: str, **knobs: Any) -> gymrecipe.Version:
     [
         ("sft_threshold", {"format": "custom"}, "'custom' has the columns named here"),
         ("sft_threshold", {"stages.write.columns": ["nope"]}, "'nope' is on no line"),
+        (
+            "sft_threshold",
+            {"format": "custom", "stages.write.columns": {"answr": "a"}},
+            r"stages.write.columns: 'answr' is on no line .* Did you mean 'answer'\?",
+        ),
         ("ppo", {"metrics": ["accuracy", "metadata.nope"]}, "'metadata.nope' is on no line"),
         ("dpo_same_prompt", {"stages.write.columns": ["nope"]}, "'nope' is on no line"),
         ("dpo_same_prompt", {"stages.write.columns": ["rejected.nope"]}, "'nope' is on no line"),

@@ -52,7 +52,7 @@ class Wanted(msgspec.Struct, frozen=True):
     """What a recipe asks of the scan: columns, the score's path, grouping, limits.
 
     The columns of the table in `unread` are left out of it. `places` says of a column or path
-    which part of the recipe asks for it.
+    which part of the recipe asks for it, `names` what else may be named there.
     """
 
     columns: tuple[Column, ...]
@@ -65,6 +65,7 @@ class Wanted(msgspec.Struct, frozen=True):
     max_bad_rows: int | str | None
     unread: frozenset[str] = frozenset()
     places: dict[str, str] = {}
+    names: tuple[str, ...] = ()
 
 
 class Read(msgspec.Struct):
@@ -338,7 +339,7 @@ class _Collected:
             raise RecipeError(
                 *(
                     f"{place}: {_names(paths)} is on no line that was read."
-                    f" {_near(paths[0], seen, below)}"
+                    f" {_near(paths[0], seen, below, wanted.names)}"
                     for place, paths in absent
                 )
             )
@@ -351,7 +352,7 @@ class _Collected:
             yield (
                 f"{self.wanted.places.get(column.name, 'columns')}: {_names(column.paths)} is on no"
                 f" line that was read, so that every row is '{column.default}'."
-                f" {_near(column.paths[0], seen, paths(sources, NEAR_LINES))}"
+                f" {_near(column.paths[0], seen, paths(sources, NEAR_LINES), ())}"
             )
 
 
@@ -380,7 +381,9 @@ def _names(paths: Sequence[Path]) -> str:
     return f"none of {names}" if len(paths) > 1 else names
 
 
-def _near(path: Path, seen: list[str], known: Iterable[tuple[str, ...]]) -> str:
+def _near(
+    path: Path, seen: list[str], known: Iterable[tuple[str, ...]], more: tuple[str, ...]
+) -> str:
     """The fields where the path was looked for, as deep as it leads, and the nearest of them."""
     for depth in range(len(path) - 1, 0, -1):
         if names := sorted({other[depth] for other in known if other[:depth] == path[:depth]
@@ -390,7 +393,8 @@ def _near(path: Path, seen: list[str], known: Iterable[tuple[str, ...]]) -> str:
                 name_of(path[: depth + 1]), [name_of((*path[:depth], name)) for name in names]
             )
             return f"Fields seen in {at}: {', '.join(names)}.{nearest}"
-    return f"Fields seen: {', '.join(sorted(seen))}.{hint(str(path[0]), [*seen, *BUILT_IN])}"
+    nearest = hint(str(path[0]), [*seen, *BUILT_IN, *more])
+    return f"Fields seen: {', '.join(sorted(seen))}.{nearest}"
 
 
 def _whole(frames: list[pl.DataFrame]) -> pl.DataFrame:
