@@ -155,7 +155,7 @@ def _dispatch(words: Words) -> int:
     if words.verb is None:
         return _dispatch_recipe(words)
     if words.help:
-        print(USAGE, end="")
+        _prose(USAGE.removesuffix("\n"))
         return 0
     if words.multirun or words.cfg:
         raise RecipeError(f"{words.verb}: -m and --cfg are for running a recipe.")
@@ -175,7 +175,7 @@ def _dispatch_recipe(words: Words) -> int:
                 "command line: no recipe is named. Write +recipe=NAME; `gymrecipe recipes` lists"
                 " them."
             )
-        print(overview(words.config_dirs), end="")
+        _prose(overview(words.config_dirs).removesuffix("\n"))
         return 0
     if words.help:
         _recipe_help(locate(recipe, words.config_dirs))
@@ -444,10 +444,12 @@ def _explain(words: Words) -> int:
 
 
 def _verify(words: Words) -> int:
-    from gymrecipe.experiments.verify import verify
+    from gymrecipe.experiments.verify import has_ledger, verify
 
     (path,), _ = _version_arguments(words, 1)
     differences = verify(path)
+    if not has_ledger(path):
+        _note(f"{path}: no ledger lies beside it, so that the manifest vouches for itself.")
     for difference in differences:
         _error(f"{path}: {difference}")
     if differences:
@@ -560,7 +562,11 @@ def _tell(error: GymrecipeError) -> None:
 
 
 def _error(text: str) -> None:
-    print(f"gymrecipe: {_safe(hidden(text))}", file=sys.stderr)
+    said = f"gymrecipe: {_safe(hidden(text))}"
+    if sys.stderr is not None and sys.stderr.isatty():
+        _lines([said], _console())
+    else:
+        print(said, file=sys.stderr)
 
 
 def _note(text: str) -> None:

@@ -4,12 +4,14 @@ import gzip
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -17,6 +19,7 @@ from gymrecipe import cli
 from gymrecipe import reproduce as reproducing
 from gymrecipe.cli import main
 from gymrecipe.rollouts.files import sample_path
+from gymrecipe.stages.write import Write
 from tests.experiments.conftest import MISSING, graded, rollout, save
 
 PAIRS = "+recipe=dpo_same_prompt"
@@ -1005,3 +1008,21 @@ def test_check_ends_in_one_clear_sentence_for_a_mistake(
     code, out, err = said(*words)
     assert (code, out) == (2, "")
     assert sentence in err
+
+
+def test_a_version_copied_elsewhere_is_verified_with_a_note(said: Said, tmp_path: Path) -> None:
+    said(PAIRS)
+    copy = shutil.copytree("experiments/dpo_same_prompt/v0001", tmp_path / "handed" / "v0001")
+    code, out, err = said("verify", copy)
+    assert (code, out) == (0, f"{copy}: whole, every file as it was written\n")
+    assert "no ledger lies beside it" in err
+
+
+def test_the_values_of_a_parameter_are_told(said: Said) -> None:
+    out = said("stages", "write")[1]
+    for name in ("developer", "ending", "unanswered_calls", "missing_tools", "refusals", "truncated",
+                 "token_ids", "order", "pairs_at", "reasoning", "file"):  # fmt: skip
+        (line,) = [line for line in out.splitlines() if line.startswith(f"{name} ")]
+        annotation = Write.model_fields[name].annotation
+        for part in (annotation, *get_args(annotation)):
+            assert all(f"`{value}`" in line for value in get_args(part) if isinstance(value, str))

@@ -11,6 +11,7 @@ from pathlib import Path
 from gymrecipe.errors import DataError, InputError
 from gymrecipe.experiments import ledger, manifest
 from gymrecipe.experiments.manifest import REJECTS, Manifest, Output
+from gymrecipe.experiments.store import LEDGER
 
 
 def verify(folder: Path) -> list[str]:
@@ -31,7 +32,14 @@ def verify(folder: Path) -> list[str]:
     return [*found, *_names_and_lines(folder, record), *_rejects(folder, record)]
 
 
+def has_ledger(folder: Path) -> bool:
+    """Whether a ledger lies beside the version: one that was handed over has none."""
+    return os.path.lexists(folder.resolve().parent / LEDGER)
+
+
 def _ledger(folder: Path) -> Iterator[str]:
+    if not has_ledger(folder):
+        return
     known = [
         line.get("manifest_sha256")
         for line in ledger.read(folder.parent)

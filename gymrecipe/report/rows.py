@@ -6,9 +6,12 @@ import os
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from gymrecipe.errors import GymrecipeError, RecipeError, hint
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 Rows = list[dict[str, str]]
 
@@ -57,7 +60,7 @@ def parameters(name: str) -> tuple[str, Rows, Rows]:
         {
             "parameter": parameter,
             "default": shown(info.get_default(call_default_factory=True)),
-            "what it sets": about.get(parameter, ""),
+            "what it sets": about.get(parameter, "") + _choices(info, about.get(parameter, "")),
         }
         for parameter, info in entry.params.model_fields.items()
         if parameter != "use"
@@ -74,6 +77,15 @@ def parameters(name: str) -> tuple[str, Rows, Rows]:
             for other, found in sorted(CHECKS.items())
         ]
     return summary(entry.function), rows, choices
+
+
+def _choices(info: FieldInfo, said: str) -> str:
+    """The texts that a parameter can be, where what is said of it does not name them all."""
+    branches = [info.annotation, *get_args(info.annotation)]
+    values = [value for part in branches if get_origin(part) is Literal for value in get_args(part)]
+    if all(f"`{value}`" in said for value in values):
+        return ""
+    return f" One of {', '.join(f'`{value}`' for value in values)}."
 
 
 def formats() -> Rows:

@@ -10,7 +10,7 @@ import pytest
 from gymrecipe.errors import InputError
 from gymrecipe.experiments import ledger
 from gymrecipe.experiments.manifest import Lines, Manifest, Output, encode
-from gymrecipe.experiments.verify import verify
+from gymrecipe.experiments.verify import has_ledger, verify
 
 WHOLE = Lines(5, 2, 3)
 SHARDS = ("data/train-00000-of-00002.jsonl", "data/train-00001-of-00002.jsonl")
@@ -88,10 +88,18 @@ def test_the_manifest_is_held_against_the_ledger(version):
 
 
 def test_a_missing_ledger_line_is_said(version):
-    (version.parent / "versions.jsonl").unlink()
+    (version.parent / "versions.jsonl").write_text("")
     assert verify(version) == [
         "manifest.json: the ledger has no line about v0001 to hold it against."
     ]
+
+
+def test_a_version_that_was_handed_over_has_no_ledger_and_is_whole(version, tmp_path):
+    copy = Path(shutil.copytree(version, tmp_path / "elsewhere" / version.name))
+    assert (has_ledger(version), has_ledger(copy)) == (True, False)
+    assert verify(copy) == []
+    (copy / "README.md").write_text("changed")
+    assert verify(copy) != []
 
 
 def test_a_manifest_that_is_none_is_a_difference(version):
