@@ -6,13 +6,21 @@ eval "$(gymrecipe --shell-completion install=bash)"
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
 
 from gymrecipe.errors import GymrecipeError, RecipeError, hint
 from gymrecipe.words import VERBS
 
+if TYPE_CHECKING:  # a tab that asks for a verb need not wait for Polars
+    from gymrecipe.registry import Params, Stage
+
 OPTIONS = ("--help", "--multirun", "--cfg", "--config-dir", "--plugin", "--version")
+
+OF_VERSIONS = ("versions", "gc", "show", "explain", "verify", "rejects", "reproduce", "diff")
+"""The verbs that take a recipe which has versions, or one of them."""
 
 SCRIPTS = {
     "bash": """\
@@ -70,10 +78,16 @@ def candidates(line: str, folders: Iterable[Path]) -> list[str]:
     begun = "" if not words or line.endswith(" ") else words.pop()
     prefix = begun[: len(begun) - len(begun.lstrip("+~"))]
     stem = begun.removeprefix(prefix)
-    if words[1:2] == ["check"]:
+    knob, separator, _ = stem.partition("=")
+    verb = words[1] if len(words) > 1 else ""
+    if verb == "check":
         found = _of_check(stem)
-    elif stem.startswith("recipe="):
+    elif verb in VERBS:
+        found = _of_verb(verb, words)
+    elif knob == "recipe" and separator:
         found = [f"recipe={name}" for name in recipes(folders)]
+    elif separator:
+        found = [f"{knob}={value}" for value in _values(knob, words, folders)]
     else:
         found = ["recipe=", *_knobs(words, folders)]
         if not prefix:
@@ -98,20 +112,88 @@ def _of_check(stem: str) -> list[str]:
     return [f"{stem.partition('=')[0]}={name}" for name in names]
 
 
-def _knobs(words: list[str], folders: Iterable[Path]) -> list[str]:
-    """The knobs of the recipe named so far, and its stages' parameters."""
-    from gymrecipe.recipe import base_knobs, compose, locate, split_recipe
+def _of_verb(verb: str, words: list[str]) -> list[str]:
+    """What a verb takes: the name of a stage, recipes that have versions, or versions."""
+    if verb == "stages":
+        return sorted(_stages())
+    if verb not in OF_VERSIONS:
+        return []
+    root = Path(
+        next((word[11:] for word in words if word.startswith("output_dir=")), "experiments")
+    )
+    versions = [f"{path.parent.name}/{path.name}" for path in root.glob("*/v[0-9]*")]
+    names = {name.partition("/")[0] for name in versions}
+    return sorted(names) if verb in ("versions", "gc") else sorted({*names, *versions})
+
+
+def _values(knob: str, words: list[str], folders: Iterable[Path]) -> list[str]:
+    """The values of a knob or a stage's parameter, where they are names."""
+    from gymrecipe.registry import FORMATS, STRATEGIES
+    from gymrecipe.settings import Settings
+
+    stages = _stages()
+    if knob.startswith("stages."):
+        _, name, *rest = knob.split(".")
+        models = [_model(_composed(words, folders).get("stages"), name)]
+        parameter = rest[0] if len(rest) == 1 else ""
+    else:
+        models, parameter = [Settings, stages["load"].params, stages["write"].params], knob
+    named: dict[str, Iterable[str]] = {"format": FORMATS, "strategy": STRATEGIES, "use": stages}
+    if parameter in named:
+        return sorted(named[parameter])
+    parameter = {"json": "json_"}.get(parameter, parameter)
+    fields = [model.model_fields[parameter] for model in models
+              if model is not None and parameter in model.model_fields]  # fmt: skip
+    return [value for field in fields[:1] for value in _named(field.annotation)]
+
+
+def _named(annotation: Any) -> Iterator[str]:
+    """The texts that a value of this type may be."""
+    if annotation is bool:
+        yield from ("false", "true")
+    for part in get_args(annotation):
+        yield from [part] if isinstance(part, str) else _named(part)
+
+
+def _stages() -> Mapping[str, Stage]:
+    import_module("gymrecipe.steps")  # which registers them, and the formats
+    from gymrecipe.registry import STAGES
+
+    return STAGES
+
+
+def _model(stages: Any, name: str) -> type[Params] | None:
+    """The parameters of a recipe's stage."""
+    chosen = stages.get(name) if isinstance(stages, dict) else None
+    entry = _stages().get(str(chosen.get("use"))) if isinstance(chosen, dict) else None
+    return None if entry is None else entry.params
+
+
+def _composed(words: list[str], folders: Iterable[Path]) -> dict[str, Any]:
+    """The recipe named so far, as its file has it; empty where it cannot be read."""
+    from gymrecipe.recipe import compose, locate, split_recipe
 
     name, _ = split_recipe(words)
-    if name is None:
-        return [f"{knob}=" for knob in base_knobs()]
     try:
-        values = compose(locate(name, folders), []).values
+        return compose(locate(name, folders), []).values if name is not None else {}
     except GymrecipeError:
-        return []
+        return {}
+
+
+def _knobs(words: list[str], folders: Iterable[Path]) -> list[str]:
+    """The knobs of the recipe named so far, and its stages' parameters."""
+    from gymrecipe.recipe import base_knobs, split_recipe
+
+    if split_recipe(words)[0] is None:
+        return [f"{knob}=" for knob in base_knobs()]
+    values = _composed(words, folders)
     knobs = [f"{knob}=" for knob in values if knob != "stages"]
     stages = values.get("stages")
-    for stage, parameters in stages.items() if isinstance(stages, dict) else ():
-        names = parameters if isinstance(parameters, dict) else ()
+    for stage, given in stages.items() if isinstance(stages, dict) else ():
+        model = _model(stages, stage)
+        names = {
+            *(given if isinstance(given, dict) else ()),
+            *(model.model_fields if model else ()),
+        }
         knobs += [f"stages.{stage}.{name}=" for name in names]
     return knobs

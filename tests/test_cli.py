@@ -1020,8 +1020,8 @@ def test_a_version_copied_elsewhere_is_verified_with_a_note(said: Said, tmp_path
 
 def test_the_values_of_a_parameter_are_told(said: Said) -> None:
     out = said("stages", "write")[1]
-    for name in ("developer", "ending", "unanswered_calls", "missing_tools", "refusals", "truncated",
-                 "token_ids", "order", "pairs_at", "reasoning", "file"):  # fmt: skip
+    for name in ("developer", "ending", "unanswered_calls", "missing_tools", "refusals", "order",
+                 "truncated", "token_ids", "pairs_at", "reasoning", "file"):  # fmt: skip
         (line,) = [line for line in out.splitlines() if line.startswith(f"{name} ")]
         annotation = Write.model_fields[name].annotation
         for part in (annotation, *get_args(annotation)):

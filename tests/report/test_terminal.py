@@ -265,13 +265,7 @@ def test_a_table_that_is_too_wide_goes_on_below_between_two_columns(width):
     kept = lines[next(n for n, line in enumerate(lines) if line.startswith("Kept")) :]
     table = kept[: kept.index("")]
     assert all(len(line) <= width for line in table)
-    assert " ".join(table).split()[:9] == [
-        "Kept",
-        "n",
-        "mean",
-        "std",
-        *("p0 p10 p50 p90 p100".split()),
-    ]
+    assert " ".join(" ".join(table).split()).startswith("Kept n mean std p0 p10 p50 p90 p100 ")
 
 
 def test_a_console_without_unicode_gets_ascii():
