@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from pathlib import Path
 
 import polars as pl
@@ -9,7 +10,8 @@ import pytest
 
 import gymrecipe
 from gymrecipe.errors import RecipeError
-from gymrecipe.recipe import description, recipes
+from gymrecipe.plan import plan
+from gymrecipe.recipe import compose, description, recipes
 from gymrecipe.rollouts.files import sample_path
 
 NAMES = sorted(recipes())
@@ -152,3 +154,10 @@ def test_all_rollouts_of_a_task_are_used_by_its_row(tmp_path: Path) -> None:
 def test_a_buffer_is_refused_by_a_trainer_that_takes_prompts(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="rl_prompts"):
         run("ppo", tmp_path, format="nemo_rl")
+
+
+def test_the_manual_names_the_recipes_that_have_examples() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "recipes.md").read_text()
+    (said,) = [line for line in page.splitlines() if line.endswith(" have examples.")]
+    with_examples = {name for name, path in recipes().items() if plan(compose(path, [])).examples}
+    assert set(re.findall("`([^`]+)`", said)) == with_examples
