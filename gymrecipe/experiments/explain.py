@@ -10,7 +10,7 @@ import polars as pl
 
 from gymrecipe.errors import DataError, InputError, RecipeError, hint
 from gymrecipe.experiments import manifest
-from gymrecipe.experiments.ledger import resolved
+from gymrecipe.experiments.ledger import in_force, resolved
 from gymrecipe.experiments.manifest import REJECTS, USED, Input, Manifest
 from gymrecipe.reasons import meaning
 
@@ -73,7 +73,10 @@ def _rejection(record: Manifest, line: str, row: dict[str, Any]) -> str:
     given = {
         name: value
         for name, value in stage.parameters.items()
-        if name != "use" and value is not None and value is not False and value not in ([], {})
+        if name != "use"
+        and value not in (None, [], {})
+        and value is not False
+        and in_force(stage, name)
     }
     numbers = resolved(stage)
     words = meaning(row["reason"])

@@ -236,6 +236,23 @@ def resolved(stage: StageRecord) -> dict[str, float]:
     return {row["parameter"]: row["resolved"] for row in stage.facts.get("resolved", [])}
 
 
+COUNTS_WITH: dict[tuple[str, str], tuple[str, str | None]] = {
+    ("pair", "high"): ("strategy", "tiers"),
+    ("pair", "low"): ("strategy", "tiers"),
+    ("filter", "success_at"): ("min_success_rate", None),
+}
+"""Parameters of stages that count only with a value of another one, or with any of it (None)."""
+
+
+def in_force(stage: StageRecord, name: str) -> bool:
+    """Whether a parameter of the stage decided anything."""
+    if (stage.use, name) not in COUNTS_WITH:
+        return True
+    other, wanted = COUNTS_WITH[stage.use, name]
+    value = stage.parameters.get(other)
+    return value is not None and wanted in (None, value)
+
+
 def _numbers(stage: StageRecord) -> dict[str, float]:
     return {
         name: value

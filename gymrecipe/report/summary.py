@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from gymrecipe.experiments.ledger import resolved
+from gymrecipe.experiments.ledger import COUNTS_WITH, in_force, resolved
 from gymrecipe.experiments.manifest import Manifest, StageRecord
 from gymrecipe.registry import STAGES
 from gymrecipe.report import outcome
@@ -25,11 +25,6 @@ SHOWN = {
     "write": ("format",),
 }
 """Parameters that say what a stage does, shown also where they are the default."""
-SHOWN_WITH = {
-    ("strategy", "tiers"): ("high", "low"),
-    ("min_success_rate", None): ("success_at",),
-}
-"""The same of parameters that count only with a value of another one, or with any of it."""
 MOST_INPUTS = 3
 
 
@@ -130,9 +125,7 @@ def _chosen(stage: StageRecord) -> Iterator[tuple[str, Any]]:
         if not field.is_required()
     }
     always = [*SHOWN.get(stage.use, ())] if stage.takes != "metrics" else []
-    for (name, wanted), others in SHOWN_WITH.items():
-        value = stage.parameters.get(name)
-        always += others if value is not None and wanted in (None, value) else ()
+    always += [name for use, name in COUNTS_WITH if use == stage.use and in_force(stage, name)]
     hidden = {"load": {"use", "input"}, "validate": {"use", "checks"}}.get(stage.use, {"use"})
     for name, value in stage.parameters.items():
         differs = value != defaults.get(name) and value not in (None, [], {})

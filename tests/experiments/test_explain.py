@@ -41,8 +41,9 @@ def recipe(folder: Path, *stages: str) -> Path:
     [
         ("use: filter, min_reward: 0.5", 1,
          "a.jsonl:1: rejected by stage 's0': below_min_reward (below the least allowed reward)."
-         " Its parameters: min_reward=0.5, success_at=1.0."),
-        ("use: filter, min_reward: p50", 1, "Its parameters: min_reward=p50 (0.333333), "),
+         " Its parameters: min_reward=0.5."),
+        ("use: filter, min_reward: 0.5, min_success_rate: 0.2", 1, "success_at=1.0"),
+        ("use: filter, min_reward: p50", 1, "Its parameters: min_reward=p50 (0.333333)."),
         ("use: filter, max_reward: 0.0", 12, "above_max_reward (above the most allowed reward)"),
         ("use: filter, where: reward > 0.5", 1, "where (the expression `where` does not hold)."
          " Its parameters: where=reward > 0.5"),
@@ -188,3 +189,10 @@ def test_every_line_of_the_sample_can_be_explained(tmp_path: Path) -> None:
     said = [about(version, f"gymrecipe:sample:{line}") for line in range(1, 204)]
     assert sum("used in" in sentence for sentence in said) == version.manifest.lines.used
     assert json.dumps(said)
+
+
+def test_a_parameter_that_counts_only_with_another_is_told_only_with_it(folder: Path) -> None:
+    save(folder / "a.jsonl", [rollout("p", f"a{n}", 0.5) for n in range(2)] + graded(1, 4))
+    mirrored = about(run(folder, "dpo_same_prompt", input="a.jsonl"), "a.jsonl:1")
+    tiers = about(run(folder, "dpo_stratified", input="a.jsonl"), "a.jsonl:1")
+    assert ("high=" in mirrored, "high=0.7" in tiers) == (False, True)
