@@ -78,7 +78,7 @@ def _run(plan: Plan, progress: Progress) -> Version:
     if settings.tag is not None:
         store.check_tag_name(settings.tag)
     if settings.output_jsonl_fpath is not None:
-        check_export(Path(settings.output_jsonl_fpath), folder)
+        check_export(Path(settings.output_jsonl_fpath), folder, [*files, *inputs])
     mishaps: list[str] = []
     workers = settings.engine.workers or default_workers()
     with local(workers, mishaps) as engine, ExitStack() as stack:

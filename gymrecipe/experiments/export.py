@@ -11,13 +11,21 @@ from pathlib import Path
 from gymrecipe.errors import GymrecipeError, RecipeError
 from gymrecipe.experiments import manifest, store
 from gymrecipe.experiments.manifest import Manifest
+from gymrecipe.rollouts.files import Source
 
 COPY_BYTES = 2**20
 
 
-def check_export(path: Path, folder: Path) -> None:
-    """Raise RecipeError unless a copy at `path` would overwrite nothing but one of ours."""
+def check_export(path: Path, folder: Path, inputs: list[Source]) -> None:
+    """Raise RecipeError unless a copy at `path` would overwrite nothing but one of ours, and that
+    no input of this run.
+    """
     for target in (path, validation_path(path)):
+        if read := next((source for source in inputs if _is_input(target, source)), None):
+            raise RecipeError(
+                f"output_jsonl_fpath: {target} would be written to, but the input {read.name} is"
+                " that file. Name another file."
+            )
         if target.is_dir():
             raise RecipeError(f"output_jsonl_fpath: {target} is a folder. Name a file.")
         if not target.parent.is_dir():
@@ -68,6 +76,17 @@ def _copy(source: Path, target: Path) -> None:
             store.sync(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _is_input(target: Path, source: Source) -> bool:
+    """Whether they are one file: by the path, or by what the path leads to."""
+    if os.path.realpath(target) == os.path.realpath(source.path):
+        return True
+    try:
+        status = target.stat()
+    except OSError:
+        return False
+    return (status.st_dev, status.st_ino) == source.stamp[:2]
 
 
 def _is_ours(target: Path, folder: Path) -> bool:

@@ -72,6 +72,41 @@ def test_a_file_of_somebody_else_is_refused_before_anything_is_read(
     assert not (tmp_path / "experiments").exists()
 
 
+RAW = {"min_reward": 0.0, "format": "raw"}
+
+
+@pytest.mark.parametrize("name", ["o.jsonl", "o_validation.jsonl"])
+def test_an_input_is_never_overwritten_nor_taken_away(name: str, tmp_path: Path) -> None:
+    copy = str(tmp_path / "o.jsonl")
+    source = str(save(tmp_path / "a.jsonl", graded(20, 2)))
+    knobs = {**RAW, "validation_fraction": 0.5}
+    run(tmp_path, "sft_threshold", input=source, output_jsonl_fpath=copy, **knobs)
+    before = (tmp_path / name).read_bytes()
+    (tmp_path / "link.jsonl").symlink_to(name)
+    os.link(tmp_path / name, tmp_path / "same.jsonl")
+    for given in (name, "link.jsonl", "same.jsonl"):
+        with pytest.raises(
+            RecipeError, match=rf"{name} would be written to, but the input .*{given}"
+        ):
+            run(
+                tmp_path,
+                "sft_threshold",
+                input=str(tmp_path / given),
+                output_jsonl_fpath=copy,
+                **RAW,
+            )
+    assert (tmp_path / name).read_bytes() == before
+
+
+def test_a_copy_that_a_pattern_finds_among_the_inputs_is_refused(
+    source: str, tmp_path: Path
+) -> None:
+    knobs = {**RAW, "output_jsonl_fpath": str(tmp_path / "out.jsonl")}
+    run(tmp_path, "sft_threshold", input=source, **knobs)
+    with pytest.raises(RecipeError, match=r"but the input .*out.jsonl is that file"):
+        run(tmp_path, "sft_threshold", input=str(tmp_path / "*.jsonl"), **knobs)
+
+
 def test_a_link_to_nowhere_is_refused(source: str, tmp_path: Path) -> None:
     (tmp_path / "out.jsonl").symlink_to("nowhere")
     with pytest.raises(RecipeError, match="exists and is no output"):
