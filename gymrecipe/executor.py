@@ -313,7 +313,7 @@ def _publish(folder: Path, staged: Path, record: Manifest) -> Version:
     def manifest_for(name: str) -> bytes:
         return manifest.encode(msgspec.structs.replace(record, version=name))
 
-    path = store.publish(staged, folder, manifest_for)
+    path = store.publish(staged, folder, manifest_for, ledger.highest(folder))
     return Version(path, msgspec.structs.replace(record, version=path.name))
 
 

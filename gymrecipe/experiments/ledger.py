@@ -17,7 +17,7 @@ import msgspec
 from gymrecipe.errors import DurabilityError, GymrecipeError, InputError
 from gymrecipe.experiments import manifest
 from gymrecipe.experiments.manifest import Manifest, StageRecord
-from gymrecipe.experiments.store import LEDGER, no_link, sync, versions, writing
+from gymrecipe.experiments.store import LEDGER, VERSION, no_link, sync, versions, writing
 
 
 def check(folder: Path) -> None:
@@ -25,6 +25,12 @@ def check(folder: Path) -> None:
     path = folder / LEDGER
     if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
         raise InputError(f"{path}: not a file, but the ledger is one. Move it away.")
+
+
+def highest(folder: Path) -> int:
+    """The highest number that a line is about, whose version may have been deleted."""
+    names = (str(record.get("version")) for record in read(folder))
+    return max((int(name[1:]) for name in names if VERSION.fullmatch(name)), default=0)
 
 
 def append(folder: Path, record: dict[str, Any]) -> None:

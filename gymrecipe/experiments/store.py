@@ -284,16 +284,18 @@ def no_link(path: str, flags: int) -> int:
     return handle
 
 
-def publish(staged: Path, folder: Path, manifest_for: Callable[[str], bytes]) -> Path:
+def publish(
+    staged: Path, folder: Path, manifest_for: Callable[[str], bytes], above: int = 0
+) -> Path:
     """Make the staged folder the next version, whole or not at all, and return where it is.
 
-    `manifest_for` gives the manifest for a version's name; it is asked again when another process
-    took the name first.
+    Its number is the first one above all that are taken and above `above`. `manifest_for` gives the
+    manifest for a version's name; it is asked again when another process took the name first.
     """
     with writing(staged):
         mode = _usual_mode(staged)
     _sync_all(staged)
-    number = 0
+    number = above
     while True:
         with writing(folder):
             number = max(number, _highest(folder)) + 1
@@ -348,8 +350,19 @@ def _sync_all(path: Path) -> None:
 
 
 def _highest(folder: Path) -> int:
-    matches = (TAKEN.fullmatch(name) for name in os.listdir(folder))
+    """The highest number that is taken: by a name, or by what a tag or `latest` stands for, which
+    would otherwise stand for another version once that one was deleted.
+    """
+    with os.scandir(folder) as entries:
+        names = [name for entry in entries for name in (entry.name, _stands_for(entry))]
+    matches = map(TAKEN.fullmatch, names)
     return max((int(match[1]) for match in matches if match), default=0)
+
+
+def _stands_for(entry: os.DirEntry[str]) -> str:
+    with suppress(FileNotFoundError):  # the link of another process that is `latest` by now
+        return os.readlink(entry) if entry.is_symlink() else ""
+    return ""
 
 
 def _rename_new(old: Path, new: Path) -> None:

@@ -155,6 +155,19 @@ def test_a_version_whose_manifest_is_another_ones_gets_no_line(tmp_path):
     assert told(tmp_path) == ["v0001"]
 
 
+def test_the_number_of_a_deleted_version_is_not_given_again(tmp_path):
+    path = str(save(tmp_path / "a.jsonl", graded()))
+    run(tmp_path, input=path)
+    deleted = run(tmp_path, input=path, seed=5).path
+    assert deleted is not None
+    shutil.rmtree(deleted)
+    (deleted.parent / "latest").unlink()
+    made = run(tmp_path, input=path, seed=7).path
+    assert made is not None
+    assert told(made.parent) == ["v0001", "v0002", "v0003"]
+    assert verify(made) == []
+
+
 def test_a_run_that_finds_its_version_there_mends_what_another_left_undone(tmp_path):
     path = save(tmp_path / "a.jsonl", graded())
     made = run(tmp_path, input=str(path)).path

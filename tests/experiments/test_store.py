@@ -85,6 +85,12 @@ def test_numbers_go_on_behind_v9999(tmp_path):
     assert [path.name for path in store.versions(tmp_path)] == ["v10000", "v10001"]
 
 
+@pytest.mark.parametrize("link", ["latest", "best"])
+def test_a_number_that_a_link_stands_for_is_not_given_again(tmp_path, link):
+    (tmp_path / link).symlink_to("v0004")
+    assert publish(tmp_path).name == "v0005"
+
+
 @pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
 def test_a_version_may_be_read_by_whom_the_umask_lets(tmp_path, mask):
     before = os.umask(mask)
