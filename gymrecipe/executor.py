@@ -189,13 +189,16 @@ def _record(fold: Fold, id: str) -> Manifest:
         used=fold.used["row"].n_unique(),
         rejected=rejected,
     )
-    if lines.read != lines.used + lines.rejected and PLUGINS:
-        raise RecipeError(
-            f"{lines.read} lines read are not {lines.used} used and {lines.rejected} rejected: a"
-            f" stage of the plugins {', '.join(PLUGINS)} loses rows, where each has to go on or"
-            " leave with a `reason`."
+    if lines.read != lines.used + lines.rejected:
+        if PLUGINS:
+            raise RecipeError(
+                f"{lines.read} lines read are not {lines.used} used and {lines.rejected} rejected:"
+                f" a stage of the plugins {', '.join(PLUGINS)} loses rows, where each has to go on"
+                " or leave with a `reason`."
+            )
+        raise RuntimeError(  # an `assert` is left out by `python -O`
+            f"a bug of gymrecipe; nothing is published: lines do not add up: {lines}"
         )
-    assert lines.read == lines.used + lines.rejected, f"lines do not add up: {lines}"
     record = Manifest(
         schema=manifest.SCHEMA,
         name=plan.settings.name,

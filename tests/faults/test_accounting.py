@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import re
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -159,8 +161,28 @@ def test_control_a_reject_that_is_lost_stops_the_run(
 ) -> None:
     settle = fates.settle
     monkeypatch.setattr(fates, "settle", lambda *tables: settle(*tables)[1:])
-    with pytest.raises(AssertionError, match="lines do not add up"):
+    with pytest.raises(RuntimeError, match=r"a bug of gymrecipe; .* lines do not add up"):
         tried(root, range(1))
+    assert not list((root / "out").glob("*/v*"))
+
+
+LOSE_A_REJECT = """
+import sys
+from gymrecipe.cli import main
+from gymrecipe.experiments import fates
+
+settle = fates.settle
+fates.settle = lambda *tables: settle(*tables)[1:]
+main(["+recipe=dpo_same_prompt", f"output_dir={sys.argv[1]}"])
+"""
+
+
+def test_a_reject_that_is_lost_stops_an_optimised_run_too(root: Path) -> None:
+    words = [sys.executable, "-O", "-c", LOSE_A_REJECT, str(root / "out")]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "lines do not add up" in done.stderr
+    assert not (root / "out").exists()
 
 
 def test_control_a_line_taken_for_another_is_seen(
