@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import gzip
 import hashlib
 import os
@@ -11,6 +10,7 @@ import stat
 import sys
 import zlib
 from collections.abc import Iterator
+from glob import has_magic
 from importlib.resources import files
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -18,6 +18,7 @@ from typing import IO, Any, Literal
 import msgspec
 
 from gymrecipe.errors import ChangedError, DataError, InputError, hint
+from gymrecipe.rollouts.globs import matches
 from gymrecipe.rollouts.lines import MAX_LINE_BYTES
 
 if sys.version_info >= (3, 14):
@@ -122,9 +123,9 @@ def _names(entry: str) -> list[str]:
         raise InputError(f"input: not the name of a file, got {entry!r}. Name a rollout file.")
     if is_url(entry) and entry != SAMPLE and not os.path.lexists(entry):
         raise InputError(f"{entry}: a URL. gymrecipe reads files: copy it here, and name the copy.")
-    if entry == SAMPLE or os.path.lexists(entry) or not glob.has_magic(entry):
+    if entry == SAMPLE or os.path.lexists(entry) or not has_magic(entry):
         return [entry]
-    names = sorted(name for name in glob.glob(entry, recursive=True) if not os.path.isdir(name))
+    names = matches(entry)
     if not names:
         raise InputError(f"{entry}: no file matches. Check the pattern and the folder.")
     for name in names:
