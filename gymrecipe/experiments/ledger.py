@@ -29,8 +29,7 @@ def check(folder: Path) -> None:
 
 def highest(folder: Path) -> int:
     """The highest number that a line is about, whose version may have been deleted."""
-    names = (str(record.get("version")) for record in read(folder))
-    return max((int(name[1:]) for name in names if VERSION.fullmatch(name)), default=0)
+    return max((int(record["version"][1:]) for record in read(folder)), default=0)
 
 
 def append(folder: Path, record: dict[str, Any]) -> None:
@@ -106,7 +105,7 @@ def _add(folder: Path, file: BinaryIO, record: dict[str, Any]) -> None:
 
 
 def _missing(folder: Path) -> list[Path]:
-    known = {record.get("version") for record in read(folder)}
+    known = {record["version"] for record in read(folder)}
     return [version for version in versions(folder) if version.name not in known]
 
 
@@ -131,12 +130,27 @@ def read(folder: Path) -> list[dict[str, Any]]:
     path = folder / LEDGER
     try:
         with open(path, "rb", opener=no_link) as file:
-            lines = jsonlines.Reader(file, loads=msgspec.json.decode)
-            return list(lines.iter(type=dict, skip_empty=True, skip_invalid=True))
+            lines = _lines(file.read())
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}.") from None
+    return [record for _, record in lines if record is not None]
+
+
+def _lines(data: bytes) -> list[tuple[int, dict[str, Any] | None]]:
+    """The lines that are not blank by their numbers; None for one that is no record."""
+    lines = enumerate(data.split(b"\n"), start=1)
+    return [(number, _record(line)) for number, line in lines if line.strip()]
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    try:
+        record = msgspec.json.decode(line, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    name = record.get("version")
+    return record if isinstance(name, str) and VERSION.fullmatch(name) else None
 
 
 class Rebuilt(msgspec.Struct, frozen=True):
@@ -182,21 +196,13 @@ def rebuild(folder: Path) -> Rebuilt:
 
 def _sorted_out(data: bytes) -> tuple[list[int], dict[str, dict[str, Any]]]:
     """The numbers of the torn lines, and the last record about each version."""
-    torn: list[int] = []
-    records: dict[str, dict[str, Any]] = {}
-    for number, line in enumerate(data.split(b"\n"), start=1):
-        try:
-            record = msgspec.json.decode(line, type=dict[str, Any]) if line.strip() else None
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            torn.append(number)
-            continue
-        if record is not None:
-            records[str(record.get("version"))] = record
-    return torn, records
+    lines = _lines(data)
+    torn = [number for number, record in lines if record is None]
+    return torn, {record["version"]: record for _, record in lines if record is not None}
 
 
 def _place(name: str) -> tuple[int, str]:
-    return int(name[1:]) if name[1:].isdecimal() else 0, name
+    return int(name[1:]), name
 
 
 def _replace(folder: Path, data: bytes) -> None:

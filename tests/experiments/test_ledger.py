@@ -20,7 +20,8 @@ from pathlib import Path
 from gymrecipe.experiments import ledger
 
 for round in range(20):
-    ledger.append(Path(sys.argv[1]), {"who": sys.argv[2], "round": round, "text": "x" * 20000})
+    record = {"version": "v0001", "who": sys.argv[2], "round": round, "text": "x" * 20000}
+    ledger.append(Path(sys.argv[1]), record)
 """
 
 
@@ -33,19 +34,39 @@ def test_records_come_back_in_order(tmp_path):
     assert (tmp_path / "versions.jsonl").read_bytes().count(b"\n") == 2
 
 
-@pytest.mark.parametrize("cut", range(1, 24))
+@pytest.mark.parametrize("cut", range(1, 36))
 def test_a_torn_last_line_costs_no_other_line(tmp_path, cut):
     path = tmp_path / "versions.jsonl"
     ledger.append(tmp_path, {"version": "v0001"})
-    ledger.append(tmp_path, {"version": "v0002é"})
+    ledger.append(tmp_path, {"version": "v0002", "text": "é"})
     whole = path.read_bytes()
     path.write_bytes(whole[:-cut])
     ledger.append(tmp_path, {"version": "v0003"})
     names = [record["version"] for record in ledger.read(tmp_path)]
-    assert names == ["v0001", "v0002é", "v0003"] if cut == 1 else ["v0001", "v0003"]
+    assert names == ["v0001", "v0002", "v0003"] if cut == 1 else ["v0001", "v0003"]
 
 
-@pytest.mark.parametrize("line", [b"", b"null", b"7", b"[]", b"\0\0\0", b"\xff", b'{"a":', b"  "])
+NO_RECORDS = [
+    b"null", b"7", b"[]", b"\0\0\0", b"\xff", b'{"a":', b"{}", b'{"version": ["v0001"]}',
+    b'{"version": null}', b'{"version": "other"}', b'{"version": "v' + b"1" * 5_000 + b'"}',
+    b'{"version": "v0001", "a": ' + b"[" * 2_000 + b"]" * 2_000 + b"}",
+    b'\xef\xbb\xbf{"version": "v0001"}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", NO_RECORDS, ids=range(len(NO_RECORDS)))
+def test_a_line_that_is_no_record_stops_no_run_and_goes_with_a_rebuild(tmp_path, line):
+    version = published(tmp_path, "v0001")
+    path = tmp_path / "versions.jsonl"
+    path.write_bytes(line + b"\n")
+    ledger.complete(version)
+    assert ledger.highest(tmp_path) == 1
+    assert told(tmp_path) == ["v0001"]
+    assert ledger.rebuild(tmp_path) == ledger.Rebuilt(["v0001"], [], [1], [], [])
+    assert path.read_bytes().count(b"\n") == 1
+
+
+@pytest.mark.parametrize("line", [b"", b"  ", *NO_RECORDS])
 def test_lines_that_are_no_record_are_passed_over(tmp_path, line):
     ledger.append(tmp_path, {"version": "v0001"})
     with open(tmp_path / "versions.jsonl", "ab") as file:

@@ -82,7 +82,7 @@ def test_a_ledger_that_is_a_link_is_told_or_parted_from_what_it_is_linked_to(
     KINDS[kind](folder / "versions.jsonl", canary)
     if kind == "hard":
         assert attempt(tmp_path) is not None
-        assert [line["version"] for line in ledger.read(folder)] == ["v0009", "v0001"]
+        assert [line["version"] for line in ledger.read(folder)] == ["v0009", "v0010"]
     else:
         with pytest.raises(InputError, match=r"versions\.jsonl: not a file"):
             run(tmp_path, input=str(save(tmp_path / "a.jsonl", graded(2))))
