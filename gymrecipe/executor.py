@@ -74,6 +74,7 @@ def _run(plan: Plan, progress: Progress) -> Version:
     unread = rehearse(plan) if large else frozenset()
     folder = Path(settings.output_dir) / settings.name
     store.check_folder(folder)
+    store.check_latest(folder)
     ledger.check(folder)
     if settings.tag is not None:
         store.check_tag_name(settings.tag)
@@ -330,6 +331,8 @@ def _finish(plan: Plan, folder: Path, version: Version) -> Version:
     ledger.complete(version.path)
     if version.existed:
         store.mend_latest(folder)
+    else:
+        store.link_latest(folder)
     with store.beside(version.path):
         if settings.tag is not None:
             store.tag(folder, version.path, settings.tag)

@@ -125,6 +125,15 @@ def _led_through(path: Path, seen: set[Path]) -> Iterator[Path]:
             yield from _led_through(part.parent / os.readlink(part), seen)
 
 
+def check_latest(folder: Path) -> None:
+    """Raise InputError where what is named `latest` is no link, which a new version would put in
+    its place.
+    """
+    latest = folder / LATEST
+    if os.path.lexists(latest) and not latest.is_symlink():
+        raise InputError(f"{latest}: not a link to the newest version, but named so. Move it away.")
+
+
 def recipe_folder(output_dir: Path, name: str) -> Path:
     """The folder that keeps the versions of a recipe, made if there is none."""
     if not NAME.fullmatch(name):
@@ -312,15 +321,21 @@ def publish(
             except FileExistsError:
                 continue
         break
-    try:
+    with _confirmed(version):
         sync(folder)
-        link_latest(folder)
+    return version
+
+
+@contextmanager
+def _confirmed(version: Path) -> Iterator[None]:
+    """Lets an error of the disk say that the version is there."""
+    try:
+        yield
     except OSError as error:
         raise DurabilityError(
             f"{version} is published, but the disk did not confirm it: {error.strerror}"
-            f" ({error.filename or folder}). Check the disk, then `verify` the version."
+            f" ({error.filename or version.parent}). Check the disk, then `verify` the version."
         ) from None
-    return version
 
 
 @contextmanager
@@ -399,23 +414,24 @@ def _rename_claimed(old: Path, new: Path) -> None:
 
 def link_latest(folder: Path) -> None:
     """Let `latest` stand for the newest version."""
-    latest = folder / LATEST
-    if os.path.lexists(latest) and not latest.is_symlink():
-        raise FileExistsError(errno.EEXIST, "'latest' is not a link", str(latest))
-    link = folder / f".latest-{secrets.token_hex(8)}"
-    try:
-        link.symlink_to(versions(folder)[-1].name)
-        link.replace(latest)
-    finally:  # a Ctrl-C may come in between
-        link.unlink(missing_ok=True)
-    sync(folder)
+    newest = versions(folder)[-1]
+    latest, link = folder / LATEST, folder / f".latest-{secrets.token_hex(8)}"
+    with _confirmed(newest):
+        if os.path.lexists(latest) and not latest.is_symlink():
+            raise FileExistsError(errno.EEXIST, "'latest' is not a link", str(latest))
+        try:
+            link.symlink_to(newest.name)
+            link.replace(latest)
+        finally:  # a Ctrl-C may come in between
+            link.unlink(missing_ok=True)
+        sync(folder)
 
 
 def mend_latest(folder: Path) -> None:
     """Let `latest` stand for the newest version where a run died before it did. It is a hint: what
     cannot be mended stays.
     """
-    with suppress(OSError):
+    with suppress(OSError, DurabilityError):
         if not os.path.lexists(folder / LATEST) or (
             os.readlink(folder / LATEST) != versions(folder)[-1].name
         ):

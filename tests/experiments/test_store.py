@@ -9,8 +9,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+import gymrecipe
 from gymrecipe.errors import DurabilityError, InputError, MachineError, RecipeError
-from gymrecipe.experiments import store
+from gymrecipe.experiments import ledger, store
 
 PUBLISH = """
 import errno, json, os, sys
@@ -54,9 +55,11 @@ def publish(folder: Path, id: str = "an id", text: str = "x") -> Path:
     with store.staging(folder) as staged:
         (staged / "data").mkdir()
         (staged / "data" / "train.jsonl").write_text(text)
-        return store.publish(
+        version = store.publish(
             staged, folder, lambda name: json.dumps({"id": id, "version": name}).encode()
         )
+    store.link_latest(folder)
+    return version
 
 
 def hidden(folder: Path) -> list[str]:
@@ -270,6 +273,27 @@ def test_a_ctrl_c_between_a_link_and_its_name_leaves_no_link(tmp_path, monkeypat
     with pytest.raises(KeyboardInterrupt):
         store.link_latest(tmp_path)
     assert hidden(tmp_path) == []
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, Path.touch, os.mkfifo])
+def test_what_is_named_latest_and_is_no_link_is_told_before_a_run(tmp_path, make):
+    folder = tmp_path / "dpo_same_prompt"
+    folder.mkdir()
+    make(folder / "latest")
+    with pytest.raises(InputError, match=r"dpo_same_prompt/latest: not a link .* Move it away\."):
+        gymrecipe.run("dpo_same_prompt", output_dir=str(tmp_path))
+    assert os.listdir(folder) == ["latest"]
+
+
+def test_the_line_in_the_ledger_comes_before_latest(tmp_path, monkeypatch):
+    def made_by_somebody(folder):
+        (folder / "latest").mkdir(parents=True)
+
+    monkeypatch.setattr(store, "check_latest", made_by_somebody)
+    with pytest.raises(DurabilityError, match=r"v0001 is published, but .*'latest' is not a link"):
+        gymrecipe.run("dpo_same_prompt", output_dir=str(tmp_path))
+    names = [line["version"] for line in ledger.read(tmp_path / "dpo_same_prompt")]
+    assert names == ["v0001"]
 
 
 def test_a_folder_named_latest_does_not_undo_a_version(tmp_path):

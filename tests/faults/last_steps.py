@@ -29,6 +29,7 @@ def main(folder: Path) -> None:
                 (staged / name).write_bytes(data)
         version = store.publish(staged, folder, lambda name: manifest.encode(record(name)))
     ledger.complete(version)
+    store.link_latest(folder)
     with store.beside(version):
         store.tag(folder, version, f"tag-{version.name}")
     print(version, flush=True)
