@@ -8,13 +8,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from importlib import import_module
-from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType, ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from gymrecipe import __version__
+from gymrecipe import __version__, streams
 from gymrecipe.credentials import hidden
 from gymrecipe.errors import DataError, GymrecipeError, MachineError, RecipeError
 from gymrecipe.words import USAGE, Words, at_most, knobs, parse
@@ -48,14 +48,11 @@ def console() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not ignored, as by nohup
         signal.signal(signal.SIGINT, _unwind)
     sys.excepthook = _bug
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a name may have any bytes, a terminal any encoding
-            stream.reconfigure(errors="backslashreplace")
+    streams.take_over()
     code = main(sys.argv[1:])
     # What is to be written is written: taking all modules apart is a tenth of a short run.
     atexit._run_exitfuncs()
-    if sys.stderr is not None:
-        sys.stderr.flush()
+    sys.stderr.flush()
     os._exit(code)
 
 
@@ -63,15 +60,13 @@ def main(arguments: Sequence[str]) -> int:
     """Run one command line; the exit code."""
     try:
         code = _told(arguments)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
-        _hang_up()
+        streams.hang_up()
         return 128 + signal.SIGPIPE
-    except OSError as error:
-        _hang_up()
-        _tell(MachineError(f"standard output: cannot be written: {error.strerror}."))
-        return MachineError.exit_code
+    except MachineError as error:
+        _tell(error)
+        return error.exit_code
     return code
 
 
@@ -134,13 +129,6 @@ def _is_in_polars(frame: FrameType | None) -> bool:
             return True
         frame = frame.f_back
     return False
-
-
-def _hang_up() -> None:
-    """Let what is still in the buffer of stdout go nowhere, so that the exit is quiet."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.close(nowhere)
 
 
 def _dispatch(words: Words) -> int:
@@ -221,6 +209,7 @@ def _made(path: Path, overrides: list[str], words: Words) -> Version:
     import msgspec
 
     from gymrecipe import api, executor
+    from gymrecipe.experiments import store
     from gymrecipe.report import terminal
     from gymrecipe.report.safe import in_json
 
@@ -242,10 +231,11 @@ def _made(path: Path, overrides: list[str], words: Words) -> Version:
     if version.existed:
         _note(f"{version.path} has the same id already; nothing was written (again=true writes).")
     # As asked now: a version that was there before may have been made with another `json`.
-    if plan.settings.json_:
-        print(in_json(msgspec.json.encode(version.manifest)), flush=True)
-    elif version.path is not None:
-        print(version.path, flush=True)
+    with store.beside(version.path) if version.path is not None else nullcontext():
+        if plan.settings.json_:
+            print(in_json(msgspec.json.encode(version.manifest)), flush=True)
+        elif version.path is not None:
+            print(version.path, flush=True)
     return version
 
 

@@ -544,25 +544,6 @@ def test_an_interruption_inside_of_polars_waits_until_it_is_out(tmp_path: Path) 
     assert done.stderr == "gymrecipe: terminated; no version is left half made.\n"
 
 
-@pytest.mark.parametrize("line", ["gymrecipe stages pair", f"gymrecipe {PAIRS} 2>&1"])
-def test_a_reader_that_goes_away_is_no_traceback(line: str, tmp_path: Path) -> None:
-    run = line.replace("gymrecipe", f"{sys.executable} -m gymrecipe", 1)
-    script = f"{run} | true; echo ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True)
-    assert (done.stdout, done.stderr) == ("141\n", "")
-
-
-def test_a_full_or_closed_stdout_is_no_traceback(tmp_path: Path) -> None:
-    with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            command("recipes"), cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True
-        )
-    assert done.returncode == 6
-    assert re.fullmatch("gymrecipe: .*No space left on device.*\n", done.stderr)
-    script = f"{sys.executable} -m gymrecipe formats >&- 2>&-"
-    assert subprocess.run(["bash", "-c", script], cwd=tmp_path).returncode == 0
-
-
 def test_hydra_makes_no_folder(said: Said, tmp_path: Path) -> None:
     said("-m", PAIRS, "min_gap=0.1,0.2")
     said(PAIRS, "--cfg", "job")

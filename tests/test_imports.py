@@ -30,7 +30,7 @@ LAYERS = [
     ["experiments"],
     ["wide", "progress", "blame", "calls", "reading", "rehearsal", "fold"],
     ["executor", "reproduce", "check", "checking"],
-    ["report", "examples", "api", "words", "completion", "plugins", "guide"],
+    ["report", "examples", "api", "words", "completion", "plugins", "guide", "streams"],
     ["cli", "__main__", "__init__"],
 ]
 """From the ground up: a module imports from its own layer and those before it."""
