@@ -10,6 +10,7 @@ import msgspec
 from gymrecipe.errors import InputError
 from gymrecipe.rollouts.files import Source, blocks, check_unchanged, lines
 from gymrecipe.rollouts.lines import why_bad
+from gymrecipe.rollouts.opening import regular
 
 PARQUET_ROWS = 2_000
 """So many rows of a parquet file are held at a time."""
@@ -32,7 +33,7 @@ Advance = Callable[[int], None]
 
 def is_parquet(source: Source) -> bool:
     """Whether a file is one of parquet."""
-    with open(source.path, "rb") as file:
+    with open(source.path, "rb", opener=regular) as file:
         return file.read(4) == b"PAR1"
 
 

@@ -155,8 +155,10 @@ def _lines(version: Path) -> pl.LazyFrame:
     """
     import polars as pl
 
-    used = pl.scan_parquet(version / USED, glob=False).select("id", *WHERE).unique(WHERE)
-    rejects = pl.scan_parquet(version / REJECTS, glob=False).filter(pl.col("id") != "")
+    from gymrecipe.experiments.fates import table
+
+    used = table(version / USED).select("id", *WHERE).unique(WHERE)
+    rejects = table(version / REJECTS).filter(pl.col("id") != "")
     fates = [
         used.with_columns(stage=pl.lit(""), reason=pl.lit("")),
         rejects.select("id", *WHERE, "stage", "reason"),
@@ -169,8 +171,10 @@ def _pairs(version: Path) -> pl.LazyFrame:
     """The distinct pairs of a version, by the ids of their two sides."""
     import polars as pl
 
+    from gymrecipe.experiments.fates import table
+
     def side(name: str) -> pl.LazyFrame:
-        rows = pl.scan_parquet(version / USED, glob=False).filter(pl.col("side") == name)
+        rows = table(version / USED).filter(pl.col("side") == name)
         return rows.select("output", "row", pl.col("id").alias(name))
 
     pairs = side("chosen").join(side("rejected"), on=["output", "row"])

@@ -10,6 +10,7 @@ import polars as pl
 
 from gymrecipe.errors import DataError, InputError, RecipeError, hint
 from gymrecipe.experiments import manifest
+from gymrecipe.experiments.fates import table
 from gymrecipe.experiments.ledger import in_force, resolved
 from gymrecipe.experiments.manifest import REJECTS, USED, Input, Manifest
 from gymrecipe.reasons import meaning
@@ -61,7 +62,7 @@ def _real(folder: str, path: str) -> str:
 
 def _rows(path: Path, wanted: pl.Expr) -> list[dict[str, Any]]:
     try:
-        return pl.scan_parquet(path, glob=False).filter(wanted).collect().to_dicts()
+        return table(path).filter(wanted).collect().to_dicts()
     except (OSError, pl.exceptions.PolarsError):
         raise DataError(
             f"{path}: missing, or not the table that was written. See what `verify` says."

@@ -6,6 +6,7 @@ latest stage, in recipe order, that it or a pair of it reached; at a tie the fir
 
 from __future__ import annotations
 
+import os
 import sys
 from array import array
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from gymrecipe.experiments.manifest import REJECTS, USED
-from gymrecipe.experiments.store import writing
+from gymrecipe.experiments.store import no_link, writing
 
 FATE = pl.Schema({"row": pl.UInt32(), "stage": pl.UInt16(), "reason": pl.Categorical()})
 USE = pl.Schema(
@@ -35,6 +36,12 @@ LINES = ["row", "source", "line", "offset", "bytes", "id_hi", "id_lo"]
 
 _LINES = 2**44
 """More lines than a file has."""
+
+
+def table(path: Path) -> pl.LazyFrame:
+    """One of a version's tables. Raises OSError where it is no file: Polars waits for a pipe."""
+    os.close(no_link(str(path), os.O_RDONLY))
+    return pl.scan_parquet(path, glob=False)
 
 
 def leaving(rows: pl.DataFrame, stage: int) -> pl.DataFrame:

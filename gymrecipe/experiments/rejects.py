@@ -10,7 +10,7 @@ import msgspec
 import polars as pl
 
 from gymrecipe.errors import ChangedError, DataError, RecipeError, hint
-from gymrecipe.experiments import inputs, manifest
+from gymrecipe.experiments import fates, inputs, manifest
 from gymrecipe.experiments.manifest import REJECTS
 from gymrecipe.rollouts.files import Source, blocks, check_unchanged
 
@@ -35,7 +35,7 @@ def rejects(version: Path, reason: str = "", stage: str = "") -> list[Reject]:
     """
     path = version / REJECTS
     try:
-        table = pl.read_parquet(path, columns=list(Reject.__struct_fields__), glob=False)
+        table = fates.table(path).select(Reject.__struct_fields__).collect()
     except (OSError, pl.exceptions.PolarsError):
         raise DataError(
             f"{path}: missing, or not the table that was written. See what `verify` says."

@@ -26,6 +26,7 @@ from gymrecipe.errors import (
     hint,
 )
 from gymrecipe.experiments import manifest
+from gymrecipe.rollouts.opening import regular
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 NAME_RULE = "letters, digits, '.', '_' and '-', a letter or digit first, 100 characters at most"
@@ -286,11 +287,7 @@ def hold(handle: int) -> None:
 
 def no_link(path: str, flags: int) -> int:
     """An opener for files in a recipe's folder: they are no links and no pipes."""
-    handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise OSError(errno.EINVAL, "not a file", path)
-    return handle
+    return regular(path, flags | os.O_NOFOLLOW)
 
 
 def publish(

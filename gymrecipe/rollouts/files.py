@@ -20,6 +20,7 @@ import msgspec
 from gymrecipe.errors import ChangedError, DataError, InputError, hint
 from gymrecipe.rollouts.globs import matches
 from gymrecipe.rollouts.lines import MAX_LINE_BYTES
+from gymrecipe.rollouts.opening import regular
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -158,7 +159,7 @@ def open_source(name: str, run: int) -> Source:
             )
         if not stat.S_ISREG(status.st_mode):
             raise InputError(f"{name}: not a regular file. Rollouts are read from files.")
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=regular) as file:
             head = file.read(4)
     except FileNotFoundError:
         folder = os.path.dirname(path)
@@ -212,7 +213,7 @@ def blocks(source: Source, start: int, end: int) -> Iterator[bytes]:
 
 def _opened(source: Source) -> IO[bytes]:
     try:
-        return open(source.path, "rb", buffering=0)
+        return open(source.path, "rb", buffering=0, opener=regular)
     except OSError as error:
         raise ChangedError(f"{source.name}: gone while it was read: {error.strerror}.") from None
 
@@ -343,7 +344,7 @@ def digests(path: str, start: int, end: int) -> list[bytes]:
     digest = Digest()
     left = end - start
     try:
-        with open(path, "rb", buffering=0) as file:
+        with open(path, "rb", buffering=0, opener=regular) as file:
             file.seek(start)
             while left > 0 and (data := file.read(min(READ_BYTES, left))):
                 digest.update(data)

@@ -1,6 +1,9 @@
 """Every line that was read ends in exactly one place."""
 
+import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,26 @@ from hypothesis import strategies as st
 
 from gymrecipe.experiments import fates
 from tests.experiments.conftest import MISSING, graded, records, rollout, run, save
+
+VERBS = ["explain dpo_same_prompt/v0001 a.jsonl:1", "rejects dpo_same_prompt/v0001",
+         "diff dpo_same_prompt/v0001 dpo_same_prompt/v0002"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [fates.REJECTS, fates.USED])
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_pipe_in_the_place_of_a_table_is_not_waited_for(
+    verb: str, name: str, tmp_path: Path
+) -> None:
+    source = str(save(tmp_path / "a.jsonl", graded()))
+    first, _ = run(tmp_path, input=source), run(tmp_path, input=source, seed=2)
+    assert first.path is not None
+    (first.path / name).unlink()
+    os.mkfifo(first.path / name)
+    words = [sys.executable, "-m", "gymrecipe", *verb.split()]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    expected = 0 if verb.startswith("rejects") and name == fates.USED else 3
+    assert done.returncode == expected, done.stderr
+
 
 ROWS, STAGES = 8, 4
 REASONS = st.sampled_from(["a", "b", "c"])

@@ -60,6 +60,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "replaced by its copy": replace,
     "gone": lambda path: path.unlink(),
     "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
     "its link points elsewhere": point_elsewhere,
 }
 
@@ -102,9 +103,7 @@ def test_an_input_that_changes_while_it_is_read_is_an_error(
     with pytest.raises(ChangedError, match=r"a\.jsonl"):
         changed_run(rollouts, root / "out", phase, lambda: CHANGES[change](rollouts))
     assert not (root / "out").exists()
-    figure(
-        "the input is what the manifest says", f"changed while {phase}, in eight ways", 1, "seen"
-    )
+    figure("the input is what the manifest says", f"changed while {phase}, in nine ways", 1, "seen")
 
 
 @pytest.mark.parametrize("change", ["edited", "edited, dates restored", "replaced by its copy"])
