@@ -175,8 +175,9 @@ class Page:
         A single word that is wider stays whole: a path can be copied.
         """
         lines: list[Text] = []
+        sign = Text(between, "dim" if between.strip() else "")
         for chunk in map(_text, chunks):
-            longer = join(lines[-1], Text(between, "dim"), chunk) if lines else chunk
+            longer = join(lines[-1], sign, chunk) if lines else chunk
             if lines and (not width or longer.cell_len <= width):
                 lines[-1] = longer
             elif width and chunk.cell_len > width and " " in chunk.plain:
