@@ -338,8 +338,7 @@ class _Collected:
             below = paths(sources, NEAR_LINES)
             raise RecipeError(
                 *(
-                    f"{place}: {_names(paths)} is on no line that was read."
-                    f" {_near(paths[0], seen, below, wanted.names)}"
+                    f"{place}: {_on_no_line(paths)}. {_near(paths[0], seen, below, wanted.names)}"
                     for place, paths in absent
                 )
             )
@@ -350,8 +349,8 @@ class _Collected:
             if column.default is None or column.optional or column.name in self.found:
                 continue
             yield (
-                f"{self.wanted.places.get(column.name, 'columns')}: {_names(column.paths)} is on no"
-                f" line that was read, so that every row is '{column.default}'."
+                f"{self.wanted.places.get(column.name, 'columns')}: {_on_no_line(column.paths)}, so"
+                f" that every row is '{column.default}'."
                 f" {_near(column.paths[0], seen, paths(sources, NEAR_LINES), ())}"
             )
 
@@ -376,9 +375,11 @@ def in_lines(source: Source) -> str:
     return f"{said} {command} {source.name} > rollouts.jsonl makes them."
 
 
-def _names(paths: Sequence[Path]) -> str:
+def _on_no_line(paths: Sequence[Path]) -> str:
     names = ", ".join(f"'{name_of(path)}'" for path in paths)
-    return f"none of {names}" if len(paths) > 1 else names
+    if len(paths) > 1:
+        return f"none of {names} is on a line that was read"
+    return f"{names} is on no line that was read"
 
 
 def _near(

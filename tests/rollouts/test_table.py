@@ -192,6 +192,9 @@ def test_a_column_that_is_its_default_on_every_line_is_told(jsonl: Write) -> Non
         "columns.c.path: 'metadata.domian' is on no line that was read, so that every row is"
         " 'general'. Fields seen in metadata: domain. Did you mean 'metadata.domain'?"
     )
+    several = Column("c", (("metadata", "domian"), ("kind",)), "text", default="general")
+    (said,) = read(path, columns=[several]).warnings
+    assert "none of 'metadata.domian', 'kind' is on a line that was read, so that" in said
     right = Column("c", (("metadata", "domain"),), "text", default="general")
     assert read(path, columns=[right]).warnings == []
 
