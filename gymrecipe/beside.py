@@ -122,8 +122,10 @@ def made_of_text(column: NamedColumn) -> bool:
     return column.regex is not None or column.default is not None or isinstance(column.path, list)
 
 
-def paths_written(steps: Iterable[Step], named: dict[str, NamedColumn]) -> Iterator[Path]:
-    """The paths that some write copies from the lines, each of which some line has to have.
+def paths_written(
+    steps: Iterable[Step], named: dict[str, NamedColumn]
+) -> Iterator[tuple[Step, Path]]:
+    """The paths that a write copies from the lines, each of which some line has to have.
 
     Raises ValueError for a name that is no path.
     """
@@ -135,7 +137,7 @@ def paths_written(steps: Iterable[Step], named: dict[str, NamedColumn]) -> Itera
         table = held(named, made_above(step, by_name))
         for name in columns_of(step.params, purpose_of(step)):
             if not _is_canonical(name, step) and table_column(name, pairs, table) is None:
-                yield _parsed(name, pairs, named)
+                yield step, _parsed(name, pairs, named)
 
 
 def faults(step: Step, named: dict[str, NamedColumn], by_name: dict[str, Step]) -> Iterator[str]:

@@ -47,7 +47,7 @@ def wanted(plan: Plan, unread: frozenset[str]) -> Wanted:
     grouping = {"place": load.group_by == "consecutive", "group_value": by_path}
     return Wanted(
         columns=plan.columns,
-        present=tuple(dict.fromkeys(paths_written(plan.steps, plan.named))),
+        present=tuple(dict.fromkeys(path for _, path in paths_written(plan.steps, plan.named))),
         reward=parse_path(load.reward),
         task_fields=tuple(parse_path(name) for name in load.task_fields),
         group_by=parse_path(load.group_by) if by_path else None,

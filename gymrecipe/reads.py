@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 from gymrecipe.beside import made_of_text, paths_written
@@ -72,14 +72,14 @@ def unused(steps: Iterable[Step], named: dict[str, NamedColumn]) -> list[str]:
     return [name for name in named if name not in used]
 
 
-def places(steps: Iterable[Step], named: dict[str, NamedColumn]) -> dict[str, str]:
+def places(steps: Sequence[Step], named: dict[str, NamedColumn]) -> dict[str, str]:
     """Which part of the recipe asks for a column, or for a path that a write copies."""
     found: dict[str, str] = {}
     for step in steps:
         for at, name, _ in _used(step):
             found.setdefault(_bare(step, name), f"stages.{step.name}.{at}")
-        for path in paths_written([step], named):
-            found.setdefault(name_of(path), f"stages.{step.name}.columns")
+    for step, path in paths_written(steps, named):
+        found.setdefault(name_of(path), f"stages.{step.name}.columns")
     return found | {name: f"columns.{name}.path" for name in named}
 
 
