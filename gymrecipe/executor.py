@@ -21,7 +21,7 @@ from gymrecipe.formats.template import Template
 from gymrecipe.plan import Plan
 from gymrecipe.progress import Progress, Silent
 from gymrecipe.reading import read
-from gymrecipe.registry import FORMATS, PLUGINS
+from gymrecipe.registry import FORMATS, PLUGINS, changed
 from gymrecipe.rehearsal import REHEARSED_BYTES, rehearse
 from gymrecipe.rollouts.chat import CHANGED_BY
 from gymrecipe.rollouts.files import Source, check_unchanged, sources
@@ -241,6 +241,7 @@ def _stopped(plan: Plan, error: TooManyBadRows) -> Manifest:
         makes=load.makes,
         source="",
         parameters=load.params.model_dump(mode="json"),
+        changed=changed(load.params),
         rows_in=error.lines,
         rows_out=error.lines - bad,
         rejected=dict(sorted(Counter(error.reasons).items())),

@@ -19,7 +19,7 @@ from gymrecipe.experiments.statistics import CATEGORIES, FIGURES, statistics
 from gymrecipe.formats.template import Template, read_template
 from gymrecipe.plan import Plan
 from gymrecipe.progress import Progress
-from gymrecipe.registry import CHECKS, FORMATS
+from gymrecipe.registry import CHECKS, FORMATS, changed
 from gymrecipe.rollouts.columns import PAIR_COLUMNS, split_side
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
@@ -153,6 +153,7 @@ class Fold:
                 makes=step.makes,
                 source=step.source or "",
                 parameters=step.params.model_dump(mode="json"),
+                changed=changed(step.params),
                 rows_in=rows_in,
                 rows_out=rows_out,
                 rejected=dict(sorted(rejected.items())),

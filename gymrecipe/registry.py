@@ -261,6 +261,16 @@ def marked(params: Params, mark: type[Any]) -> Iterator[tuple[str, Any, Any]]:
                 yield name, getattr(params, name), item
 
 
+def changed(params: Params) -> list[str]:
+    """The parameters that are not what they are by default."""
+    return [
+        name
+        for name, field in type(params).model_fields.items()
+        if field.is_required()
+        or getattr(params, name) != field.get_default(call_default_factory=True, validated_data={})
+    ]
+
+
 def documentation(params: type[Params]) -> dict[str, str]:
     """What each parameter of a model sets: the text under it in the source.
 

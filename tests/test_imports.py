@@ -107,6 +107,21 @@ def test_the_command_shows_help_lists_and_versions_without_importing_polars(
     assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path).returncode == 0
 
 
+def test_show_tells_the_knobs_as_the_run_did(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-m", "gymrecipe"]
+    run = subprocess.run([*command, "+recipe=ppo"], cwd=tmp_path, capture_output=True, text=True)
+    show = subprocess.run([*command, "show", "ppo"], cwd=tmp_path, capture_output=True, text=True)
+
+    def knobs(text: str) -> str:
+        return text.partition("\nKnobs")[2].partition("\n\n")[0]
+
+    assert "load" in knobs(run.stderr)
+    assert knobs(show.stdout) == knobs(run.stderr)
+
+
 @pytest.mark.parametrize("words", [["formats"], ["columns"], ["+recipe=ppo", "dry_run=true"]])
 def test_only_check_imports_the_models_of_lines(words: list[str], tmp_path: Path) -> None:
     import subprocess

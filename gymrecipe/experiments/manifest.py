@@ -53,7 +53,8 @@ class Output(msgspec.Struct, frozen=True):
 
 class StageRecord(msgspec.Struct, frozen=True):
     """What one stage did. `rejected` counts, in the stage's own unit, by reason; a write has the
-    version of its format, and where it renders the digest of the chat template.
+    version of its format, and where it renders the digest of the chat template. `changed` names
+    the parameters that are not the stage's defaults.
     """
 
     name: str
@@ -69,6 +70,7 @@ class StageRecord(msgspec.Struct, frozen=True):
     facts: dict[str, list[dict[str, Any]]]
     format_version: int | msgspec.UnsetType = msgspec.UNSET
     template: str | msgspec.UnsetType = msgspec.UNSET
+    changed: list[str] = []
 
 
 class Manifest(msgspec.Struct, frozen=True):

@@ -10,7 +10,6 @@ from rich.console import Console
 
 from gymrecipe.experiments.ledger import COUNTS_WITH, in_force, resolved
 from gymrecipe.experiments.manifest import Manifest, StageRecord
-from gymrecipe.registry import STAGES
 from gymrecipe.report import outcome
 from gymrecipe.report.page import Cell, Page, Table, join, styled, title, words
 from gymrecipe.report.safe import asked, compact, counted, number, size
@@ -117,18 +116,11 @@ def _read(manifest: Manifest) -> Iterator[Cell]:
 
 def _chosen(stage: StageRecord) -> Iterator[tuple[str, Any]]:
     """The parameters that say what was asked of a stage: those that are not the defaults."""
-    entry = STAGES.get(stage.use)
-    fields = entry.params.model_fields if entry else {}
-    defaults = {
-        name: field.get_default(call_default_factory=True, validated_data={})
-        for name, field in fields.items()
-        if not field.is_required()
-    }
     always = [*SHOWN.get(stage.use, ())] if stage.takes != "metrics" else []
     always += [name for use, name in COUNTS_WITH if use == stage.use and in_force(stage, name)]
     hidden = {"load": {"use", "input"}, "validate": {"use", "checks"}}.get(stage.use, {"use"})
     for name, value in stage.parameters.items():
-        differs = value != defaults.get(name) and value not in (None, [], {})
+        differs = name in stage.changed and value not in ([], {})
         if (differs or name in always) and name not in hidden and value is not None:
             yield name, value
 

@@ -55,6 +55,7 @@ def stage(name: str, use: str, takes: str, makes: str, source: str = "", **field
         "rows_out": 0,
         "rejected": {},
         "facts": {},
+        "changed": [*fields.get("parameters", {})],
     }
     return StageRecord(
         name=name, use=use, takes=takes, makes=makes, source=source, **known | fields
