@@ -106,7 +106,7 @@ def made(**fields: Any) -> Manifest:
         ),
         stage(
             "write", "write", "pairs", "nothing", "check",
-            parameters={"use": "write", "format": "trl", "order": "source"},
+            parameters={"use": "write", "format": "trl", "order": "source"}, changed=["format"],
             rows_in=48, rows_out=48,
         ),
     ]  # fmt: skip
