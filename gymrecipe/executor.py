@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -23,9 +22,10 @@ from gymrecipe.progress import Progress, Silent
 from gymrecipe.reading import read
 from gymrecipe.registry import FORMATS, PLUGINS, changed
 from gymrecipe.rehearsal import REHEARSED_BYTES, rehearse
+from gymrecipe.rollouts.bad import TooManyBadRows, in_lines
 from gymrecipe.rollouts.chat import CHANGED_BY
 from gymrecipe.rollouts.files import Source, check_unchanged, sources
-from gymrecipe.rollouts.table import Read, Table, TooManyBadRows, in_lines
+from gymrecipe.rollouts.table import Read, Table
 from gymrecipe.stages.write import Write
 
 NOT_IN_ID = {
@@ -232,7 +232,7 @@ def _record(fold: Fold, id: str) -> Manifest:
 def _stopped(plan: Plan, error: TooManyBadRows) -> Manifest:
     """What a run found that stopped while it read, for the summary."""
     load = plan.steps[0]
-    bad = len(error.reasons)
+    bad = sum(error.reasons.values())
     stage = StageRecord(
         name=load.name,
         use=load.stage.name,
@@ -244,7 +244,7 @@ def _stopped(plan: Plan, error: TooManyBadRows) -> Manifest:
         changed=changed(load.params),
         rows_in=error.lines,
         rows_out=error.lines - bad,
-        rejected=dict(sorted(Counter(error.reasons).items())),
+        rejected=dict(sorted(error.reasons.items())),
         facts={},
     )
     return Manifest(

@@ -10,11 +10,12 @@ import polars as pl
 from gymrecipe.checking.finding import Finding, Level, found
 from gymrecipe.checking.rows import Advance, told
 from gymrecipe.engines.local import default_workers, local
+from gymrecipe.rollouts.bad import BAD_LEAST, BAD_SHARE
 from gymrecipe.rollouts.columns import parse_path
 from gymrecipe.rollouts.files import Source, is_sidecar, lines
 from gymrecipe.rollouts.lines import BAD_LINE
 from gymrecipe.rollouts.messages import UNUSABLE, Unusable, conversation
-from gymrecipe.rollouts.table import BAD_LEAST, BAD_SHARE, Wanted, read_table
+from gymrecipe.rollouts.table import Wanted, read_table
 from gymrecipe.stages.load import Load, load
 
 SIZES = 5
@@ -29,13 +30,18 @@ def findings(source: Source, notes: list[str], advance: Advance) -> Iterator[Fin
     if is_sidecar(source.name):
         yield found("warning", 0, "a sidecar file, which a run refuses unless sidecars=true")
     bad, rows = _table(source)
-    yield from _bad(bad, len(bad) + rows.height)
+    yield from _bad(bad, bad.height + rows.height)
     if not rows.height:
         yield found("error", 0, "no rollouts")
         return
     usable = 0
+    passed_over = iter(bad["line"])
+    next_bad = next(passed_over, 0)
     for number, raw in enumerate(lines(told(source, advance), 0, 2**63, False), 1):
-        if number in bad or raw.data is None:
+        if number == next_bad:
+            next_bad = next(passed_over, 0)
+            continue
+        if raw.data is None:
             continue
         try:
             conversation(raw.data if raw.offset else raw.data.removeprefix(BOM_UTF8))
@@ -44,10 +50,10 @@ def findings(source: Source, notes: list[str], advance: Advance) -> Iterator[Fin
             said = (UNUSABLE | BAD_LINE).get(fault.reason, "")
             yield found("warning", number, f"'write' rejects it as {fault.reason}: {said}")
     yield from _marked(rows)
-    notes += _notes(rows, len(bad) + rows.height, usable)
+    notes += _notes(rows, bad.height + rows.height, usable)
 
 
-def _table(source: Source) -> tuple[dict[int, str], pl.DataFrame]:
+def _table(source: Source) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Why each bad line is one, and a row for each rollout with the task it answers."""
     params = Load()
     wanted = Wanted(
@@ -64,15 +70,14 @@ def _table(source: Source) -> tuple[dict[int, str], pl.DataFrame]:
         table = read_table([source], wanted, engine, lambda count: None)
     rows, _ = load(table.rows.lazy(), params)
     names = ("line", "reward", "failed", "task_key", "id_hi", "id_lo")
-    bad = dict(table.bad.select("line", "reason").iter_rows())
-    return bad, rows.select(names).collect()
+    return table.bad, rows.select(names).collect()
 
 
-def _bad(bad: dict[int, str], count: int) -> Iterator[Finding]:
-    for line, reason in bad.items():
+def _bad(bad: pl.DataFrame, count: int) -> Iterator[Finding]:
+    for line, reason in bad.select("line", "reason").iter_rows():
         level: Level = "warning" if reason == "blank" else "error"
         yield found(level, line, f"{reason}: {BAD_LINE[reason]}")
-    counted = sum(reason != "blank" for reason in bad.values())
+    counted = bad.filter(pl.col("reason") != "blank").height
     most = int(max(BAD_LEAST, BAD_SHARE * count))
     if counted > most:
         yield found(

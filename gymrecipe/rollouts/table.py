@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pathlib
 from array import array
-from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import Any
@@ -12,9 +11,9 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from gymrecipe.errors import DataError, RecipeError, hint
-from gymrecipe.registry import TOLERANCE
+from gymrecipe.errors import RecipeError, hint
 from gymrecipe.rollouts import kept
+from gymrecipe.rollouts.bad import BadLines
 from gymrecipe.rollouts.columns import BUILT_IN, OWN, Column, Path, name_of
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.fields import paths
@@ -22,30 +21,20 @@ from gymrecipe.rollouts.figures import total
 from gymrecipe.rollouts.files import (
     BLOCK_BYTES,
     Source,
-    blocks,
     check_unchanged,
     digest_of,
     digest_prefix,
 )
-from gymrecipe.rollouts.files import lines as lines_of
 from gymrecipe.rollouts.frames import FRAME_ROWS, Held, frame, give_back, joined
-from gymrecipe.rollouts.lines import BAD_LINE, HEAVY
+from gymrecipe.rollouts.lines import HEAVY
 from gymrecipe.rollouts.scan import scan
 from gymrecipe.rollouts.scanned import TYPES, Job, Metric, Scanned, task_field
 
 SLICE_BYTES = 2 * BLOCK_BYTES
 """A multiple of the digest's blocks, so that each slice hashes whole blocks."""
 
-BAD_SHARE, BAD_LEAST = 0.001, 10
-"""The default of max_bad_rows: 0.1% of the lines, but at least 10."""
-
 NEAR_LINES = 1_000
 """In so many lines the fields near a path that is on none are looked for."""
-
-BAD_SCHEMA = {
-    "source": pl.UInt32, "line": pl.UInt64, "offset": pl.UInt64, "bytes": pl.UInt64,
-    "reason": pl.String,
-}  # fmt: skip
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -99,17 +88,6 @@ class Table(msgspec.Struct):
 Progress = Callable[[int], None]
 
 
-class TooManyBadRows(DataError):
-    """More lines than max_bad_rows allows are no rollouts: `lines` were read, and why each of
-    `reasons` is bad.
-    """
-
-    def __init__(self, message: str, lines: int, reasons: list[str]) -> None:
-        super().__init__(message)
-        self.lines = lines
-        self.reasons = reasons
-
-
 def empty_rows(wanted: Wanted) -> pl.DataFrame:
     """The table without a row: what a plan is made on before anything is read.
 
@@ -147,7 +125,7 @@ def read_table(
     Raises TooManyBadRows, RecipeError for a column that no line has, ChangedError
     for a file that changed meanwhile.
     """
-    collected = _Collected(wanted)
+    collected = _Collected(wanted, sources)
     remaining = wanted.limit
     folder = kept.worth(cache, sources) if wanted.limit is None else None
     for index, source in enumerate(sources):
@@ -178,7 +156,7 @@ def read_table(
         else:
             done.digest = digest_prefix(source.path, done.bytes)
         collected.close(source, index, done)
-    return collected.table(sources)
+    return collected.table()
 
 
 def _jobs(source: Source, wanted: Wanted, remaining: int | None) -> list[Job]:
@@ -204,12 +182,11 @@ def _jobs(source: Source, wanted: Wanted, remaining: int | None) -> list[Job]:
 class _Collected:
     """The slices so far, checked against max_bad_rows in file order."""
 
-    def __init__(self, wanted: Wanted) -> None:
-        self.wanted = wanted
+    def __init__(self, wanted: Wanted, sources: list[Source]) -> None:
+        self.wanted, self.sources = wanted, sources
         self.frames: list[pl.DataFrame] = []
         self.held: list[Held] = []
-        self.bad: dict[str, list[Any]] = {name: [] for name in BAD_SCHEMA}
-        self.bad_rows = 0
+        self.bad = BadLines(sources, wanted.max_bad_rows, wanted.limit)
         self.blank = 0
         self.read: list[Read] = []
         self.rows = 0
@@ -224,20 +201,7 @@ class _Collected:
         if sum(held.rows for held in self.held) >= FRAME_ROWS:
             self._put_together(source, index)
         self.blank += sum(bad.reason == "blank" for bad in scanned.bad)
-        most = self.wanted.max_bad_rows
-        for bad in scanned.bad:
-            where = (index, before + bad.line, bad.offset, bad.length, bad.reason)
-            for name, value in zip(BAD_SCHEMA, where, strict=True):
-                self.bad[name].append(value)
-            self.bad_rows += bad.reason != "blank"
-            if isinstance(most, int) and self.bad_rows > most and bad.reason != "blank":
-                raise TooManyBadRows(
-                    f"{source.name}:{before + bad.line}: {bad.reason}: {BAD_LINE[bad.reason]}."
-                    f" That is bad row {self.bad_rows}; max_bad_rows={most} allows {most}."
-                    f" {in_lines(source) or MEND}",
-                    sum(read.lines for read in self.read) + before + bad.line,
-                    self.bad["reason"],
-                )
+        self.bad.add(scanned.bad, index, before, sum(read.lines for read in self.read))
         self.fields.update(dict.fromkeys(scanned.fields))
         self.found.update(scanned.found)
         for name, metric in scanned.metrics.items():
@@ -269,17 +233,15 @@ class _Collected:
         self.blank = 0
         self.read.append(read)
 
-    def table(self, sources: list[Source]) -> Table:
+    def table(self) -> Table:
         """The one table. Checks a percentage of bad rows, and that every column was found."""
-        bad = pl.DataFrame(self.bad, schema=BAD_SCHEMA)
-        lines = sum(read.lines for read in self.read)
-        self._check_share(lines, bad, sources)
+        self.bad.check(sum(read.lines for read in self.read))
         rows = _whole([empty_rows(self.wanted), *self._taken()]).with_row_index("row")
         seen = [name for name in self.fields if name not in HEAVY]
         warnings: list[str] = []
         if rows.height:
-            self._check_found(rows, seen, sources)
-            warnings += self._defaults_alone(seen, sources)
+            self._check_found(rows, seen)
+            warnings += self._defaults_alone(seen)
         if self.wanted.group_by and 0 < rows.height == rows["group_value"].null_count():
             warnings.append(
                 f"group_by: '{name_of(self.wanted.group_by)}' is on no line that was read, so the"
@@ -288,7 +250,7 @@ class _Collected:
         empty = pl.DataFrame(schema={"row": pl.UInt64, "metric": pl.String, "value": pl.Float64})
         return Table(
             rows=rows,
-            bad=bad,
+            bad=self.bad.frame(),
             read=self.read,
             fields=seen,
             metrics={name: _total(parts) for name, parts in sorted(self.metrics.items())},
@@ -301,26 +263,7 @@ class _Collected:
         frames, self.frames = self.frames, []
         return frames
 
-    def _check_share(self, lines: int, bad: pl.DataFrame, sources: list[Source]) -> None:
-        most = self.wanted.max_bad_rows
-        if isinstance(most, int):
-            return
-        share = BAD_SHARE if most is None else float(most.rstrip("%")) / 100
-        allowed = max(BAD_LEAST, share * lines) if most is None else share * lines
-        if self.bad_rows <= allowed + TOLERANCE:
-            return
-        first = bad.filter(pl.col("reason") != "blank").row(0, named=True)
-        reason = first["reason"]
-        said = "the default, 0.1% but at least 10," if most is None else f"max_bad_rows={most}"
-        raise TooManyBadRows(
-            f"{sources[first['source']].name}:{first['line']}: {reason}: {BAD_LINE[reason]}."
-            f" {self.bad_rows} of {lines} lines are bad rows; {said} allows"
-            f" {int(allowed + TOLERANCE)}. {in_lines(sources[first['source']]) or MEND}",
-            lines,
-            self.bad["reason"],
-        )
-
-    def _check_found(self, rows: pl.DataFrame, seen: list[str], sources: list[Source]) -> None:
+    def _check_found(self, rows: pl.DataFrame, seen: list[str]) -> None:
         wanted = self.wanted
         absent = [
             (wanted.places.get(column.name, "columns"), column.paths)
@@ -335,7 +278,7 @@ class _Collected:
         if wanted.reward != ("reward",) and rows["reward"].null_count() == rows.height:
             absent.append(("reward", (wanted.reward,)))
         if absent:
-            below = paths(sources, NEAR_LINES)
+            below = paths(self.sources, NEAR_LINES)
             raise RecipeError(
                 *(
                     f"{place}: {_on_no_line(paths)}. {_near(paths[0], seen, below, wanted.names)}"
@@ -343,7 +286,7 @@ class _Collected:
                 )
             )
 
-    def _defaults_alone(self, seen: list[str], sources: list[Source]) -> Iterator[str]:
+    def _defaults_alone(self, seen: list[str]) -> Iterator[str]:
         """What is said of columns that have nothing but their default."""
         for column in self.wanted.columns:
             if column.default is None or column.optional or column.name in self.found:
@@ -351,28 +294,8 @@ class _Collected:
             yield (
                 f"{self.wanted.places.get(column.name, 'columns')}: {_on_no_line(column.paths)}, so"
                 f" that every row is '{column.default}'."
-                f" {_near(column.paths[0], seen, paths(sources, NEAR_LINES), ())}"
+                f" {_near(column.paths[0], seen, paths(self.sources, NEAR_LINES), ())}"
             )
-
-
-MEND = "Mend the file, or raise max_bad_rows."
-
-
-def in_lines(source: Source) -> str:
-    """How a file that is one JSON array, or JSON over several lines, becomes JSON lines; nothing
-    for any other.
-    """
-    first = next((raw.data for raw in lines_of(blocks(source, 0, source.size), 0, 2**63, False)
-                  if raw.data is None or raw.data.strip()), None) or b""  # fmt: skip
-    head = first.removeprefix(BOM_UTF8).strip()
-    if head[:1] == b"[":
-        what, command = "one JSON array", "jq -c '.[]'"
-    elif head == b"{":
-        what, command = "JSON over several lines", "jq -c ."
-    else:
-        return ""
-    said = f"This is {what}, not JSON lines, which are one object a line:"
-    return f"{said} {command} {source.name} > rollouts.jsonl makes them."
 
 
 def _on_no_line(paths: Sequence[Path]) -> str:

@@ -25,9 +25,10 @@ from hypothesis import strategies as st
 from gymrecipe.engines.local import local
 from gymrecipe.errors import ChangedError, DataError, RecipeError
 from gymrecipe.rollouts import entries, files, kept, table
+from gymrecipe.rollouts.bad import TooManyBadRows
 from gymrecipe.rollouts.columns import Column
 from gymrecipe.rollouts.entries import Entry
-from gymrecipe.rollouts.table import Table, TooManyBadRows
+from gymrecipe.rollouts.table import Table
 from tests.rollouts.conftest import Write, read, rollout
 from tests.rollouts.test_table import COLUMNS, lines_of_all_kinds
 

@@ -1,0 +1,97 @@
+"""When bad lines are too many: no sooner than is certain, and at one line however it is read."""
+
+from __future__ import annotations
+
+import gzip
+import random
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gymrecipe.rollouts import bad, files, table
+from gymrecipe.rollouts.bad import BadLines, TooManyBadRows
+from gymrecipe.rollouts.files import open_source
+from gymrecipe.rollouts.scanned import Bad
+from tests.rollouts.conftest import Write, read, rollout
+
+
+def outcome(*paths: Any, **wanted: Any) -> tuple[str, int, dict[str, int]] | None:
+    """What a reading says that bad rows stop; None for one that they do not."""
+    try:
+        read(*paths, **wanted)
+    except TooManyBadRows as error:
+        return str(error), error.lines, error.reasons
+    return None
+
+
+def test_a_share_stops_where_no_end_of_the_inputs_could_meet_it(
+    jsonl: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = jsonl(*[b"bad"] * 100)
+    whole = outcome(path, max_bad_rows="50%")
+    assert whole is not None
+    assert (whole[1], whole[2]) == (100, {"bad_json": 100})
+    monkeypatch.setattr(bad, "FEW", 5)
+    stopped = outcome(path, max_bad_rows="50%")
+    assert stopped is not None
+    # After 81 lines of 4 bytes there are 77 bytes, and as many lines, at most.
+    said, lines, reasons = stopped
+    assert (lines, reasons) == (81, {"bad_json": 81})
+    assert "a.jsonl:1: bad_json" in said
+    assert "81 of the first 81 lines are bad rows; max_bad_rows=50% allows 79 at most" in said
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_stopping_early_changes_no_verdict(
+    seed: int, jsonl: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(seed)
+    kinds = [b"bad", b"", b"[]", rollout()]
+    paths = [
+        jsonl(*chance.choices(kinds, [3, 3, 3, chance.choice([0, 1, 9])], k=60), name=f"{n}.jsonl")
+        for n in range(2)
+    ]
+    if seed % 3 == 0:
+        packed = Path(paths[1] + ".gz")
+        packed.write_bytes(gzip.compress(Path(paths[1]).read_bytes()))
+        paths[1] = str(packed)
+    wanted: dict[str, Any] = {"max_bad_rows": chance.choice([None, "0%", "20%", "60%", "90%"])}
+    if chance.random() < 0.3:
+        wanted["limit"] = chance.randrange(1, 150)
+    at_the_end = outcome(*paths, **wanted)
+    monkeypatch.setattr(bad, "FEW", 0)
+    early = outcome(*paths, **wanted)
+    assert (early is None) == (at_the_end is None)
+    monkeypatch.setattr(files, "BLOCK_BYTES", 50)
+    monkeypatch.setattr(table, "SLICE_BYTES", 100)
+    assert outcome(*paths, **wanted) == early
+
+
+def test_a_compressed_input_may_swell_to_its_bound_before_it_is_judged(
+    jsonl: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(jsonl(*[b"bad"] * 100) + ".gz")
+    path.write_bytes(gzip.compress(b"bad\n" * 100))
+    monkeypatch.setattr(bad, "FEW", 5)
+    stopped = outcome(path, max_bad_rows="50%")
+    assert stopped is not None
+    assert stopped[1] == 100
+    monkeypatch.setattr(bad, "SWELLING_BYTES", 400)
+    monkeypatch.setattr(bad, "SWELLING", 1)
+    stopped = outcome(path, max_bad_rows="50%")
+    assert stopped is not None
+    assert stopped[1] == 81
+
+
+def test_a_bad_line_takes_less_than_forty_bytes(jsonl: Write) -> None:
+    source = open_source(jsonl(b"bad"), 0)
+    lines = BadLines([source], "100%", None)
+    found = [Bad(n, 4 * n, 3, "bad_json") for n in range(1, 50_001)]
+    tracemalloc.start()
+    lines.add(found, 0, 0, 0)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert taken / len(found) < 40
+    assert lines.frame().row(-1) == (0, 50_000, 200_000, 3, "bad_json")
