@@ -30,7 +30,7 @@ LONGEST = 2_000
 
 
 class _Terminated(BaseException):
-    """SIGTERM has come: it unwinds like Ctrl-C, so that what is half made is taken away."""
+    """SIGTERM or SIGHUP has come: it unwinds like Ctrl-C, and what is half made is taken away."""
 
 
 _came: list[int] = []
@@ -45,8 +45,9 @@ def console() -> None:
     gc.set_threshold(100_000, 20, 20)
     signal.signal(signal.SIGTERM, _unwind)
     signal.signal(signal.SIGALRM, lambda _, frame: _unwind(_came[0], frame))
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not ignored, as by nohup
-        signal.signal(signal.SIGINT, _unwind)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as by nohup
+            signal.signal(number, _unwind)
     sys.excepthook = _bug
     streams.take_over()
     code = main(sys.argv[1:])
@@ -80,7 +81,7 @@ def _told(arguments: Sequence[str]) -> int:
         if not _came and not isinstance(error, KeyboardInterrupt):
             return _failed(error)
     number = _came[0] if _came else signal.SIGINT
-    what = "terminated" if number == signal.SIGTERM else "interrupted"
+    what = "interrupted" if number == signal.SIGINT else "terminated"
     _error(f"{what}; no version is left half made.")
     return 128 + number
 

@@ -462,7 +462,11 @@ def long_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize(
     ("number", "code", "word"),
-    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+    [
+        (signal.SIGINT, 130, "interrupted"),
+        (signal.SIGTERM, 143, "terminated"),
+        (signal.SIGHUP, 129, "terminated"),
+    ],
 )
 def test_a_run_that_is_stopped_says_so_and_leaves_nothing(
     number: int, code: int, word: str, workers: int, long_file: Path, tmp_path: Path,
@@ -476,7 +480,7 @@ def test_a_run_that_is_stopped_says_so_and_leaves_nothing(
     while not list(tmp_path.glob("experiments/*/.staging-*")) and run.poll() is None:
         time.sleep(0.002)
     assert run.poll() is None, run.communicate()[1]
-    if number == signal.SIGINT:
+    if number != signal.SIGTERM:
         os.killpg(run.pid, number)  # as the terminal does: the workers get it too
     else:
         run.send_signal(number)

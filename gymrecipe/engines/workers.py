@@ -38,6 +38,7 @@ class Workers:
 
     def __init__(self, workers: int, most: int, mishaps: list[str]) -> None:
         self.workers, self.most, self.mishaps = workers, most, mishaps
+        _start_tracker()
         # By whom each slice is held: the process's number, 0 for none; at the end, of any process.
         self.held = get_context("spawn").RawArray("q", most + 1)
         self.pool = self._pool()
@@ -99,9 +100,10 @@ class Workers:
         # This may start a worker, and a Ctrl-C must not find it half started, with a traceback of
         # its own. The mask is for the worker, which inherits it; here another thread may get the
         # signal. The tracker is started before, for that lifts the mask.
-        resource_tracker.ensure_running()
-        with _held_back(signal.SIGINT, signal.SIGTERM):
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        _start_tracker()
+        with _held_back(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            both = {signal.SIGINT, signal.SIGHUP}
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, both)
             try:
                 return self.pool.submit(_do, number % self.most, function, job)
             except BrokenProcessPool as error:
@@ -122,6 +124,17 @@ class Workers:
         over when it ends.
         """
         self.pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_tracker() -> None:
+    """Start the process by which Python cleans up behind workers. Ctrl-C and SIGTERM it ignores by
+    itself, a lost terminal by this mask.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _ending(code: int | None) -> str:
@@ -154,8 +167,9 @@ _holders: Any = None
 
 
 def _begin(held: Any) -> None:
-    # Ctrl-C goes to the whole group; the parent alone decides what it means.
+    # Ctrl-C and a lost terminal go to the whole group; the parent alone decides what they mean.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     gc.set_threshold(100_000, 20, 20)  # what is made of a line dies with the next
     threading.Thread(target=_end_with_parent, daemon=True).start()
     global _holders

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM at any moment: one sentence, no staging left, a whole version or none."""
+"""Ctrl-C, SIGTERM, SIGHUP at any moment: one sentence, no staging left, a version or none."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.faults.conftest import (
 )
 
 COMMAND = [*PYTHON, str(HERE / "command.py"), "+recipe=dpo_same_prompt", "again=true"]
-SIGNALS = [("SIGINT", 130), ("SIGTERM", 143)]
+SIGNALS = [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)]
 
 
 def faults(folder: Path, done: subprocess.CompletedProcess[str], code: int) -> list[str]:
