@@ -14,6 +14,7 @@ from gymrecipe.errors import DataError, GymrecipeError, RecipeError
 from gymrecipe.experiments import card, guides, ledger, manifest, store
 from gymrecipe.experiments.environment import environment, plugins
 from gymrecipe.experiments.export import check_export, export
+from gymrecipe.experiments.inputs import check_no_versions
 from gymrecipe.experiments.manifest import Input, Lines, Manifest, Output, StageRecord
 from gymrecipe.fold import Fold, templates
 from gymrecipe.formats.template import Template
@@ -67,6 +68,7 @@ def _run(plan: Plan, progress: Progress) -> Version:
     try:
         files, skipped = sources(plan.load.input, plan.load.sidecars)
         inputs = _inputs(plan, files)
+        check_no_versions(plan.load.input, files, Path(settings.output_dir))
     except GymrecipeError:
         rehearse(plan)  # what is wrong with the recipe is told before what is with the input
         raise

@@ -9,9 +9,23 @@ import msgspec
 
 from gymrecipe.errors import ChangedError, InputError
 from gymrecipe.experiments.manifest import Input, Manifest
+from gymrecipe.experiments.store import VERSION
 from gymrecipe.rollouts.files import SAMPLE, Source, digest_prefix, open_source
 
 GONE = "gone, or not readable any more."
+
+
+def check_no_versions(entries: str | list[str], files: list[Source], output_dir: Path) -> None:
+    """Raise InputError where a pattern of input came to a file of a version; one may be named."""
+    root = Path(os.path.realpath(output_dir))
+    for file in files:
+        path = Path(os.path.realpath(file.path))
+        inside = path.relative_to(root).parts if path.is_relative_to(root) else ()
+        if file.name not in entries and len(inside) > 2 and VERSION.fullmatch(inside[1]):
+            raise InputError(
+                f"{file.name}: made by gymrecipe, a file of the version {inside[1]}, and found by a"
+                " pattern of input. Let the pattern leave it out, or name the file itself."
+            )
 
 
 def found(file: Input, record: Manifest) -> Source:

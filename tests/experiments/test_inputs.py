@@ -1,0 +1,28 @@
+"""Which files a version may be made from."""
+
+from pathlib import Path
+
+import pytest
+
+from gymrecipe.errors import InputError
+from tests.experiments.conftest import graded, run, save
+
+
+def test_a_pattern_does_not_take_the_data_of_versions_for_rollouts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "a.jsonl", graded())
+    knobs = {"min_reward": 0.0, "format": "raw"}
+    run(Path(), "sft_threshold", input="**/*.jsonl", **knobs)
+    data = "experiments/sft_threshold/v0001/data/train.jsonl"
+    for pattern in ("**/*.jsonl", "experiments/*/v0001/data/*.jsonl", f"{tmp_path}/**/*.jsonl"):
+        with pytest.raises(InputError, match=rf"{data}: made by gymrecipe, .* the version v0001"):
+            run(Path(), "sft_threshold", input=pattern, **knobs)
+    assert run(Path(), "sft_threshold", input=data, **knobs).manifest.lines.used == 20
+
+
+def test_rollouts_beside_versions_are_read(tmp_path: Path) -> None:
+    save(tmp_path / "experiments" / "mine" / "vote" / "a.jsonl", graded())
+    pattern = str(tmp_path / "experiments" / "**" / "a.jsonl")
+    assert run(tmp_path, input=pattern).manifest.lines.read == 20
