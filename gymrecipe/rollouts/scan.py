@@ -25,7 +25,7 @@ from gymrecipe.rollouts.columns import find, name_of, typed
 from gymrecipe.rollouts.files import Digest, RawLine, blocks, lines, starts_inside_a_line
 from gymrecipe.rollouts.known import WHOLE, Known, Place, Values
 from gymrecipe.rollouts.lines import NULL, Item, Line, Response
-from gymrecipe.rollouts.prompts import Asked, Prompts, value_key
+from gymrecipe.rollouts.prompts import Asked, Prompts, index_key, value_key
 from gymrecipe.rollouts.said import has_failed, is_truncated, output_tokens, said
 from gymrecipe.rollouts.scanned import TYPES, Bad, Job, Metric, Scanned, task_field
 
@@ -281,10 +281,8 @@ class _Rows:
         if not self.index:
             return array("Q", bytes(8 * len(values)))
         slot, _ = self.index[0]
-        # The same index of another agent is another task.
         return [
-            (index := value_key(parts[slot]))
-            and (xxhash.xxh3_64_intdigest((agent or "").encode(), seed=index) or 1)
+            index_key(value_key(parts[slot]), agent)
             for parts, agent in zip(values, agents, strict=True)
         ]
 
