@@ -16,9 +16,11 @@ def test_a_pattern_does_not_take_the_data_of_versions_for_rollouts(
     knobs = {"min_reward": 0.0, "format": "raw"}
     run(Path(), "sft_threshold", input="**/*.jsonl", **knobs)
     data = "experiments/sft_threshold/v0001/data/train.jsonl"
-    for pattern in ("**/*.jsonl", "experiments/*/v0001/data/*.jsonl", f"{tmp_path}/**/*.jsonl"):
+    for pattern in ("experiments/*/v*/data/*.jsonl", f"{tmp_path}/*/*/v0001/**/*.jsonl"):
         with pytest.raises(InputError, match=rf"{data}: made by gymrecipe, .* the version v0001"):
             run(Path(), "sft_threshold", input=pattern, **knobs)
+    with pytest.raises(InputError):  # by way of `latest` too, so that they are named twice
+        run(Path(), "sft_threshold", input="**/*.jsonl", **knobs)
     assert run(Path(), "sft_threshold", input=data, **knobs).manifest.lines.used == 20
 
 
