@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from errno import EAGAIN, ENOMEM
 from importlib import import_module
 from pathlib import Path
 from types import FrameType, ModuleType, TracebackType
@@ -93,6 +94,10 @@ def _failed(error: BaseException) -> int:
             told = error
         case MemoryError():
             told = MachineError("out of memory. Run again with fewer engine.workers.")
+        case BaseException() if _had_no_room(error):
+            told = MachineError(
+                "out of memory, or of threads. Run again with fewer engine.workers."
+            )
         case OSError() if not isinstance(error, BrokenPipeError):
             what = error.strerror or str(error)
             where = f"{error.filename}: " if error.filename else ""
@@ -103,6 +108,12 @@ def _failed(error: BaseException) -> int:
             raise error
     _tell(told)
     return told.exit_code
+
+
+def _had_no_room(error: BaseException) -> bool:
+    """Whether it is a panic of Polars that the system gave it no memory or no thread."""
+    panicked = type(error).__name__ == "PanicException"
+    return panicked and any(f"Os {{ code: {code}," in str(error) for code in (EAGAIN, ENOMEM))
 
 
 def _bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from polars.exceptions import PanicException
 
 from gymrecipe import cli
 from gymrecipe import reproduce as reproducing
@@ -528,6 +529,27 @@ def test_an_error_that_a_library_makes_of_an_interruption_is_told_as_one(
         signal.signal(signal.SIGTERM, before)
     assert (code, out) == (143, "")
     assert err == "gymrecipe: terminated; no version is left half made.\n"
+
+
+@pytest.mark.parametrize(("code", "name"), [(11, "WouldBlock"), (12, "OutOfMemory")])
+def test_a_panic_of_polars_for_want_of_memory_is_a_sentence(
+    code: int, name: str, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def panicking(_: object) -> int:
+        raise PanicException(f"called `unwrap()` on an `Err`: Os {{ code: {code}, kind: {name} }}")
+
+    monkeypatch.setattr(cli, "_dispatch", panicking)
+    told = "gymrecipe: out of memory, or of threads. Run again with fewer engine.workers.\n"
+    assert said("recipes") == (6, "", told)
+
+
+def test_another_panic_of_polars_is_a_bug(said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    def panicking(_: object) -> int:
+        raise PanicException("Os { code: 2, kind: NotFound }")
+
+    monkeypatch.setattr(cli, "_dispatch", panicking)
+    with pytest.raises(PanicException):
+        said("recipes")
 
 
 def test_an_interruption_inside_of_polars_waits_until_it_is_out(tmp_path: Path) -> None:
