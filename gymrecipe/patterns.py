@@ -11,7 +11,8 @@ import re
 
 MOST = 50
 """The most classes that a pattern may come to once its repeats are written out. A megabyte of text
-on which the engine has to hold all of them open at once takes about two seconds."""
+on which the engine has to hold all of them open takes up to a second: where `\\b` meets what is not
+ASCII, or a repeat behind its own beginning has too many states to be kept."""
 
 LITERALS = 4
 """So many literal characters are as much work as a class such as `\\w`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from pathlib import Path
 
@@ -33,6 +34,13 @@ USUAL = [
     r"((?:\d{1,3}\.){3}\d{1,3})", r"(?i)(math|code|science)", r"^level ([1-5])$",
     r"(?<name>[a-z]+)/\w+", r"task_(\d+)", r"(\p{Lu}\w*)", "(" + "|".join(["category"] * 90) + ")",
 ]  # fmt: skip
+AT_THE_BOUND = [
+    r"(\w{1,48})\b\B",
+    r"([^x]{1,48}y)\b!",
+    r"(a\w{1,44}[!?])",
+    r"([ab]*a[ab]{44}c)",
+    r"(.*a.{40}b.*!)",
+]
 MEGABYTE = 2**20
 TEXTS = ["a", "01", "ab1 ", "\u00e9\u6570", "xyz" * 5 + "!"]
 
@@ -41,7 +49,7 @@ def column(pattern: str) -> NamedColumn:
     return NamedColumn(path="text", regex=pattern)
 
 
-def test_twenty_evil_patterns_over_a_megabyte_take_two_seconds_together(
+def test_evil_patterns_over_a_megabyte_take_two_seconds_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -50,22 +58,22 @@ def test_twenty_evil_patterns_over_a_megabyte_take_two_seconds_together(
     ]
     save(tmp_path / "a.jsonl", lines)
     recipe = "stages:\n  load: {use: load}\n  write: {use: write, columns: [reward]}\n"
-    spent, ran = 0.0, 0
-    for pattern in [".", *EVIL]:  # the first one only gets everything imported
+    spent: dict[str, float] = {}
+    for pattern in ["(y)", "(z)", *EVIL]:  # the first one only gets everything imported
         named = {"found": {"path": "text", "regex": pattern, "default": "none"}}
         by = "  few: {use: balance, by: found, most: 9}\n  write"
         text = f"columns: {json.dumps(named)}\n{recipe.replace('  write', by)}"
         (tmp_path / "r.yaml").write_text(text)
         started = time.process_time()
         code = main(["+recipe=r.yaml", "input=a.jsonl", "dry_run=true"])
-        if pattern != ".":
-            spent += time.process_time() - started
-            ran += code == 0
-            assert code in (0, 2), pattern
-            assert code == 0 or "once its repeats are counted out" in capsys.readouterr().err
-    assert ran >= 10
-    # A run of two lines, its recipe, its summary: what the patterns take is the smaller part.
-    assert spent < 2 + 0.5 * len(EVIL)
+        assert code in (0, 2), pattern
+        assert code == 0 or "once its repeats are counted out" in capsys.readouterr().err
+        if code == 0:
+            spent[pattern] = time.process_time() - started
+    ran = [pattern for pattern in EVIL if pattern in spent]
+    assert len(ran) >= 10
+    # A run takes more than its pattern: as much as one with a plain pattern.
+    assert sum(spent[pattern] - spent["(z)"] for pattern in ran) < 2
 
 
 def test_the_patterns_that_are_allowed_take_two_seconds_together() -> None:
@@ -79,8 +87,23 @@ def test_the_patterns_that_are_allowed_take_two_seconds_together() -> None:
     started = time.process_time()
     for pattern in allowed:
         texts.str.extract(pattern, 1)
-    assert time.process_time() - started < 2 * 4  # generous: two threads, a busy machine
+    assert time.process_time() - started < 2  # 0.1 in peace
     assert len(allowed) >= 10
+
+
+def test_a_pattern_at_the_bound_takes_a_second_or_two_on_the_worst_megabyte() -> None:
+    chance = random.Random(1)
+    texts = [
+        "".join(chance.choices("ab", k=MEGABYTE)),
+        "a\u00e9" * (MEGABYTE // 3),
+        "".join(chance.choices("ab\u00e9\u6570 ", k=MEGABYTE // 2)),
+    ]
+    for pattern in AT_THE_BOUND:
+        assert column(pattern).regex == pattern
+        for text in texts:
+            started = time.process_time()
+            pl.Series([text]).str.extract(pattern, 1)
+            assert time.process_time() - started < 2, pattern  # 0.75 at most in peace
 
 
 def test_without_this_a_pattern_of_twenty_characters_takes_longer_than_all_others() -> None:
