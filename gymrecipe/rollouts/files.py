@@ -168,6 +168,11 @@ def open_source(name: str, run: int) -> Source:
         raise InputError(f"{name}: no such file.{guess}") from None
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror}.") from None
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"{name}: cannot be read: the system's encoding is set to {error.encoding}, which has"
+            " no such names. Set PYTHONUTF8=1."
+        ) from None
     compression: Compression = ""
     for magic, kind in _MAGIC.items():
         if head.startswith(magic):

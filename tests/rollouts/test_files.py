@@ -177,6 +177,17 @@ def test_a_file_below_a_file_cannot_be_read(tmp_path: Path) -> None:
         sources(str(tmp_path / "a" / "b"), False)
 
 
+def test_a_name_that_the_encoding_has_not_is_an_error(tmp_path: Path) -> None:
+    ascii = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    script = "from gymrecipe.rollouts.files import open_source; open_source('\\u0130', 0)"
+    words = [sys.executable, "-c", script]
+    done = subprocess.run(
+        words, env=os.environ | ascii, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert "InputError" in done.stderr
+    assert "the system's encoding is set to ascii" in done.stderr
+
+
 def test_a_pipe_is_no_regular_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match="not a regular file"):
