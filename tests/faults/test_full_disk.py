@@ -98,6 +98,24 @@ def test_control_on_a_full_disk_a_version_built_in_place_is_found_half(root: Pat
     figure("whole or absent", "control: built in place on a tmpfs", len(SIZES), f"{half} half")
 
 
+INODES = range(3, 14)
+"""From too few for the files and folders of `last_steps.py` to enough for them."""
+
+
+def test_control_without_inodes_a_version_built_in_place_is_found_half(root: Path) -> None:
+    half, seen = 0, set()
+    for number in INODES:
+        with small_disk(root / "disk", f"nr_inodes={number}") as disk:
+            seen.add(check(last_steps(disk / "dpo"), disk / "dpo"))
+        with small_disk(root / "disk", f"nr_inodes={number}") as disk:
+            last_steps(disk / "dpo", "without", "staging")
+            half += bool(half_versions(disk / "dpo"))
+    assert seen == {False, True}
+    assert half
+    figure("whole or absent", "control: built in place with too few inodes", len(INODES),
+           f"{half} half")  # fmt: skip
+
+
 def test_control_on_a_full_disk_what_is_not_cleaned_up_is_found(root: Path) -> None:
     with small_disk(root / "disk", f"size={SIZES[0]}k") as disk:
         assert not check(last_steps(disk / "dpo"), disk / "dpo")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
+import locale
 import os
+import random
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +17,42 @@ import pytest
 
 import gymrecipe
 from gymrecipe.errors import GymrecipeError
+from gymrecipe.experiments import manifest
 from gymrecipe.reproduce import reproduce
 from tests.experiments.conftest import graded, save
-from tests.faults.conftest import HERE, PYTHON, figure, often
+from tests.faults.conftest import FULL, HERE, figure, often
 
-COMMAND = [*PYTHON, str(HERE / "command.py"), "+recipe=dpo_same_prompt", "again=true",
-           "shard_rows=7", "order=shuffled", "validation_fraction=0.3"]  # fmt: skip
+COMMAND = [sys.executable, str(HERE / "command.py")]
+RUN = ["+recipe=dpo_same_prompt", "again=true", "shard_rows=7", "order=shuffled",
+       "validation_fraction=0.3", "input=*.jsonl", "output_dir=out"]  # fmt: skip
+
+
+def there_is(name: str) -> bool:
+    """Whether the system has a locale; one that it has not is read as C."""
+    before = locale.setlocale(locale.LC_ALL)
+    try:
+        locale.setlocale(locale.LC_ALL, name)
+    except locale.Error:
+        return False
+    finally:
+        locale.setlocale(locale.LC_ALL, before)
+    return True
+
+
+LOCALES = filter(there_is, ["C", "POSIX", "C.UTF-8", "en_US.UTF-8", "tr_TR.UTF-8"])
 
 SETTINGS: dict[str, list[str]] = {
     "engine.workers": ["1", "2", "3"],
     "PYTHONHASHSEED": ["0", "1", "random"],
     "TZ": ["UTC", "Asia/Kathmandu", "America/St_Johns"],
-    "LC_ALL": ["C", "tr_TR.UTF-8"],
+    "LC_ALL": list(LOCALES),
+    "PYTHONUTF8": ["0", "1"],
+    "PYTHONCOERCECLOCALE": ["0", "1"],
+    "POLARS_MAX_THREADS": ["1", "4"],
+    "TMPDIR": ["tmp", "a b/tmp"],
+    "DAY": ["0", "1", "-9000", "9000"],
+    "cache": ["true", "false"],
+    "order of the folder": ["0", "1", "2"],
     "folder": ["here", "a b"],
     "umask": ["022", "077"],
 }
@@ -42,41 +68,61 @@ def digests(version: Path) -> dict[str, str]:
     }
 
 
+def called(folder: Path, setting: dict[str, str], *words: str) -> str:
+    """What the command says on stdout when it is called there under a setting."""
+    named = {name: value for name, value in setting.items() if name.isupper()}
+    named |= {"WORTH_BYTES": "0", "KEPT_BYTES": "0", "TMPDIR": str(folder / setting["TMPDIR"])}
+    Path(named["TMPDIR"]).mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(
+        [*COMMAND, *words], cwd=folder, env=os.environ | named,
+        umask=int(setting["umask"], 8), capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, (setting, done.stderr)
+    return done.stdout.strip()
+
+
 def made(root: Path, files: dict[str, bytes], number: int, setting: dict[str, str]) -> Path:
     """A version made in a folder of its own, its inputs written in an order of their own."""
     folder = root / f"{number} {setting['folder']}"
     folder.mkdir()
-    names = sorted(files, key=lambda name: hashlib.sha256(f"{number}{name}".encode()).digest())
+    order = setting["order of the folder"]
+    names = sorted(files, key=lambda name: hashlib.sha256(f"{order}{name}".encode()).digest())
     for name in names:
         (folder / name).write_bytes(files[name])
-    words = [*COMMAND, "input=*.jsonl", "output_dir=out",
-             f"engine.workers={setting['engine.workers']}"]  # fmt: skip
-    named = {name: value for name, value in setting.items() if name.isupper()}
-    done = subprocess.run(
-        words, cwd=folder, env={**os.environ, **named, "WORTH_BYTES": "0"},
-        umask=int(setting["umask"], 8), capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return folder / done.stdout.strip()
+        os.utime(folder / name, (10**9 + number, 10**9 - number))
+    words = [*RUN, f"engine.workers={setting['engine.workers']}", f"cache={setting['cache']}"]
+    if setting["cache"] == "true":  # a first run leaves what the second one takes
+        called(folder, setting, *words, "min_gap=0.9")
+    version = folder / called(folder, setting, *words)
+    kept = {file.digest_from for file in manifest.read(version).inputs if file.bytes}
+    assert kept == ({"cache"} if setting["cache"] == "true" else {"file"})
+    return version
 
 
-def test_runs_under_other_settings_make_the_same_bytes(root: Path) -> None:
+def test_runs_and_reproductions_under_other_settings_make_the_same_bytes(root: Path) -> None:
     first = save(root / "first", [*graded(20, 4), b"no json"]).read_bytes()
     second = save(root / "second", graded(30, 3)).read_bytes()
-    files = {"b.jsonl": second, "a.jsonl": first, "C.jsonl": b""}
-    every = [
-        dict(zip(SETTINGS, values, strict=True)) for values in itertools.product(*SETTINGS.values())
-    ]
-    times = often(4, 100)
-    chosen = every[:: len(every) // times][:times]
-    found = []
-    for number, setting in enumerate(chosen):
-        version = made(root, files, number, setting)
+    files = {"b.jsonl": second, "a.jsonl": first, "i.jsonl": b"", "I.jsonl": b""}
+    chance, times = random.Random(17), often(2, 50)
+
+    def drawn() -> dict[str, str]:
+        return {name: chance.choice(values) for name, values in SETTINGS.items()}
+
+    found, settings = [], []
+    for number in range(times):
+        settings += [drawn(), drawn()]
+        version = made(root, files, number, settings[-2])
         found.append(digests(version))
-        if number:
-            shutil.rmtree(version.parents[2])
+        said = called(version.parents[2], settings[-1], "reproduce", str(version))
+        assert "made again" in said
+        shutil.rmtree(version.parents[2])
     assert len(found[0]) > 4
     assert found == [found[0]] * times
+    if FULL:
+        for name, values in SETTINGS.items():
+            assert {setting[name] for setting in settings} == set(values)
     figure("made again, byte for byte", "runs under other settings", times, "identical")
+    figure("made again, byte for byte", "reproductions under other settings", times, "identical")
 
 
 @pytest.mark.parametrize("change", ["a byte of the input", "the seed", "a threshold"])
