@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gymrecipe.rollouts import cut, known, messages, scan
+from gymrecipe.rollouts import cut, known, messages, reader
 from tests.corpus.fuzz import LINES, good_lines, tried
 from tests.corpus.mutations import text_of
 from tests.corpus.oracle import faults
@@ -105,5 +105,5 @@ def test_control_a_rounded_reward_is_found(tmp_path: Path, monkeypatch: pytest.M
         value = None if raw is None else json.loads(bytes(raw))
         return round(value, 1) if isinstance(value, float) else value
 
-    monkeypatch.setattr(scan, "typed", rounded)
+    monkeypatch.setattr(reader, "typed", rounded)
     assert faults([b'{"messages": [], "response": "b", "reward": 9007199254740993}'], tmp_path)
