@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# A shell in the background lets Ctrl-C be ignored, and nohup a lost terminal; the commands of the
+# tests would inherit that.
+for _number, _usual in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _usual)
 
 # How long an example takes says how busy the machine is, not whether the code is right.
 settings.register_profile("gymrecipe", deadline=None, max_examples=40)
