@@ -11,7 +11,7 @@ from gymrecipe.errors import hint
 from gymrecipe.formats.custom import parts
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.template import Template
-from gymrecipe.registry import FORMATS, Purpose
+from gymrecipe.registry import FORMATS, Purpose, is_ours
 from gymrecipe.rollouts.columns import (
     BUILT_IN,
     MADE,
@@ -57,7 +57,7 @@ def own_keys(format: str, purpose: Purpose) -> frozenset[str]:
     a plugin makes of it nobody can know.
     """
     write = FORMATS[format].function
-    if format in ("raw", "custom") or not write.__module__.startswith("gymrecipe."):
+    if format in ("raw", "custom") or not is_ours(write.__module__):
         return frozenset()
     example = Example(
         purpose=purpose,

@@ -20,6 +20,7 @@ from gymrecipe.registry import (
     Format,
     Stage,
     Strategy,
+    is_ours,
 )
 from gymrecipe.stages.validate import Validate
 from gymrecipe.stages.write import Write
@@ -27,11 +28,6 @@ from gymrecipe.steps import Step
 
 KEYS = {"pairs": ("chosen_row", "rejected_row")}
 """The columns by which a row of a unit is known, where that is not `row`."""
-
-
-def is_ours(function: Callable[..., Any]) -> bool:
-    """Whether this is code of gymrecipe itself."""
-    return function.__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
 @contextmanager
@@ -63,7 +59,7 @@ def check_rows(step: Step, rows: pl.DataFrame, made: pl.DataFrame) -> None:
 
     What makes rows of another unit accounts for them in a way of its own.
     """
-    if is_ours(step.stage.function) or step.source is None or step.makes != step.takes:
+    if is_ours(step.stage.function.__module__) or step.source is None or step.makes != step.takes:
         return
     keys = KEYS.get(step.takes, ("row",))
     what = f"stages.{step.name}: {_named('stage', step.stage.name, step.stage.function)}"
@@ -102,7 +98,7 @@ def _parts_of_plugins(step: Step) -> Iterator[tuple[str, str]]:
     if isinstance(params, Validate):
         parts += [("check", CHECKS[name]) for name in params.limits()]
     for kind, entry in parts:
-        if not is_ours(entry.function):
+        if not is_ours(entry.function.__module__):
             yield entry.name, _named(kind, entry.name, entry.function)
 
 

@@ -9,7 +9,7 @@ import polars as pl
 from msgspec import UNSET, UnsetType
 
 from gymrecipe.beside import columns_of
-from gymrecipe.blame import blaming, check_rows, is_ours
+from gymrecipe.blame import blaming, check_rows
 from gymrecipe.calls import NO_METRICS, call, naming_what_is_missing, resolve
 from gymrecipe.errors import RecipeError
 from gymrecipe.experiments import fates
@@ -19,7 +19,7 @@ from gymrecipe.experiments.statistics import CATEGORIES, FIGURES, statistics
 from gymrecipe.formats.template import Template, read_template
 from gymrecipe.plan import Plan
 from gymrecipe.progress import Progress
-from gymrecipe.registry import CHECKS, FORMATS, changed
+from gymrecipe.registry import CHECKS, FORMATS, changed, is_ours
 from gymrecipe.rollouts.columns import PAIR_COLUMNS, split_side
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
@@ -105,7 +105,7 @@ class Fold:
             frame, tables = call(step, params, wide, self._upstream(step), metrics)
             names = frame.collect_schema().names()
         # What a stage of a plugin makes of the rollouts' columns is not known.
-        ours = is_ours(step.stage.function)
+        ours = is_ours(step.stage.function.__module__)
         holds = narrow(frame, rows, self.table.rows) if ours and step.source is not None else names
         # Together, so that what the frame and its facts share is computed once.
         with blaming(step):

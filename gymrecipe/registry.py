@@ -172,8 +172,13 @@ def _add(kind: str, table: dict[str, Any], entry: Any) -> None:
 
 def remember(module: str) -> None:
     """Count a module among the plugins, unless it is one of ours."""
-    if module.partition(".")[0] != "gymrecipe" and module not in PLUGINS:
+    if not is_ours(module) and module not in PLUGINS:
         PLUGINS.append(module)
+
+
+def is_ours(module: str) -> bool:
+    """Whether a module is of gymrecipe itself."""
+    return module.partition(".")[0] == "gymrecipe"
 
 
 def stage(
