@@ -45,6 +45,7 @@ def encode(job: Job) -> Encoded:
     faults: dict[int, tuple[str, int]] = {}
     lengths = array("Q", bytes(8 * len(job.sides[0].offset)))
     shapes, contents = Shapes(), Contents()
+    first: str | None = None
 
     def example_of_row(row: int, lines: tuple[bytes, ...]) -> Example:
         example = example_of(job, sources, row, lines)
@@ -59,6 +60,8 @@ def encode(job: Job) -> Encoded:
             text[:] = record
         else:
             encoder.encode_into(record, text)
+        nonlocal first
+        first = first or text.decode()
         text.extend(b"\n")
         return target.write(text)
 
@@ -82,14 +85,9 @@ def encode(job: Job) -> Encoded:
         reasons=dict(sorted(faults.items())),
         shapes=shapes.known,
         shape=shapes.of_rows,
-        example=_first_line(job.target),
+        example=first,
         contents=contents,
     )
-
-
-def _first_line(path: str) -> str | None:
-    with open(path, encoding="utf-8", newline="\n") as file:
-        return file.readline().removesuffix("\n") or None
 
 
 def _each(
