@@ -138,11 +138,8 @@ class _Rows:
                 measured, at = self.metrics.setdefault(name, (array("d"), array("Q")))
                 measured.extend(array("d", there))
                 if self.job.metric_rows:
-                    places = range(self.rows, self.rows + rows)
-                    kept = [
-                        n for n, number in zip(places, numbers, strict=True) if number is not None
-                    ]
-                    at.extend(array("Q", kept))
+                    places = enumerate(numbers, self.rows)
+                    at.extend(array("Q", [row for row, number in places if number is not None]))
         self.found |= taken.found
         self.rows += rows
 

@@ -281,20 +281,24 @@ class _Collected:
             below = paths(self.sources, NEAR_LINES)
             raise RecipeError(
                 *(
-                    f"{place}: {_on_no_line(paths)}. {_near(paths[0], seen, below, wanted.names)}"
-                    for place, paths in absent
+                    f"{place}: {_on_no_line(sought)}. {_near(sought[0], seen, below, wanted.names)}"
+                    for place, sought in absent
                 )
             )
 
     def _defaults_alone(self, seen: list[str]) -> Iterator[str]:
         """What is said of columns that have nothing but their default."""
-        for column in self.wanted.columns:
-            if column.default is None or column.optional or column.name in self.found:
-                continue
+        alone = [
+            column
+            for column in self.wanted.columns
+            if column.default is not None and not column.optional and column.name not in self.found
+        ]
+        below = paths(self.sources, NEAR_LINES) if alone else []
+        for column in alone:
             yield (
                 f"{self.wanted.places.get(column.name, 'columns')}: {_on_no_line(column.paths)}, so"
                 f" that every row is '{column.default}'."
-                f" {_near(column.paths[0], seen, paths(self.sources, NEAR_LINES), ())}"
+                f" {_near(column.paths[0], seen, below, ())}"
             )
 
 
