@@ -18,10 +18,11 @@ GONE = "gone, or not readable any more."
 def check_no_versions(entries: str | list[str], files: list[Source], output_dir: Path) -> None:
     """Raise InputError where a pattern of input came to a file of a version; one may be named."""
     root = Path(os.path.realpath(output_dir))
+    named = [entries] if isinstance(entries, str) else entries
     for file in files:
         path = Path(os.path.realpath(file.path))
         inside = path.relative_to(root).parts if path.is_relative_to(root) else ()
-        if file.name not in entries and len(inside) > 2 and VERSION.fullmatch(inside[1]):
+        if file.name not in named and len(inside) > 2 and VERSION.fullmatch(inside[1]):
             raise InputError(
                 f"{file.name}: made by gymrecipe, a file of the version {inside[1]}, and found by a"
                 " pattern of input. Let the pattern leave it out, or name the file itself."
