@@ -59,15 +59,19 @@ def _less(a: tuple[float, float], b: tuple[float, float]) -> tuple[float, float]
     return a[0] - b[0], a[1] - b[1]
 
 
-def steps(source: Path, recipe: str, workers: int, knobs: list[str]) -> dict[str, Any]:
+def steps(recipe: str, words: list[str]) -> dict[str, Any]:
     """The steps of one run, in the order in which they first end."""
     seen = Steps()
+    from gymrecipe import ahead
+    from gymrecipe.recipe import compose, locate
+
+    composed = compose(locate(recipe), words)
+    ahead.start_server(composed)
     from gymrecipe import executor, fold, reading
     from gymrecipe.api import prepare
     from gymrecipe.experiments import store
-    from gymrecipe.recipe import locate
 
-    seen.add("import", BEGAN)
+    seen.add("import, compose", BEGAN)
     seen.inner = [(0.0, 0.0)]
     places = [
         (reading, "read_table", "scan"),
@@ -83,10 +87,8 @@ def steps(source: Path, recipe: str, workers: int, knobs: list[str]) -> dict[str
     ]
     for owner, name, step in places:
         setattr(owner, name, seen.timed(step, getattr(owner, name)))
-    with tempfile.TemporaryDirectory() as folder:
-        words = [f"input={source}", f"output_dir={folder}", f"engine.workers={workers}", *knobs]
-        plan = seen.timed("recipe", prepare)(locate(recipe), words)
-        seen.timed("the rest", executor.run)(plan)
+    plan = seen.timed("plan", prepare)(composed)
+    seen.timed("the rest", executor.run)(plan)
     return seen.seconds
 
 
@@ -99,7 +101,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("knobs", nargs="*", help="such as min_gap=0.3")
     given = parser.parse_intermixed_args()
-    seconds = steps(given.path, given.recipe, given.workers, given.knobs)
+    with tempfile.TemporaryDirectory() as folder:
+        words = [f"input={given.path}", f"output_dir={folder}", f"engine.workers={given.workers}"]
+        seconds = steps(given.recipe, [*words, *given.knobs])
     if given.json:
         print(json.dumps({name: wall for name, (wall, _) in seconds.items()}))
         return

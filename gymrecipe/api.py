@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from gymrecipe import plugins
+from gymrecipe.ahead import start_server
 from gymrecipe.examples import check_examples
 from gymrecipe.executor import Version
 from gymrecipe.executor import run as run_plan
 from gymrecipe.plan import Plan, plan
-from gymrecipe.recipe import compose, in_grammar, locate, needed
+from gymrecipe.recipe import Composed, compose, in_grammar, locate, needed
 
 
 def run(recipe: str | Path, /, **knobs: Any) -> Version:
@@ -27,13 +27,15 @@ def run(recipe: str | Path, /, **knobs: Any) -> Version:
     """
     plugins.load()
     overrides = [f"{name}={in_grammar(value)}" for name, value in knobs.items()]
-    return run_plan(prepare(locate(str(recipe)), overrides))
+    composed = compose(locate(str(recipe)), overrides)
+    start_server(composed)
+    return run_plan(prepare(composed))
 
 
-def prepare(path: Path, overrides: Sequence[str], command: str = "") -> Plan:
-    """The plan of a recipe file with overrides as on a command line; its examples have run."""
-    composed = compose(path, overrides)
+def prepare(composed: Composed, command: str = "") -> Plan:
+    """The plan of a composed recipe; its examples have run."""
     checked = plan(composed)
     if checked.examples:
-        check_examples(plan(compose(path, needed(composed))) if overrides else checked)
-    return msgspec.structs.replace(checked, overrides=tuple(overrides), command=command)
+        as_it_is = composed.overrides and compose(Path(composed.path), needed(composed))
+        check_examples(plan(as_it_is) if as_it_is else checked)
+    return msgspec.structs.replace(checked, command=command)

@@ -180,7 +180,6 @@ def _dispatch_recipe(words: Words) -> int:
     if words.help:
         _recipe_help(locate(recipe, words.config_dirs))
         return 0
-    _load_plugins(words)
     if words.multirun:
         return _sweep(words)
     return _run(locate(recipe, words.config_dirs), overrides, words)
@@ -209,6 +208,7 @@ def _run(path: Path, overrides: list[str], words: Words) -> int:
     from gymrecipe.recipe import as_yaml, compose
 
     if words.cfg:
+        _load_plugins(words)
         composed = compose(path, overrides)
         print(as_yaml(composed.values if words.resolve else composed.raw), end="")
         return 0
@@ -218,6 +218,13 @@ def _run(path: Path, overrides: list[str], words: Words) -> int:
 
 def _made(path: Path, overrides: list[str], words: Words) -> Version:
     """Run one recipe: bars and the summary on stderr, on stdout where the version is."""
+    from gymrecipe import ahead
+    from gymrecipe.recipe import compose
+
+    composed = compose(path, overrides)
+    ahead.start_server(composed)
+    _load_plugins(words)
+
     import msgspec
 
     from gymrecipe import api, executor
@@ -226,7 +233,7 @@ def _made(path: Path, overrides: list[str], words: Words) -> Version:
     from gymrecipe.report.safe import in_json
 
     errors = _console()
-    plan = api.prepare(path, overrides, command=_command(words))
+    plan = api.prepare(composed, command=_command(words))
     gc.freeze()
     gc.enable()
     with terminal.Bars(errors) as bars:

@@ -101,6 +101,7 @@ def plan(composed: Composed) -> Plan:
         recipe_yaml=_recipe_yaml(composed),
         recipe_path=composed.path,
         recipe_folder=composed.folder,
+        overrides=composed.overrides,
     )
 
 

@@ -84,7 +84,7 @@ class Composed(msgspec.Struct, frozen=True):
 
     `values` is resolved; `raw` still has its `${knob}` and is what `recipe.yaml` shows; `file` is
     the recipe file alone. `base` names the knobs that all recipes share, `overridden` the keys set
-    on the command line.
+    on the command line, by the `overrides` that it has.
     """
 
     name: str
@@ -95,6 +95,7 @@ class Composed(msgspec.Struct, frozen=True):
     file: dict[str, Any]
     base: tuple[str, ...]
     overridden: dict[str, str]
+    overrides: tuple[str, ...]
 
 
 def shared_folder(name: str) -> Path:
@@ -237,9 +238,17 @@ def compose(path: Path, overrides: Sequence[str]) -> Composed:
         values: Any = OmegaConf.to_container(config, resolve=True)
     except (HydraException, OmegaConfBaseException, RecursionError) as error:
         raise RecipeError(f"{path}: {_plain(error)}") from None
-    shared = (*(name for name in base if name != "defaults"), "engine")
-    folder = str(path.resolve().parent)
-    return Composed(path.stem, str(path), folder, values, raw, recipe, shared, overridden)
+    return Composed(
+        name=path.stem,
+        path=str(path),
+        folder=str(path.resolve().parent),
+        values=values,
+        raw=raw,
+        file=recipe,
+        base=(*(name for name in base if name != "defaults"), "engine"),
+        overridden=overridden,
+        overrides=tuple(overrides),
+    )
 
 
 @contextmanager

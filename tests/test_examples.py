@@ -116,21 +116,22 @@ def test_examples_run_with_the_values_that_are_composed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("override", ["least=0.0", "limit=1", "seed=9", "stages.good.max_reward=0"])
 def test_a_run_checks_them_with_the_files_own_values(override: str, tmp_path: Path) -> None:
     path = recipe(tmp_path, ["used", "below_min_reward"], GOOD, BAD)
-    checked = prepare(path, [override, f"input={tmp_path}/none.jsonl"])  # the examples held
+    composed = compose(path, [override, f"input={tmp_path}/none.jsonl"])
+    checked = prepare(composed)  # the examples held
     assert checked.overrides[0] == override
 
 
 def test_a_required_knob_has_the_value_that_is_given(tmp_path: Path) -> None:
     path = recipe(tmp_path, ["used", "below_min_reward"], GOOD, BAD, least="???")
-    assert prepare(path, ["least=0.5", "seed=9"])
+    assert prepare(compose(path, ["least=0.5", "seed=9"]))
     with pytest.raises(RecipeError, match="rollout 2 should become 'below_min_reward', got 'used'"):
-        prepare(path, ["least=0"])
+        prepare(compose(path, ["least=0"]))
 
 
 def test_a_required_parameter_has_the_value_that_is_given(tmp_path: Path) -> None:
     stages = STAGES | {"good": {"use": "filter", "min_reward": "???", "max_turns": "${least}"}}
     path = recipe(tmp_path, ["used", "below_min_reward"], GOOD, BAD, least=1, stages=stages)
-    assert prepare(path, ["stages.good.min_reward=0.5"])
+    assert prepare(compose(path, ["stages.good.min_reward=0.5"]))
 
 
 @pytest.mark.parametrize("knob", ["chat_template", "stages.write.chat_template"])
@@ -139,13 +140,13 @@ def test_a_template_of_this_machine_is_used_for_examples_too(knob: str, tmp_path
         "{% for message in messages %}{{ message.content }}{% endfor %}"
     )
     path = recipe(tmp_path, ["used", "below_min_reward"], GOOD, BAD, format="rendered")
-    assert prepare(path, [f"{knob}={tmp_path}/t.jinja"])
+    assert prepare(compose(path, [f"{knob}={tmp_path}/t.jinja"]))
 
 
 def test_a_run_stops_at_a_wrong_example_before_it_reads(tmp_path: Path) -> None:
     path = recipe(tmp_path, ["used"], BAD)
     with pytest.raises(RecipeError, match="should become 'used', got 'below_min_reward'"):
-        prepare(path, [f"input={tmp_path}/none.jsonl", f"output_dir={tmp_path}/out"])
+        prepare(compose(path, [f"input={tmp_path}/none.jsonl", f"output_dir={tmp_path}/out"]))
     assert not (tmp_path / "out").exists()
 
 

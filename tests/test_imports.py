@@ -29,7 +29,7 @@ LAYERS = [
     ],
     ["experiments"],
     ["wide", "progress", "blame", "calls", "reading", "rehearsal", "fold"],
-    ["executor", "reproduce", "check", "checking"],
+    ["executor", "reproduce", "check", "checking", "ahead"],
     ["report", "examples", "api", "words", "completion", "plugins", "guide", "streams"],
     ["cli", "__main__", "__init__"],
 ]
@@ -79,7 +79,7 @@ def test_only_recipe_imports_hydra_and_omegaconf() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["gymrecipe.rollouts.scan", "gymrecipe.formats.encode", "gymrecipe.engines.local"]
+    "module", ["gymrecipe.engines.worker", "gymrecipe.engines.server", "gymrecipe.ahead"]
 )
 def test_workers_do_not_import_polars(module: str) -> None:
     import subprocess

@@ -16,8 +16,10 @@ if TYPE_CHECKING:  # a small run starts no processes, and need not know how
 IN_FLIGHT = 3
 """Slices a worker has waiting or done but not yet taken: the back-pressure."""
 
-WORTH_BYTES = 64 * 2**20
-"""Work that pays for starting processes: they need about 0.2 s, in which one core does this."""
+WORTH_BYTES = 32 * 2**20
+"""Work that pays for starting processes: they need some 0.1 s of the cores, and this takes one of
+them as long.
+"""
 
 
 def default_workers() -> int:
@@ -27,17 +29,20 @@ def default_workers() -> int:
     return os.cpu_count() or 1
 
 
+def is_shared(size: int, workers: int) -> bool:
+    """Whether work of so many bytes is given to processes; less is sooner done right here."""
+    return workers > 1 and size >= WORTH_BYTES
+
+
 @contextmanager
 def local(workers: int, mishaps: list[str] | None = None) -> Iterator[Map]:
-    """A `map` over `workers` processes, started at the first use that has work for them.
-
-    Less than WORTH_BYTES is done right here, sooner than a process starts. What went wrong and was
-    made good is added to `mishaps`.
+    """A `map` over `workers` processes, started at the first use that has work for them. What went
+    wrong and was made good is added to `mishaps`.
     """
     started: list[Workers] = []
 
     def run(function: Callable[[Any], Any], jobs: Iterable[Any], size: int) -> Iterator[Any]:
-        if workers == 1 or (size < WORTH_BYTES and not started):
+        if not started and not is_shared(size, workers):
             yield from map(function, jobs)
             return
         if not started:

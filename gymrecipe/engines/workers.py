@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import gc
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 import msgspec
 
+from gymrecipe.engines import server
+from gymrecipe.engines.worker import begin, do
 from gymrecipe.errors import MachineError
 
 
@@ -38,14 +37,14 @@ class Workers:
 
     def __init__(self, workers: int, most: int, mishaps: list[str]) -> None:
         self.workers, self.most, self.mishaps = workers, most, mishaps
-        _start_tracker()
+        server.start()
         # By whom each slice is held: the process's number, 0 for none; at the end, of any process.
-        self.held = get_context("spawn").RawArray("q", most + 1)
+        self.held = server.CONTEXT.RawArray("q", most + 1)
         self.pool = self._pool()
         self.died: set[int] = set()
 
     def _pool(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(self.workers, get_context("spawn"), _begin, (self.held,))
+        return ProcessPoolExecutor(self.workers, server.CONTEXT, begin, (self.held,))
 
     def give(self, number: int, function: Callable[[Any], Any], job: Any) -> Slice:
         """Let a worker do a slice of the map that begins with the slice 0."""
@@ -74,6 +73,8 @@ class Workers:
         # The others were ended by the pool.
         dead = [process for process in processes if process.exitcode != -signal.SIGTERM]
         dead = dead or processes
+        if dead[0].exitcode == server.LOST:
+            server.see_off()
         ids = {process.pid for process in dead}
         lost = [one for one in slices if self.held[one.number % self.most] in ids]
         how = _ending(dead[0].exitcode)
@@ -97,21 +98,15 @@ class Workers:
         return list((self.pool._processes or {}).values())
 
     def _submit(self, number: int, function: Callable[[Any], Any], job: Any) -> Future[Any]:
-        # This may start a worker, and a Ctrl-C must not find it half started, with a traceback of
-        # its own. The mask is for the worker, which inherits it; here another thread may get the
-        # signal. The tracker is started before, for that lifts the mask.
-        _start_tracker()
+        # This may start a worker, and a Ctrl-C must not find it half started.
         with _held_back(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            both = {signal.SIGINT, signal.SIGHUP}
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, both)
             try:
-                return self.pool.submit(_do, number % self.most, function, job)
+                server.start()
+                return self.pool.submit(do, number % self.most, function, job)
             except BrokenProcessPool as error:
                 broken: Future[Any] = Future()
                 broken.set_exception(error)
                 return broken
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def stop(self) -> None:
         """End the workers in the midst of slices, which may be a whole compressed file each."""
@@ -124,17 +119,6 @@ class Workers:
         over when it ends.
         """
         self.pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start_tracker() -> None:
-    """Start the process by which Python cleans up behind workers. Ctrl-C and SIGTERM it ignores by
-    itself, a lost terminal by this mask.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-    try:
-        resource_tracker.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _ending(code: int | None) -> str:
@@ -158,35 +142,3 @@ def _held_back(*signals: signal.Signals) -> Iterator[None]:
             signal.signal(number, handler)
         if caught:
             signal.raise_signal(caught[0])
-
-
-# In a worker
-
-
-_holders: Any = None
-
-
-def _begin(held: Any) -> None:
-    # Ctrl-C and a lost terminal go to the whole group; the parent alone decides what they mean.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    gc.set_threshold(100_000, 20, 20)  # what is made of a line dies with the next
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    global _holders
-    _holders = held
-    held[len(held) - 1] = os.getpid()
-
-
-def _do(place: int, function: Callable[[Any], Any], job: Any) -> Any:
-    _holders[place] = os.getpid()
-    try:
-        return function(job)
-    finally:
-        _holders[place] = 0
-
-
-def _end_with_parent() -> None:
-    # A parent that was killed closes no pool, and a worker would wait for its next slice forever.
-    if (parent := parent_process()) is not None:
-        parent.join()
-        os._exit(1)

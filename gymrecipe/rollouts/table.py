@@ -30,7 +30,7 @@ from gymrecipe.rollouts.lines import HEAVY
 from gymrecipe.rollouts.scan import scan
 from gymrecipe.rollouts.scanned import TYPES, Job, Metric, Scanned, task_field
 
-SLICE_BYTES = 2 * BLOCK_BYTES
+SLICE_BYTES = BLOCK_BYTES
 """A multiple of the digest's blocks, so that each slice hashes whole blocks."""
 
 NEAR_LINES = 1_000

@@ -86,11 +86,10 @@ class ChangesIn(Silent):
 
 def changed_run(rollouts: Path, out: Path, phase: str, change: Callable[[], object]) -> None:
     from gymrecipe import api, executor
-    from gymrecipe.recipe import locate
+    from gymrecipe.recipe import compose, locate
 
-    plan = api.prepare(
-        locate("dpo_same_prompt"), [f"input='{rollouts}'", f"output_dir='{out}'", "again=true"]
-    )
+    words = [f"input='{rollouts}'", f"output_dir='{out}'", "again=true"]
+    plan = api.prepare(compose(locate("dpo_same_prompt"), words))
     executor.run(plan, ChangesIn(phase, change))
 
 

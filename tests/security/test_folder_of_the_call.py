@@ -48,6 +48,34 @@ def test_what_lies_where_the_command_is_called_is_not_run(line: str, tmp_path: P
     assert not (tmp_path / "ran").exists()
 
 
+MODULES = ("multiprocessing", "runpy", "selectors", "signal", "socket", "struct", "threading")
+
+
+def run_with_workers(folder: Path) -> subprocess.CompletedProcess[str]:
+    """A run with processes, from a folder that has modules called like those by which they begin;
+    each of them writes that it ran.
+    """
+    for name in MODULES:
+        (folder / f"{name}.py").write_text(f"open({str(folder / 'ran')!r}, 'a').write('{name} ')\n")
+    command = Path(__file__).parents[1] / "faults" / "command.py"
+    words = [sys.executable, str(command), "+recipe=ppo", "engine.workers=2", "output_dir=out"]
+    environ = {**os.environ, "WORTH_BYTES": "0", "PYTHONSAFEPATH": ""}
+    return subprocess.run(words, cwd=folder, env=environ, capture_output=True, text=True)
+
+
+def test_processes_do_not_begin_with_what_lies_there(tmp_path: Path) -> None:
+    done = run_with_workers(tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_process_that_begins_as_pythons_do_runs_it(tmp_path: Path) -> None:
+    (tmp_path / "selectors.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'a')\n")
+    words = [sys.executable, "-c", "from multiprocessing.forkserver import main"]
+    subprocess.run(words, cwd=tmp_path, capture_output=True)
+    assert (tmp_path / "ran").exists()
+
+
 def test_without_this_it_is_run(tmp_path: Path) -> None:
     plant(tmp_path)
     for name in ("yaml.py", "jsonlines.py", "polars/__init__.py"):  # which would end it at once
