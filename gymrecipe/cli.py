@@ -45,7 +45,7 @@ def console() -> None:
     gc.disable()
     gc.set_threshold(100_000, 20, 20)
     signal.signal(signal.SIGTERM, _unwind)
-    signal.signal(signal.SIGALRM, lambda _, frame: _unwind(_came[0], frame))
+    signal.signal(signal.SIGALRM, _unwind_late)
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as by nohup
             signal.signal(number, _unwind)
@@ -77,6 +77,8 @@ def _told(arguments: Sequence[str]) -> int:
     try:
         return _dispatch(parse(arguments))
     except BaseException as error:
+        if _came:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         # What comes out may be another error: Hydra and pydantic make their own of what strikes
         # them in the middle of something.
         if not _came and not isinstance(error, KeyboardInterrupt):
@@ -133,6 +135,18 @@ def _unwind(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
     signal.signal(number, signal.SIG_IGN)
     raise _Terminated
+
+
+def _unwind_late(_: int, frame: FrameType | None) -> None:
+    """Unwind now, unless Polars has seen the signal too and that is being done: what is raised
+    would strike what takes away what is half made.
+    """
+    error = sys.exc_info()[1]
+    while error is not None:
+        if isinstance(error, (KeyboardInterrupt, _Terminated)):
+            return
+        error = error.__context__
+    _unwind(_came[0], frame)
 
 
 def _is_in_polars(frame: FrameType | None) -> bool:

@@ -554,6 +554,29 @@ def test_another_panic_of_polars_is_a_bug(said: Said, monkeypatch: pytest.Monkey
         said("recipes")
 
 
+def test_an_interruption_that_polars_raises_itself_is_not_raised_again_while_it_unwinds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cli, "_came", [signal.SIGINT])
+    taken_away = []
+
+    def interrupted() -> None:
+        try:
+            raise KeyboardInterrupt  # as Polars does
+        finally:
+            try:
+                raise FileNotFoundError  # as what takes away what is half made may meet
+            except FileNotFoundError:
+                cli._unwind_late(signal.SIGALRM, None)
+            taken_away.append("all")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert taken_away
+    with pytest.raises(KeyboardInterrupt):
+        cli._unwind_late(signal.SIGALRM, None)
+
+
 def test_an_interruption_inside_of_polars_waits_until_it_is_out(tmp_path: Path) -> None:
     program = (
         "import signal, sys, time; from gymrecipe import cli; import polars as pl\n"
