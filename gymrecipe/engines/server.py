@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.machinery import PathFinder
 from multiprocessing import forkserver, get_context, resource_tracker
 from multiprocessing.context import ForkServerContext
+from os.path import samefile
+
+import gymrecipe as ours
 
 CONTEXT: ForkServerContext = get_context("forkserver")
 """How processes are made here."""
@@ -20,19 +25,26 @@ LOST = 255
 LONGEST = 107 - len("/pymp-01234567/listener-01234567")
 """Bytes in the name of a temporary folder in which a socket has room."""
 
-CONTEXT.set_forkserver_preload(["gymrecipe.engines.worker"])
-
 
 def start() -> None:
     """Start the server if it does not run; it ends with this process. Raises OSError.
 
     Workers have its environment and its mask of signals: what ends a run is for the run to hear.
     """
+    CONTEXT.set_forkserver_preload(["gymrecipe.engines.worker"] if _is_installed() else [])
     with _safe_path(), _short_folder():
         with _masked(signal.SIGHUP):  # the process that cleans up behind workers hears no other
             resource_tracker.ensure_running()  # lifts the mask of the others, so it comes first
         with _masked(signal.SIGINT, signal.SIGHUP):
             forkserver.ensure_running()
+
+
+def _is_installed() -> bool:
+    """Whether we are what a process finds that does not begin with the folder of the script, as in
+    a checkout of another version. Workers that begin with nothing look where this process does.
+    """
+    found = PathFinder.find_spec("gymrecipe", sys.path[1:])
+    return found is not None and found.origin is not None and samefile(found.origin, ours.__file__)
 
 
 def see_off() -> None:

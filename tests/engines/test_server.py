@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import gymrecipe
 from gymrecipe.engines import server
 from gymrecipe.engines.local import WORTH_BYTES, local
 
@@ -77,6 +79,23 @@ def test_a_temporary_folder_may_have_a_long_name(tmp_path: Path) -> None:
     words = [sys.executable, "-c", program]
     done = subprocess.run(words, env={**os.environ, "TMPDIR": str(folder)}, capture_output=True)
     assert done.returncode == 0, done.stderr
+
+
+ELSEWHERE = """
+import inspect
+from gymrecipe.engines.local import WORTH_BYTES, local
+from gymrecipe.engines.worker import begin
+
+with local(2) as engine:
+    print(*engine(inspect.getsourcefile, [begin], WORTH_BYTES))
+"""
+
+
+def test_workers_are_of_the_checkout_that_the_run_is_of(tmp_path: Path) -> None:
+    shutil.copytree(Path(gymrecipe.__file__).parent, tmp_path / "gymrecipe")
+    words = [sys.executable, "-c", ELSEWHERE]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.strip() == str(tmp_path / "gymrecipe/engines/worker.py"), done.stderr
 
 
 def test_a_second_start_changes_nothing() -> None:
