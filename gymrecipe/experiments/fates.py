@@ -89,10 +89,9 @@ def write_records(
     )
     at_source = pl.Series(paths, dtype=pl.String)
     unread = (
-        bad.sort("source", "line")
-        .lazy()
+        bad.lazy()  # in file order
         .select(
-            "line", "offset", "bytes", "reason",
+            "line", "offset", "bytes", pl.col("reason").cast(pl.String),
             source=_looked_up(at_source, pl.col("source")),
             stage=pl.lit(stages[0]),
             id=pl.lit(""),

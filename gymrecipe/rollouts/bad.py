@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from codecs import BOM_UTF8
 from collections import Counter
 from itertools import accumulate, repeat
@@ -13,7 +14,7 @@ from gymrecipe.errors import DataError
 from gymrecipe.registry import TOLERANCE
 from gymrecipe.rollouts.files import SWELLING, SWELLING_BYTES, Source, blocks, lines
 from gymrecipe.rollouts.lines import BAD_LINE
-from gymrecipe.rollouts.scanned import Bad
+from gymrecipe.rollouts.runs import BLANK, REASONS, Runs
 
 BAD_SHARE, BAD_LEAST = 0.001, 10
 """The default of max_bad_rows: 0.1% of the lines, but at least 10."""
@@ -22,9 +23,6 @@ FEW = 10_000
 """So many bad rows are read to the end of the inputs, so that the whole share can be told."""
 
 MEND = "Mend the file, or raise max_bad_rows."
-
-_REASONS = tuple(BAD_LINE)
-_BLANK = _REASONS.index("blank")
 
 
 class TooManyBadRows(DataError):
@@ -48,42 +46,49 @@ class BadLines:
     def __init__(self, sources: list[Source], most: int | str | None, limit: int | None) -> None:
         self.sources, self.most, self.limit = sources, most, limit
         self.ends = list(accumulate(map(_most_bytes, sources)))
-        self.rows = 0
-        self.source, self.reason = array("I"), array("B")
-        self.line, self.offset, self.bytes = array("Q"), array("Q"), array("Q")
+        self.source, self.runs = array("I"), Runs()
 
-    def add(self, found: list[Bad], index: int, before: int, read: int) -> None:
+    def add(self, found: Runs, index: int, before: int, read: int) -> None:
         """Take those of a slice of an input; `before` are its lines before the slice, `read` those
         of the inputs before it. Raises TooManyBadRows.
         """
-        if not found:
+        if not found.line:
             return
-        start, rows = len(self.line), self.rows
-        self.source.extend(repeat(index, len(found)))
-        self.line.extend(before + bad.line for bad in found)
-        self.offset.extend(bad.offset for bad in found)
-        self.bytes.extend(bad.length for bad in found)
-        self.reason.extend(_REASONS.index(bad.reason) for bad in found)
-        self.rows += len(found) - self.reason[start:].count(_BLANK)
-        if not self._are_too_many(self.rows, len(self.line) - 1, read):
-            return
-        for at in range(start, len(self.line)):  # the first at which they are
-            rows += self.reason[at] != _BLANK
-            if self._are_too_many(rows, at, read):
-                self._stop(rows, at, read)
+        first, rows = len(self.source), self.runs.rows
+        self.source.extend(repeat(index, len(found.line)))
+        self.runs.extend(found, before)
+        last = len(self.source) - 1
+        # If there are not too many at the last one, there were not before: a line takes bytes away.
+        if self._are_too_many(self.runs.rows, last, self.runs.count[last] - 1, read):
+            for at in range(first, last + 1):
+                rows = self._judge(rows, at, read)
 
-    def _are_too_many(self, rows: int, at: int, read: int) -> bool:
-        """Whether so many bad rows up to one of the bad lines are, whatever comes behind it."""
+    def _judge(self, rows: int, at: int, read: int) -> int:
+        """The bad rows with those of a run, `rows` without. Raises TooManyBadRows."""
+        count: int = self.runs.count[at]
+        step = int(self.runs.reason[at] != BLANK)
+
+        def are_too_many(nth: int) -> bool:
+            return self._are_too_many(rows + (nth + 1) * step, at, nth, read)
+
+        if are_too_many(count - 1):
+            nth = bisect_left(range(count), True, key=are_too_many)
+            self._stop(rows + (nth + 1) * step, at, nth, read)
+        return rows + count * step
+
+    def _are_too_many(self, rows: int, at: int, nth: int, read: int) -> bool:
+        """Whether so many bad rows up to the n-th line of a run are, whatever comes behind it."""
         if isinstance(self.most, int):
             return rows > self.most
-        return rows > FEW and rows > self._allowed(self._most_lines(at, read)) + TOLERANCE
+        return rows > FEW and rows > self._allowed(self._most_lines(at, nth, read)) + TOLERANCE
 
-    def _most_lines(self, at: int, read: int) -> int:
+    def _most_lines(self, at: int, nth: int, read: int) -> int:
         """How many lines there can be at all, when a line has at least one byte."""
-        index = self.source[at]
+        index, runs = self.source[at], self.runs
         behind = self.ends[-1] - self.ends[index]
-        left = _most_bytes(self.sources[index]) - self.offset[at] - self.bytes[at]
-        most = read + self.line[at] + max(left, 0) + behind
+        end = runs.offset[at] + nth * (runs.length[at] + 1) + runs.length[at]
+        left = _most_bytes(self.sources[index]) - end
+        most: int = read + runs.line[at] + nth + max(left, 0) + behind
         return most if self.limit is None else min(most, self.limit)
 
     def _allowed(self, count: int) -> float:
@@ -95,41 +100,50 @@ class BadLines:
             case share:
                 return float(share.rstrip("%")) / 100 * count
 
-    def _stop(self, rows: int, at: int, read: int) -> None:
-        lines = read + self.line[at]
-        reasons = self._counted(at + 1)
+    def _stop(self, rows: int, at: int, nth: int, read: int) -> None:
+        lines = read + self.runs.line[at] + nth
+        reasons = self._counted(at, nth + 1)
         if isinstance(self.most, int):
             said = f"That is bad row {rows}; max_bad_rows={self.most} allows {self.most}."
-            raise self._error(at, said, lines, reasons)
-        allowed = int(self._allowed(self._most_lines(at, read)) + TOLERANCE)
+            raise self._error(at, nth, said, lines, reasons)
+        allowed = int(self._allowed(self._most_lines(at, nth, read)) + TOLERANCE)
         said = (
             f"{rows} of the first {lines} lines are bad rows; {self._limit()} allows {allowed} at"
             " most, whatever comes behind them."
         )
-        raise self._error(self._first(), said, lines, reasons)
+        raise self._error(self._first(), 0, said, lines, reasons)
 
     def check(self, lines: int) -> None:
         """Judge a share when all lines were read. Raises TooManyBadRows."""
-        allowed = self._allowed(lines) + TOLERANCE
-        if self.rows > allowed:
-            said = f"{self.rows} of {lines} lines are bad rows;"
+        allowed, rows = self._allowed(lines) + TOLERANCE, self.runs.rows
+        if rows > allowed:
+            said = f"{rows} of {lines} lines are bad rows;"
             said += f" {self._limit()} allows {int(allowed)}."
-            raise self._error(self._first(), said, lines, self._counted(len(self.line)))
+            reasons = self._counted(len(self.source), 0)
+            raise self._error(self._first(), 0, said, lines, reasons)
 
     def _first(self) -> int:
-        return next(at for at, reason in enumerate(self.reason) if reason != _BLANK)
+        return next(at for at, reason in enumerate(self.runs.reason) if reason != BLANK)
 
     def _limit(self) -> str:
         none = self.most is None
         return "the default, 0.1% but at least 10," if none else f"max_bad_rows={self.most}"
 
-    def _counted(self, end: int) -> dict[str, int]:
-        return {_REASONS[code]: count for code, count in Counter(self.reason[:end]).items()}
+    def _counted(self, runs: int, more: int) -> dict[str, int]:
+        """The lines of each reason in so many runs, and in some lines more of the next one."""
+        counts: Counter[str] = Counter()
+        for code, count in zip(self.runs.reason[:runs], self.runs.count, strict=False):
+            counts[REASONS[code]] += count
+        if more:
+            counts[REASONS[self.runs.reason[runs]]] += more
+        return dict(counts)
 
-    def _error(self, at: int, said: str, lines: int, reasons: dict[str, int]) -> TooManyBadRows:
-        source, reason = self.sources[self.source[at]], _REASONS[self.reason[at]]
+    def _error(
+        self, at: int, nth: int, said: str, lines: int, reasons: dict[str, int]
+    ) -> TooManyBadRows:
+        source, reason = self.sources[self.source[at]], REASONS[self.runs.reason[at]]
         return TooManyBadRows(
-            f"{source.name}:{self.line[at]}: {reason}: {BAD_LINE[reason]}. {said}"
+            f"{source.name}:{self.runs.line[at] + nth}: {reason}: {BAD_LINE[reason]}. {said}"
             f" {in_lines(source) or MEND}",
             lines,
             reasons,
@@ -137,15 +151,25 @@ class BadLines:
 
     def frame(self) -> pl.DataFrame:
         """A row for each, in file order."""
-        reasons = pl.Series(_REASONS, dtype=pl.String)
+        reasons = pl.Series(REASONS, dtype=pl.Enum(REASONS))
+        columns = {
+            "source": pl.Series(self.source, dtype=pl.UInt32),
+            "reason": reasons.gather(pl.Series(self.runs.reason, dtype=pl.UInt8)),
+        }
+        for name in ("line", "offset", "length", "count"):
+            columns[name] = pl.Series(getattr(self.runs, name), dtype=pl.UInt64)
+        runs = pl.DataFrame(columns)
+        line, offset, count, step = *map(pl.col, ("line", "offset", "count")), pl.col("length") + 1
+        each = {
+            "source": pl.col("source").repeat_by(count),
+            "line": pl.int_ranges(line, line + count, dtype=pl.UInt64),
+            "offset": pl.int_ranges(offset, offset + count * step, step, dtype=pl.UInt64),
+            "bytes": pl.col("length").repeat_by(count),
+            "reason": pl.col("reason").repeat_by(count),
+        }
+        # One after the other: they would be there twice meanwhile.
         return pl.DataFrame(
-            {
-                "source": pl.Series(self.source, dtype=pl.UInt32),
-                "line": pl.Series(self.line, dtype=pl.UInt64),
-                "offset": pl.Series(self.offset, dtype=pl.UInt64),
-                "bytes": pl.Series(self.bytes, dtype=pl.UInt64),
-                "reason": reasons.gather(pl.Series(self.reason, dtype=pl.UInt8)),
-            }
+            [runs.select(values.alias(n).explode())[n] for n, values in each.items()]
         )
 
 

@@ -144,7 +144,7 @@ class Half:
         self.slices.append(place)
         self.offset += len(data)
         self.lines += record.lines
-        self.rows += record.lines - len(record.bad)
+        self.rows += record.lines - record.bad_rows - record.blanks
 
     def finish(self, source: Source, settled: bool, names: frozenset[str]) -> None:
         """Give the entry its name, in place of an older one."""

@@ -307,7 +307,7 @@ def why_bad(line: bytes, error: Exception) -> str:
     except UnicodeDecodeError:
         return "not_utf8"
     try:
-        value = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        value = _strict.decode(text)
     except _NonFinite:
         return "non_finite"
     except RecursionError:
@@ -340,3 +340,7 @@ def _finite(text: str) -> float:
     if math.isinf(value):
         raise _NonFinite
     return value
+
+
+_strict = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
+"""Made once: that takes longer than a short line."""

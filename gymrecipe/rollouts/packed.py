@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from gymrecipe.rollouts.columns import Path, name_of
-from gymrecipe.rollouts.scanned import TYPES, Bad, Job, Metric, Scanned, task_field
+from gymrecipe.rollouts.runs import ARRAYS, Runs
+from gymrecipe.rollouts.scanned import TYPES, Job, Metric, Scanned, task_field
 
 METRIC_ROWS = "metric rows"
 
@@ -21,14 +22,18 @@ Packed = tuple[str, bytes]
 
 
 class Record(msgspec.Struct, array_like=True):
-    """A slice as it is kept; the fields are those of Scanned, `length` its `bytes`."""
+    """A slice as it is kept; the fields are those of Scanned, `length` its `bytes`, and `bad` the
+    arrays of its runs.
+    """
 
     lines: int
     length: int
     digests: list[bytes]
     columns: dict[str, Packed]
     texts: dict[str, list[str]]
-    bad: list[Bad]
+    bad: dict[str, Packed]
+    bad_rows: int
+    blanks: int
     fields: list[str]
     found: list[str]
     metrics: dict[str, Metric]
@@ -83,7 +88,9 @@ def pack(scanned: Scanned, asked: Asked) -> Record:
         digests=scanned.digests,
         columns={named.get(name, name): _pack(scanned.columns[name]) for name in sorted(kept)},
         texts={named.get(name, name): texts for name, texts in scanned.texts.items()},
-        bad=scanned.bad,
+        bad={name: _pack(getattr(scanned.bad, name)) for name in ARRAYS},
+        bad_rows=scanned.bad.rows,
+        blanks=scanned.bad.blanks,
         fields=scanned.fields,
         found=[path for name, path in asked.found if name in found],
         metrics=scanned.metrics,
@@ -113,7 +120,11 @@ def unpack(record: Record, asked: Asked) -> Scanned:
         digests=record.digests,
         columns=columns,
         texts={name: known for name, known in texts.items() if known is not None},
-        bad=record.bad,
+        bad=Runs(
+            **{name: _unpack(packed) for name, packed in record.bad.items()},
+            rows=record.bad_rows,
+            blanks=record.blanks,
+        ),
         fields=record.fields,
         found=[name for name, path in asked.found if path in found],
         metrics=record.metrics,

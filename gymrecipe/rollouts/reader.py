@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -20,27 +20,7 @@ from gymrecipe.rollouts.lines import NULL, Item, Line, Response
 from gymrecipe.rollouts.prompts import Asked, Prompts, index_key, value_key
 from gymrecipe.rollouts.said import has_failed, is_truncated, output_tokens, said
 from gymrecipe.rollouts.scanned import Job, task_field
-
-
-class Text(msgspec.Struct, gc=False):
-    """A line that is neither blank nor too long. `place` counts these."""
-
-    number: int
-    offset: int
-    data: bytes
-    place: int
-    whole: bool
-
-
-class Taken(msgspec.Struct):
-    """What was read of lines that are all rollouts. `texts` become codes; a metric has the number
-    of each line, None where there is none; `found` are the names that some line has.
-    """
-
-    columns: dict[str, Sequence[Any]]
-    texts: dict[str, list[str | None]]
-    metrics: dict[str, list[float | None]]
-    found: set[str]
+from gymrecipe.rollouts.sound import Sound, Taken, Text
 
 
 class NoRollout(ValueError):
@@ -60,6 +40,7 @@ class Reader:
         asked = [job.reward, job.group_by, *job.task_fields, *job.present]
         asked += [path for column in job.columns for path in column.paths]
         self.known = Known(_NEEDED.union(path[0] for path in asked if path))
+        self.last_bad, self.last_reason = b"", ""
         self._look_up()
 
     def _look_up(self) -> None:
@@ -78,15 +59,27 @@ class Reader:
         measured = [name for name in self.known.names if not name.startswith("_")]
         self.measured = [(slots[name], name) for name in measured]
 
-    def read(self, texts: list[Text]) -> Taken:
-        """What the rows of lines hold, if all of them are rollouts; raises one of FAULTS."""
-        for text in texts:
-            if not text.data.isascii():
-                text.data.decode()
-        values = self._decoded(texts)
-        halves = [self._halves(parts) for parts in values]
-        answers = [said(output) for _, output in halves]
-        asked = [shown for shown, _ in halves]
+    def sift(self, texts: list[Text]) -> tuple[Sound, list[tuple[Text, str]]]:
+        """The lines that are rollouts, and those that are none, each with its reason."""
+        decoded, bad = self._decoded(texts)
+        sound = Sound()
+        for text, parts in decoded:
+            try:
+                shown, output = self._halves(parts)
+                answer = said(output)
+            except FAULTS as error:
+                bad.append((text, self.refuse(text, error)))
+                continue
+            sound.texts.append(text)
+            sound.values.append(parts)
+            sound.asked.append(shown)
+            sound.items.append(len(output))
+            sound.answers.append(answer)
+        return sound, bad
+
+    def read(self, sound: Sound) -> Taken:
+        """What is asked of the lines, as rows; raises one of FAULTS if a line cannot give that."""
+        texts, values, asked, answers = sound.texts, sound.values, sound.asked, sound.answers
         responses = [parts[1] if isinstance(parts[1], Response) else None for parts in values]
         agents = self._agents(values)
         high, low = _identities(texts)
@@ -103,7 +96,7 @@ class Reader:
             "place": [text.place for text in texts],
             "reward": [math.nan if reward is None else reward for reward in rewards],
             "turns": [answer.turns for answer in answers],
-            "output_items": [len(output) for _, output in halves],
+            "output_items": sound.items,
             "tool_calls": [answer.calls for answer in answers],
             "answer_chars": [answer.chars for answer in answers],
             "answer_key": [answer.key for answer in answers],
@@ -138,12 +131,32 @@ class Reader:
                 taken.found.add(name)
         return taken
 
-    def _decoded(self, texts: list[Text]) -> list[Values]:
-        values = [self.known.values(text.data) for text in texts]
+    def _decoded(
+        self, texts: list[Text]
+    ) -> tuple[Iterator[tuple[Text, Values]], list[tuple[Text, str]]]:
+        """The lines that can be decoded, with their parts, and those that cannot, with reasons."""
+        whole, values, bad = [], [], []
+        for text in texts:
+            if text.data == self.last_bad:
+                bad.append((text, self.last_reason))
+                continue
+            try:
+                if not text.data.isascii():
+                    text.data.decode()
+                values.append(self.known.values(text.data))
+            except FAULTS as error:
+                bad.append((text, self.refuse(text, error)))
+            else:
+                whole.append(text)
         if len(self.known.names) > self.looked_up:  # some before the last new field lack its slot
             self._look_up()
-            values = [self.known.values(text.data) for text in texts]
-        return values
+            values = [self.known.values(text.data) for text in whole]
+        return zip(whole, values, strict=True), bad
+
+    def refuse(self, text: Text, error: Exception) -> str:
+        """The reason of a bad line, which the next one has too if it is the same."""
+        self.last_bad, self.last_reason = text.data, why(text, error)
+        return self.last_reason
 
     def _halves(self, values: Values) -> tuple[Asked, list[Item]]:
         tools = NULL if self.tools is None else values[self.tools]

@@ -18,8 +18,10 @@ import msgspec
 
 from gymrecipe.rollouts.batches import batches
 from gymrecipe.rollouts.files import Digest, RawLine, blocks, lines, starts_inside_a_line
-from gymrecipe.rollouts.reader import FAULTS, Reader, Taken, Text, why
-from gymrecipe.rollouts.scanned import TYPES, Bad, Job, Metric, Scanned, task_field
+from gymrecipe.rollouts.reader import FAULTS, Reader, why
+from gymrecipe.rollouts.runs import Bad, Runs
+from gymrecipe.rollouts.scanned import TYPES, Job, Metric, Scanned, task_field
+from gymrecipe.rollouts.sound import Sound, Taken, Text
 
 BATCH_BYTES = 2**20
 """Of lines that take each step together."""
@@ -68,7 +70,7 @@ class _Rows:
         types |= {column.name: _CODES[column.kind] for column in job.columns}
         self.columns: dict[str, Any] = {name: array(code) for name, code in types.items()}
         self.rows = self.place = 0
-        self.bad: list[Bad] = []
+        self.bad = Runs()
         self.by_asking = False
         self.found: set[str] = set()
         self.metrics: dict[str, tuple[array[float], array[int]]] = {}
@@ -76,48 +78,51 @@ class _Rows:
 
     def add(self, batch: list[tuple[int, RawLine]]) -> None:
         """Take lines that follow each other: each is a row, or a bad line."""
-        texts = []
+        texts: list[Text] = []
+        bad: list[Bad] = []
         for number, raw in batch:
             offset, data = raw.offset, raw.data
             if data is None:
                 self.place += 1
-                self.bad.append(Bad(number, offset, raw.length, "line_too_long"))
+                bad.append(Bad(number, offset, raw.length, "line_too_long"))
                 continue
             if offset == 0 and data.startswith(BOM_UTF8):
                 offset, data = 3, data[3:]
             if not data or data.isspace():
-                self.bad.append(Bad(number, offset, len(data), "blank"))
+                bad.append(Bad(number, offset, len(data), "blank"))
                 continue
             self.place += 1
             texts.append(Text(number, offset, data, self.place, raw.whole))
-        if texts:
-            self._take(texts)
+        sound, refused = self.reader.sift(texts)
+        if sound.texts:
+            refused += self._take(sound)
+        bad += [_bad(text, reason) for text, reason in refused]
+        for line in sorted(bad):
+            self.bad.add(line)
 
-    def _take(self, texts: list[Text]) -> None:
+    def _take(self, sound: Sound) -> list[tuple[Text, str]]:
+        """Make rows of lines; those that lack what is asked of them are bad, with a reason."""
         try:
-            taken = self.reader.read(texts)
+            taken = self.reader.read(sound)
         except FAULTS as error:
-            if len(texts) == 1:
-                self._refuse(texts[0], error)
-            else:  # some of them are bad
-                for text in texts:
-                    self._take([text])
-            return
-        self._append(taken, len(texts))
+            if len(sound.texts) > 1:
+                return [bad for alone in sound.alone() for bad in self._take(alone)]
+            return [self._refused(sound.texts[0], error)]
+        self._append(taken, len(sound.texts))
+        return []
 
-    def _refuse(self, text: Text, error: Exception) -> None:
-        """Note a bad line."""
-        reason = why(text, error)
+    def _refused(self, text: Text, error: Exception) -> tuple[Text, str]:
+        """Note whether a line is bad only because of what is asked of it."""
+        reason = self.reader.refuse(text, error)
         if not self.by_asking:
+            sound, _ = self._bare.sift([text])
             try:
-                self._bare.read([text])
+                self._bare.read(sound)
             except FAULTS as fault:
                 self.by_asking = why(text, fault) != reason
             else:
                 self.by_asking = True
-        if reason in _CUT and not text.whole:
-            reason = "truncated_tail"
-        self.bad.append(Bad(text.number, text.offset, len(text.data), reason))
+        return text, reason
 
     @cached_property
     def _bare(self) -> Reader:
@@ -150,7 +155,7 @@ class _Rows:
             digests=digests,
             columns=self.columns,
             texts={name: list(codes) for name, codes in self.codes.items()},
-            bad=sorted(self.bad, key=lambda bad: bad.line),
+            bad=self.bad,
             fields=self.reader.known.names,
             found=sorted(self.found),
             metrics={
@@ -163,6 +168,13 @@ class _Rows:
             bytes=length,
             by_asking=self.by_asking,
         )
+
+
+def _bad(text: Text, reason: str) -> Bad:
+    """A line with its reason, or that of half a line."""
+    if reason in _CUT and not text.whole:
+        reason = "truncated_tail"
+    return Bad(text.number, text.offset, len(text.data), reason)
 
 
 _CODES = {"number": "d", "boolean": "b", "text": "i"}

@@ -8,6 +8,7 @@ import msgspec
 
 from gymrecipe.rollouts.columns import Column, Path
 from gymrecipe.rollouts.files import Source
+from gymrecipe.rollouts.runs import Runs
 
 TYPES = {
     "line": "Q", "offset": "Q", "bytes": "I", "id_hi": "Q", "id_lo": "Q", "prompt_key": "Q",
@@ -42,15 +43,6 @@ class Job(msgspec.Struct, frozen=True):
         return f"{self.source.name}: bytes {self.start} to {self.end}"
 
 
-class Bad(msgspec.Struct, frozen=True):
-    """A line that is no rollout: where it is (lines count from 1 in the slice) and why."""
-
-    line: int
-    offset: int
-    length: int
-    reason: str
-
-
 class Metric(msgspec.Struct):
     """A top-level numeric field over a slice. `sums` add up to the exact sum."""
 
@@ -69,7 +61,7 @@ class Scanned(msgspec.Struct):
     digests: list[bytes]
     columns: dict[str, Any]
     texts: dict[str, list[str]]
-    bad: list[Bad]
+    bad: Runs
     fields: list[str]
     found: list[str]
     metrics: dict[str, Metric]

@@ -200,7 +200,7 @@ class _Collected:
         self.held.append(Held(scanned, rows, before, before - self.blank))
         if sum(held.rows for held in self.held) >= FRAME_ROWS:
             self._put_together(source, index)
-        self.blank += sum(bad.reason == "blank" for bad in scanned.bad)
+        self.blank += scanned.bad.blanks
         self.bad.add(scanned.bad, index, before, sum(read.lines for read in self.read))
         self.fields.update(dict.fromkeys(scanned.fields))
         self.found.update(scanned.found)

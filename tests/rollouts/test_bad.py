@@ -5,15 +5,16 @@ from __future__ import annotations
 import gzip
 import random
 import tracemalloc
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gymrecipe.rollouts import bad, files, table
+from gymrecipe.rollouts import bad, batches, files, table
 from gymrecipe.rollouts.bad import BadLines, TooManyBadRows
 from gymrecipe.rollouts.files import open_source
-from gymrecipe.rollouts.scanned import Bad
+from gymrecipe.rollouts.runs import Bad, Runs
 from tests.rollouts.conftest import Write, read, rollout
 
 
@@ -85,13 +86,48 @@ def test_a_compressed_input_may_swell_to_its_bound_before_it_is_judged(
     assert stopped[1] == 81
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_count_stops_as_an_obvious_count_does(
+    seed: int, jsonl: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(seed)
+    kinds = {b"{}": "not_a_rollout", b"": "blank", b"[]": "not_object", b"x": "bad_json"}
+    lines = chance.choices([*kinds, None], [4, 2, 1, 1, chance.choice([1, 9])], k=80)
+    path = jsonl(*[rollout() if line is None else line for line in lines])
+    most = chance.randrange(40)
+    expected, reasons = None, Counter[str]()
+    for number, line in enumerate(lines, 1):
+        if line is not None:
+            reasons[kinds[line]] += 1
+        if reasons.total() - reasons["blank"] > most:
+            expected = number, dict(reasons)
+            break
+    monkeypatch.setattr(batches, "BATCH_ROWS", chance.choice([1, 5, 256]))
+    for size in (chance.choice([3, 20, 200]), table.SLICE_BYTES):
+        monkeypatch.setattr(table, "SLICE_BYTES", size)
+        stopped = outcome(path, max_bad_rows=most, cache=None)
+        assert (stopped and stopped[1:]) == expected
+        if stopped is not None:
+            assert f"a.jsonl:{stopped[1]}: {kinds[lines[stopped[1] - 1] or b'']}: " in stopped[0]
+            assert f"That is bad row {most + 1}; max_bad_rows={most} allows {most}." in stopped[0]
+
+
+def test_a_flood_takes_the_memory_of_one_line() -> None:
+    found = Runs()
+    for n in range(5_000):
+        found.add(Bad(n + 1, 3 * n, 2, "not_a_rollout"))
+    assert len(found.line) == 1
+    assert (found.count[0], found.rows, found.blanks) == (5_000, 5_000, 0)
+
+
 def test_a_bad_line_takes_less_than_forty_bytes(jsonl: Write) -> None:
-    source = open_source(jsonl(b"bad"), 0)
-    lines = BadLines([source], "100%", None)
-    found = [Bad(n, 4 * n, 3, "bad_json") for n in range(1, 50_001)]
+    source = open_source(jsonl(*[b"bad"] * 50_000), 0)
+    lines, found = BadLines([source], "100%", None), Runs()
+    for n in range(1, 50_001):  # no two of a length stand together
+        found.add(Bad(n, 4 * n, n % 2, "bad_json"))
     tracemalloc.start()
     lines.add(found, 0, 0, 0)
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert taken / len(found) < 40
-    assert lines.frame().row(-1) == (0, 50_000, 200_000, 3, "bad_json")
+    assert taken / 50_000 < 40
+    assert lines.frame().row(-1) == (0, 50_000, 200_000, 0, "bad_json")

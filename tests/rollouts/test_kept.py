@@ -128,6 +128,15 @@ def test_bad_rows_stop_a_run_in_the_same_words(jsonl: Write, cache: Path) -> Non
     assert said[:2] == said[2:]
 
 
+def test_a_slice_that_was_left_is_not_kept(jsonl: Write, cache: Path) -> None:
+    path = jsonl(*lines_of_all_kinds(), *[b"{}"] * 100)
+    for _ in range(2):
+        with pytest.raises(TooManyBadRows):
+            read(path, cache=cache, max_bad_rows=2)
+    assert not list(cache.glob("*.table"))
+    assert read(path, cache=cache).bad.equals(read(path).bad)
+
+
 def test_an_absent_column_is_an_error_in_the_same_words(jsonl: Write, cache: Path) -> None:
     path = jsonl(*lines_of_all_kinds())
     column = Column("nowhere", (("nowhere",),), "number")
@@ -220,6 +229,15 @@ def test_a_line_that_is_bad_only_for_what_is_asked_is_bad_only_there(
         done(path, cache, **wanted)
     assert read(path, cache=cache, **asked).bad["reason"].to_list() == ["non_finite"]
     assert read(path, cache=cache).bad.height == 0
+
+
+def test_lines_that_are_bad_whatever_is_asked_are_kept(jsonl: Write, cache: Path) -> None:
+    # Seen only when a row is made of them, and twice in one batch.
+    twice = b'{"agent_ref": {"name": "a", "name": "b"}, "output": "4"}'
+    path = jsonl(rollout(), twice, twice, rollout(), twice)
+    assert done(path, cache) == {"scan": 1}
+    assert done(path, cache) == {}
+    assert read(path, cache=cache).bad["reason"].to_list() == ["duplicate_key"] * 3
 
 
 def test_a_file_of_a_thousand_fields_is_not_kept(jsonl: Write, cache: Path) -> None:

@@ -1,0 +1,51 @@
+"""Sound: the lines of a batch on their way to rows: as text, as rollouts, a column at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from gymrecipe.rollouts.known import Values
+from gymrecipe.rollouts.prompts import Asked
+from gymrecipe.rollouts.said import Said
+
+
+class Text(msgspec.Struct, gc=False):
+    """A line that is neither blank nor too long. `place` counts these."""
+
+    number: int
+    offset: int
+    data: bytes
+    place: int
+    whole: bool
+
+
+class Sound(msgspec.Struct):
+    """Lines that are rollouts, whatever may be asked of them. Of each there are its parts, what was
+    asked, how many items came back, and what they say.
+    """
+
+    texts: list[Text] = []
+    values: list[Values] = []
+    asked: list[Asked] = []
+    items: list[int] = []
+    answers: list[Said] = []
+
+    def alone(self) -> Iterator[Sound]:
+        """Each line by itself."""
+        each = zip(self.texts, self.values, self.asked, self.items, self.answers, strict=True)
+        for text, parts, shown, items, answer in each:
+            yield Sound([text], [parts], [shown], [items], [answer])
+
+
+class Taken(msgspec.Struct):
+    """What was read of sound lines. `texts` become codes; a metric has the number of each line,
+    None where there is none; `found` are the names that some line has.
+    """
+
+    columns: dict[str, Sequence[Any]]
+    texts: dict[str, list[str | None]]
+    metrics: dict[str, list[float | None]]
+    found: set[str]
