@@ -13,7 +13,7 @@ import gymrecipe
 from gymrecipe.engines import local, workers
 from gymrecipe.errors import DataError, RecipeError
 from gymrecipe.experiments import slices
-from gymrecipe.rollouts import table
+from gymrecipe.rollouts import bad, table
 from gymrecipe.rollouts.files import sample_path
 from tests.rollouts.conftest import rollout
 
@@ -40,6 +40,25 @@ def test_one_worker_or_eight_give_the_same_bytes(
     assert {name: digests(sliced)[name] for name in FILES} == {
         name: digests(plain)[name] for name in FILES
     }
+
+
+@pytest.mark.parametrize("most", [30, "1%"])
+def test_bad_rows_stop_a_run_in_the_same_words_with_any_number_of_workers(
+    most: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "flood.jsonl"
+    good = sample_path().read_bytes().splitlines(keepends=True)[:20]
+    path.write_bytes(b"".join([*good, b"{}\n" * 5_000, *good, b"[]\n\n" * 20_000]))
+    monkeypatch.setattr(bad, "FEW", 100)
+    monkeypatch.setattr(table, "SLICE_BYTES", 10_000)
+    monkeypatch.setattr(local, "WORTH_BYTES", 0)
+    said = set()
+    for count in (1, 2, 5):
+        with pytest.raises(DataError) as error:
+            run(tmp_path, input=str(path), max_bad_rows=most, **{"engine.workers": count})
+        said.add((str(error.value), json.dumps(error.value.manifest.stages[0].rejected)))
+    ((words, _),) = said
+    assert "flood.jsonl:51: not_a_rollout: " in words or "max_bad_rows=1% allows" in words
 
 
 def test_the_pool_is_really_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,6 +48,14 @@ class BadLines:
         self.ends = list(accumulate(map(_most_bytes, sources)))
         self.source, self.runs = array("I"), Runs()
 
+    @property
+    def most_rows(self) -> int:
+        """Behind more bad rows than these no run goes on, whatever the inputs hold beside them."""
+        if isinstance(self.most, int):
+            return self.most
+        most = self.ends[-1] if self.limit is None else min(self.ends[-1], self.limit)
+        return max(FEW, int(self._allowed(most) + TOLERANCE))
+
     def add(self, found: Runs, index: int, before: int, read: int) -> None:
         """Take those of a slice of an input; `before` are its lines before the slice, `read` those
         of the inputs before it. Raises TooManyBadRows.
@@ -62,6 +70,8 @@ class BadLines:
         if self._are_too_many(self.runs.rows, last, self.runs.count[last] - 1, read):
             for at in range(first, last + 1):
                 rows = self._judge(rows, at, read)
+        if found.rows > self.most_rows:
+            raise RuntimeError("a bug of gymrecipe: lines of a slice that was left go unread")
 
     def _judge(self, rows: int, at: int, read: int) -> int:
         """The bad rows with those of a run, `rows` without. Raises TooManyBadRows."""

@@ -47,6 +47,8 @@ def scan(job: Job) -> Scanned:
     for batch in batches(found, lambda line: line[1].length, BATCH_BYTES):
         rows.add(batch)
         number, raw = batch[-1]
+        if job.most_bad is not None and rows.bad.rows > job.most_bad:
+            break
     return rows.result(number, raw.offset + raw.length + raw.whole, digest.close())
 
 

@@ -26,7 +26,11 @@ def task_field(index: int) -> str:
 
 
 class Job(msgspec.Struct, frozen=True):
-    """A slice of a file, `start` to `end`, and what to look for in its lines."""
+    """A slice of a file, `start` to `end`, and what to look for in its lines.
+
+    At most `limit` lines are read, and none behind more than `most_bad` bad rows: no run goes on
+    then.
+    """
 
     source: Source
     start: int
@@ -38,6 +42,7 @@ class Job(msgspec.Struct, frozen=True):
     group_by: Path | None
     metric_rows: bool
     limit: int | None = None
+    most_bad: int | None = None
 
     def __str__(self) -> str:
         return f"{self.source.name}: bytes {self.start} to {self.end}"

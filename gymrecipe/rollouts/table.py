@@ -134,7 +134,7 @@ def read_table(
             continue
         done = Read(0, 0, "")
         blocks: list[bytes] = []
-        jobs = _jobs(source, wanted, remaining)
+        jobs = _jobs(source, wanted, remaining, collected.bad.most_rows)
         with closing(kept.slices(folder, source, jobs, engine)) as slices:
             for job, (scanned, was_kept) in zip(jobs, slices, strict=True):
                 if remaining is not None and scanned.lines > remaining - done.lines:
@@ -159,7 +159,7 @@ def read_table(
     return collected.table()
 
 
-def _jobs(source: Source, wanted: Wanted, remaining: int | None) -> list[Job]:
+def _jobs(source: Source, wanted: Wanted, remaining: int | None, most_bad: int) -> list[Job]:
     step = source.size if source.compression else SLICE_BYTES
     starts = range(0, source.size, max(step, 1))
     return [
@@ -174,6 +174,7 @@ def _jobs(source: Source, wanted: Wanted, remaining: int | None) -> list[Job]:
             group_by=wanted.group_by,
             metric_rows=wanted.metric_rows,
             limit=remaining,
+            most_bad=most_bad,
         )
         for start in starts
     ]

@@ -61,12 +61,17 @@ def nested_in_a_skipped_field(path: Path) -> None:
     path.write_bytes(b'{"other": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"}\n")
 
 
+def flood(path: Path) -> None:
+    path.write_bytes(b"{}\n" * (8_000_000 if FULL else 1_000_000))
+
+
 HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
     "long.jsonl": (one_long_line, "line_too_long"),
     "swelling.jsonl.gz": (swelling, "swells to more than 200 times its size"),
     "one_line.jsonl.gz": (nothing_but_a, "swells to more than 200 times its size"),
     "nested.jsonl": (nested, "too_deep"),
     "nested_too.jsonl": (nested_in_a_skipped_field, "too_deep"),
+    "flood.jsonl": (flood, "at most, whatever comes behind them"),
 }
 
 

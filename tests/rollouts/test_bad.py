@@ -6,6 +6,7 @@ import gzip
 import random
 import tracemalloc
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,50 @@ def test_a_count_stops_as_an_obvious_count_does(
         if stopped is not None:
             assert f"a.jsonl:{stopped[1]}: {kinds[lines[stopped[1] - 1] or b'']}: " in stopped[0]
             assert f"That is bad row {most + 1}; max_bad_rows={most} allows {most}." in stopped[0]
+
+
+@pytest.mark.parametrize("most", [3, "50%", None])
+def test_every_slice_is_left_where_no_run_goes_on(
+    most: Any, jsonl: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = jsonl(*[b"bad"] * 3_000)
+    monkeypatch.setattr(bad, "FEW", 100)
+    monkeypatch.setattr(batches, "BATCH_ROWS", 10)
+    monkeypatch.setattr(table, "SLICE_BYTES", 10_000)
+    read_lines: list[int] = []
+    found: list[int] = []
+
+    def every_one(function: Callable[[Any], Any], jobs: list[Any], size: int) -> list[Any]:
+        """As workers do that run ahead: all slices are done before the first one is looked at."""
+        slices = [function(job) for job in jobs]
+        read_lines.extend(scanned.lines for scanned in slices)
+        found.extend(scanned.bad.rows for scanned in slices)
+        return slices
+
+    stopped = outcome(path, max_bad_rows=most, engine=every_one)
+    assert stopped == outcome(path, max_bad_rows=most)
+    # A line of 4 bytes may be four lines: 50% allows 6,000 bad ones, more than a slice has.
+    expected = {3: [10, 10], "50%": [2500, 500], None: [110, 110]}[most]
+    assert read_lines == found == expected
+
+
+def test_a_slice_is_left_at_the_same_line_of_a_file_that_is_compressed(jsonl: Write) -> None:
+    plain = jsonl(*[rollout()] * 5, *[b"bad"] * 5_000)
+    packed = Path(plain + ".gz")
+    packed.write_bytes(gzip.compress(Path(plain).read_bytes()))
+    stopped = outcome(packed, max_bad_rows=7)
+    assert stopped is not None
+    assert stopped[1:] == (13, {"bad_json": 8})
+
+
+def test_what_was_left_is_never_taken_for_a_whole_slice(
+    jsonl: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = jsonl(*[b"bad"] * 5)
+    assert read(path).bad.height == 5
+    monkeypatch.setattr(BadLines, "most_rows", 2)
+    with pytest.raises(RuntimeError, match="a bug of gymrecipe"):
+        read(path)
 
 
 def test_a_flood_takes_the_memory_of_one_line() -> None:
