@@ -29,7 +29,8 @@ from gymrecipe.formats import models
 from gymrecipe.formats.models.chat import Caution
 from gymrecipe.registry import FORMATS, Purpose
 from gymrecipe.rollouts.files import Source, open_source
-from gymrecipe.rollouts.lines import BAD_LINE, MAX_LINE_BYTES
+from gymrecipe.rollouts.lines import MAX_LINE_BYTES
+from gymrecipe.rollouts.why import BAD_LINE
 
 ROLLOUTS = "rollouts"
 """The `format` that stands for what recipes read."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gymrecipe.rollouts.chat import UNUSABLE
-from gymrecipe.rollouts.lines import BAD_LINE
+from gymrecipe.rollouts.why import BAD_LINE
 
 FATES = {
     "task_unclear": "the line does not say which of several tasks with its prompt it answers",

@@ -13,9 +13,9 @@ from gymrecipe.engines.local import default_workers, local
 from gymrecipe.rollouts.bad import BAD_LEAST, BAD_SHARE
 from gymrecipe.rollouts.columns import parse_path
 from gymrecipe.rollouts.files import Source, is_sidecar, lines
-from gymrecipe.rollouts.lines import BAD_LINE
 from gymrecipe.rollouts.messages import UNUSABLE, Unusable, conversation
 from gymrecipe.rollouts.table import Wanted, read_table
+from gymrecipe.rollouts.why import BAD_LINE
 from gymrecipe.stages.load import Load, load
 
 SIZES = 5

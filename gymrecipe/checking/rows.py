@@ -9,8 +9,8 @@ import msgspec
 
 from gymrecipe.errors import InputError
 from gymrecipe.rollouts.files import Source, blocks, check_unchanged, lines
-from gymrecipe.rollouts.lines import why_bad
 from gymrecipe.rollouts.opening import regular
+from gymrecipe.rollouts.why import why_bad
 
 PARQUET_ROWS = 2_000
 """So many rows of a parquet file are held at a time."""

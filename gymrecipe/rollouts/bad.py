@@ -13,8 +13,8 @@ import polars as pl
 from gymrecipe.errors import DataError
 from gymrecipe.registry import TOLERANCE
 from gymrecipe.rollouts.files import SWELLING, SWELLING_BYTES, Source, blocks, lines
-from gymrecipe.rollouts.lines import BAD_LINE
 from gymrecipe.rollouts.runs import BLANK, REASONS, Runs
+from gymrecipe.rollouts.why import BAD_LINE
 
 BAD_SHARE, BAD_LEAST = 0.001, 10
 """The default of max_bad_rows: 0.1% of the lines, but at least 10."""

@@ -129,7 +129,7 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 class Unusable(Exception):
-    """A rollout or pair that gives no example; `reason` is in UNUSABLE or `lines.BAD_LINE`.
+    """A rollout or pair that gives no example; `reason` is in UNUSABLE or `why.BAD_LINE`.
 
     `side` is the side of a pair that is at fault, 0 for the pair itself.
     """

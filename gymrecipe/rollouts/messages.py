@@ -32,6 +32,7 @@ from gymrecipe.rollouts.items import Talk, text_of, tools_of
 from gymrecipe.rollouts.lines import Item, Line, Response, Shape
 from gymrecipe.rollouts.said import is_truncated
 from gymrecipe.rollouts.sides import equal, part, same
+from gymrecipe.rollouts.why import why_bad
 
 __all__ = [
     "CHANGED_BY",
@@ -65,7 +66,7 @@ def check(line: bytes) -> Any:
     try:
         return _whole.decode(line)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise Unusable(lines.why_bad(line, error)) from None
+        raise Unusable(why_bad(line, error)) from None
 
 
 def conversation(line: bytes, reading: Reading = USUAL) -> Conversation:
@@ -124,7 +125,7 @@ def _parts(line: bytes, value: Any) -> Line[Any]:
     try:
         return lines.whole(value)
     except msgspec.ValidationError as error:
-        raise Unusable(lines.why_bad(line, error)) from None
+        raise Unusable(why_bad(line, error)) from None
 
 
 def _shape(
@@ -136,7 +137,7 @@ def _shape(
         if shape is None:
             raise Unusable("not_a_rollout")
     except msgspec.ValidationError as error:
-        raise Unusable(lines.why_bad(line, error)) from None
+        raise Unusable(why_bad(line, error)) from None
     if reading.prompt_from and all(item.role in _SYSTEM for item in shape.prompt):
         try:
             shape.prompt += lines.prompt_of(_at(value, _path(reading.prompt_from)))

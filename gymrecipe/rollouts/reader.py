@@ -21,6 +21,7 @@ from gymrecipe.rollouts.prompts import Asked, Prompts, index_key, value_key
 from gymrecipe.rollouts.said import has_failed, is_truncated, output_tokens, said
 from gymrecipe.rollouts.scanned import Job, task_field
 from gymrecipe.rollouts.sound import Sound, Taken, Text
+from gymrecipe.rollouts.why import why_bad
 
 
 class NoRollout(ValueError):
@@ -227,7 +228,7 @@ def why(text: Text, error: Exception) -> str:
     """The reason of a bad line."""
     if isinstance(error, NoRollout):
         return str(error)
-    return shapes.why_bad(text.data, error)
+    return why_bad(text.data, error)
 
 
 def _identities(texts: list[Text]) -> tuple[array[int], array[int]]:

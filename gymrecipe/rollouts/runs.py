@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from gymrecipe.rollouts.lines import BAD_LINE
+from gymrecipe.rollouts.why import BAD_LINE
 
 REASONS = tuple(BAD_LINE)
 """What the codes of reasons mean."""

@@ -13,8 +13,9 @@ from typing import Any
 
 from gymrecipe.rollouts.chat import UNUSABLE, Unusable
 from gymrecipe.rollouts.columns import Column
-from gymrecipe.rollouts.lines import BAD_LINE, HEAVY
+from gymrecipe.rollouts.lines import HEAVY
 from gymrecipe.rollouts.messages import conversation
+from gymrecipe.rollouts.why import BAD_LINE
 from tests.rollouts.conftest import read
 
 COLUMNS = (

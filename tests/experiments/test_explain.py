@@ -13,8 +13,8 @@ from gymrecipe.errors import DataError, InputError, RecipeError
 from gymrecipe.experiments.explain import explain
 from gymrecipe.reasons import FATES, meaning
 from gymrecipe.recipe import recipes
-from gymrecipe.rollouts.lines import BAD_LINE
 from gymrecipe.rollouts.messages import UNUSABLE
+from gymrecipe.rollouts.why import BAD_LINE
 from tests.experiments.conftest import MISSING, graded, rollout, run, save
 
 

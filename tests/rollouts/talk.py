@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from gymrecipe.rollouts.lines import BAD_LINE
 from gymrecipe.rollouts.messages import (
     UNUSABLE,
     USUAL,
@@ -17,6 +16,7 @@ from gymrecipe.rollouts.messages import (
     Unusable,
     conversation,
 )
+from gymrecipe.rollouts.why import BAD_LINE
 
 ASKED = {"role": "user", "content": "2+2?"}
 MORE = {"role": "user", "content": "sure?"}

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from gymrecipe.rollouts import lines
-from gymrecipe.rollouts.lines import BAD_LINE, decode, shape_of
+from gymrecipe.rollouts.lines import decode, shape_of
 from gymrecipe.rollouts.messages import (
     UNUSABLE,
     USUAL,
@@ -25,6 +25,7 @@ from gymrecipe.rollouts.messages import (
     asked,
     conversation,
 )
+from gymrecipe.rollouts.why import BAD_LINE
 
 
 def real_lines(file: Path) -> list[bytes]:
