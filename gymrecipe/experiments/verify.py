@@ -118,8 +118,10 @@ def _names_and_lines(folder: Path, record: Manifest) -> Iterator[str]:
 def _rejects(folder: Path, record: Manifest) -> Iterator[str]:
     import polars as pl
 
+    from gymrecipe.experiments import fates
+
     try:
-        rows = pl.scan_parquet(folder / REJECTS, glob=False).select(pl.len()).collect().item()
+        rows = fates.table(folder / REJECTS).select(pl.len()).collect().item()
     except (OSError, pl.exceptions.PolarsError):
         yield f"{REJECTS}: missing, or not a table, so that its rows cannot be counted."
         return
