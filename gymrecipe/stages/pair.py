@@ -1,15 +1,13 @@
-"""Pair: preference pairs between rollouts of the same prompt, and why a task gave none."""
+"""Pair: preference pairs between rollouts of the same prompt."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Literal
 
 import polars as pl
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from gymrecipe.reasons import FATES
 from gymrecipe.registry import (
     STRATEGIES,
     TOLERANCE,
@@ -23,12 +21,11 @@ from gymrecipe.registry import (
     stage,
 )
 from gymrecipe.rollouts.columns import PAIR_COLUMNS, SIDES
-from gymrecipe.rollouts.hashes import combine
+from gymrecipe.stages import pairless, ranking
 from gymrecipe.stages import strategies as strategies
 from gymrecipe.stages import where as language
-
-_NEAREST = ["tied", "gap_too_small", "gap_too_large", "identical_answers"]
-"""Why a candidate is no pair, from the furthest to the nearest to one."""
+from gymrecipe.stages.lookup import column, gathered
+from gymrecipe.stages.pairless import NEAREST
 
 
 def _readable(text: str) -> str:
@@ -109,18 +106,19 @@ def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
     """
     # Of millions of rollouts: nothing here is wider than it has to be, and a column of the rollouts
     # is there only while it is looked at. `at`, `chosen` and `rejected` are places in `rollouts`.
-    ranked = _ranked(rollouts, params)
+    tiers = {"high": params.high, "low": params.low} if params.strategy == "tiers" else {}
+    ranked = ranking.ranked(rollouts, params.by, params.ties, params.across_prompts, tiers)
     judged = _judged(rollouts, ranked, params)
     made = _capped(judged.filter(pl.col("verdict").is_null()), rollouts, params)
-    fates = _fates(rollouts, ranked, judged, made, params)
+    fates = pairless.fates(rollouts, ranked, judged, made, params.by)
     del judged
     facts = {
-        "tasks": _tasks(rollouts, fates),
+        "tasks": pairless.tasks(rollouts, fates),
         "rates": _rates(rollouts, ranked, made, params),
-        "compared": _compared(_column(rollouts, params.by).gather(ranked["at"])),
+        "compared": _compared(column(rollouts, params.by).gather(ranked["at"])),
     }
     del ranked
-    rows = _column(rollouts, "row")
+    rows = column(rollouts, "row")
     whole = made.select(
         "gap", "chosen", "rejected",
         chosen_row=rows.gather(made["chosen"]), rejected_row=rows.gather(made["rejected"]),
@@ -129,65 +127,12 @@ def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
     halves = pl.DataFrame({"chosen_row": rows.filter(left), "reason": fates.filter(left)})
     table = pl.concat([whole, halves.sort("chosen_row")], how="diagonal").lazy()
     columns = {"gap": pl.col("gap")}
-    columns |= {name: _gathered(rollouts, name, "chosen") for name in PAIR_COLUMNS if name != "gap"}
+    columns |= {name: gathered(rollouts, name, "chosen") for name in PAIR_COLUMNS if name != "gap"}
     for side in SIDES:
         for name in rollouts.collect_schema().names():
-            columns[f"{side}_{name}"] = _gathered(rollouts, name, side)
+            columns[f"{side}_{name}"] = gathered(rollouts, name, side)
     columns |= {name: pl.col(name) for name in ("chosen_row", "rejected_row", "reason")}
     return table.select(**columns), facts
-
-
-def _column(rollouts: pl.LazyFrame, name: str | pl.Expr) -> pl.Series:
-    return rollouts.select(name).collect().to_series()
-
-
-def _gathered(rollouts: pl.LazyFrame, name: str, at: str) -> pl.Expr:
-    """A column of the rollouts at these places, which is looked up only if something reads it."""
-
-    def gathered(places: pl.Series) -> pl.Series:
-        return _column(rollouts, name).gather(places)
-
-    dtype = rollouts.collect_schema()[name]
-    return pl.col(at).map_batches(gathered, return_dtype=dtype)
-
-
-def _ranked(rollouts: pl.LazyFrame, params: Pair) -> pl.DataFrame:
-    """The rollouts that can be compared (`at`): group by group, and in it from the best on.
-
-    `group` is the place in this table where the group begins, `n` its size.
-    """
-    by, task = pl.col(params.by), pl.col("task_key")
-    group = combine(0, task, pl.col("prompt_key").fill_null(0))
-    keys = [] if params.across_prompts else [(group, False)]
-    keys.append((by, True))
-    if params.ties == "shortest":
-        keys.append((pl.col("answer_chars"), False))
-    keys.append((pl.col("draw"), False))
-    at = _column(rollouts, pl.arg_where(by.is_not_null() & task.is_not_null()))
-    for key, descending in reversed(keys):
-        values = _column(rollouts, key).gather(at)
-        order = pl.arg_sort_by("by", descending=descending, maintain_order=True)
-        at = at.gather(values.rename("by").to_frame().select(order).to_series())
-    if params.across_prompts:
-        runs = pl.zeros(len(at), pl.UInt32, eager=True)
-        sizes = pl.Series([len(at)] if len(at) else [], dtype=pl.UInt32)
-    else:
-        groups = _column(rollouts, group).gather(at)
-        runs, sizes = groups.rle_id(), groups.rle().struct.field("len")
-    ranked = pl.DataFrame({"at": at, "group": (sizes.cum_sum() - sizes).gather(runs)})
-    ranked = ranked.with_columns(n=sizes.cast(pl.Int32).gather(runs))
-    if params.strategy != "tiers":
-        return ranked
-    return ranked.with_columns(
-        _column(rollouts, _tier(limit, by, name == "high")).gather(at).alias(name)
-        for name, limit in (("high", params.high), ("low", params.low))
-    )
-
-
-def _tier(limit: float | str, by: pl.Expr, high: bool) -> pl.Expr:
-    if isinstance(limit, str):
-        return language.to_polars(limit).fill_null(False)
-    return by >= limit - TOLERANCE if high else by <= limit + TOLERANCE
 
 
 def _judged(rollouts: pl.LazyFrame, ranked: pl.DataFrame, params: Pair) -> pl.DataFrame:
@@ -212,7 +157,7 @@ def _judged(rollouts: pl.LazyFrame, ranked: pl.DataFrame, params: Pair) -> pl.Da
         .collect()
     )
     value, answer = (
-        [_column(rollouts, name).gather(judged[side]) for side in SIDES]
+        [column(rollouts, name).gather(judged[side]) for side in SIDES]
         for name in (params.by, "answer_key")
     )
     return judged.with_columns(
@@ -224,7 +169,7 @@ def _verdict(params: Pair, identical: pl.Expr) -> pl.Expr:
     """Why a candidate is no pair; null for a pair."""
     gap = pl.col("gap")
     too_large = gap > params.max_gap + TOLERANCE if params.max_gap is not None else pl.lit(False)
-    verdict = partial(pl.lit, dtype=pl.Enum(_NEAREST))
+    verdict = partial(pl.lit, dtype=pl.Enum(NEAREST))
     return (
         pl.when(gap.abs() <= TOLERANCE)
         .then(verdict("tied"))
@@ -245,12 +190,12 @@ def _capped(made: pl.DataFrame, rollouts: pl.LazyFrame, params: Pair) -> pl.Data
     ranks = [(params.by, True), ("draw", False)]
     if params.ties == "shortest":
         ranks.insert(1, ("answer_chars", False))
-    within = pl.lit(0) if params.across_prompts else _gathered(rollouts, "task_key", "chosen")
+    within = pl.lit(0) if params.across_prompts else gathered(rollouts, "task_key", "chosen")
     keys = {"gap": True}
     keys |= {f"chosen {name}": down for name, down in ranks}
     keys |= {f"rejected {name}": not down for name, down in ranks}
     columns = [
-        _gathered(rollouts, name, side).alias(f"{side} {name}")
+        gathered(rollouts, name, side).alias(f"{side} {name}")
         for side in SIDES
         for name, _ in ranks
     ]
@@ -264,77 +209,6 @@ def _capped(made: pl.DataFrame, rollouts: pl.LazyFrame, params: Pair) -> pl.Data
     )
 
 
-def _fates(
-    rollouts: pl.LazyFrame,
-    ranked: pl.DataFrame,
-    judged: pl.DataFrame,
-    made: pl.DataFrame,
-    params: Pair,
-) -> pl.Series:
-    """Of each rollout: `paired`, or why it is in no pair."""
-    names = ["paired", *FATES, f"missing_{params.by}"]
-    fate = partial(pl.lit, dtype=pl.Enum(names))
-    unclear = pl.when(pl.col("task_key").is_null()).then(fate("task_unclear"))
-    codes = _column(rollouts, unclear.otherwise(fate(names[-1]))).to_physical()
-    groups = _group_fates(rollouts, ranked, judged, params, fate)
-    of_rows = groups.to_physical().gather(ranked["group"].rle_id())
-    codes = codes.scatter(ranked["at"], of_rows)
-    for side in SIDES:
-        codes = codes.scatter(made[side], names.index("paired"))
-    return codes.cat.to(pl.Enum(names))
-
-
-def _group_fates(
-    rollouts: pl.LazyFrame,
-    ranked: pl.DataFrame,
-    judged: pl.DataFrame,
-    params: Pair,
-    fate: Callable[[str], pl.Expr],
-) -> pl.Series:
-    """Why the rollouts of each group that are in no pair are in none."""
-    groups = ranked["group"].rle().struct.unnest().rename({"len": "n", "value": "group"})
-    first = ranked["at"].gather(groups["group"])
-    last = ranked["at"].gather(groups["group"] + groups["n"] - 1)
-    value, task = _column(rollouts, params.by), _column(rollouts, "task_key").gather(first)
-    tasks = task.sort()
-    several = tasks.filter(tasks == tasks.shift()).unique()
-    groups = groups.with_columns(
-        equal=value.gather(first) - value.gather(last) <= TOLERANCE,
-        one_of_several=task.is_in(several.implode()),
-    )
-    if tiers := [name for name in ("high", "low") if name in ranked.columns]:
-        found = ranked.group_by("group", maintain_order=True).agg(pl.col(tiers).any())
-        groups = groups.hstack(found.select(tiers))
-    # A task's fate is the best that any candidate got to.
-    verdicts = judged.group_by("group").agg(
-        made=pl.col("verdict").is_null().any(), nearest=pl.col("verdict").to_physical().max()
-    )
-    groups = groups.join(verdicts, on="group", how="left", maintain_order="left")
-    alone = pl.when("one_of_several").then(fate("prompts_differ")).otherwise(fate("only_one"))
-    high, low = (
-        pl.col(name) if name in groups.columns else pl.lit(True) for name in ("high", "low")
-    )
-    said = pl.when("made").then(fate("not_selected")).when(pl.col("n") == 1).then(alone)
-    said = said.when("equal").then(fate("all_equal"))
-    said = said.when(~high).then(fate("no_high")).when(~low).then(fate("no_low"))
-    for place, name in enumerate(_NEAREST):
-        said = said.when(pl.col("nearest") == place).then(fate(name))
-    return groups.select(said.otherwise(fate("tied"))).to_series()
-
-
-def _tasks(rollouts: pl.LazyFrame, fates: pl.Series) -> pl.LazyFrame:
-    """Why no pair: each fate with its tasks and rollouts."""
-    tasks = _column(rollouts, "task_key")
-    said = sorted({*fates.unique()} - {"not_selected"})
-    rows = []
-    for fate in said:
-        of_fate = tasks.filter(fates == fate)
-        row = {"fate": fate, "tasks": of_fate.drop_nulls().n_unique(), "rollouts": len(of_fate)}
-        rows.append(row)
-    schema = {"fate": pl.String, "tasks": pl.UInt32, "rollouts": pl.UInt32}
-    return pl.LazyFrame(rows, schema=schema)
-
-
 def _rates(
     rollouts: pl.LazyFrame, ranked: pl.DataFrame, made: pl.DataFrame, params: Pair
 ) -> pl.LazyFrame:
@@ -342,7 +216,7 @@ def _rates(
 
     Across prompts there is no rate, for there a single rollout is enough.
     """
-    task = _column(rollouts, "task_key")
+    task = column(rollouts, "task_key")
     tasks = task.gather(ranked["at"]).sort()
     with_two = tasks.filter(tasks == tasks.shift()).n_unique()
     with_pair = task.gather(made["chosen"]).n_unique()

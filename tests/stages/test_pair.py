@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from gymrecipe.reasons import FATES
 from gymrecipe.registry import STRATEGIES
-from gymrecipe.stages.pair import FATES, Pair, pair
+from gymrecipe.stages.pair import Pair, pair
 from tests.stages.conftest import Columns, call, rollouts, shuffles
 
 Made = list[tuple[int, int, float]]

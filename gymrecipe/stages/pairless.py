@@ -1,0 +1,87 @@
+"""Pairless: why a rollout is in no pair, which is the fate of its task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import polars as pl
+
+from gymrecipe.reasons import FATES
+from gymrecipe.registry import TOLERANCE
+from gymrecipe.rollouts.columns import SIDES
+from gymrecipe.stages.lookup import column
+
+NEAREST = ["tied", "gap_too_small", "gap_too_large", "identical_answers"]
+"""Why a candidate is no pair, from the furthest to the nearest to one."""
+
+
+def fates(
+    rollouts: pl.LazyFrame,
+    ranked: pl.DataFrame,
+    judged: pl.DataFrame,
+    made: pl.DataFrame,
+    by: str,
+) -> pl.Series:
+    """Of each rollout: `paired`, or why it is in no pair."""
+    names = ["paired", *FATES, f"missing_{by}"]
+    fate = partial(pl.lit, dtype=pl.Enum(names))
+    unclear = pl.when(pl.col("task_key").is_null()).then(fate("task_unclear"))
+    codes = column(rollouts, unclear.otherwise(fate(names[-1]))).to_physical()
+    groups = _group_fates(rollouts, ranked, judged, by, fate)
+    of_rows = groups.to_physical().gather(ranked["group"].rle_id())
+    codes = codes.scatter(ranked["at"], of_rows)
+    for side in SIDES:
+        codes = codes.scatter(made[side], names.index("paired"))
+    return codes.cat.to(pl.Enum(names))
+
+
+def _group_fates(
+    rollouts: pl.LazyFrame,
+    ranked: pl.DataFrame,
+    judged: pl.DataFrame,
+    by: str,
+    fate: Callable[[str], pl.Expr],
+) -> pl.Series:
+    """Why the rollouts of each group that are in no pair are in none."""
+    groups = ranked["group"].rle().struct.unnest().rename({"len": "n", "value": "group"})
+    first = ranked["at"].gather(groups["group"])
+    last = ranked["at"].gather(groups["group"] + groups["n"] - 1)
+    value, task = column(rollouts, by), column(rollouts, "task_key").gather(first)
+    tasks = task.sort()
+    several = tasks.filter(tasks == tasks.shift()).unique()
+    groups = groups.with_columns(
+        equal=value.gather(first) - value.gather(last) <= TOLERANCE,
+        one_of_several=task.is_in(several.implode()),
+    )
+    if tiers := [name for name in ("high", "low") if name in ranked.columns]:
+        found = ranked.group_by("group", maintain_order=True).agg(pl.col(tiers).any())
+        groups = groups.hstack(found.select(tiers))
+    # A task's fate is the best that any candidate got to.
+    verdicts = judged.group_by("group").agg(
+        made=pl.col("verdict").is_null().any(), nearest=pl.col("verdict").to_physical().max()
+    )
+    groups = groups.join(verdicts, on="group", how="left", maintain_order="left")
+    alone = pl.when("one_of_several").then(fate("prompts_differ")).otherwise(fate("only_one"))
+    high, low = (
+        pl.col(name) if name in groups.columns else pl.lit(True) for name in ("high", "low")
+    )
+    said = pl.when("made").then(fate("not_selected")).when(pl.col("n") == 1).then(alone)
+    said = said.when("equal").then(fate("all_equal"))
+    said = said.when(~high).then(fate("no_high")).when(~low).then(fate("no_low"))
+    for place, name in enumerate(NEAREST):
+        said = said.when(pl.col("nearest") == place).then(fate(name))
+    return groups.select(said.otherwise(fate("tied"))).to_series()
+
+
+def tasks(rollouts: pl.LazyFrame, fates: pl.Series) -> pl.LazyFrame:
+    """Why no pair: each fate with its tasks and rollouts."""
+    keys = column(rollouts, "task_key")
+    said = sorted({*fates.unique()} - {"not_selected"})
+    rows = []
+    for fate in said:
+        of_fate = keys.filter(fates == fate)
+        row = {"fate": fate, "tasks": of_fate.drop_nulls().n_unique(), "rollouts": len(of_fate)}
+        rows.append(row)
+    schema = {"fate": pl.String, "tasks": pl.UInt32, "rollouts": pl.UInt32}
+    return pl.LazyFrame(rows, schema=schema)

@@ -1,0 +1,56 @@
+"""Ranking: the rollouts that pairs are made of, group by group, from the best on."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import polars as pl
+
+from gymrecipe.registry import TOLERANCE
+from gymrecipe.rollouts.hashes import combine
+from gymrecipe.stages import where as language
+from gymrecipe.stages.lookup import column
+
+
+def ranked(
+    rollouts: pl.LazyFrame,
+    by: str,
+    ties: Literal["draw", "shortest"],
+    across_prompts: bool,
+    tiers: dict[str, float | str],
+) -> pl.DataFrame:
+    """The rollouts that can be compared (`at`): group by group, and in it from the best on.
+
+    `group` is the place in this table where the group begins, `n` its size; each of the `tiers`,
+    `high` and `low`, says whether a rollout is in it.
+    """
+    value, task = pl.col(by), pl.col("task_key")
+    group = combine(0, task, pl.col("prompt_key").fill_null(0))
+    keys = [] if across_prompts else [(group, False)]
+    keys.append((value, True))
+    if ties == "shortest":
+        keys.append((pl.col("answer_chars"), False))
+    keys.append((pl.col("draw"), False))
+    at = column(rollouts, pl.arg_where(value.is_not_null() & task.is_not_null()))
+    for key, descending in reversed(keys):
+        values = column(rollouts, key).gather(at)
+        order = pl.arg_sort_by("by", descending=descending, maintain_order=True)
+        at = at.gather(values.rename("by").to_frame().select(order).to_series())
+    if across_prompts:
+        runs = pl.zeros(len(at), pl.UInt32, eager=True)
+        sizes = pl.Series([len(at)] if len(at) else [], dtype=pl.UInt32)
+    else:
+        groups = column(rollouts, group).gather(at)
+        runs, sizes = groups.rle_id(), groups.rle().struct.field("len")
+    table = pl.DataFrame({"at": at, "group": (sizes.cum_sum() - sizes).gather(runs)})
+    table = table.with_columns(n=sizes.cast(pl.Int32).gather(runs))
+    return table.with_columns(
+        column(rollouts, _tier(limit, value, name == "high")).gather(at).alias(name)
+        for name, limit in tiers.items()
+    )
+
+
+def _tier(limit: float | str, value: pl.Expr, high: bool) -> pl.Expr:
+    if isinstance(limit, str):
+        return language.to_polars(limit).fill_null(False)
+    return value >= limit - TOLERANCE if high else value <= limit + TOLERANCE
