@@ -26,7 +26,7 @@ from gymrecipe.checking.rows import Advance, Row, from_texts, is_parquet, rows
 from gymrecipe.checking.together import Together
 from gymrecipe.errors import RecipeError, hint
 from gymrecipe.formats import models
-from gymrecipe.formats.models.chat import Caution
+from gymrecipe.formats.models.cautions import Caution
 from gymrecipe.registry import FORMATS, Purpose
 from gymrecipe.rollouts.files import Source, open_source
 from gymrecipe.rollouts.lines import MAX_LINE_BYTES

@@ -10,7 +10,7 @@ import msgspec
 from pydantic import BaseModel, ValidationError
 
 from gymrecipe.checking.finding import cut, shown
-from gymrecipe.formats.models.chat import near
+from gymrecipe.formats.models.line import near
 
 _SHOULD_BE = {
     "string_type": "should be a text",

@@ -7,18 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from gymrecipe.formats.models.chat import (
-    Answered,
-    EitherMessage,
-    Line,
-    Message,
-    Pair,
-    Tools,
-    ToolsText,
-    Whole,
-    alike,
-    cautions,
-)
+from gymrecipe.formats.models.cautions import alike, cautions
+from gymrecipe.formats.models.chat import Answered, Pair, Whole
+from gymrecipe.formats.models.line import Line
+from gymrecipe.formats.models.parts import EitherMessage, Message, Tools, ToolsText
 from gymrecipe.registry import Purpose
 
 

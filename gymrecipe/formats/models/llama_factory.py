@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
-from gymrecipe.formats.models.chat import Caution, Line, alike, of_json, refuse
+from gymrecipe.formats.models.cautions import Caution, alike
+from gymrecipe.formats.models.line import Line, of_json, refuse
 from gymrecipe.registry import Purpose
 
 ASKED, ANSWERED = ("human", "observation"), ("gpt", "function_call")

@@ -7,7 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from gymrecipe.formats.models.chat import Pair, TextMessage, Tools, Whole, alike, cautions
+from gymrecipe.formats.models.cautions import alike, cautions
+from gymrecipe.formats.models.chat import Pair, Whole
+from gymrecipe.formats.models.parts import TextMessage, Tools
 from gymrecipe.registry import Purpose
 
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
-from gymrecipe.formats.models.chat import Line, ToolsText, of_json, refuse
+from gymrecipe.formats.models.line import Line, of_json, refuse
+from gymrecipe.formats.models.parts import ToolsText
 from gymrecipe.registry import Purpose
 
 ASKED = ("user", "tool_response")

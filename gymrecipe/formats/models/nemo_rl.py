@@ -7,16 +7,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from gymrecipe.formats.models.chat import (
-    Caution,
-    Line,
-    Message,
-    Tools,
-    Whole,
-    cautions,
-    faults,
-    refuse,
-)
+from gymrecipe.formats.models.cautions import Caution, cautions
+from gymrecipe.formats.models.chat import Whole, faults
+from gymrecipe.formats.models.line import Line, refuse
+from gymrecipe.formats.models.parts import Message, Tools
 from gymrecipe.registry import Purpose
 
 LOADER = "lines"

@@ -7,7 +7,10 @@ from typing import Any, Self
 
 from pydantic import BaseModel, model_validator
 
-from gymrecipe.formats.models.chat import Caution, Line, Message, Pair, alike, cautions, hold
+from gymrecipe.formats.models.cautions import Caution, alike, cautions
+from gymrecipe.formats.models.chat import Pair, hold
+from gymrecipe.formats.models.line import Line
+from gymrecipe.formats.models.parts import Message
 from gymrecipe.registry import Purpose
 
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from gymrecipe.formats.models.chat import Caution, Line, alike
+from gymrecipe.formats.models.cautions import Caution, alike
+from gymrecipe.formats.models.line import Line
 from gymrecipe.registry import Purpose
 
 Text = Annotated[str, Field(min_length=1)]

@@ -7,18 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from gymrecipe.formats.models.chat import (
-    Answered,
-    Asked,
-    Caution,
-    Message,
-    Pair,
-    Tools,
-    ToolsText,
-    Whole,
-    alike,
-    cautions,
-)
+from gymrecipe.formats.models.cautions import Caution, alike, cautions
+from gymrecipe.formats.models.chat import Answered, Asked, Pair, Whole
+from gymrecipe.formats.models.parts import Message, Tools, ToolsText
 from gymrecipe.registry import Purpose
 
 

@@ -7,7 +7,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, model_validator
 
-from gymrecipe.formats.models.chat import Line, Message, ToolsText, Whole, alike, hold, of_json
+from gymrecipe.formats.models.cautions import alike
+from gymrecipe.formats.models.chat import Whole, hold
+from gymrecipe.formats.models.line import Line, of_json
+from gymrecipe.formats.models.parts import Message, ToolsText
 from gymrecipe.registry import Purpose
 
 _WHOLE: TypeAdapter[Whole[Message]] = TypeAdapter(Whole[Message])

@@ -8,35 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from gymrecipe.checking.faults import faults as told
-from gymrecipe.formats.models.chat import (
-    Answered,
-    Asked,
-    Caution,
-    EitherMessage,
-    Message,
-    Pair,
-    TextMessage,
-    Tools,
-    ToolsText,
-    Whole,
-    alike,
-    cautions,
-)
-
-Turn = dict[str, Any]
-ASK: Turn = {"role": "user", "content": "6 * 7?"}
-RULE: Turn = {"role": "system", "content": "Be brief."}
-SAY: Turn = {"role": "assistant", "content": "42"}
-
-
-def call(*ids: str, name: str = "add", arguments: Any = None) -> Turn:
-    function = {"name": name, "arguments": {"a": 1} if arguments is None else arguments}
-    calls = [{"id": id, "type": "function", "function": function} for id in ids]
-    return {"role": "assistant", "content": "", "tool_calls": calls}
-
-
-def output(id: str) -> Turn:
-    return {"role": "tool", "tool_call_id": id, "name": "add", "content": "3"}
+from gymrecipe.formats.models.chat import Answered, Asked, Pair, Whole
+from gymrecipe.formats.models.parts import EitherMessage, Message, TextMessage, Tools, ToolsText
+from tests.formats.models.conftest import ADD, ASK, RULE, SAY, Turn, call, output
 
 
 def whole(*turns: Turn, form: Any = Whole[Message]) -> list[str]:
@@ -154,9 +128,6 @@ class WithText(Whole[Message]):
     tools: ToolsText = None
 
 
-ADD = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
-
-
 @pytest.mark.parametrize(
     ("form", "tools", "said"),
     [
@@ -182,33 +153,3 @@ def test_a_faulty_tool_in_json_text_is_told_like_one_in_a_list() -> None:
     with pytest.raises(ValidationError):
         WithText.model_validate(record)
     assert list(told(record, WithText)) == ["tools.0.function: is missing"]
-
-
-@pytest.mark.parametrize(
-    ("turns", "said"),
-    [
-        ([{**RULE, "role": "developer"}, ASK, SAY], "messages.0: role 'developer'"),
-        ([ASK, ASK, SAY], "messages.1: two 'user' messages in a row"),
-        ([ASK, SAY, SAY], "messages.2: two 'assistant' messages in a row"),
-        ([ASK, {**SAY, "content": " "}], "messages.1: a message of role 'assistant' without text"),
-        ([ASK, {**SAY, "reasoning_contents": "x"}], "Did you mean 'reasoning_content'?"),
-        ([ASK, call("a", name="ad")], "calls 'ad', a name that no tool has. Did you mean 'add'?"),
-        ([ASK, call("")], "messages.1.tool_calls.0: no id"),
-    ],
-)
-def test_what_some_templates_trip_over_is_a_caution(turns: list[Turn], said: str) -> None:
-    found = list(cautions({"messages": turns, "tools": [ADD]}, "messages"))
-    assert all(isinstance(text, Caution) for text in found)
-    assert [said in text for text in found] == [True]
-
-
-def test_a_plain_conversation_needs_no_caution() -> None:
-    record = {"messages": [RULE, ASK, call("a"), output("a"), SAY], "tools": [ADD]}
-    assert list(cautions(record, "messages", "prompt")) == []
-
-
-def test_sides_are_alike_apart_from_call_ids() -> None:
-    assert list(alike({"chosen": [call("a")], "rejected": [call("b")]}))
-    assert list(alike({"chosen": "x", "rejected": "x"}))
-    assert not list(alike({"chosen": [call("a")], "rejected": [call("a", arguments={})]}))
-    assert not list(alike({"chosen": [SAY], "rejected": [{**SAY, "content": "43"}]}))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from gymrecipe.formats.models.chat import Caution
+from gymrecipe.formats.models.cautions import Caution
 from gymrecipe.formats.models.nemo_rl import LINES, traps
 
 ASKED = {"role": "user", "content": "2+2?"}

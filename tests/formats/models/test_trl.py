@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from gymrecipe.check import forms
-from gymrecipe.formats.models.chat import Caution
+from gymrecipe.formats.models.cautions import Caution
 from gymrecipe.formats.models.trl import LINES, traps
 
 ASKED = {"role": "user", "content": "2+2?"}

@@ -1,0 +1,85 @@
+"""Cautions: what some templates refuse or drop, and pairs that say the same on both sides."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from gymrecipe.formats.models.line import near
+
+KEYS = ("role", "content", "reasoning_content", "tool_calls", "tool_call_id", "name")
+"""The keys of a message that templates know."""
+
+
+class Caution(str):
+    """A trap that costs something with some templates or settings only: told as a warning."""
+
+
+def cautions(record: dict[str, Any], *columns: str) -> Iterator[str]:
+    """What some templates refuse or drop, in the messages of these columns."""
+    known = _tool_names(record["tools"]) if "tools" in record else None
+    for column in columns:
+        before = ""
+        for i, message in enumerate(record.get(column) or []):
+            place, role = f"{column}.{i}", message["role"]
+            if role == "developer":
+                yield Caution(
+                    f"{place}: role 'developer': some templates refuse it, others drop it."
+                    " Write 'system'"
+                )
+            if role == before and role in ("user", "assistant"):
+                yield Caution(
+                    f"{place}: two '{role}' messages in a row, which templates that alternate"
+                    " refuse. Join them"
+                )
+            before = role
+            calls = message.get("tool_calls") or []
+            if not message["content"].strip() and not calls:
+                yield Caution(f"{place}: a message of role '{role}' without text")
+            yield from _cautions_of_keys(message, place)
+            for n, call in enumerate(calls):
+                yield from _cautions_of_call(call, f"{place}.tool_calls.{n}", known)
+
+
+def _cautions_of_keys(message: dict[str, Any], place: str) -> Iterator[str]:
+    for key in message:
+        if key not in KEYS and (guess := near(key, KEYS)):
+            yield Caution(f"{place}: key '{key}', which no template reads{guess}")
+
+
+def _cautions_of_call(call: dict[str, Any], place: str, known: list[str] | None) -> Iterator[str]:
+    name = call["function"]["name"]
+    if known is not None and name not in known:
+        yield Caution(f"{place}: calls '{name}', a name that no tool has{near(name, known)}")
+    if not call.get("id"):
+        yield Caution(f"{place}: no id; templates that print ids, such as Mistral's, need one")
+
+
+def _tool_names(tools: Any) -> list[str] | None:
+    """The names of the tools of a line; None where it is not said that there are any."""
+    try:
+        listed = json.loads(tools) if isinstance(tools, str) else tools
+        return [tool["function"]["name"] for tool in listed or []]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None  # a column of this name that the format does not read
+
+
+def alike(record: dict[str, Any]) -> Iterator[str]:
+    """Whether both sides of a pair say the same; call ids do not count."""
+    chosen, rejected = record["chosen"], record["rejected"]
+    # The first one looks at little, and hardly any pair gets beyond it.
+    if _texts(chosen) == _texts(rejected) and _without_ids(chosen) == _without_ids(rejected):
+        yield "chosen and rejected say the same: nothing to prefer"
+
+
+def _texts(said: Any) -> Any:
+    return [turn.get("content") for turn in said] if isinstance(said, list) else said
+
+
+def _without_ids(said: Any) -> Any:
+    if isinstance(said, list):
+        return [_without_ids(part) for part in said]
+    if isinstance(said, dict):
+        return {k: _without_ids(v) for k, v in said.items() if k not in ("id", "tool_call_id")}
+    return said
