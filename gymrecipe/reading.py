@@ -14,7 +14,8 @@ from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.frames import give_back
 from gymrecipe.rollouts.inputs import read_inputs, with_inputs
-from gymrecipe.rollouts.table import Read, Table, Wanted, read_table
+from gymrecipe.rollouts.table import Read, Table, read_table
+from gymrecipe.rollouts.wanted import Wanted
 from gymrecipe.stages.write import Write
 
 

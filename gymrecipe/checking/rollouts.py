@@ -14,7 +14,8 @@ from gymrecipe.rollouts.bad import BAD_LEAST, BAD_SHARE
 from gymrecipe.rollouts.columns import parse_path
 from gymrecipe.rollouts.files import Source, is_sidecar, lines
 from gymrecipe.rollouts.messages import UNUSABLE, Unusable, conversation
-from gymrecipe.rollouts.table import Wanted, read_table
+from gymrecipe.rollouts.table import read_table
+from gymrecipe.rollouts.wanted import Wanted
 from gymrecipe.rollouts.why import BAD_LINE
 from gymrecipe.stages.load import Load, load
 

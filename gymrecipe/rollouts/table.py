@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pathlib
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
 import msgspec
 import polars as pl
 
-from gymrecipe.errors import RecipeError, hint
+from gymrecipe.errors import RecipeError
 from gymrecipe.rollouts import kept
+from gymrecipe.rollouts.absent import check_found, stand_ins
 from gymrecipe.rollouts.bad import BadLines
-from gymrecipe.rollouts.columns import BUILT_IN, OWN, Column, Path, name_of
+from gymrecipe.rollouts.columns import BUILT_IN, OWN
 from gymrecipe.rollouts.engine import Map
-from gymrecipe.rollouts.fields import paths
 from gymrecipe.rollouts.figures import total
 from gymrecipe.rollouts.files import (
     BLOCK_BYTES,
@@ -29,32 +29,10 @@ from gymrecipe.rollouts.frames import FRAME_ROWS, Held, frame, give_back, joined
 from gymrecipe.rollouts.lines import HEAVY
 from gymrecipe.rollouts.scan import scan
 from gymrecipe.rollouts.scanned import TYPES, Job, Metric, Scanned, task_field
+from gymrecipe.rollouts.wanted import Wanted
 
 SLICE_BYTES = BLOCK_BYTES
 """A multiple of the digest's blocks, so that each slice hashes whole blocks."""
-
-NEAR_LINES = 1_000
-"""In so many lines the fields near a path that is on none are looked for."""
-
-
-class Wanted(msgspec.Struct, frozen=True):
-    """What a recipe asks of the scan: columns, the score's path, grouping, limits.
-
-    The columns of the table in `unread` are left out of it. `places` says of a column or path
-    which part of the recipe asks for it, `names` what else may be named there.
-    """
-
-    columns: tuple[Column, ...]
-    present: tuple[Path, ...]
-    reward: Path
-    task_fields: tuple[Path, ...]
-    group_by: Path | None
-    metric_rows: bool
-    limit: int | None
-    max_bad_rows: int | str | None
-    unread: frozenset[str] = frozenset()
-    places: dict[str, str] = {}
-    names: tuple[str, ...] = ()
 
 
 class Read(msgspec.Struct):
@@ -236,18 +214,16 @@ class _Collected:
 
     def table(self) -> Table:
         """The one table. Checks a percentage of bad rows, and that every column was found."""
+        wanted = self.wanted
         self.bad.check(sum(read.lines for read in self.read))
-        rows = _whole([empty_rows(self.wanted), *self._taken()]).with_row_index("row")
+        rows = _whole([empty_rows(wanted), *self._taken()]).with_row_index("row")
         seen = [name for name in self.fields if name not in HEAVY]
         warnings: list[str] = []
         if rows.height:
-            self._check_found(rows, seen)
-            warnings += self._defaults_alone(seen)
-        if self.wanted.group_by and 0 < rows.height == rows["group_value"].null_count():
-            warnings.append(
-                f"group_by: '{name_of(self.wanted.group_by)}' is on no line that was read, so the"
-                " prompt says which rollouts belong together."
-            )
+            scored = rows["reward"].null_count() < rows.height
+            check_found(wanted, self.found, scored, seen, self.sources)
+            grouped = not wanted.group_by or rows["group_value"].null_count() < rows.height
+            warnings += stand_ins(wanted, self.found, grouped, seen, self.sources)
         empty = pl.DataFrame(schema={"row": pl.UInt64, "metric": pl.String, "value": pl.Float64})
         return Table(
             rows=rows,
@@ -263,67 +239,6 @@ class _Collected:
         """The frames, which are held no longer."""
         frames, self.frames = self.frames, []
         return frames
-
-    def _check_found(self, rows: pl.DataFrame, seen: list[str]) -> None:
-        wanted = self.wanted
-        absent = [
-            (wanted.places.get(column.name, "columns"), column.paths)
-            for column in wanted.columns
-            if column.name not in self.found and not column.optional and column.default is None
-        ]
-        absent += [
-            (wanted.places.get(name_of(path), "columns"), (path,))
-            for path in wanted.present
-            if name_of(path) not in self.found
-        ]
-        if wanted.reward != ("reward",) and rows["reward"].null_count() == rows.height:
-            absent.append(("reward", (wanted.reward,)))
-        if absent:
-            below = paths(self.sources, NEAR_LINES)
-            raise RecipeError(
-                *(
-                    f"{place}: {_on_no_line(sought)}. {_near(sought[0], seen, below, wanted.names)}"
-                    for place, sought in absent
-                )
-            )
-
-    def _defaults_alone(self, seen: list[str]) -> Iterator[str]:
-        """What is said of columns that have nothing but their default."""
-        alone = [
-            column
-            for column in self.wanted.columns
-            if column.default is not None and not column.optional and column.name not in self.found
-        ]
-        below = paths(self.sources, NEAR_LINES) if alone else []
-        for column in alone:
-            yield (
-                f"{self.wanted.places.get(column.name, 'columns')}: {_on_no_line(column.paths)}, so"
-                f" that every row is '{column.default}'."
-                f" {_near(column.paths[0], seen, below, ())}"
-            )
-
-
-def _on_no_line(paths: Sequence[Path]) -> str:
-    names = ", ".join(f"'{name_of(path)}'" for path in paths)
-    if len(paths) > 1:
-        return f"none of {names} is on a line that was read"
-    return f"{names} is on no line that was read"
-
-
-def _near(
-    path: Path, seen: list[str], known: Iterable[tuple[str, ...]], more: tuple[str, ...]
-) -> str:
-    """The fields where the path was looked for, as deep as it leads, and the nearest of them."""
-    for depth in range(len(path) - 1, 0, -1):
-        if names := sorted({other[depth] for other in known if other[:depth] == path[:depth]
-                            and len(other) == depth + 1}):  # fmt: skip
-            at = name_of(path[:depth])
-            nearest = hint(str(path[depth]), names) and hint(
-                name_of(path[: depth + 1]), [name_of((*path[:depth], name)) for name in names]
-            )
-            return f"Fields seen in {at}: {', '.join(names)}.{nearest}"
-    nearest = hint(str(path[0]), [*seen, *BUILT_IN, *more])
-    return f"Fields seen: {', '.join(sorted(seen))}.{nearest}"
 
 
 def _whole(frames: list[pl.DataFrame]) -> pl.DataFrame:

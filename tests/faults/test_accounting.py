@@ -19,7 +19,8 @@ import gymrecipe
 from gymrecipe import reading
 from gymrecipe.errors import DataError
 from gymrecipe.experiments import fates, rejects
-from gymrecipe.rollouts import scan, table
+from gymrecipe.rollouts import scan
+from gymrecipe.rollouts.wanted import Wanted
 from tests.experiments.conftest import rollout
 from tests.faults.conftest import figure, often
 
@@ -221,8 +222,8 @@ def test_max_bad_rows_stops_at_exactly_its_limit(allowed: int, more: int, root: 
 def allow(change: Callable[[int], int | str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a run read with another limit than it was told."""
 
-    def other(**wanted: Any) -> table.Wanted:
-        return table.Wanted(**wanted | {"max_bad_rows": change(wanted["max_bad_rows"])})
+    def other(**wanted: Any) -> Wanted:
+        return Wanted(**wanted | {"max_bad_rows": change(wanted["max_bad_rows"])})
 
     monkeypatch.setattr(reading, "Wanted", other)
 

@@ -12,7 +12,8 @@ import pytest
 
 from gymrecipe.rollouts.columns import Column, parse_path
 from gymrecipe.rollouts.files import sources
-from gymrecipe.rollouts.table import Map, Table, Wanted, read_table
+from gymrecipe.rollouts.table import Map, Table, read_table
+from gymrecipe.rollouts.wanted import Wanted
 from gymrecipe.stages.load import TASK_FIELDS, Load, load
 
 Write = Callable[..., str]

@@ -20,7 +20,8 @@ from gymrecipe.rollouts.columns import (
     split_side,
     typed,
 )
-from gymrecipe.rollouts.table import Wanted, empty_rows
+from gymrecipe.rollouts.table import empty_rows
+from gymrecipe.rollouts.wanted import Wanted
 
 KEYS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.sampled_from(
     ["a", "b_c", "x-y", "0", "01", "٣", "pass@1", 'q"', "back\\", "a.b", "reward", "row", "]", "\n"]

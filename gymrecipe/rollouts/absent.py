@@ -1,0 +1,88 @@
+"""Absent: what is said of the paths in a recipe that no line has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence, Set
+
+from gymrecipe.errors import RecipeError, hint
+from gymrecipe.rollouts.columns import BUILT_IN, Path, name_of
+from gymrecipe.rollouts.fields import paths
+from gymrecipe.rollouts.files import Source
+from gymrecipe.rollouts.wanted import Wanted
+
+NEAR_LINES = 1_000
+"""In so many lines the fields near a path that is on none are looked for."""
+
+
+def check_found(
+    wanted: Wanted, found: Set[str], scored: bool, seen: list[str], sources: list[Source]
+) -> None:
+    """Raise RecipeError for the paths that no line has; `scored`: some line has a score."""
+    absent = [
+        (wanted.places.get(column.name, "columns"), column.paths)
+        for column in wanted.columns
+        if column.name not in found and not column.optional and column.default is None
+    ]
+    absent += [
+        (wanted.places.get(name_of(path), "columns"), (path,))
+        for path in wanted.present
+        if name_of(path) not in found
+    ]
+    if wanted.reward != ("reward",) and not scored:
+        absent.append(("reward", (wanted.reward,)))
+    if absent:
+        below = paths(sources, NEAR_LINES)
+        raise RecipeError(
+            *(
+                f"{place}: {_on_no_line(sought)}. {_near(sought[0], seen, below, wanted.names)}"
+                for place, sought in absent
+            )
+        )
+
+
+def stand_ins(
+    wanted: Wanted, found: Set[str], grouped: bool, seen: list[str], sources: list[Source]
+) -> Iterator[str]:
+    """What is said of columns that have nothing but their default, and of a `group_by` that no
+    line has; `grouped`: some line has it, or none needs it.
+    """
+    alone = [
+        column
+        for column in wanted.columns
+        if column.default is not None and not column.optional and column.name not in found
+    ]
+    below = paths(sources, NEAR_LINES) if alone else []
+    for column in alone:
+        yield (
+            f"{wanted.places.get(column.name, 'columns')}: {_on_no_line(column.paths)}, so"
+            f" that every row is '{column.default}'."
+            f" {_near(column.paths[0], seen, below, ())}"
+        )
+    if wanted.group_by and not grouped:
+        yield (
+            f"group_by: '{name_of(wanted.group_by)}' is on no line that was read, so the"
+            " prompt says which rollouts belong together."
+        )
+
+
+def _on_no_line(paths: Sequence[Path]) -> str:
+    names = ", ".join(f"'{name_of(path)}'" for path in paths)
+    if len(paths) > 1:
+        return f"none of {names} is on a line that was read"
+    return f"{names} is on no line that was read"
+
+
+def _near(
+    path: Path, seen: list[str], known: Iterable[tuple[str, ...]], more: tuple[str, ...]
+) -> str:
+    """The fields where the path was looked for, as deep as it leads, and the nearest of them."""
+    for depth in range(len(path) - 1, 0, -1):
+        if names := sorted({other[depth] for other in known if other[:depth] == path[:depth]
+                            and len(other) == depth + 1}):  # fmt: skip
+            at = name_of(path[:depth])
+            nearest = hint(str(path[depth]), names) and hint(
+                name_of(path[: depth + 1]), [name_of((*path[:depth], name)) for name in names]
+            )
+            return f"Fields seen in {at}: {', '.join(names)}.{nearest}"
+    nearest = hint(str(path[0]), [*seen, *BUILT_IN, *more])
+    return f"Fields seen: {', '.join(sorted(seen))}.{nearest}"

@@ -1,0 +1,68 @@
+"""Paths that no line has: what is refused, what is told, and what nobody misses."""
+
+from __future__ import annotations
+
+import pytest
+
+from gymrecipe.errors import RecipeError
+from gymrecipe.rollouts.columns import Column
+from tests.rollouts.conftest import Write, read, rollout
+
+
+def test_a_path_on_no_line_is_an_error_with_the_fields_and_the_nearest(jsonl: Write) -> None:
+    columns = [Column("acuracy", (("acuracy",),), "number"), Column("zz", (("zz",),), "text")]
+    with pytest.raises(RecipeError) as caught:
+        read(jsonl(rollout(accuracy=1)), columns=columns)
+    assert caught.value.problems == (
+        "columns: 'acuracy' is on no line that was read. Fields seen: accuracy, reward."
+        " Did you mean 'accuracy'?",
+        "columns: 'zz' is on no line that was read. Fields seen: accuracy, reward.",
+    )
+
+
+def test_a_path_on_no_line_is_compared_with_the_fields_beside_it(jsonl: Write) -> None:
+    column = Column("metadata.categry", (("metadata", "categry"),), "text")
+    places = {"metadata.categry": "stages.balance.by"}
+    with pytest.raises(RecipeError) as caught:
+        read(
+            jsonl(rollout(metadata={"category": "a", "level": 1})), columns=[column], places=places
+        )
+    assert str(caught.value) == (
+        "stages.balance.by: 'metadata.categry' is on no line that was read. Fields seen in"
+        " metadata: category, level. Did you mean 'metadata.category'?"
+    )
+
+
+def test_a_column_that_is_its_default_on_every_line_is_told(jsonl: Write) -> None:
+    path = jsonl(rollout(metadata={"domain": "law"}))
+    typo = Column("c", (("metadata", "domian"),), "text", default="general")
+    (said,) = read(path, columns=[typo], places={"c": "columns.c.path"}).warnings
+    assert said == (
+        "columns.c.path: 'metadata.domian' is on no line that was read, so that every row is"
+        " 'general'. Fields seen in metadata: domain. Did you mean 'metadata.domain'?"
+    )
+    several = Column("c", (("metadata", "domian"), ("kind",)), "text", default="general")
+    (said,) = read(path, columns=[several]).warnings
+    assert "none of 'metadata.domian', 'kind' is on a line that was read, so that" in said
+    right = Column("c", (("metadata", "domain"),), "text", default="general")
+    assert read(path, columns=[right]).warnings == []
+
+
+def test_a_score_on_no_line_is_an_error(jsonl: Write) -> None:
+    path = jsonl(rollout(accuracy=0.5))
+    with pytest.raises(RecipeError, match=r"^reward: 'acuracy' is on no .* mean 'accuracy'\?$"):
+        read(path, reward="acuracy")
+    assert read(path, reward="accuracy").rows["reward"].to_list() == [0.5]
+
+
+def test_a_group_on_no_line_is_a_warning_for_the_prompt_stands_in(jsonl: Write) -> None:
+    path = jsonl(rollout(task_id=1), rollout())
+    (warning,) = read(path, group_by="tsk_id").warnings
+    assert warning.startswith("group_by: 'tsk_id' is on no line that was read")
+    assert read(path, group_by="task_id").warnings == []
+
+
+def test_no_line_needs_a_score_where_it_is_by_default(jsonl: Write) -> None:
+    content = rollout()
+    del content["reward"]
+    assert read(jsonl(content)).rows["reward"].to_list() == [None]
