@@ -11,20 +11,19 @@ from msgspec import UNSET, UnsetType
 from gymrecipe.beside import columns_of
 from gymrecipe.blame import blaming, check_rows
 from gymrecipe.calls import NO_METRICS, call, naming_what_is_missing, resolve
-from gymrecipe.errors import RecipeError
 from gymrecipe.experiments import fates
-from gymrecipe.experiments.data import Written, write_data, write_metrics
+from gymrecipe.experiments.data import write_data, write_metrics
 from gymrecipe.experiments.manifest import Output, StageRecord
 from gymrecipe.experiments.statistics import CATEGORIES, FIGURES, statistics
 from gymrecipe.formats.template import Template, read_template
 from gymrecipe.plan import Plan
 from gymrecipe.progress import Progress
 from gymrecipe.registry import CHECKS, FORMATS, changed, is_ours
+from gymrecipe.remarks import check_verifier, remarks_of_filter, remarks_of_write
 from gymrecipe.rollouts.columns import PAIR_COLUMNS, split_side
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.table import Table
-from gymrecipe.stages import where as language
 from gymrecipe.stages.checks import Facts
 from gymrecipe.stages.filter import Filter
 from gymrecipe.stages.validate import Validate, result
@@ -143,7 +142,7 @@ class Fold:
             if any(name in COUNTS for name in params.limits()):
                 self.checked[step.name] = _counted(result.wide(self.table.rows))
         if isinstance(params, Filter):
-            self._warn_of_lost_losers(step, params, rejected)
+            self.warnings += remarks_of_filter(self.plan, step, params, rejected)
         self.records.append(
             StageRecord(
                 name=step.name,
@@ -210,22 +209,8 @@ class Fold:
                 )
             self.progress.end()
             if purpose_of(step) == "rl":
-                _check_verifier(params, written)
-                self._warn_of_missing_inputs(step, rows)
-                self._warn_of_nothing_to_verify(step, params, written)
-            if params.validation_fraction and written.rows and not _held_out(written):
-                self.warnings.append(
-                    f"{step.name}: validation_fraction={params.validation_fraction:g} holds out"
-                    f" none of {written.rows} rows, for each prompt is drawn by itself. Raise it,"
-                    " or draw with another seed."
-                )
-            if written.contents.refused:
-                self.warnings.append(
-                    f"{step.name}: {written.contents.refused} of {written.rows} rows have an answer"
-                    " that the model's API marked as a refusal; refusals=reject leaves them out."
-                )
-            if written.is_late:
-                self.warnings.append(f"{step.name}: {LATE}")
+                check_verifier(params, written)
+            self.warnings += remarks_of_write(self.plan, step, params, rows, written)
             self.statistics[step.name] = statistics(written)
             self._check_again(step, rows, written.written)
         self.outputs += written.outputs
@@ -267,77 +252,6 @@ class Fold:
                     figure = CHECKS[row["check"]].function(left, {}, None, None)
                     self._judge(step, [result(row["check"], figure, limits[row["check"]])])
 
-    def _warn_of_missing_inputs(self, step: Step, rows: pl.DataFrame) -> None:
-        """A task without an input row has another verifier's fields than the others."""
-        missing = rows["input_source"].null_count() if "input_source" in rows.columns else 0
-        if missing:
-            self.warnings.append(
-                f"{step.name}: {missing} of {rows.height} tasks have no row in materialized_inputs;"
-                " what their verifier needs is taken from a rollout. Is the file of this run?"
-            )
-
-    def _warn_of_nothing_to_verify(self, step: Step, params: Write, written: Written) -> None:
-        """Without a field that says what is right, a reward function can only guess."""
-        count = written.contents.unverifiable
-        written_there = params.format != "custom" or "verifier" in params.columns
-        if not count or not written_there or params.format == "raw":  # whole lines have it all
-            return
-        if params.verifier_fields is not None:
-            said = "none of verifier_fields is on their lines"
-        elif self.plan.load.materialized_inputs is not None:
-            said = "their input rows have no field beside the request; name some: verifier_fields"
-        else:
-            said = (
-                "their lines have no field such as expected_answer. Name the file that the run was"
-                " started from, materialized_inputs=FILE, or the fields, verifier_fields=[NAME]"
-            )
-        self.warnings.append(
-            f"{step.name}: {count} of {written.rows} rows have nothing to verify an answer by:"
-            f" {said}."
-        )
-
-    def _warn_of_lost_losers(self, step: Step, params: Filter, rejected: dict[str, int]) -> None:
-        """A filter by reward or success before a pair takes away what pairs are made of."""
-        pairs = [other for other in self.plan.steps if other.stage.name == "pair"]
-        if step.takes != "rollouts" or not any(step in self.plan.above(other) for other in pairs):
-            return
-        reasons = {"below_min_reward", "no_success", "missing_success", "below_min_success_rate"}
-        names = set(language.parse(params.where).names) if params.where is not None else set()
-        if names & {"reward", "success"}:
-            reasons.add("where")
-        lost = sum(count for reason, count in rejected.items() if reason in reasons)
-        if lost:
-            self.warnings.append(
-                f"{step.name}: filters by reward or success before pairs are made, and takes away"
-                f" {lost} rollouts that could be the rejected side. Filter pairs, after the pair."
-            )
-
-
-def _check_verifier(params: Write, written: Written) -> None:
-    """Raise RecipeError for fields of the verifier that no row has: they are misspelt."""
-    if params.verifier_fields is None or not written.rows:
-        return
-    absent = [
-        n for n in params.verifier_fields if n.rpartition(".")[2] not in written.contents.verifier
-    ]
-    if absent:
-        raise RecipeError(
-            *(
-                f"verifier_fields: '{name}' is on no line of the tasks that are written."
-                " `gymrecipe columns` lists the fields."
-                for name in absent
-            )
-        )
-
-
-def _held_out(written: Written) -> bool:
-    return "validation" in written.written["split"]
-
-
-LATE = (
-    "order=strict leaves rows with other keys or types behind the first ones; a loader that infers"
-    " the columns from the first 10 MB, as datasets does, may fail on them or fill nulls in."
-)
 
 _READ = ("row", "source", "offset", "bytes", "id_hi", "id_lo", "has_tools", "reward", "label")
 """What a write needs of each rollout, beside the columns that it writes and has figures of."""

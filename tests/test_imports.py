@@ -28,7 +28,7 @@ LAYERS = [
         "plan",
     ],
     ["experiments"],
-    ["wide", "progress", "blame", "calls", "reading", "rehearsal", "fold"],
+    ["wide", "progress", "blame", "calls", "reading", "rehearsal", "remarks", "fold"],
     ["executor", "reproduce", "check", "checking", "ahead"],
     ["report", "examples", "api", "words", "completion", "plugins", "guide", "streams"],
     ["cli", "__main__", "__init__"],

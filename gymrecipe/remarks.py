@@ -1,0 +1,112 @@
+"""Remarks: what is said of what a stage took away or wrote, where nobody may have meant it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from gymrecipe.errors import RecipeError
+from gymrecipe.experiments.data import Written
+from gymrecipe.plan import Plan
+from gymrecipe.stages import where as language
+from gymrecipe.stages.filter import Filter
+from gymrecipe.stages.write import Write
+from gymrecipe.steps import Step, purpose_of
+
+LATE = (
+    "order=strict leaves rows with other keys or types behind the first ones; a loader that infers"
+    " the columns from the first 10 MB, as datasets does, may fail on them or fill nulls in."
+)
+
+
+def remarks_of_filter(
+    plan: Plan, step: Step, params: Filter, rejected: dict[str, int]
+) -> Iterator[str]:
+    """A filter by reward or success before a pair takes away what pairs are made of."""
+    pairs = [other for other in plan.steps if other.stage.name == "pair"]
+    if step.takes != "rollouts" or not any(step in plan.above(other) for other in pairs):
+        return
+    reasons = {"below_min_reward", "no_success", "missing_success", "below_min_success_rate"}
+    names = set(language.parse(params.where).names) if params.where is not None else set()
+    if names & {"reward", "success"}:
+        reasons.add("where")
+    lost = sum(count for reason, count in rejected.items() if reason in reasons)
+    if lost:
+        yield (
+            f"{step.name}: filters by reward or success before pairs are made, and takes away"
+            f" {lost} rollouts that could be the rejected side. Filter pairs, after the pair."
+        )
+
+
+def remarks_of_write(
+    plan: Plan, step: Step, params: Write, rows: pl.DataFrame, written: Written
+) -> Iterator[str]:
+    """What is said of the rows that a write was given, and of what it made of them."""
+    if purpose_of(step) == "rl":
+        yield from _missing_inputs(step, rows)
+        yield from _nothing_to_verify(plan, step, params, written)
+    if params.validation_fraction and written.rows and not _held_out(written):
+        yield (
+            f"{step.name}: validation_fraction={params.validation_fraction:g} holds out"
+            f" none of {written.rows} rows, for each prompt is drawn by itself. Raise it,"
+            " or draw with another seed."
+        )
+    if written.contents.refused:
+        yield (
+            f"{step.name}: {written.contents.refused} of {written.rows} rows have an answer"
+            " that the model's API marked as a refusal; refusals=reject leaves them out."
+        )
+    if written.is_late:
+        yield f"{step.name}: {LATE}"
+
+
+def _held_out(written: Written) -> bool:
+    return "validation" in written.written["split"]
+
+
+def _missing_inputs(step: Step, rows: pl.DataFrame) -> Iterator[str]:
+    """A task without an input row has another verifier's fields than the others."""
+    missing = rows["input_source"].null_count() if "input_source" in rows.columns else 0
+    if missing:
+        yield (
+            f"{step.name}: {missing} of {rows.height} tasks have no row in materialized_inputs;"
+            " what their verifier needs is taken from a rollout. Is the file of this run?"
+        )
+
+
+def _nothing_to_verify(plan: Plan, step: Step, params: Write, written: Written) -> Iterator[str]:
+    """Without a field that says what is right, a reward function can only guess."""
+    count = written.contents.unverifiable
+    written_there = params.format != "custom" or "verifier" in params.columns
+    if not count or not written_there or params.format == "raw":  # whole lines have it all
+        return
+    if params.verifier_fields is not None:
+        said = "none of verifier_fields is on their lines"
+    elif plan.load.materialized_inputs is not None:
+        said = "their input rows have no field beside the request; name some: verifier_fields"
+    else:
+        said = (
+            "their lines have no field such as expected_answer. Name the file that the run was"
+            " started from, materialized_inputs=FILE, or the fields, verifier_fields=[NAME]"
+        )
+    yield (
+        f"{step.name}: {count} of {written.rows} rows have nothing to verify an answer by: {said}."
+    )
+
+
+def check_verifier(params: Write, written: Written) -> None:
+    """Raise RecipeError for fields of the verifier that no row has: they are misspelt."""
+    if params.verifier_fields is None or not written.rows:
+        return
+    absent = [
+        n for n in params.verifier_fields if n.rpartition(".")[2] not in written.contents.verifier
+    ]
+    if absent:
+        raise RecipeError(
+            *(
+                f"verifier_fields: '{name}' is on no line of the tasks that are written."
+                " `gymrecipe columns` lists the fields."
+                for name in absent
+            )
+        )
