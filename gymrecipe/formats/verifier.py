@@ -8,7 +8,7 @@ from msgspec import Raw
 from gymrecipe.errors import RecipeError
 from gymrecipe.rollouts.columns import find, parse_path
 from gymrecipe.rollouts.lines import prompt_of
-from gymrecipe.rollouts.said import text_of
+from gymrecipe.rollouts.said import raw_text
 
 SHARED = (
     "expected_answer", "ground_truth", "answer", "options", "grading_mode", "template_metadata",
@@ -54,7 +54,9 @@ def is_row_of(row: bytes, line: bytes) -> bool:
 
 def _said(line: bytes) -> list[tuple[str | None, ...]]:
     items = prompt_of(_at(line, "responses_create_params.input"))
-    return [(item.type or "message", item.role, item.name, text_of(item.content)) for item in items]
+    return [
+        (item.type or "message", item.role, item.name, raw_text(item.content)) for item in items
+    ]
 
 
 def request_of(line: bytes) -> Raw:

@@ -51,7 +51,7 @@ def said(items: list[Item]) -> Said:
             in_call = True
             chars = 0
         if kind == "message":
-            text = text_of(item.content)
+            text = raw_text(item.content)
             chars += len(text)
             parts.append(text)
             text_seen = text_seen or bool(text and not text.isspace())
@@ -104,7 +104,7 @@ _usage = msgspec.json.Decoder(_Usage | None)
 _INCOMPLETE = (msgspec.json.Decoder(_Incomplete | None), _Incomplete | None)
 
 
-def text_of(content: Raw) -> str:
+def raw_text(content: Raw) -> str:
     """The text of a message's content: its parts joined with nothing between."""
     value = _text.decode(content)
     if isinstance(value, list):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gymrecipe.rollouts.lines import Shape, decode, shape_of
-from gymrecipe.rollouts.said import text_of
+from gymrecipe.rollouts.said import raw_text
 
 ASKED = {"role": "user", "content": "2+2?"}
 SAID = {"role": "assistant", "content": "4"}
@@ -24,7 +24,7 @@ def told(line: dict[str, Any]) -> tuple[list[Any], list[Any]]:
     found = shape(line)
     assert found is not None
     halves = (found.prompt, found.output)
-    prompt, output = ([(i.role, text_of(i.content)) for i in half] for half in halves)
+    prompt, output = ([(i.role, raw_text(i.content)) for i in half] for half in halves)
     return prompt, output
 
 
