@@ -29,7 +29,7 @@ from gymrecipe.stages.filter import Filter
 from gymrecipe.stages.validate import Validate, result
 from gymrecipe.stages.write import Write
 from gymrecipe.steps import Step, purpose_of
-from gymrecipe.wide import ROWS, Rows, narrow
+from gymrecipe.wide import ROWS, StageResult, narrow
 
 COUNTS = ("rows", "labels", "label_ratio")
 """The checks whose figure changes when a row cannot be written."""
@@ -63,7 +63,7 @@ class Fold:
         self.plan, self.table, self.files = plan, table, files
         self.templates = templates
         self.staged, self.engine, self.progress = staged, engine, progress
-        self.results: dict[str, Rows] = {}
+        self.results: dict[str, StageResult] = {}
         self.entered: dict[str, pl.Series] = {}
         self.fates: list[pl.DataFrame] = []
         self.uses: list[pl.DataFrame] = []
@@ -124,7 +124,7 @@ class Fold:
         left = made.filter(pl.col("reason").is_not_null())
         # A filter copies every column, and most stages keep every row.
         kept = made.filter(pl.col("reason").is_null()) if left.height else made
-        result = Rows(kept.drop("reason"), tuple(name for name in names if name != "reason"))
+        result = StageResult(kept.drop("reason"), tuple(name for name in names if name != "reason"))
         del made, kept, wide, frame
         self.fates.append(fates.leaving(left, place))
         rejected = _counts(left["reason"])
@@ -163,11 +163,11 @@ class Fold:
         )
         self._forget(place)
 
-    def _rows(self, step: Step) -> Rows:
+    def _rows(self, step: Step) -> StageResult:
         """What the step takes."""
         if step.source is not None:
             return self.results[step.source]
-        return Rows(self.table.rows, tuple(self.table.rows.columns))
+        return StageResult(self.table.rows, tuple(self.table.rows.columns))
 
     def _forget(self, place: int) -> None:
         """Drop the results that no later stage takes."""
@@ -182,7 +182,7 @@ class Fold:
         return facts
 
     def _write(
-        self, step: Step, params: Write, place: int, result: Rows
+        self, step: Step, params: Write, place: int, result: StageResult
     ) -> tuple[int, dict[str, int]]:
         several = sum(isinstance(other.params, Write) for other in self.plan.steps) > 1
         inside = f"data/{step.name}" if several else "data"
@@ -257,7 +257,7 @@ _READ = ("row", "source", "offset", "bytes", "id_hi", "id_lo", "has_tools", "rew
 """What a write needs of each rollout, beside the columns that it writes and has figures of."""
 
 
-def _written(step: Step, params: Write, rows: Rows) -> list[str]:
+def _written(step: Step, params: Write, rows: StageResult) -> list[str]:
     """The columns that a write needs."""
     if step.takes == "metrics":
         return list(rows.names)

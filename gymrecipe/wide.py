@@ -18,7 +18,7 @@ ROWS = {"row": ""} | {f"{side}_row": f"{side}_" for side in SIDES}
 """The columns that say which rollouts a row is, and how the columns of each are called."""
 
 
-class Rows(msgspec.Struct, frozen=True):
+class StageResult(msgspec.Struct, frozen=True):
     """The result of a stage: the columns it holds itself, and the names of all its columns."""
 
     held: pl.DataFrame
@@ -35,7 +35,7 @@ class Rows(msgspec.Struct, frozen=True):
         )
 
 
-def narrow(frame: pl.LazyFrame, rows: Rows, rollouts: pl.DataFrame) -> list[str]:
+def narrow(frame: pl.LazyFrame, rows: StageResult, rollouts: pl.DataFrame) -> list[str]:
     """Which columns of what a stage made of the rows have to be held: the others are those of the
     rollouts as they were.
     """

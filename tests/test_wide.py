@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from gymrecipe.wide import Rows, narrow
+from gymrecipe.wide import StageResult, narrow
 
 ROLLOUTS = pl.DataFrame(
     {"row": [0, 1, 2], "reward": [0.0, 0.5, 1.0], "draw": [0.1, 0.2, 0.3]},
@@ -13,13 +13,13 @@ ROLLOUTS = pl.DataFrame(
 PAIRS = ("gap", "draw", "chosen_row", "chosen_reward", "rejected_row", "rejected_reward")
 
 
-def rows(*numbers: int, names: tuple[str, ...] = ("row", "reward")) -> Rows:
-    return Rows(pl.DataFrame({"row": numbers}, schema={"row": pl.UInt32}), names)
+def rows(*numbers: int, names: tuple[str, ...] = ("row", "reward")) -> StageResult:
+    return StageResult(pl.DataFrame({"row": numbers}, schema={"row": pl.UInt32}), names)
 
 
-def pairs() -> Rows:
+def pairs() -> StageResult:
     held = pl.DataFrame({"chosen_row": [2], "rejected_row": [0], "gap": [1.0]})
-    return Rows(held, PAIRS)
+    return StageResult(held, PAIRS)
 
 
 def test_rows_have_the_columns_of_their_rollouts_in_their_order() -> None:
@@ -50,7 +50,7 @@ def test_what_the_rollouts_have_is_not_held() -> None:
 
 
 def test_a_column_that_was_changed_stays_changed_also_in_pairs() -> None:
-    changed = Rows(rows(0, 2).held.with_columns(reward=pl.lit(9.0)), ("row", "reward"))
+    changed = StageResult(rows(0, 2).held.with_columns(reward=pl.lit(9.0)), ("row", "reward"))
     assert changed.wide(ROLLOUTS).collect()["reward"].to_list() == [9.0, 9.0]
     assert narrow(changed.wide(ROLLOUTS), changed, ROLLOUTS) == ["row", "reward"]
     held = narrow(pairs().wide(ROLLOUTS), changed, ROLLOUTS)
