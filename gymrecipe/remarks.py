@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from gymrecipe.errors import RecipeError
-from gymrecipe.experiments.data import Written
+from gymrecipe.experiments.data import WriteResult
 from gymrecipe.plan import Plan
 from gymrecipe.stages import where as language
 from gymrecipe.stages.filter import Filter
@@ -40,7 +40,7 @@ def remarks_of_filter(
 
 
 def remarks_of_write(
-    plan: Plan, step: Step, params: Write, rows: pl.DataFrame, written: Written
+    plan: Plan, step: Step, params: Write, rows: pl.DataFrame, written: WriteResult
 ) -> Iterator[str]:
     """What is said of the rows that a write was given, and of what it made of them."""
     if purpose_of(step) == "rl":
@@ -61,7 +61,7 @@ def remarks_of_write(
         yield f"{step.name}: {LATE}"
 
 
-def _held_out(written: Written) -> bool:
+def _held_out(written: WriteResult) -> bool:
     return "validation" in written.written["split"]
 
 
@@ -75,7 +75,9 @@ def _missing_inputs(step: Step, rows: pl.DataFrame) -> Iterator[str]:
         )
 
 
-def _nothing_to_verify(plan: Plan, step: Step, params: Write, written: Written) -> Iterator[str]:
+def _nothing_to_verify(
+    plan: Plan, step: Step, params: Write, written: WriteResult
+) -> Iterator[str]:
     """Without a field that says what is right, a reward function can only guess."""
     count = written.contents.unverifiable
     written_there = params.format != "custom" or "verifier" in params.columns
@@ -95,7 +97,7 @@ def _nothing_to_verify(plan: Plan, step: Step, params: Write, written: Written) 
     )
 
 
-def check_verifier(params: Write, written: Written) -> None:
+def check_verifier(params: Write, written: WriteResult) -> None:
     """Raise RecipeError for fields of the verifier that no row has: they are misspelt."""
     if params.verifier_fields is None or not written.rows:
         return

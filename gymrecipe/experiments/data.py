@@ -39,7 +39,7 @@ read first when it is read again. Reading at random what it still has costs noth
 """
 
 
-class Written(msgspec.Struct):
+class WriteResult(msgspec.Struct):
     """What one write made.
 
     `used` (`row`, `side`, `output`, `at`) and `rejected` (row, reason) speak of rollouts,
@@ -76,13 +76,13 @@ def write_data(
     named: dict[str, NamedColumn],
     template: Template | None,
     progress: Callable[[int], None],
-) -> Written:
+) -> WriteResult:
     """Write the rows to `folder / inside`, the rows of each split to its own files.
 
     Raises ChangedError if a source is not what it was when it was scanned, MachineError where the
     disk fails.
     """
-    written = Written([], rows.clear())
+    written = WriteResult([], rows.clear())
     target = folder / inside
     with writing(target):
         target.mkdir(parents=True, exist_ok=True)
@@ -141,7 +141,7 @@ OF_BOTH = ("prompts_differ", "identical_answers", "parted_by_environment")
 """The reasons that speak of a pair, and so of both its sides."""
 
 
-def write_metrics(rows: pl.DataFrame, entered: pl.Series, folder: Path, inside: str) -> Written:
+def write_metrics(rows: pl.DataFrame, entered: pl.Series, folder: Path, inside: str) -> WriteResult:
     """Write a table of metrics as JSON lines, a metric each; it uses every row that entered."""
     encoder = msgspec.json.Encoder()
     lines = [encoder.encode(row) for row in rows.drop("split").iter_rows(named=True)]
@@ -157,7 +157,7 @@ def write_metrics(rows: pl.DataFrame, entered: pl.Series, folder: Path, inside: 
         {"row": entered, "side": "", "output": output.path, "at": None},
         schema={"row": pl.UInt32, "side": pl.String, "output": pl.String, "at": pl.UInt64},
     )
-    return Written([output], rows, used=[used], example=lines[0].decode() if lines else None)
+    return WriteResult([output], rows, used=[used], example=lines[0].decode() if lines else None)
 
 
 def _job(
@@ -221,7 +221,7 @@ def _held(rows: pl.DataFrame, named: dict[str, NamedColumn]) -> set[str]:
 
 
 def _account(
-    written: Written,
+    written: WriteResult,
     rows: pl.DataFrame,
     made: pl.DataFrame,
     places: pl.DataFrame,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Any
 
-from gymrecipe.experiments.data import Written
+from gymrecipe.experiments.data import WriteResult
 from gymrecipe.rollouts.figures import describe
 
 CATEGORIES = ("category", "task_type")
@@ -24,7 +24,7 @@ FIGURES = {
 """Which columns of the rows written are described, by what the rows are of."""
 
 
-def statistics(written: Written) -> dict[str, Any]:
+def statistics(written: WriteResult) -> dict[str, Any]:
     """Rows by split, tasks, and the spread of rewards, gaps and lengths over the rows written."""
     rows = written.written
     pairs = "gap" in rows.columns
