@@ -15,7 +15,7 @@ from gymrecipe.progress import Silent
 from gymrecipe.reading import read
 from gymrecipe.rehearsal import rehearse
 from gymrecipe.rollouts.files import open_source
-from gymrecipe.settings import Example
+from gymrecipe.settings import WorkedExample
 from gymrecipe.steps import Step
 
 
@@ -48,7 +48,7 @@ def check_examples(plan: Plan) -> None:
         raise RecipeError(*problems)
 
 
-def _outcome(plan: Plan, example: Example) -> list[str]:
+def _outcome(plan: Plan, example: WorkedExample) -> list[str]:
     """What each rollout becomes: used, chosen, rejected, or the reason that it leaves for."""
     with store.scratch() as folder, local(1) as engine:
         path = folder / "example.jsonl"

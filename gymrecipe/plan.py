@@ -18,7 +18,7 @@ from gymrecipe.reads import columns_read, unused
 from gymrecipe.recipe import Composed, as_yaml
 from gymrecipe.registry import STAGES
 from gymrecipe.rollouts.columns import BUILT_IN, OWN, PAIR_COLUMNS, Column, merge, split_side
-from gymrecipe.settings import Example, NamedColumn, Settings
+from gymrecipe.settings import NamedColumn, Settings, WorkedExample
 from gymrecipe.stages.load import Load
 from gymrecipe.stages.write import Write
 from gymrecipe.steps import Step, above, build, consistent
@@ -32,7 +32,7 @@ class Plan(msgspec.Struct, frozen=True):
     named: dict[str, NamedColumn]
     settings: Settings
     parameters: dict[str, Any]
-    examples: dict[str, Example]
+    examples: dict[str, WorkedExample]
     recipe_yaml: str
     recipe_path: str
     recipe_folder: str
@@ -187,15 +187,15 @@ def _column(value: Any) -> NamedColumn:
     return NamedColumn.model_validate({"path": value} if isinstance(value, str) else value)
 
 
-def _examples(values: Any, composed: Composed, problems: list[str]) -> dict[str, Example]:
+def _examples(values: Any, composed: Composed, problems: list[str]) -> dict[str, WorkedExample]:
     examples = {}
     for name, value in _mapping("examples", values, composed, problems):
         try:
-            examples[name] = Example.model_validate(value)
+            examples[name] = WorkedExample.model_validate(value)
         except ValidationError as error:
-            takes = list(Example.model_fields)
+            takes = list(WorkedExample.model_fields)
             path = f"examples.{name}"
-            problems += explain(error, path, composed, takes, "an example", Example)
+            problems += explain(error, path, composed, takes, "an example", WorkedExample)
     return examples
 
 

@@ -105,7 +105,7 @@ class NamedColumn(Params):
         return value
 
 
-class Example(BaseModel):
+class WorkedExample(BaseModel):
     """A few inline rollouts of a recipe, and what becomes of each."""
 
     model_config = ConfigDict(extra="forbid", strict=True)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from gymrecipe.settings import Example, NamedColumn, Settings
+from gymrecipe.settings import NamedColumn, Settings, WorkedExample
 
 
 @pytest.mark.parametrize("name", ["a", "v1.0", "A-b_c.d", "0", "x" * 100])
@@ -85,4 +85,4 @@ def test_an_evil_pattern_is_only_a_pattern() -> None:
 
 def test_an_example_holds_rollouts_and_words() -> None:
     with pytest.raises(ValidationError):
-        Example.model_validate({"rollouts": [{}], "becomes": [1]})
+        WorkedExample.model_validate({"rollouts": [{}], "becomes": [1]})
