@@ -15,7 +15,7 @@ from gymrecipe.plan import Plan
 from gymrecipe.registry import QUANTILE, Of, marked
 from gymrecipe.rollouts.columns import split_side
 from gymrecipe.rollouts.figures import quantile
-from gymrecipe.stages.checks import Facts
+from gymrecipe.stages.checks import Told
 from gymrecipe.steps import Step
 
 
@@ -55,7 +55,7 @@ def in_memory() -> pl.Config:
 
 
 def call(
-    step: Step, params: Any, rows: pl.LazyFrame, facts: Facts, metrics: pl.LazyFrame
+    step: Step, params: Any, rows: pl.LazyFrame, facts: Told, metrics: pl.LazyFrame
 ) -> tuple[pl.LazyFrame, dict[str, pl.LazyFrame]]:
     frame = metrics if step.stage.reads == "metrics" else rows
     more = (facts,) if step.stage.reads == "facts" else ()

@@ -24,7 +24,7 @@ from gymrecipe.rollouts.columns import PAIR_COLUMNS, split_side
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.table import Table
-from gymrecipe.stages.checks import Facts
+from gymrecipe.stages.checks import Told
 from gymrecipe.stages.filter import Filter
 from gymrecipe.stages.validate import Validate, result
 from gymrecipe.stages.write import Write
@@ -68,7 +68,7 @@ class Fold:
         self.fates: list[pl.DataFrame] = []
         self.uses: list[pl.DataFrame] = []
         self.records: list[StageRecord] = []
-        self.facts: dict[str, Facts] = {}
+        self.facts: dict[str, Told] = {}
         self.checked: dict[str, pl.DataFrame] = {}
         self.outputs: list[Output] = []
         self.statistics: dict[str, Any] = {}
@@ -110,7 +110,7 @@ class Fold:
         with blaming(step):
             made, *told = pl.collect_all([frame.select(holds), *tables.values()])
         check_rows(step, rows.held, made)
-        facts: Facts = {name: table.to_dicts() for name, table in zip(tables, told, strict=True)}
+        facts: Told = {name: table.to_dicts() for name, table in zip(tables, told, strict=True)}
         if resolved:
             facts["resolved"] = resolved
         self.warnings += [f"{step.name}: {row['message']}" for row in facts.pop("warnings", [])]
@@ -174,9 +174,9 @@ class Fold:
         needed = {step.source for step in self.plan.steps[place + 1 :]}
         self.results = {name: rows for name, rows in self.results.items() if name in needed}
 
-    def _upstream(self, step: Step) -> Facts:
+    def _upstream(self, step: Step) -> Told:
         """The facts of the stages above, the nearest one's table where two have a name."""
-        facts: Facts = {}
+        facts: Told = {}
         for above in reversed(self.plan.above(step)):
             facts |= self.facts[above.name]
         return facts

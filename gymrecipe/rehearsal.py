@@ -14,7 +14,7 @@ from gymrecipe.reading import wanted
 from gymrecipe.registry import PLUGINS
 from gymrecipe.rollouts.columns import split_side
 from gymrecipe.rollouts.table import empty_rows
-from gymrecipe.stages.checks import Facts
+from gymrecipe.stages.checks import Told
 from gymrecipe.stages.write import Write
 
 REHEARSED_BYTES = 64 * 2**20
@@ -51,7 +51,7 @@ def _mentioned(plan: Plan) -> set[str]:
 
 def _rehearse(plan: Plan, spare: frozenset[str]) -> None:
     frames: dict[str, pl.LazyFrame] = {}
-    facts: Facts = {}
+    facts: Told = {}
     for step in plan.steps:
         rows = (
             empty_rows(wanted(plan, spare)).with_row_index("row").lazy()

@@ -8,10 +8,19 @@ import polars as pl
 from pydantic import model_validator
 
 from gymrecipe.errors import RecipeError, hint
-from gymrecipe.registry import CHECKS, TOLERANCE, Params, Purpose, Quantile, Reads, Unit, stage
-from gymrecipe.registry import Facts as Tables
+from gymrecipe.registry import (
+    CHECKS,
+    TOLERANCE,
+    Facts,
+    Params,
+    Purpose,
+    Quantile,
+    Reads,
+    Unit,
+    stage,
+)
 from gymrecipe.stages import checks as ours
-from gymrecipe.stages.checks import Facts
+from gymrecipe.stages.checks import Told
 
 
 class Limits(Params):
@@ -116,7 +125,7 @@ class Validate(Params):
 
 
 @stage(takes=("rollouts", "tasks", "pairs"), version=1, reads="facts")
-def validate(rows: pl.LazyFrame, params: Validate, facts: Facts) -> tuple[pl.LazyFrame, Tables]:
+def validate(rows: pl.LazyFrame, params: Validate, facts: Told) -> tuple[pl.LazyFrame, Facts]:
     """Log each check's figure and limits; a figure outside them warns, or stops the run.
 
     A check that is not for what arrives, such as `mean_gap` for rollouts, is left out and says so.

@@ -8,14 +8,14 @@ import polars as pl
 import pytest
 
 from gymrecipe.registry import CHECKS
-from gymrecipe.stages.checks import Facts
+from gymrecipe.stages.checks import Told
 from tests.stages.conftest import pairs, rollouts, tasks
 
 
 def of(
     name: str, rows: pl.LazyFrame, at: float | None = None, by: str | None = None, **facts: Any
 ) -> float | None:
-    given: Facts = {table: [row] for table, row in facts.items()}
+    given: Told = {table: [row] for table, row in facts.items()}
     figure: float | None = CHECKS[name].function(rows.collect(), given, at, by)
     return figure
 
