@@ -1,6 +1,6 @@
 """Chat: what the lines of all formats share that hold a conversation as chat messages.
 
-`Whole`, `Answered`, `Pair` and `Asked` are lines of messages, of one of the kinds that differ in
+`Whole`, `Answered`, `Pair` and `Prompted` are lines of messages, of one of the kinds that differ in
 how calls carry their arguments: `Pair[Message]` has objects, `Pair[TextMessage]` JSON text. What
 goes from message to message (order, answers to calls) is held by `hold`, in their validators.
 """
@@ -29,7 +29,7 @@ class Whole(Line, Generic[Said]):
         return self
 
 
-class Asked(Line, Generic[Said]):
+class Prompted(Line, Generic[Said]):
     """What a model is shown, and nothing else."""
 
     prompt: list[Said]

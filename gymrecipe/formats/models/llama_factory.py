@@ -20,14 +20,14 @@ def _is_tools_or_nothing(text: str) -> str:
     return text
 
 
-class Asked(Line):
+class Question(Line):
     """What a person or a tool said."""
 
     source: Literal["human", "observation"] = Field(alias="from")
     value: str
 
 
-class Answered(Line):
+class Reply(Line):
     """What the model said; calls are JSON text, after `<tool_call>` where there is text, too."""
 
     source: Literal["gpt", "function_call"] = Field(alias="from")
@@ -49,7 +49,7 @@ class Answered(Line):
 class Row(Line):
     """A conversation; `system` and `tools` are texts, empty where there is nothing."""
 
-    conversations: list[Annotated[Asked | Answered, Field(discriminator="source")]]
+    conversations: list[Annotated[Question | Reply, Field(discriminator="source")]]
     system: str
     tools: Annotated[str, AfterValidator(_is_tools_or_nothing)] = ""
 
@@ -83,8 +83,8 @@ class Labelled(Row):
 class Pair(Row):
     """A conversation and the two messages that could be next."""
 
-    chosen: Answered
-    rejected: Answered
+    chosen: Reply
+    rejected: Reply
 
 
 LINES: dict[Purpose, type[BaseModel]] = {

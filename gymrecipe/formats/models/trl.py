@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from gymrecipe.formats.models.cautions import Caution, alike, cautions
-from gymrecipe.formats.models.chat import Answered, Asked, Pair, Whole
+from gymrecipe.formats.models.chat import Answered, Pair, Prompted, Whole
 from gymrecipe.formats.models.parts import Message, Tools, ToolsText
 from gymrecipe.registry import Purpose
 
@@ -48,7 +48,7 @@ LINES: dict[Purpose, type[BaseModel] | tuple[type[BaseModel], ...]] = {
     "dpo": Preference,
     "kto": Labelled,
     "reward_model": Margin,
-    "rl": Asked[Message],
+    "rl": Prompted[Message],
 }
 
 

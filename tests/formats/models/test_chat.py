@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from gymrecipe.checking.faults import faults as told
-from gymrecipe.formats.models.chat import Answered, Asked, Pair, Whole
+from gymrecipe.formats.models.chat import Answered, Pair, Prompted, Whole
 from gymrecipe.formats.models.parts import EitherMessage, Message, TextMessage, Tools, ToolsText
 from tests.formats.models.conftest import ADD, ASK, RULE, SAY, Turn, call, output
 
@@ -93,7 +93,7 @@ def test_arguments_may_be_either() -> None:
 
 
 def test_a_prompt_ends_on_what_is_answered() -> None:
-    form = Asked[Message]
+    form = Prompted[Message]
     assert list(told({"prompt": [ASK]}, form)) == []
     assert list(told({"prompt": [ASK, call("a"), output("a")]}, form)) == []
     (said,) = told({"prompt": [ASK, SAY]}, form)
