@@ -23,7 +23,7 @@ import xxhash
 
 import gymrecipe.formats
 from gymrecipe.formats.encode import encode
-from gymrecipe.formats.job import Job, Side
+from gymrecipe.formats.job import Side, WriteJob
 from gymrecipe.registry import FORMATS, Purpose
 from gymrecipe.rollouts.chat import Unusable
 from gymrecipe.rollouts.lines import whole
@@ -71,7 +71,7 @@ def side(lines: list[tuple[int, bytes]]) -> Side:
 
 def written(path: Path, purpose: Purpose, *sides: Side) -> Callable[[], object]:
     """A run of the worker's function over rows of one or two sides."""
-    job = Job(
+    job = WriteJob(
         target=tempfile.mktemp(),
         format="trl",
         purpose=purpose,

@@ -23,7 +23,7 @@ from gymrecipe.experiments.store import writing
 from gymrecipe.formats.contents import Contents
 from gymrecipe.formats.custom import parts
 from gymrecipe.formats.encode import encode
-from gymrecipe.formats.job import Encoded, Job
+from gymrecipe.formats.job import Encoded, WriteJob
 from gymrecipe.formats.template import Template
 from gymrecipe.registry import FORMATS, PLUGINS, Purpose
 from gymrecipe.rollouts.columns import MADE, SIDES
@@ -168,7 +168,7 @@ def _job(
     across_prompts: bool,
     named: dict[str, NamedColumn],
     template: Template | None,
-) -> Job:
+) -> WriteJob:
     """What all slices have in common; `values` and `own` have no rows yet."""
     pairs, known = len(sides) == 2, _held(rows, named)
     columns: dict[str, str] = {}
@@ -184,7 +184,7 @@ def _job(
             columns[path_of(name, pairs, named)] = to
     format = FORMATS[params.format]
     fields = params.verifier_fields
-    return Job(
+    return WriteJob(
         target="",
         format=params.format,
         purpose=purpose,

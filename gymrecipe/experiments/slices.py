@@ -13,7 +13,7 @@ import polars as pl
 from msgspec.structs import replace
 
 from gymrecipe.beside import table_column
-from gymrecipe.formats.job import Job, Side
+from gymrecipe.formats.job import Side, WriteJob
 
 SLICE_BYTES = 8 * 2**20
 """Source bytes that one slice of a write reads."""
@@ -38,13 +38,13 @@ integers.
 
 
 def slices(
-    job: Job,
+    job: WriteJob,
     rows: pl.DataFrame,
     sides: tuple[str, ...],
     known: set[str],
     target: Path,
     order: array[int] | None = None,
-) -> Iterator[Job]:
+) -> Iterator[WriteJob]:
     """The job of each slice of the rows, taken in this order of their places; the records of each
     go to a file of its own in `target`.
     """

@@ -15,7 +15,7 @@ import msgspec
 
 from gymrecipe.formats.contents import Contents
 from gymrecipe.formats.example import Example
-from gymrecipe.formats.job import Encoded, Job
+from gymrecipe.formats.job import Encoded, WriteJob
 from gymrecipe.formats.make import example_of
 from gymrecipe.formats.shapes import Shapes
 from gymrecipe.formats.sources import Sources
@@ -34,7 +34,7 @@ Given = TypeVar("Given")
 Made = TypeVar("Made")
 
 
-def encode(job: Job) -> Encoded:
+def encode(job: WriteJob) -> Encoded:
     """Write the records of a job. Raises ChangedError where a line is not what was scanned."""
     importlib.import_module("gymrecipe.formats")
     for plugin in job.plugins:

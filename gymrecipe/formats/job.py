@@ -23,7 +23,7 @@ class Side(msgspec.Struct, frozen=True):
     id_lo: array[int]
 
 
-class Job(msgspec.Struct, frozen=True):
+class WriteJob(msgspec.Struct, frozen=True):
     """One slice of the rows to write, and the file `target` that their records go to.
 
     `sources` are uncompressed files. `sides` is one, or the chosen and the rejected one; `inputs`

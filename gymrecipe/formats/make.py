@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from gymrecipe.formats.custom import parts
 from gymrecipe.formats.example import Example
-from gymrecipe.formats.job import Job
+from gymrecipe.formats.job import WriteJob
 from gymrecipe.formats.sources import Sources
 from gymrecipe.formats.verifier import agent_of, fields_of, is_row_of, request_of
 from gymrecipe.rollouts.messages import (
@@ -25,7 +25,7 @@ from gymrecipe.rollouts.messages import (
 Made = TypeVar("Made")
 
 
-def example_of(job: Job, sources: Sources, row: int, lines: tuple[bytes, ...]) -> Example:
+def example_of(job: WriteJob, sources: Sources, row: int, lines: tuple[bytes, ...]) -> Example:
     """The example of a row and its lines, without its columns. Raises Unusable."""
     example = Example(
         purpose=job.purpose,
@@ -58,13 +58,13 @@ def _each(lines: tuple[bytes, ...], read: Callable[[bytes], Made]) -> list[Made]
     return made
 
 
-def _has_messages(job: Job) -> bool:
+def _has_messages(job: WriteJob) -> bool:
     if job.format == "custom":
         return any(source in parts(len(job.sides) == 2) for source in job.columns)
     return job.format != "raw"
 
 
-def _ask(example: Example, job: Job, sources: Sources, row: int) -> None:
+def _ask(example: Example, job: WriteJob, sources: Sources, row: int) -> None:
     line = known = example.lines[0]
     if job.format == "raw":
         check(line)
@@ -84,7 +84,7 @@ def _ask(example: Example, job: Job, sources: Sources, row: int) -> None:
     example.verifier = fields_of(known, has_input, job.verifier_fields)
 
 
-def _speak(example: Example, job: Job) -> None:
+def _speak(example: Example, job: WriteJob) -> None:
     spoken = _each(example.lines, lambda line: conversation(line, job.reading))
     if job.has_tools and (job.format != "custom" or "tools" in job.columns):
         example.tools = spoken[0].tools

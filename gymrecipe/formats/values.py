@@ -8,7 +8,7 @@ from typing import Any
 from gymrecipe.errors import RecipeError
 from gymrecipe.formats.custom import parts
 from gymrecipe.formats.example import Example
-from gymrecipe.formats.job import Job
+from gymrecipe.formats.job import WriteJob
 from gymrecipe.formats.raw import verbatim
 from gymrecipe.rollouts.columns import SIDES, find, parse_path
 from gymrecipe.rollouts.members import Repeated
@@ -17,12 +17,12 @@ from gymrecipe.rollouts.messages import Unusable
 Value = Callable[[int, Example], Any]
 
 
-def values_of(job: Job) -> dict[str, Value]:
+def values_of(job: WriteJob) -> dict[str, Value]:
     """How each column of a job is filled, by its name; decided once for all rows."""
     return {name: _value(source, job) for source, name in job.columns.items()}
 
 
-def _value(source: str, job: Job) -> Value:
+def _value(source: str, job: WriteJob) -> Value:
     if job.format == "custom" and (made := parts(len(job.sides) == 2).get(source)) is not None:
         return lambda row, example: made(example)
     if source in job.values:

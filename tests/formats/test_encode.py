@@ -14,7 +14,7 @@ import xxhash
 
 from gymrecipe.errors import ChangedError, RecipeError
 from gymrecipe.formats.encode import encode
-from gymrecipe.formats.job import Encoded, Job, Side
+from gymrecipe.formats.job import Encoded, Side, WriteJob
 from gymrecipe.registry import FORMATS, PLUGINS
 from gymrecipe.rollouts import batches
 
@@ -68,13 +68,13 @@ def pair(path: Path, chosen: bytes, rejected: bytes, **job: Any) -> Encoded:
 
 def written(path: Path, sides: tuple[Side, ...], job: dict[str, Any]) -> Encoded:
     target = str(path.with_name("written.jsonl"))
-    return encode(Job(target=target, sources=(str(path),), sides=sides, **job))
+    return encode(WriteJob(target=target, sources=(str(path),), sides=sides, **job))
 
 
-def job_of(path: Path, rows: list[Row], **job: Any) -> Job:
+def job_of(path: Path, rows: list[Row], **job: Any) -> WriteJob:
     target = str(path.with_name("written.jsonl"))
     known = {"target": target, "format": "trl", "purpose": "sft"} | job
-    return Job(sources=(str(path),), sides=(side(rows),), **known)
+    return WriteJob(sources=(str(path),), sides=(side(rows),), **known)
 
 
 def data(found: Encoded) -> bytes:
