@@ -69,7 +69,7 @@ def steps(recipe: str, words: list[str]) -> dict[str, Any]:
     ahead.start_server(composed)
     from gymrecipe import executor, fold, reading
     from gymrecipe.api import prepare
-    from gymrecipe.experiments import store
+    from gymrecipe.experiments import publishing
 
     seen.add("import, compose", BEGAN)
     seen.inner = [(0.0, 0.0)]
@@ -82,7 +82,7 @@ def steps(recipe: str, words: list[str]) -> dict[str, Any]:
         (fold.Fold, "write_records", "records of lines"),
         (executor, "environment", "environment"),
         (executor, "rehearse", "rehearsal"),
-        (store, "publish", "publish"),
+        (publishing, "publish", "publish"),
         (executor, "_finish", "ledger"),
     ]
     for owner, name, step in places:

@@ -242,7 +242,7 @@ def _made(path: Path, overrides: list[str], words: Words) -> Version:
     import msgspec
 
     from gymrecipe import api, executor
-    from gymrecipe.experiments import store
+    from gymrecipe.experiments import publishing
     from gymrecipe.report import terminal
     from gymrecipe.report.safe import in_json
 
@@ -264,7 +264,7 @@ def _made(path: Path, overrides: list[str], words: Words) -> Version:
     if version.existed:
         _note(f"{version.path} has the same id already; nothing was written (again=true writes).")
     # As asked now: a version that was there before may have been made with another `json`.
-    with store.beside(version.path) if version.path is not None else nullcontext():
+    with publishing.beside(version.path) if version.path is not None else nullcontext():
         if plan.settings.json_:
             print(in_json(msgspec.json.encode(version.manifest)), flush=True)
         elif version.path is not None:
@@ -377,14 +377,14 @@ def _versions(words: Words) -> int:
 
 
 def _rebuild(root: Path, words: Words) -> int:
-    from gymrecipe.experiments import ledger, leftovers, store
+    from gymrecipe.experiments import ledger, leftovers, references
 
     code = 0
     for folder in leftovers.recipe_folders(root, words.arguments):
-        if not store.versions(folder):
+        if not references.versions(folder):
             continue
         done = ledger.rebuild(folder)
-        path = folder / store.LEDGER
+        path = folder / references.LEDGER
         print(_safe(f"{path}: {len(done.kept)} lines kept, {len(done.added)} added"))
         for number in done.torn:
             _note(f"{path}:{number}: torn, left out.")
@@ -539,7 +539,7 @@ def _diff(words: Words) -> int:
 def _version_arguments(
     words: Words, count: int, **defaults: Any
 ) -> tuple[list[Path], dict[str, Any]]:
-    from gymrecipe.experiments import store
+    from gymrecipe.experiments import references
 
     if len(words.arguments) != count:
         wanted = "one version" if count == 1 else f"{count} versions"
@@ -548,7 +548,7 @@ def _version_arguments(
             " lists them."
         )
     given = knobs(words, output_dir="experiments", **defaults)
-    return [store.resolve(word, Path(given["output_dir"])) for word in words.arguments], given
+    return [references.resolve(word, Path(given["output_dir"])) for word in words.arguments], given
 
 
 def _rows() -> ModuleType:

@@ -8,7 +8,7 @@ import msgspec
 
 from gymrecipe.engines.local import local
 from gymrecipe.errors import DataError, RecipeError
-from gymrecipe.experiments import store
+from gymrecipe.experiments import folders
 from gymrecipe.fold import Fold, templates
 from gymrecipe.plan import Plan
 from gymrecipe.progress import Silent
@@ -50,7 +50,7 @@ def check_examples(plan: Plan) -> None:
 
 def _outcome(plan: Plan, example: WorkedExample) -> list[str]:
     """What each rollout becomes: used, chosen, rejected, or the reason that it leaves for."""
-    with store.scratch() as folder, local(1) as engine:
+    with folders.scratch() as folder, local(1) as engine:
         path = folder / "example.jsonl"
         lines = [msgspec.json.encode(_rollout(value)) for value in example.rollouts]
         path.write_bytes(b"".join(line + b"\n" for line in lines))

@@ -11,7 +11,17 @@ import msgspec
 from gymrecipe.calls import in_memory
 from gymrecipe.engines.local import default_workers, local
 from gymrecipe.errors import DataError, GymrecipeError, RecipeError
-from gymrecipe.experiments import card, guides, ledger, manifest, store
+from gymrecipe.experiments import (
+    card,
+    disk,
+    folders,
+    guides,
+    ledger,
+    links,
+    manifest,
+    publishing,
+    references,
+)
 from gymrecipe.experiments.environment import environment, plugins
 from gymrecipe.experiments.export import check_export, export
 from gymrecipe.experiments.inputs import check_no_versions
@@ -75,11 +85,11 @@ def _run(plan: Plan, progress: Progress) -> Version:
     large = sum(file.size for file in files) >= REHEARSED_BYTES
     unread = rehearse(plan) if large else frozenset()
     folder = Path(settings.output_dir) / settings.name
-    store.check_folder(folder)
-    store.check_latest(folder)
+    folders.check_folder(folder)
+    links.check_latest(folder)
     ledger.check(folder)
     if settings.tag is not None:
-        store.check_tag_name(settings.tag)
+        links.check_tag_name(settings.tag)
     if settings.output_jsonl_fpath is not None:
         check_export(Path(settings.output_jsonl_fpath), folder, [*files, *inputs])
     mishaps: list[str] = []
@@ -96,17 +106,17 @@ def _run(plan: Plan, progress: Progress) -> Version:
             table.warnings.append(f"{skipped[0]}{others}: beside the rollouts; passed over.")
         files = [*files, *inputs]
         id = version_id(plan, files, table, rendered_by)
-        known = None if settings.again or settings.dry_run else store.find(folder, id)
+        known = None if settings.again or settings.dry_run else references.find(folder, id)
         if settings.tag is not None:
-            store.check_tag(folder, settings.tag, known)
+            links.check_tag(folder, settings.tag, known)
         if known is not None:
             return _finish(plan, folder, Version(known, manifest.read(known), existed=True))
         if settings.dry_run:
-            staged = stack.enter_context(store.scratch())
+            staged = stack.enter_context(folders.scratch())
         else:
             stack.callback(_remove_if_empty, folder, Path(settings.output_dir).exists())
-            folder = store.recipe_folder(Path(settings.output_dir), settings.name)
-            staged = stack.enter_context(store.staging(folder))
+            folder = folders.recipe_folder(Path(settings.output_dir), settings.name)
+            staged = stack.enter_context(folders.staging(folder))
         fold = Fold(plan, table, files, staged, engine, progress, rendered_by)
         fold.warnings += mishaps
         record = _record(fold, id)
@@ -224,7 +234,7 @@ def _record(fold: Fold, id: str) -> Manifest:
     for stage, guide in guides.guides(record):
         inside = guides.folder_of(record, stage)
         texts |= {f"{inside}/{name}": text for name, text in guide.files.items()}
-    with store.writing(fold.staged):
+    with disk.writing(fold.staged):
         for name, text in texts.items():
             (fold.staged / name).write_text(text, encoding="utf-8")
         beside = [_output(fold.staged, name) for name in (*texts, manifest.REJECTS, manifest.USED)]
@@ -320,7 +330,7 @@ def _publish(folder: Path, staged: Path, record: Manifest) -> Version:
     def manifest_for(name: str) -> bytes:
         return manifest.encode(msgspec.structs.replace(record, version=name))
 
-    path = store.publish(staged, folder, manifest_for, ledger.highest(folder))
+    path = publishing.publish(staged, folder, manifest_for, ledger.highest(folder))
     return Version(path, msgspec.structs.replace(record, version=path.name))
 
 
@@ -333,12 +343,12 @@ def _finish(plan: Plan, folder: Path, version: Version) -> Version:
     settings = plan.settings
     ledger.complete(version.path)
     if version.existed:
-        store.mend_latest(folder)
+        links.mend_latest(folder)
     else:
-        store.link_latest(folder)
-    with store.beside(version.path):
+        links.link_latest(folder)
+    with publishing.beside(version.path):
         if settings.tag is not None:
-            store.tag(folder, version.path, settings.tag)
+            links.tag(folder, version.path, settings.tag)
         if settings.output_jsonl_fpath is not None:
             export(version.path, version.manifest, Path(settings.output_jsonl_fpath))
     return version

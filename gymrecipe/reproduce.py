@@ -13,7 +13,7 @@ from gymrecipe import plan
 from gymrecipe.calls import in_memory
 from gymrecipe.engines.local import default_workers, local
 from gymrecipe.errors import ChangedError, DataError, ToolsError
-from gymrecipe.experiments import inputs, manifest, store
+from gymrecipe.experiments import folders, inputs, manifest
 from gymrecipe.experiments.environment import packages, plugins
 from gymrecipe.experiments.manifest import Manifest, StageRecord
 from gymrecipe.fold import Fold, templates
@@ -50,7 +50,7 @@ def reproduce(
     rebuilt = _rebuilt(record)
     files = [inputs.found(file, record) for file in record.inputs]
     watched = progress or Silent()
-    with in_memory(), local(default_workers()) as engine, store.scratch() as staged:
+    with in_memory(), local(default_workers()) as engine, folders.scratch() as staged:
         rollouts = sum(file.holds == "rollouts" for file in record.inputs)
         table = read(rebuilt, files[:rollouts], files[rollouts:], engine, watched)
         for file, found in zip(record.inputs, [*table.read, *table.inputs], strict=True):

@@ -14,12 +14,12 @@ import polars as pl
 from msgspec.structs import replace
 
 from gymrecipe.beside import columns_of, held, path_of, table_column
+from gymrecipe.experiments.disk import writing
 from gymrecipe.experiments.manifest import Output
 from gymrecipe.experiments.placed import as_they_lie, memory, placed
 from gymrecipe.experiments.shards import Shards
 from gymrecipe.experiments.slices import OWN, slices
 from gymrecipe.experiments.spool import plain
-from gymrecipe.experiments.store import writing
 from gymrecipe.formats.contents import Contents
 from gymrecipe.formats.custom import parts
 from gymrecipe.formats.encode import encode

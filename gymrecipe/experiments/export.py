@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from gymrecipe.errors import GymrecipeError, RecipeError
-from gymrecipe.experiments import manifest, store
+from gymrecipe.experiments import disk, manifest, references
 from gymrecipe.experiments.manifest import Manifest
 from gymrecipe.rollouts.files import Source
 
@@ -57,7 +57,7 @@ def export(version: Path, record: Manifest, path: Path) -> None:
     outputs = {Path(output.path).name: output.path for output in record.outputs}
     targets = {"train.jsonl": path, "validation.jsonl": validation_path(path)}
     for name, target in targets.items():
-        with store.writing(target):
+        with disk.writing(target):
             if name in outputs:
                 _copy(version / outputs[name], target)
             elif os.path.lexists(target) and _is_ours(target, version.parent):
@@ -68,12 +68,12 @@ def _copy(source: Path, target: Path) -> None:
     temporary = target.with_name(f".gymrecipe-{secrets.token_hex(8)}.tmp")
     try:
         with source.open("rb") as data, temporary.open("xb") as copy:
-            store.hold(copy.fileno())
+            disk.hold(copy.fileno())
             shutil.copyfileobj(data, copy, COPY_BYTES)
             copy.flush()
-            store.sync(temporary)
+            disk.sync(temporary)
             temporary.replace(target)
-            store.sync(target.parent)
+            disk.sync(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -98,7 +98,7 @@ def _is_ours(target: Path, folder: Path) -> bool:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:  # a link to nowhere, or not readable
         return False
-    for version in store.versions(folder):
+    for version in references.versions(folder):
         try:
             outputs = manifest.read(version).outputs
         except GymrecipeError:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import polars as pl
 
+from gymrecipe.experiments.disk import no_link, writing
 from gymrecipe.experiments.manifest import REJECTS, USED
-from gymrecipe.experiments.store import no_link, writing
 
 FATE = pl.Schema({"row": pl.UInt32(), "stage": pl.UInt16(), "reason": pl.Categorical()})
 USE = pl.Schema(

@@ -9,7 +9,7 @@ import msgspec
 
 from gymrecipe.errors import ChangedError, InputError
 from gymrecipe.experiments.manifest import Input, Manifest
-from gymrecipe.experiments.store import VERSION
+from gymrecipe.experiments.references import VERSION
 from gymrecipe.rollouts.files import SAMPLE, Source, digest_prefix, open_source
 
 GONE = "gone, or not readable any more."

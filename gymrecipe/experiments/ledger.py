@@ -16,8 +16,9 @@ import msgspec
 
 from gymrecipe.errors import DurabilityError, GymrecipeError, InputError
 from gymrecipe.experiments import manifest
+from gymrecipe.experiments.disk import no_link, sync, writing
 from gymrecipe.experiments.manifest import Manifest, StageRecord
-from gymrecipe.experiments.store import LEDGER, VERSION, no_link, sync, versions, writing
+from gymrecipe.experiments.references import LEDGER, VERSION, versions
 
 
 def check(folder: Path) -> None:

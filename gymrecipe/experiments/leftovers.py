@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from gymrecipe.errors import GymrecipeError, InputError
-from gymrecipe.experiments import manifest, store
+from gymrecipe.experiments import disk, folders, manifest, references
 
 KINDS = (
     (re.compile(r"\.staging-[0-9a-f]{16}"), stat.S_ISDIR, "a version that was never published"),
@@ -25,7 +25,7 @@ KINDS = (
 )
 COPY = (re.compile(r"\.gymrecipe-[0-9a-f]{16}\.tmp"), stat.S_ISREG, "half a copy of a data file")
 SCRATCH = (
-    re.compile(rf"{store.SCRATCH}[a-z0-9_]{{8}}"),
+    re.compile(rf"{folders.SCRATCH}[a-z0-9_]{{8}}"),
     stat.S_ISDIR,
     "the folder of a dry run or of `reproduce`",
 )
@@ -50,7 +50,7 @@ def recipe_folders(output_dir: Path, names: list[str]) -> list[Path]:
         folders = [output_dir / name for name in names]
         return [folder for folder in folders if folder.is_dir() and not folder.is_symlink()]
     for name in names:
-        if not store.NAME.fullmatch(name) or not (output_dir / name).is_dir():
+        if not references.NAME.fullmatch(name) or not (output_dir / name).is_dir():
             raise InputError(f"{output_dir / name}: no folder of a recipe's versions.")
     return [output_dir / name for name in names]
 
@@ -73,7 +73,7 @@ def collect(
 
 
 def _copied_to(folders: list[Path]) -> Iterator[Path]:
-    for version in [version for folder in folders for version in store.versions(folder)]:
+    for version in [version for folder in folders for version in references.versions(folder)]:
         try:
             record = manifest.read(version)
         except GymrecipeError:
@@ -91,7 +91,7 @@ def _in(
                 age = now - _newest(path)
                 stays = free or ("" if age >= older_than_s else "not old enough")
                 if not (stays or dry_run):
-                    with store.writing(path):
+                    with disk.writing(path):
                         _remove(path)
         except FileNotFoundError:  # its run is alive and has just taken it away
             continue

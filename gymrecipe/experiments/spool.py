@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from gymrecipe.errors import ChangedError
-from gymrecipe.experiments.store import writing
+from gymrecipe.experiments.disk import writing
 from gymrecipe.rollouts.files import Source, blocks
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from gymrecipe.errors import DataError, InputError
 from gymrecipe.experiments import ledger, manifest
 from gymrecipe.experiments.manifest import REJECTS, Manifest, Output
-from gymrecipe.experiments.store import LEDGER
+from gymrecipe.experiments.references import LEDGER
 
 
 def verify(folder: Path) -> list[str]:

@@ -132,16 +132,16 @@ def columns(entries: str | list[str], most: int, sidecars: bool) -> tuple[Rows, 
 
 def versions(root: Path, names: list[str]) -> Rows:
     """The versions below `root` of these recipes, or of all."""
-    from gymrecipe.experiments import store
+    from gymrecipe.experiments import references
 
     there = sorted(os.listdir(root)) if root.is_dir() else []
     rows = []
     for name in names or there:
         folder = root / name
-        paths = store.versions(folder)
+        paths = references.versions(folder)
         if names and not paths:
             raise RecipeError(f"versions: {folder} has no versions.{hint(name, there)}")
-        tags = {version: tag for tag, version in store.tags(folder).items()} if paths else {}
+        tags = {version: tag for tag, version in references.tags(folder).items()} if paths else {}
         for path in paths:
             row = {"version": f"{name}/{path.name}", "tag": tags.get(path.name, "")}
             rows.append(row | _version(path))

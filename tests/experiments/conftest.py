@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import gymrecipe
+from gymrecipe.experiments import folders, links, publishing
 
 MISSING = object()
 
@@ -52,3 +54,20 @@ def records(version: gymrecipe.Version, name: str = "train") -> list[dict[str, A
     assert version.path is not None
     path = version.path / "data" / f"{name}.jsonl"
     return [json.loads(line) for line in path.read_bytes().splitlines()] if path.is_file() else []
+
+
+def publish(folder: Path, id: str = "an id", text: str = "x") -> Path:
+    """A version that was published there, by hand."""
+    with folders.staging(folder) as staged:
+        (staged / "data").mkdir()
+        (staged / "data" / "train.jsonl").write_text(text)
+        version = publishing.publish(
+            staged, folder, lambda name: json.dumps({"id": id, "version": name}).encode()
+        )
+    links.link_latest(folder)
+    return version
+
+
+def hidden(folder: Path) -> list[str]:
+    """What a run may leave behind."""
+    return [name for name in os.listdir(folder) if name.startswith(".")]

@@ -8,7 +8,7 @@ import pytest
 
 import gymrecipe
 from gymrecipe.errors import MachineError, RecipeError
-from gymrecipe.experiments import store
+from gymrecipe.experiments import disk
 from tests.experiments.conftest import graded, run, save
 
 
@@ -148,7 +148,7 @@ def test_a_copy_that_fails_leaves_what_was_there(
         raise OSError(28, os.strerror(28))
 
     run(tmp_path, input=source, order="shuffled")
-    monkeypatch.setattr(store, "sync", full)
+    monkeypatch.setattr(disk, "sync", full)
     with pytest.raises(MachineError, match=r"out.jsonl: cannot be written: No space left"):
         exported(tmp_path, source, order="shuffled")
     assert (tmp_path / "out.jsonl").read_bytes() == before

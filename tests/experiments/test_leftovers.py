@@ -14,7 +14,7 @@ import pytest
 import gymrecipe
 from gymrecipe.cli import main
 from gymrecipe.errors import InputError
-from gymrecipe.experiments import store
+from gymrecipe.experiments import folders
 from gymrecipe.experiments.leftovers import Leftover, collect, recipe_folders
 from tests.experiments.conftest import graded, run, save
 
@@ -110,7 +110,7 @@ def test_what_is_young_stays_by_the_youngest_of_its_parts(folder: Path) -> None:
 
 
 def test_work_stays_however_old_it_is(folder: Path) -> None:
-    with store.staging(folder) as staged, store.scratch() as scratched:
+    with folders.staging(folder) as staged, folders.scratch() as scratched:
         found = gc(folder, hours=1000)
         assert {leftover.path for leftover in found} == {staged, scratched}
         assert {leftover.stays for leftover in found} == {"a run is working on it"}
@@ -119,8 +119,8 @@ def test_work_stays_however_old_it_is(folder: Path) -> None:
 
 def test_the_staging_of_a_process_that_was_killed_is_free(folder: Path) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from gymrecipe.experiments import store\n"
-        "with store.staging(Path(sys.argv[1])) as staged: print(staged); sys.stdout.flush();"
+        "import os, sys; from pathlib import Path; from gymrecipe.experiments import folders\n"
+        "with folders.staging(Path(sys.argv[1])) as staged: print(staged); sys.stdout.flush();"
         " os.kill(os.getpid(), 9)"
     )
     done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True)

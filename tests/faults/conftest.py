@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from gymrecipe.experiments import ledger, store
+from gymrecipe.experiments import ledger, references
 
 FULL = os.environ.get("GYMRECIPE_FAULTS") == "full"
 """Whether everything is tried (`make test-faults`) or what fits into a test run."""
@@ -58,13 +58,13 @@ def faults_of(version: Path) -> list[str]:
 
 def half_versions(folder: Path) -> list[str]:
     """The faults of everything in a recipe's folder that has the name of a version."""
-    names = [name for name in os.listdir(folder) if store.VERSION.fullmatch(name)]
+    names = [name for name in os.listdir(folder) if references.VERSION.fullmatch(name)]
     return [fault for name in sorted(names) for fault in faults_of(folder / name)]
 
 
 def torn(folder: Path) -> int:
     """How many lines of the ledger are no records."""
-    path = folder / store.LEDGER
+    path = folder / references.LEDGER
     lines = path.read_bytes().splitlines() if path.exists() else []
     return len([line for line in lines if line]) - len(ledger.read(folder))
 

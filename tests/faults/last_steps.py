@@ -15,23 +15,23 @@ import sys
 from pathlib import Path
 
 from gymrecipe.errors import GymrecipeError
-from gymrecipe.experiments import ledger, manifest, store
+from gymrecipe.experiments import disk, folders, ledger, links, manifest, publishing
 from gymrecipe.experiments.manifest import Lines, Manifest, Output
 
 FILES = {"data/train.jsonl": b'{"row": 1}\n' * 5000, "README.md": b"# card\n"}
 
 
 def main(folder: Path) -> None:
-    with store.staging(folder) as staged:
+    with folders.staging(folder) as staged:
         for name, data in FILES.items():
-            with store.writing(staged / name):
+            with disk.writing(staged / name):
                 (staged / name).parent.mkdir(exist_ok=True)
                 (staged / name).write_bytes(data)
-        version = store.publish(staged, folder, lambda name: manifest.encode(record(name)))
+        version = publishing.publish(staged, folder, lambda name: manifest.encode(record(name)))
     ledger.complete(version)
-    store.link_latest(folder)
-    with store.beside(version):
-        store.tag(folder, version, f"tag-{version.name}")
+    links.link_latest(folder)
+    with publishing.beside(version):
+        links.tag(folder, version, f"tag-{version.name}")
     print(version, flush=True)
 
 
@@ -45,7 +45,7 @@ def record(version: str) -> Manifest:
 
 def in_place(staged: Path, folder: Path, manifest_for: object) -> Path:
     """What publishing would be without staging: the files grow under the version's name."""
-    version = folder / f"v{store._highest(folder) + 1:04d}"
+    version = folder / f"v{publishing._highest(folder) + 1:04d}"
     version.mkdir()
     (version / manifest.FILE).write_bytes(manifest_for(version.name))  # type: ignore[operator]
     for name, data in FILES.items():
@@ -57,7 +57,7 @@ def in_place(staged: Path, folder: Path, manifest_for: object) -> Path:
 if __name__ == "__main__":
     secrets.token_hex = lambda size: "0" * (2 * size)
     if sys.argv[2:] == ["without", "staging"]:
-        store.publish = in_place
+        publishing.publish = in_place
     if sys.argv[2:] == ["without", "cleaning"]:
         shutil.rmtree = lambda *_, **__: None  # type: ignore[assignment]
     if sys.argv[2:] == ["without", "fsync"]:

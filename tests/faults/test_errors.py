@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gymrecipe.experiments import manifest, store
+from gymrecipe.experiments import manifest, references
 from tests.experiments.conftest import graded, save
 from tests.faults.conftest import (
     FULL,
@@ -31,7 +31,7 @@ ERRORS = ["ENOSPC", "EIO", "EMFILE", "EDQUOT"]
 
 def outcome(folder: Path, done: subprocess.CompletedProcess[str]) -> str:
     """What became of a run on a folder that had one version: which promise is broken, if any."""
-    new = store.versions(folder)[1:]
+    new = references.versions(folder)[1:]
     if half_versions(folder):
         return "half a version"
     if "Traceback" in done.stderr:
@@ -140,7 +140,7 @@ def test_an_input_that_cannot_be_read_is_never_a_shorter_dataset(
         assert "Traceback" not in done.stderr
         assert str(rollouts) in done.stderr
     assert failed
-    assert len(store.versions(root / "out" / "dpo_same_prompt")) == tried - failed
+    assert len(references.versions(root / "out" / "dpo_same_prompt")) == tried - failed
     kind = "compressed" if compressed else "plain"
     figure("the input is what the manifest says", f"EIO at each {call} of a {kind} input", failed,
            "0 short datasets")  # fmt: skip

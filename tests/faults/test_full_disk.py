@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gymrecipe.experiments import store
+from gymrecipe.experiments import references
 from tests.experiments.conftest import graded, rollout, save
 from tests.faults.conftest import HERE, PYTHON, figure, half_versions, often
 
@@ -40,7 +40,7 @@ def check(done: subprocess.CompletedProcess[str], folder: Path) -> bool:
     assert "Traceback" not in done.stderr
     there = os.listdir(folder) if folder.exists() else []
     if done.returncode == 0:
-        assert store.versions(folder)
+        assert references.versions(folder)
         assert half_versions(folder) == []
         return True
     assert "No space left on device" in done.stderr
@@ -49,7 +49,7 @@ def check(done: subprocess.CompletedProcess[str], folder: Path) -> bool:
         assert half_versions(folder) == []
         return True
     assert done.returncode == 6
-    assert [name for name in there if name != store.LEDGER] == []
+    assert [name for name in there if name != references.LEDGER] == []
     return False
 
 

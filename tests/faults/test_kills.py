@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gymrecipe.experiments import ledger, store
+from gymrecipe.experiments import ledger, links, references
 from tests.experiments.conftest import graded, save
 from tests.faults.conftest import (
     FULL,
@@ -40,7 +40,7 @@ def sweep(folder: Path, command: list[str], log: Path) -> Counter[str]:
     subprocess.run(command, capture_output=True, check=True)
     before = log.with_name("before")
     shutil.copytree(folder, before, symlinks=True)
-    lines = (folder / store.LEDGER).read_bytes()
+    lines = (folder / references.LEDGER).read_bytes()
     found: Counter[str] = Counter()
     for point in points(command, folder, log):
         shutil.rmtree(folder)
@@ -48,17 +48,17 @@ def sweep(folder: Path, command: list[str], log: Path) -> Counter[str]:
         killed = subprocess.run(struck(point, "signal=SIGKILL", command), capture_output=True)
         found["killed" if killed.returncode else "not reached"] += 1
         found["half"] += bool(half_versions(folder))
-        found["older lost"] += store.versions(folder)[:1] != [folder / "v0001"]
-        found["ledger changed"] += not (folder / store.LEDGER).read_bytes().startswith(lines)
-        ledger.complete(store.versions(folder)[-1])
-        store.mend_latest(folder)
+        found["older lost"] += references.versions(folder)[:1] != [folder / "v0001"]
+        found["ledger changed"] += not (folder / references.LEDGER).read_bytes().startswith(lines)
+        ledger.complete(references.versions(folder)[-1])
+        links.mend_latest(folder)
         found["not mended"] += not mended(folder)
     return found
 
 
 def mended(folder: Path) -> bool:
     """Whether the ledger and `latest` speak of exactly the versions there are."""
-    names = [version.name for version in store.versions(folder)]
+    names = [version.name for version in references.versions(folder)]
     told = [line["version"] for line in ledger.read(folder)]
     return told == names and os.readlink(folder / "latest") == names[-1]
 
@@ -111,8 +111,8 @@ def test_a_run_killed_at_a_random_moment_leaves_no_half_version(root: Path) -> N
         died += process.wait() != 0
         assert half_versions(folder) == []
     subprocess.run(command, capture_output=True, check=True)
-    names = [version.name for version in store.versions(folder)]
+    names = [version.name for version in references.versions(folder)]
     assert sorted(line["version"] for line in ledger.read(folder)) == names
     assert torn(folder) <= died
-    assert all(faults_of(version) == [] for version in store.versions(folder))
+    assert all(faults_of(version) == [] for version in references.versions(folder))
     figure("whole or absent", "kill -9 at a random moment", times, f"{died} died, 0 half")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from gymrecipe.experiments import ledger, store
+from gymrecipe.experiments import ledger, references
 from tests.faults.conftest import HERE, PYTHON, figure, half_versions, often
 
 LAST_STEPS = [*PYTHON, str(HERE / "last_steps.py")]
@@ -59,12 +59,12 @@ def cuts(image: Path, root: Path, times: int, *without: str) -> tuple[int, int]:
             copy = root / "copy"
             shutil.copyfile(image, copy)
             with mounted(copy, root / "after") as after:
-                names = [path.name for path in store.versions(after / "dpo")]
+                names = [path.name for path in references.versions(after / "dpo")]
                 lines = [line["version"] for line in ledger.read(after / "dpo")]
                 lost += Path(told.strip()).name not in names
                 faults = half_versions(after / "dpo")
                 half += bool(faults) or (not without and lines != names)
-            assert number == len(store.versions(disk / "dpo"))
+            assert number == len(references.versions(disk / "dpo"))
     return lost, half
 
 

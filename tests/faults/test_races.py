@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gymrecipe.experiments import ledger, store
+from gymrecipe.experiments import folders, ledger, publishing, references
 from gymrecipe.experiments.verify import verify
 from tests.experiments.conftest import graded, save
 from tests.faults.conftest import figure, often
@@ -72,9 +72,9 @@ def test_eight_processes_get_versions_of_their_own_without_gaps(root: Path) -> N
     assert sorted(int(seed) for _, seed in told) == list(range(8 * rounds))
     assert traps_untouched(folder)
     (folder / "v0009").unlink()
-    assert [path.name for path in store.versions(folder)] == names
+    assert [path.name for path in references.versions(folder)] == names
     assert sorted(line["version"] for line in ledger.read(folder)) == names
-    assert [verify(path) for path in store.versions(folder)] == [[]] * len(names)
+    assert [verify(path) for path in references.versions(folder)] == [[]] * len(names)
     hidden = [name for name in os.listdir(folder) if name.startswith(".")]
     assert hidden == []
     figure("never overwritten, never shared", "versions by 8 processes at once", 8 * rounds,
@@ -86,14 +86,14 @@ def test_control_a_plain_rename_replaces_what_appears_at_the_last_moment(
     protected: bool, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not protected:
-        monkeypatch.setattr(store, "_rename_new", os.rename)
+        monkeypatch.setattr(publishing, "rename_new", os.rename)
 
     def manifest_for(name: str) -> bytes:
         if name == "v0001":
             (root / name).mkdir()  # another process, which is about to use it
         return b"{}"
 
-    with store.staging(root) as staged:
-        version = store.publish(staged, root, manifest_for)
+    with folders.staging(root) as staged:
+        version = publishing.publish(staged, root, manifest_for)
     assert (version.name == "v0002") == protected
     assert (os.listdir(root / "v0001") == []) == protected

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gymrecipe.errors import GymrecipeError, InputError, RecipeError
-from gymrecipe.experiments import export, ledger, store
+from gymrecipe.experiments import export, ledger, references
 from gymrecipe.experiments.verify import verify
 from gymrecipe.rollouts import kept
 from tests.experiments.conftest import graded, run, save
@@ -86,7 +86,7 @@ def test_a_ledger_that_is_a_link_is_told_or_parted_from_what_it_is_linked_to(
     else:
         with pytest.raises(InputError, match=r"versions\.jsonl: not a file"):
             run(tmp_path, input=str(save(tmp_path / "a.jsonl", graded(2))))
-        assert store.versions(folder) == []
+        assert references.versions(folder) == []
 
 
 def test_without_this_a_ledger_that_is_a_link_is_followed(

@@ -14,7 +14,7 @@ from tests.security.conftest import PYTHON, command
 
 WATCHED = """
 import json, os, stat, sys
-from gymrecipe.experiments import store, shards
+from gymrecipe.experiments import folders, shards
 from gymrecipe.cli import main
 
 seen = set()
