@@ -18,7 +18,8 @@ from typing import Any
 
 import xxhash
 
-from gymrecipe.rollouts.files import BLOCK_BYTES, READ_BYTES, Digest, Source, blocks, lines, sources
+from gymrecipe.rollouts.digests import BLOCK_BYTES, Digest
+from gymrecipe.rollouts.files import READ_BYTES, Source, blocks, lines, sources
 from gymrecipe.rollouts.known import Known
 from gymrecipe.rollouts.lines import NULL, Line
 from gymrecipe.rollouts.prompts import Prompts

@@ -10,7 +10,8 @@ import msgspec
 from gymrecipe.errors import ChangedError, InputError
 from gymrecipe.experiments.manifest import Input, Manifest
 from gymrecipe.experiments.references import VERSION
-from gymrecipe.rollouts.files import SAMPLE, Source, digest_prefix, open_source
+from gymrecipe.rollouts.digests import digest_prefix
+from gymrecipe.rollouts.files import SAMPLE, Source, open_source
 
 GONE = "gone, or not readable any more."
 

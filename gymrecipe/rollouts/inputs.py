@@ -16,13 +16,8 @@ import xxhash
 from msgspec import Raw
 
 from gymrecipe.errors import DataError
-from gymrecipe.rollouts.files import (
-    Source,
-    blocks,
-    check_unchanged,
-    digest_prefix,
-    lines,
-)
+from gymrecipe.rollouts.digests import digest_prefix
+from gymrecipe.rollouts.files import Source, blocks, check_unchanged, lines
 from gymrecipe.rollouts.lines import NULL
 from gymrecipe.rollouts.prompts import index_key, value_key
 

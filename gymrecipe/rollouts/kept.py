@@ -16,9 +16,10 @@ from pathlib import Path
 import msgspec
 
 from gymrecipe.errors import InputError
+from gymrecipe.rollouts.digests import digests
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.entries import Entry, Half, opened, path_of
-from gymrecipe.rollouts.files import Source, check_unchanged, digests
+from gymrecipe.rollouts.files import Source, check_unchanged
 from gymrecipe.rollouts.known import KNOWN_FIELDS
 from gymrecipe.rollouts.packed import added, asked, pack, unpack
 from gymrecipe.rollouts.scan import scan

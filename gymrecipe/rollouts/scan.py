@@ -17,7 +17,8 @@ from typing import Any
 import msgspec
 
 from gymrecipe.rollouts.batches import batches
-from gymrecipe.rollouts.files import Digest, RawLine, blocks, lines, starts_inside_a_line
+from gymrecipe.rollouts.digests import Digest
+from gymrecipe.rollouts.files import RawLine, blocks, lines, starts_inside_a_line
 from gymrecipe.rollouts.reader import FAULTS, Reader, why
 from gymrecipe.rollouts.runs import Bad, Runs
 from gymrecipe.rollouts.scanned import TYPES, Job, Metric, Scanned, task_field

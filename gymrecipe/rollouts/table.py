@@ -16,15 +16,10 @@ from gymrecipe.rollouts import kept
 from gymrecipe.rollouts.absent import check_found, stand_ins
 from gymrecipe.rollouts.bad import BadLines
 from gymrecipe.rollouts.columns import BUILT_IN, OWN
+from gymrecipe.rollouts.digests import BLOCK_BYTES, digest_of, digest_prefix
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.figures import total
-from gymrecipe.rollouts.files import (
-    BLOCK_BYTES,
-    Source,
-    check_unchanged,
-    digest_of,
-    digest_prefix,
-)
+from gymrecipe.rollouts.files import Source, check_unchanged
 from gymrecipe.rollouts.frames import FRAME_ROWS, Held, frame, give_back, joined
 from gymrecipe.rollouts.lines import HEAVY
 from gymrecipe.rollouts.scan import scan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,6 +18,9 @@ from gymrecipe.rollouts.wanted import Wanted
 from gymrecipe.stages.load import TASK_FIELDS, Load, load
 
 Write = Callable[..., str]
+
+GOOD = (b'{"responses_create_params": {"input": "a"}, "response": {"output": "b"}}' + b"\n") * 50
+"""A file of 50 rollouts."""
 
 
 def rollout(
@@ -80,3 +84,9 @@ def jsonl(tmp_path: Path) -> Write:
         return str(path)
 
     return write
+
+
+def slow_digest(data: bytes, size: int) -> str:
+    """The digest of a file, of which a block has this size."""
+    parts = [data[i : i + size] for i in range(0, len(data), size)]
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gymrecipe.rollouts import bad, batches, files, table
+from gymrecipe.rollouts import bad, batches, digests, table
 from gymrecipe.rollouts.bad import BadLines, TooManyBadRows
 from gymrecipe.rollouts.files import open_source
 from gymrecipe.rollouts.runs import Bad, Runs
@@ -66,7 +66,7 @@ def test_stopping_early_changes_no_verdict(
     monkeypatch.setattr(bad, "FEW", 0)
     early = outcome(*paths, **wanted)
     assert (early is None) == (at_the_end is None)
-    monkeypatch.setattr(files, "BLOCK_BYTES", 50)
+    monkeypatch.setattr(digests, "BLOCK_BYTES", 50)
     monkeypatch.setattr(table, "SLICE_BYTES", 100)
     assert outcome(*paths, **wanted) == early
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import itertools
 import os
 import shutil
@@ -21,19 +20,16 @@ from gymrecipe.rollouts import files
 from gymrecipe.rollouts.files import (
     SAMPLE,
     SIDECARS,
-    Digest,
     RawLine,
     blocks,
     check_unchanged,
-    digest_of,
-    digest_prefix,
     lines,
     open_source,
     sources,
     starts_inside_a_line,
     zstd,
 )
-from tests.rollouts.conftest import read, rollout
+from tests.rollouts.conftest import GOOD, read, rollout, slow_digest
 
 BYTES = st.lists(st.sampled_from([b"\n", b"\n\n", b"\r\n", b"a", b"bc", "\u2028".encode()])).map(
     b"".join
@@ -279,7 +275,6 @@ def test_a_file_may_be_named_only_once(tmp_path: Path, way: str) -> None:
 
 # Compression
 
-GOOD = (b'{"responses_create_params": {"input": "a"}, "response": {"output": "b"}}' + b"\n") * 50
 PACK: dict[str, Any] = {"gzip": gzip.compress, "zstd": zstd.compress}
 
 
@@ -354,52 +349,6 @@ def test_an_empty_plain_file_has_no_lines(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").touch()
     table = read(tmp_path / "a.jsonl")
     assert (table.rows.height, table.read[0].lines, table.read[0].bytes) == (0, 0, 0)
-
-
-# Digests
-
-
-def slow_digest(data: bytes, size: int) -> str:
-    parts = [data[i : i + size] for i in range(0, len(data), size)]
-    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
-
-
-@given(st.binary(max_size=200), st.integers(1, 40), st.integers(1, 40))
-def test_a_digest_is_that_of_the_digests_of_the_blocks(data: bytes, size: int, step: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files, "BLOCK_BYTES", size)
-        digest = Digest()
-        for start in range(0, len(data), step):
-            digest.update(data[start : start + step])
-        assert digest_of(digest.close()) == slow_digest(data, size)
-
-
-def test_a_digest_does_not_depend_on_slices(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(GOOD)
-    monkeypatch.setattr(files, "BLOCK_BYTES", 64)
-    digests = set()
-    for size in (64, 128, 640, 2**20):
-        for step in (1, 63, 64, 1000):
-            monkeypatch.setattr("gymrecipe.rollouts.table.SLICE_BYTES", size)
-            monkeypatch.setattr(files, "READ_BYTES", step)
-            digests.add(read(path).read[0].digest)
-    assert digests == {slow_digest(GOOD, 64)} == {digest_prefix(str(path), len(GOOD))}
-
-
-def test_a_digest_is_known_ahead(tmp_path: Path) -> None:
-    data = GOOD * (18 * 2**20 // len(GOOD))
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(data)
-    assert read(path).read[0].digest == slow_digest(data, 8 * 2**20)
-
-
-def test_the_digest_of_a_compressed_file_is_that_of_its_bytes_on_disk(tmp_path: Path) -> None:
-    path = tmp_path / "a.gz"
-    path.write_bytes(gzip.compress(GOOD))
-    assert read(path).read[0].digest == slow_digest(path.read_bytes(), 2**23)
 
 
 # Files that change

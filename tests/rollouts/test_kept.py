@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from gymrecipe.engines.local import local
 from gymrecipe.errors import ChangedError, DataError, RecipeError
-from gymrecipe.rollouts import entries, files, kept, table
+from gymrecipe.rollouts import digests, entries, kept, table
 from gymrecipe.rollouts.bad import TooManyBadRows
 from gymrecipe.rollouts.columns import Column
 from gymrecipe.rollouts.entries import Entry
@@ -57,7 +57,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept, "WORTH_BYTES", 0)
     monkeypatch.setattr(kept, "LEAST_BYTES", 0)
     monkeypatch.setattr(kept, "SETTLED_NS", 0)
-    monkeypatch.setattr(files, "BLOCK_BYTES", 500)
+    monkeypatch.setattr(digests, "BLOCK_BYTES", 500)
     monkeypatch.setattr(table, "SLICE_BYTES", 1000)
     monkeypatch.setattr(table, "FRAME_ROWS", 7)
 
@@ -162,7 +162,7 @@ def test_workers_and_one_process_keep_the_same(
     jsonl: Write, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = jsonl(*lines_of_all_kinds() * 200)
-    monkeypatch.setattr(files, "BLOCK_BYTES", 8 * 2**20)  # as in a worker
+    monkeypatch.setattr(digests, "BLOCK_BYTES", 8 * 2**20)  # as in a worker
     monkeypatch.setattr(table, "SLICE_BYTES", 2**18)
     monkeypatch.setattr("gymrecipe.engines.local.WORTH_BYTES", 0)
     wanted: dict[str, Any] = {"columns": COLUMNS, "metric_rows": True}

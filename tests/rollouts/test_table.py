@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 from gymrecipe.engines.local import local
 from gymrecipe.errors import DataError
-from gymrecipe.rollouts import files, table
+from gymrecipe.rollouts import digests, files, table
 from gymrecipe.rollouts.columns import Column
 from gymrecipe.rollouts.table import Table
 from tests.rollouts.conftest import Write, read, rollout
@@ -61,7 +61,7 @@ def test_the_table_does_not_depend_on_slices_and_reads(
     jsonl: Write, monkeypatch: pytest.MonkeyPatch, limit: int | None, end: bytes
 ) -> None:
     paths = [jsonl(*lines_of_all_kinds(i), name=f"{i}.jsonl", end=end) for i in range(2)]
-    monkeypatch.setattr(files, "BLOCK_BYTES", 50)
+    monkeypatch.setattr(digests, "BLOCK_BYTES", 50)
     wanted: dict[str, Any] = {
         "columns": COLUMNS if limit is None else COLUMNS[3:4], "metric_rows": True, "limit": limit,
     }  # fmt: skip
@@ -230,7 +230,7 @@ def test_every_real_file_is_read_the_same_in_slices(
 ) -> None:
     paths = sorted(real.glob("*.jsonl"))
     whole = read(*paths, metric_rows=True)
-    monkeypatch.setattr(files, "BLOCK_BYTES", 2**14)
+    monkeypatch.setattr(digests, "BLOCK_BYTES", 2**14)
     monkeypatch.setattr(files, "READ_BYTES", 5000)
     monkeypatch.setattr(table, "SLICE_BYTES", 2**15)
     sliced = read(*paths, metric_rows=True)
