@@ -19,9 +19,10 @@ from typing import Any
 import xxhash
 
 from gymrecipe.rollouts.digests import BLOCK_BYTES, Digest
-from gymrecipe.rollouts.files import READ_BYTES, Source, blocks, lines, sources
+from gymrecipe.rollouts.files import READ_BYTES, Source, blocks, lines
 from gymrecipe.rollouts.known import Known
 from gymrecipe.rollouts.lines import NULL, Line
+from gymrecipe.rollouts.naming import sources
 from gymrecipe.rollouts.prompts import Prompts
 from gymrecipe.rollouts.said import said
 from gymrecipe.rollouts.scan import scan

@@ -7,7 +7,7 @@ from contextlib import suppress
 from gymrecipe.engines.local import default_workers, is_shared
 from gymrecipe.errors import GymrecipeError
 from gymrecipe.recipe import Composed
-from gymrecipe.rollouts.files import sources
+from gymrecipe.rollouts.naming import sources
 
 
 def start_server(composed: Composed) -> None:

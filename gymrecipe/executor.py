@@ -35,7 +35,8 @@ from gymrecipe.registry import FORMATS, PLUGINS, changed
 from gymrecipe.rehearsal import REHEARSED_BYTES, rehearse
 from gymrecipe.rollouts.bad import TooManyBadRows, in_lines
 from gymrecipe.rollouts.chat import CHANGED_BY
-from gymrecipe.rollouts.files import Source, check_unchanged, sources
+from gymrecipe.rollouts.files import Source, check_unchanged
+from gymrecipe.rollouts.naming import sources
 from gymrecipe.rollouts.table import Read, Table
 from gymrecipe.stages.write import Write
 

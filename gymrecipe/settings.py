@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from gymrecipe.patterns import check_effort
 from gymrecipe.registry import Params
 from gymrecipe.rollouts.columns import parse_path
-from gymrecipe.rollouts.files import is_url
+from gymrecipe.rollouts.naming import is_url
 from gymrecipe.rollouts.shelf import FOLDER
 
 _Text = Annotated[

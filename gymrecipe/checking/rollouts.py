@@ -12,8 +12,9 @@ from gymrecipe.checking.rows import Advance, told
 from gymrecipe.engines.local import default_workers, local
 from gymrecipe.rollouts.bad import BAD_LEAST, BAD_SHARE
 from gymrecipe.rollouts.columns import parse_path
-from gymrecipe.rollouts.files import Source, is_sidecar, lines
+from gymrecipe.rollouts.files import Source, lines
 from gymrecipe.rollouts.messages import UNUSABLE, Unusable, conversation
+from gymrecipe.rollouts.naming import is_sidecar
 from gymrecipe.rollouts.table import read_table
 from gymrecipe.rollouts.wanted import Wanted
 from gymrecipe.rollouts.why import BAD_LINE

@@ -110,7 +110,8 @@ def columns(entries: str | list[str], most: int, sidecars: bool) -> tuple[Rows, 
     """
     from gymrecipe.rollouts.columns import BUILT_IN
     from gymrecipe.rollouts.fields import fields
-    from gymrecipe.rollouts.files import SAMPLE, sources
+    from gymrecipe.rollouts.files import SAMPLE
+    from gymrecipe.rollouts.naming import sources
 
     files, _ = sources(entries or SAMPLE, sidecars)
     found, read = fields(files, most)

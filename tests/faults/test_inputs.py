@@ -234,7 +234,7 @@ def test_an_input_that_may_not_be_read_is_a_sentence(root: Path) -> None:
     rollouts.chmod(0)
     code = (
         "import os, sys; from gymrecipe.errors import InputError;"
-        "from gymrecipe.rollouts.files import sources;"
+        "from gymrecipe.rollouts.naming import sources;"
         f"os.setegid({NOBODY}); os.seteuid({NOBODY})\n"
         "try: sources(sys.argv[1], False)\n"
         "except InputError as error: print(error)"

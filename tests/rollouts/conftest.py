@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from gymrecipe.rollouts.columns import Column, parse_path
-from gymrecipe.rollouts.files import sources
+from gymrecipe.rollouts.naming import sources
 from gymrecipe.rollouts.table import Map, Table, read_table
 from gymrecipe.rollouts.wanted import Wanted
 from gymrecipe.stages.load import TASK_FIELDS, Load, load

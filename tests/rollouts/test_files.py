@@ -1,4 +1,4 @@
-"""Which files an input names, and their lines as bytes, however they are cut, packed or changed."""
+"""What a file is, and its lines as bytes, however they are cut, packed or changed."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ from gymrecipe.errors import ChangedError, DataError, InputError
 from gymrecipe.rollouts import files
 from gymrecipe.rollouts.files import (
     SAMPLE,
-    SIDECARS,
     RawLine,
     blocks,
     check_unchanged,
     lines,
     open_source,
-    sources,
     starts_inside_a_line,
     zstd,
 )
+from gymrecipe.rollouts.naming import sources
 from tests.rollouts.conftest import GOOD, read, rollout, slow_digest
 
 BYTES = st.lists(st.sampled_from([b"\n", b"\n\n", b"\r\n", b"a", b"bc", "\u2028".encode()])).map(
@@ -108,33 +107,7 @@ def test_an_over_long_line_is_not_held_in_memory(monkeypatch: pytest.MonkeyPatch
     assert max(held) <= 10
 
 
-# Which files
-
-
-def test_one_entry_is_one_run_and_a_glob_too(tmp_path: Path) -> None:
-    for name in ("b1.jsonl", "b2.jsonl", "a.jsonl"):
-        (tmp_path / name).write_text("x")
-    found, skipped = sources([str(tmp_path / "a.jsonl"), str(tmp_path / "b*.jsonl")], False)
-    assert [(Path(source.name).name, source.run) for source in found] == [
-        ("a.jsonl", 0),
-        ("b1.jsonl", 1),
-        ("b2.jsonl", 1),
-    ]
-    assert skipped == []
-
-
-def test_two_stars_reach_into_folders_and_folders_are_no_matches(tmp_path: Path) -> None:
-    (tmp_path / "deep" / "deeper.jsonl").mkdir(parents=True)
-    (tmp_path / "deep" / "deeper.jsonl" / "a.jsonl").write_text("x")
-    found, _ = sources(str(tmp_path / "**" / "*.jsonl"), False)
-    assert [Path(source.name).name for source in found] == ["a.jsonl"]
-
-
-def test_a_name_with_brackets_is_a_file_before_it_is_a_pattern(tmp_path: Path) -> None:
-    (tmp_path / "run[1].jsonl").write_text("x")
-    (tmp_path / "run1.jsonl").write_text("x")
-    found, _ = sources(str(tmp_path / "run[1].jsonl"), False)
-    assert [Path(source.name).name for source in found] == ["run[1].jsonl"]
+# What a file is
 
 
 def test_a_relative_name_is_shown_as_written(
@@ -199,7 +172,7 @@ def test_no_permission_is_an_error_without_a_traceback(
     folder.chmod(mode)
     script = (
         "import sys; from gymrecipe.errors import InputError\n"
-        "from gymrecipe.rollouts.files import sources\n"
+        "from gymrecipe.rollouts.naming import sources\n"
         f"try: sources({str(folder / 'a.jsonl')!r}, False)\n"
         "except InputError as error: print(error)"
     )
@@ -219,58 +192,6 @@ def test_no_permission_is_an_error_without_a_traceback(
     if "ModuleNotFoundError" in done.stderr or "Permission denied" in done.stderr:
         pytest.skip("another user cannot run this Python")
     assert said in done.stdout, done.stderr
-
-
-def test_a_glob_without_a_match_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"\*\.jsonl: no file matches"):
-        sources(str(tmp_path / "*.jsonl"), False)
-
-
-def test_no_entry_at_all_is_an_error() -> None:
-    with pytest.raises(InputError, match="no rollout file to read"):
-        sources([], False)
-
-
-@pytest.mark.parametrize("suffix", [*SIDECARS, "_failures.jsonl.gz", "_failures.jsonl.zst"])
-def test_a_glob_passes_over_sidecars_and_says_so(tmp_path: Path, suffix: str) -> None:
-    (tmp_path / "a.jsonl").write_text("x")
-    (tmp_path / f"a{suffix}").write_text("x")
-    found, skipped = sources(str(tmp_path / "*"), False)
-    assert [Path(source.name).name for source in found] == ["a.jsonl"]
-    assert [Path(name).name for name in skipped] == [f"a{suffix}"]
-
-
-def test_an_entry_with_nothing_but_sidecars_is_no_run(tmp_path: Path) -> None:
-    for name in ("a_failures.jsonl", "b.jsonl", "c.jsonl"):
-        (tmp_path / name).write_text("x")
-    found, _ = sources([str(tmp_path / f"{name}*") for name in "abc"], False)
-    assert [source.run for source in found] == [0, 1]
-
-
-@pytest.mark.parametrize("suffix", SIDECARS)
-def test_a_sidecar_that_is_named_is_refused_unless_asked_for(tmp_path: Path, suffix: str) -> None:
-    path = tmp_path / f"a{suffix}"
-    path.write_text("x")
-    with pytest.raises(InputError, match="a sidecar file"):
-        sources(str(path), False)
-    assert len(sources(str(path), True)[0]) == 1
-
-
-def test_a_glob_of_nothing_but_sidecars_says_what_they_are(tmp_path: Path) -> None:
-    (tmp_path / "a_failures.jsonl").write_text("x")
-    with pytest.raises(InputError, match=r"a_failures\.jsonl and the like are sidecar files"):
-        sources(str(tmp_path / "*.jsonl"), False)
-
-
-@pytest.mark.parametrize("way", ["same", "dot", "glob", "link"])
-def test_a_file_may_be_named_only_once(tmp_path: Path, way: str) -> None:
-    path = tmp_path / "a.jsonl"
-    path.write_text("x")
-    os.symlink(path, tmp_path / "link")
-    other = {"same": path, "dot": f"{tmp_path}/./a.jsonl", "glob": tmp_path / "*.jsonl"}
-    again = other.get(way, tmp_path / "link")
-    with pytest.raises(InputError, match="named twice"):
-        sources([str(path), str(again)], False)
 
 
 # Compression

@@ -10,7 +10,7 @@ import pytest
 
 from gymrecipe.errors import InputError
 from gymrecipe.rollouts import globs
-from gymrecipe.rollouts.files import sources
+from gymrecipe.rollouts.naming import sources
 
 FILES = [
     "a.jsonl", "b.jsonl", ".hidden.jsonl", "[x].jsonl", "one/a.jsonl", "one/b.json",

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gymrecipe.cli import main
-from gymrecipe.rollouts.files import is_url
+from gymrecipe.rollouts.naming import is_url
 
 URLS = [
     "http://127.0.0.1:9/a.jsonl", "https://169.254.169.254/latest/meta-data", "http://[::1]:9/a",
@@ -97,7 +97,7 @@ def test_a_path_is_no_url(path: str) -> None:
 
 
 def test_a_file_that_has_the_name_of_a_url_is_read(tmp_path: Path) -> None:
-    from gymrecipe.rollouts.files import sources
+    from gymrecipe.rollouts.naming import sources
 
     (tmp_path / "data:x").write_text("{}\n")
     old = os.getcwd()
