@@ -63,7 +63,8 @@ def steps(recipe: str, words: list[str]) -> dict[str, Any]:
     """The steps of one run, in the order in which they first end."""
     seen = Steps()
     from gymrecipe import ahead
-    from gymrecipe.recipe import compose, locate
+    from gymrecipe.recipe.composing import compose
+    from gymrecipe.recipe.finding import locate
 
     composed = compose(locate(recipe), words)
     ahead.start_server(composed)

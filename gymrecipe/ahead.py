@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from gymrecipe.engines.local import default_workers, is_shared
 from gymrecipe.errors import GymrecipeError
-from gymrecipe.recipe import Composed
+from gymrecipe.recipe.composing import Composed
 from gymrecipe.rollouts.naming import sources
 
 

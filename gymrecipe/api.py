@@ -13,7 +13,9 @@ from gymrecipe.examples import check_examples
 from gymrecipe.executor import Version
 from gymrecipe.executor import run as run_plan
 from gymrecipe.plan import Plan, plan
-from gymrecipe.recipe import Composed, compose, in_grammar, locate, needed
+from gymrecipe.recipe.composing import Composed, compose, needed
+from gymrecipe.recipe.finding import locate
+from gymrecipe.recipe.overrides import in_grammar
 
 
 def run(recipe: str | Path, /, **knobs: Any) -> Version:

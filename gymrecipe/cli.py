@@ -178,7 +178,8 @@ def _dispatch(words: Words) -> int:
 
 
 def _dispatch_recipe(words: Words) -> int:
-    from gymrecipe.recipe import locate, split_recipe
+    from gymrecipe.recipe.finding import locate
+    from gymrecipe.recipe.overrides import split_recipe
 
     recipe, overrides = split_recipe(words.overrides)
     if recipe is None:
@@ -219,7 +220,8 @@ def _recipe_help(path: Path) -> None:
 
 
 def _run(path: Path, overrides: list[str], words: Words) -> int:
-    from gymrecipe.recipe import as_yaml, compose
+    from gymrecipe.recipe.composing import compose
+    from gymrecipe.recipe.reading import as_yaml
 
     if words.cfg:
         _load_plugins(words)
@@ -233,7 +235,7 @@ def _run(path: Path, overrides: list[str], words: Words) -> int:
 def _made(path: Path, overrides: list[str], words: Words) -> Version:
     """Run one recipe: bars and the summary on stderr, on stdout where the version is."""
     from gymrecipe import ahead
-    from gymrecipe.recipe import compose
+    from gymrecipe.recipe.composing import compose
 
     composed = compose(path, overrides)
     ahead.start_server(composed)
@@ -273,7 +275,8 @@ def _made(path: Path, overrides: list[str], words: Words) -> Version:
 
 
 def _sweep(words: Words) -> int:
-    from gymrecipe.recipe import expand_sweep, locate, split_recipe
+    from gymrecipe.recipe.finding import locate
+    from gymrecipe.recipe.overrides import expand_sweep, split_recipe
     from gymrecipe.report import terminal
 
     if words.cfg:

@@ -69,7 +69,7 @@ def completion(what: str, environment: Mapping[str, str], folders: Iterable[Path
 
 def candidates(line: str, folders: Iterable[Path]) -> list[str]:
     """The words that may stand where the line ends."""
-    from gymrecipe.recipe import recipes
+    from gymrecipe.recipe.finding import recipes
 
     try:
         words = shlex.split(line)
@@ -171,7 +171,9 @@ def _model(stages: Any, name: str) -> type[Params] | None:
 
 def _composed(words: list[str], folders: Iterable[Path]) -> dict[str, Any]:
     """The recipe named so far, as its file has it; empty where it cannot be read."""
-    from gymrecipe.recipe import compose, locate, split_recipe
+    from gymrecipe.recipe.composing import compose
+    from gymrecipe.recipe.finding import locate
+    from gymrecipe.recipe.overrides import split_recipe
 
     name, _ = split_recipe(words)
     try:
@@ -182,7 +184,8 @@ def _composed(words: list[str], folders: Iterable[Path]) -> dict[str, Any]:
 
 def _knobs(words: list[str], folders: Iterable[Path]) -> list[str]:
     """The knobs of the recipe named so far, and its stages' parameters."""
-    from gymrecipe.recipe import base_knobs, split_recipe
+    from gymrecipe.recipe.overrides import split_recipe
+    from gymrecipe.recipe.reading import base_knobs
 
     if split_recipe(words)[0] is None:
         return [f"{knob}=" for knob in base_knobs()]

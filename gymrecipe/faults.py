@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from gymrecipe.errors import hint
 from gymrecipe.guards import look_up, references
-from gymrecipe.recipe import Composed
+from gymrecipe.recipe.composing import Composed
 
 SHOWN = 200
 """The most characters of a value that a message shows."""

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from gymrecipe.recipe import base_knobs, description, knobs, recipes, shared_folder
+from gymrecipe.recipe.finding import description, recipes, shared_folder
+from gymrecipe.recipe.reading import base_knobs, knobs
 from gymrecipe.report.rows import Rows, shown
 from gymrecipe.words import USAGE
 

@@ -15,7 +15,8 @@ from gymrecipe.errors import RecipeError
 from gymrecipe.faults import explain, fault, unknown
 from gymrecipe.guards import references
 from gymrecipe.reads import columns_read, unused
-from gymrecipe.recipe import Composed, as_yaml
+from gymrecipe.recipe.composing import Composed
+from gymrecipe.recipe.reading import as_yaml
 from gymrecipe.registry import STAGES
 from gymrecipe.rollouts.columns import BUILT_IN, OWN, PAIR_COLUMNS, Column, merge, split_side
 from gymrecipe.settings import NamedColumn, Settings, WorkedExample

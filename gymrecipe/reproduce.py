@@ -21,7 +21,7 @@ from gymrecipe.formats.template import Template
 from gymrecipe.plan import Plan
 from gymrecipe.progress import Progress, Silent
 from gymrecipe.reading import read
-from gymrecipe.recipe import HERE
+from gymrecipe.recipe.composing import HERE
 from gymrecipe.registry import FORMATS, STAGES
 from gymrecipe.settings import Settings
 

@@ -139,7 +139,8 @@ def knobs(words: Words, **defaults: Any) -> dict[str, Any]:
 
 
 def _alias(name: str) -> str:
-    from gymrecipe.recipe import ALIASES  # which imports Hydra: only for what we do not know
+    # Which imports Hydra: only for what we do not know.
+    from gymrecipe.recipe.overrides import ALIASES
 
     return ALIASES.get(name, name)
 

@@ -9,7 +9,8 @@ import pytest
 
 from gymrecipe import ahead
 from gymrecipe.engines import local, server
-from gymrecipe.recipe import compose, locate
+from gymrecipe.recipe.composing import compose
+from gymrecipe.recipe.finding import locate
 
 
 @pytest.fixture

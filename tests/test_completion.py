@@ -12,7 +12,8 @@ import pytest
 
 from gymrecipe.completion import SCRIPTS, candidates, completion
 from gymrecipe.errors import RecipeError
-from gymrecipe.recipe import base_knobs, recipes
+from gymrecipe.recipe.finding import recipes
+from gymrecipe.recipe.reading import base_knobs
 from gymrecipe.stages.pair import Pair
 from gymrecipe.words import VERBS
 

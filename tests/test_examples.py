@@ -13,7 +13,9 @@ from gymrecipe.errors import RecipeError
 from gymrecipe.examples import check_examples
 from gymrecipe.experiments.leftovers import SCRATCH
 from gymrecipe.plan import plan
-from gymrecipe.recipe import as_yaml, compose, recipes
+from gymrecipe.recipe.composing import compose
+from gymrecipe.recipe.finding import recipes
+from gymrecipe.recipe.reading import as_yaml
 
 STAGES: dict[str, Any] = {
     "load": {"use": "load", "input": "${input}"},

@@ -9,7 +9,8 @@ import pytest
 
 from gymrecipe.errors import RecipeError
 from gymrecipe.plan import plan
-from gymrecipe.recipe import compose, locate, recipes
+from gymrecipe.recipe.composing import compose
+from gymrecipe.recipe.finding import locate, recipes
 
 DPO = recipes()["dpo_same_prompt"]
 

@@ -12,7 +12,9 @@ import pytest
 from gymrecipe.errors import RecipeError
 from gymrecipe.guards import references
 from gymrecipe.plan import Plan, plan, rebuild
-from gymrecipe.recipe import compose, description, locate, recipes, split_recipe
+from gymrecipe.recipe.composing import compose
+from gymrecipe.recipe.finding import description, locate, recipes
+from gymrecipe.recipe.overrides import split_recipe
 from gymrecipe.settings import NamedColumn, Settings
 
 TAIL = "stages:\n  load: {use: load}\n  write: {use: write}\n"

@@ -9,7 +9,8 @@ import pytest
 from gymrecipe.errors import RecipeError
 from gymrecipe.plan import plan
 from gymrecipe.reads import places
-from gymrecipe.recipe import compose, recipes
+from gymrecipe.recipe.composing import compose
+from gymrecipe.recipe.finding import recipes
 from gymrecipe.rehearsal import rehearse
 from gymrecipe.rollouts.columns import Column
 

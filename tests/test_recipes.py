@@ -11,7 +11,8 @@ import pytest
 import gymrecipe
 from gymrecipe.errors import RecipeError
 from gymrecipe.plan import plan
-from gymrecipe.recipe import compose, description, recipes
+from gymrecipe.recipe.composing import compose
+from gymrecipe.recipe.finding import description, recipes
 from gymrecipe.rollouts.files import sample_path
 
 NAMES = sorted(recipes())

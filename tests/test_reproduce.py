@@ -10,7 +10,7 @@ import pytest
 
 import gymrecipe
 from gymrecipe.errors import ChangedError, DataError, ToolsError
-from gymrecipe.recipe import recipes
+from gymrecipe.recipe.finding import recipes
 from gymrecipe.registry import FORMATS
 from gymrecipe.reproduce import Reproduced, reproduce
 from tests.experiments.conftest import graded, rollout, run, save

@@ -10,7 +10,9 @@ import pytest
 
 from gymrecipe.errors import RecipeError
 from gymrecipe.plan import plan
-from gymrecipe.recipe import compose, locate, split_recipe
+from gymrecipe.recipe.composing import compose
+from gymrecipe.recipe.finding import locate
+from gymrecipe.recipe.overrides import split_recipe
 from gymrecipe.registry import FORMATS, Purpose
 from gymrecipe.steps import Step
 

@@ -18,8 +18,8 @@ Rows = list[dict[str, str]]
 
 def recipes(folders: Iterable[Path]) -> Rows:
     """Each recipe with the first line of its description."""
-    from gymrecipe.recipe import description
-    from gymrecipe.recipe import recipes as known
+    from gymrecipe.recipe.finding import description
+    from gymrecipe.recipe.finding import recipes as known
 
     rows = []
     for name, path in known(folders).items():

@@ -86,7 +86,8 @@ class ChangesIn(Silent):
 
 def changed_run(rollouts: Path, out: Path, phase: str, change: Callable[[], object]) -> None:
     from gymrecipe import api, executor
-    from gymrecipe.recipe import compose, locate
+    from gymrecipe.recipe.composing import compose
+    from gymrecipe.recipe.finding import locate
 
     words = [f"input='{rollouts}'", f"output_dir='{out}'", "again=true"]
     plan = api.prepare(compose(locate("dpo_same_prompt"), words))

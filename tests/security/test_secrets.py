@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from gymrecipe import recipe
 from gymrecipe.credentials import hidden, holds_one
+from gymrecipe.errors import RecipeError
 from gymrecipe.experiments import environment as environments
+from gymrecipe.recipe.composing import compose
 from tests.experiments.conftest import graded, save
 from tests.security.conftest import command
 
@@ -114,8 +115,8 @@ def test_no_credential_in_a_recipe_is_told(token: str, tmp_path: Path) -> None:
     path.write_text(
         f"system: {json.dumps(token)}\nstages:\n  load: {{use: load}}\n  write: {{use: write}}\n"
     )
-    with pytest.raises(recipe.RecipeError, match="looks like a credential") as caught:
-        recipe.compose(path, [])
+    with pytest.raises(RecipeError, match="looks like a credential") as caught:
+        compose(path, [])
     assert CANARY not in str(caught.value)
 
 
@@ -126,10 +127,11 @@ def test_the_record_of_a_command_hides_what_slips_through(tmp_path: Path) -> Non
 
 def test_without_this_a_credential_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from gymrecipe import cli, guards
+    from gymrecipe.recipe import overrides
 
     monkeypatch.chdir(tmp_path)
     save(tmp_path / "a.jsonl", graded(2))
-    for module in (guards, recipe):
+    for module in (guards, overrides):
         monkeypatch.setattr(module, "holds_one", lambda text: False)
     monkeypatch.setattr(environments, "hidden", lambda text: text)
     line = ["+recipe=sft_threshold", "input=a.jsonl", f"system=hf_{CANARY}"]

@@ -60,9 +60,10 @@ def test_it_would_be_seen(text: str) -> None:
 def test_the_loader_of_recipes_builds_nothing_but_plain_values() -> None:
     import yaml
 
-    from gymrecipe import guards, recipe
+    from gymrecipe import guards
+    from gymrecipe.recipe import reading
 
-    for loader in (recipe._Loader, guards._LOADER):
+    for loader in (reading._Loader, guards._LOADER):
         assert issubclass(loader, yaml.constructor.SafeConstructor)
         made = {*loader.yaml_constructors, *loader.yaml_multi_constructors}
         assert not [tag for tag in made if tag and "python" in tag and ":pathlib." not in tag]

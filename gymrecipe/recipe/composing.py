@@ -1,0 +1,133 @@
+"""Composing: a recipe file under the shared knobs, with the overrides of a command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from gymrecipe.errors import RecipeError
+from gymrecipe.guards import bad_references, refuse
+from gymrecipe.recipe.finding import shared_folder
+from gymrecipe.recipe.overrides import at, normalised, vain_deletions
+from gymrecipe.recipe.reading import kind, plain, read
+
+HERE = ("chat_template", "tokenizer")
+"""Knobs that a recipe cannot say for the machine it comes to."""
+
+_UNUSED = (
+    "env", "help", "hydra_help", "hydra_logging", "job_logging", "launcher", "output", "sweeper",
+)  # fmt: skip
+_QUIET = [{f"override hydra/{group}": None} for group in _UNUSED]
+"""Hydra launches, logs and explains nothing here, and need not read how."""
+
+
+class Composed(msgspec.Struct, frozen=True):
+    """One recipe with its command line, as plain data.
+
+    `values` is resolved; `raw` still has its `${knob}` and is what `recipe.yaml` shows; `file` is
+    the recipe file alone. `base` names the knobs that all recipes share, `overridden` the keys set
+    on the command line, by the `overrides` that it has.
+    """
+
+    name: str
+    path: str
+    folder: str
+    values: dict[str, Any]
+    raw: dict[str, Any]
+    file: dict[str, Any]
+    base: tuple[str, ...]
+    overridden: dict[str, str]
+    overrides: tuple[str, ...]
+
+
+def compose(path: Path, overrides: Sequence[str]) -> Composed:
+    """The recipe file under the shared knobs, with the overrides of a command line.
+
+    Raises RecipeError with every fault of the file, or of the overrides.
+    """
+    recipe = read(path)
+    base = read(shared_folder("conf") / "config.yaml", trusted=True)
+    for name, value in base.items():
+        if isinstance(value, dict) and not isinstance(recipe.get(name) or {}, dict):
+            raise RecipeError(f"{path}: {name}: should be a mapping, not a {kind(recipe[name])}.")
+    engines = [option.stem for option in (shared_folder("conf") / "engine").glob("*.yaml")]
+    store = ConfigStore.instance()
+    store.store(name="gymrecipe", node=base | {"defaults": [*base["defaults"], *_QUIET]})
+    store.store(group="recipe", name="chosen", node=recipe, package="_global_")
+    overridden: dict[str, str] = {}
+    beyond: dict[str, Any] = {}
+    normal: list[str] = []
+    problems = list(vain_deletions(overrides, recipe))
+    for override in overrides:
+        try:
+            normal.append(normalised(override, base | recipe, overridden, beyond, engines))
+        except RecipeError as error:
+            problems += error.problems
+    if problems:
+        raise RecipeError(*dict.fromkeys(problems))
+    try:
+        with _our_hydra():
+            config = hydra_compose("gymrecipe", ["+recipe=chosen", *filter(None, normal)])
+        for key, value in beyond.items():
+            merge = isinstance(value, dict) and isinstance(at(base | recipe, key), dict)
+            OmegaConf.update(config, key, value, merge=merge, force_add=True)
+        raw: Any = OmegaConf.to_container(config, resolve=False)
+        refuse(raw, str(path))
+        problems = [f"{path}: {problem}" for problem in bad_references(raw)]
+        if problems:
+            raise RecipeError(*dict.fromkeys(problems))
+        values: Any = OmegaConf.to_container(config, resolve=True)
+    except (HydraException, OmegaConfBaseException, RecursionError) as error:
+        raise RecipeError(f"{path}: {plain(error)}") from None
+    return Composed(
+        name=path.stem,
+        path=str(path),
+        folder=str(path.resolve().parent),
+        values=values,
+        raw=raw,
+        file=recipe,
+        base=(*(name for name in base if name != "defaults"), "engine"),
+        overridden=overridden,
+        overrides=tuple(overrides),
+    )
+
+
+@contextmanager
+def _our_hydra() -> Iterator[None]:
+    """Hydra on our folder. A caller that uses Hydra too has its own again afterwards."""
+    theirs = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        # A folder: without one Hydra looks through the whole stack for the file that calls it.
+        with initialize_config_dir(str(shared_folder("conf")), version_base="1.3"):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = theirs
+
+
+def needed(composed: Composed) -> list[str]:
+    """The overrides that the recipe cannot do without: values that its file leaves to the command
+    line (`???`), and what only this machine has.
+    """
+    return [
+        f"{key}={value}"
+        for key, value in composed.overridden.items()
+        if at(composed.file, key) == "???" or _is_here(composed.file, key)
+    ]
+
+
+def _is_here(file: dict[str, Any], key: str) -> bool:
+    """Whether a key is a file of this machine, for the recipe or for a stage that its file has."""
+    parent, _, name = key.rpartition(".")
+    return name in HERE and (not parent or isinstance(at(file, parent), dict))

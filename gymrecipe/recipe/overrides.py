@@ -1,0 +1,198 @@
+"""Overrides: what a command line sets, in the grammar that Hydra has for it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+
+from gymrecipe.credentials import holds_one
+from gymrecipe.errors import RecipeError, hint
+from gymrecipe.guards import A_CREDENTIAL, REFUSED_KEYS, measure, refuse
+
+ALIASES = {"input_jsonl_fpath": "input"}
+"""Names that `ng_collect_rollouts` has for knobs of ours."""
+
+TEXTS = {
+    "agent", "chat_template", "input", "name", "materialized_inputs", "output_dir",
+    "output_jsonl_fpath", "prompt_from", "system", "tag", "tokenizer",
+}  # fmt: skip
+"""Knobs that are texts however they look: `tag=1.10` is not 1.1."""
+
+_KEY = re.compile(r"[A-Za-z_][\w\-]*(?:\.[\w\-]+)*")
+
+_PLAIN_KEY = re.compile(
+    r"(?!(?:null|true|false|nan|inf)\Z)[A-Za-z_][A-Za-z0-9_.\-]*", re.IGNORECASE | re.ASCII
+)
+"""A key that Hydra's grammar can write and reads as a text."""
+
+
+def split_recipe(overrides: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The value of `recipe=` (or `+recipe=`, `++recipe=`) and the other overrides."""
+    recipe, rest = None, []
+    for override in overrides:
+        key, separator, value = override.partition("=")
+        if key.lstrip("+") == "recipe" and separator:
+            recipe = value.strip("'\"")
+        else:
+            rest.append(override)
+    return recipe, rest
+
+
+def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
+    """Every combination of the values that a sweep names, in Hydra's own grammar."""
+    choices = []
+    for override in overrides:
+        key, _, _ = override.partition("=")
+        try:
+            parsed = OverridesParser.create().parse_override(override)
+        except HydraException:
+            choices.append([override])
+            continue
+        if not parsed.is_sweep_override():
+            choices.append([override])
+            continue
+        try:
+            choices.append([f"{key}={value}" for value in parsed.sweep_string_iterator()])
+        except HydraException:
+            raise RecipeError(
+                f"command line: {override}: cannot be counted out. Write the values, such as"
+                f" {key}=1,2, or {key}=range(1,4)."
+            ) from None
+        if not choices[-1]:
+            raise RecipeError(
+                f"command line: {override}: has no values. Write at least one, such as {key}=1,2,"
+                f" or {key}=range(1,4)."
+            )
+    return [list(member) for member in itertools.product(*choices)]
+
+
+def normalised(
+    override: str,
+    defaults: dict[str, Any],
+    overridden: dict[str, str],
+    beyond: dict[str, Any],
+    engines: list[str],
+) -> str:
+    """An override as Hydra wants it: `++key=value`, quoted where its grammar needs that.
+
+    A value that its grammar cannot hold goes to `beyond` instead, and so does a list in place of a
+    mapping or the reverse, which it will not merge.
+    """
+    deletion = override.startswith("~")
+    key, separator, value = override.lstrip("+~").partition("=")
+    key = ALIASES.get(key, key)
+    if not _KEY.fullmatch(key) or REFUSED_KEYS & {*key.split(".")}:
+        raise RecipeError(
+            f"command line: '{override}' is not an override. Write name=value, such as min_gap=0.3."
+        )
+    if deletion:
+        return f"~{key}"
+    if not separator:
+        raise RecipeError(f"command line: '{override}' has no value. Write {key}=value.")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise RecipeError(f"command line: {key}: not UTF-8 text, got {value!r}.")
+    refuse(value, "command line", key)
+    if "." not in key and holds_one(f"{key}={value}"):
+        raise RecipeError(f"command line: {key}: {A_CREDENTIAL}")
+    overridden[key] = value
+    if key == "engine" and not value.startswith("{"):
+        name = value.strip("'\"")
+        if name not in engines:
+            raise RecipeError(
+                f"command line: engine: no engine is named '{name}'. There are"
+                f" {', '.join(engines)}.{hint(name, engines)}"
+            )
+        return f"engine={name}"
+    text = f"++{key}={value}"
+    try:
+        parsed = OverridesParser.create().parse_override(text)
+    except HydraException:
+        structured = _structured(value)
+        refuse(structured, "command line", key)
+        if _fits_grammar(structured):
+            return f"++{key}={in_grammar(structured)}"
+        beyond[key] = structured
+        return ""
+    if parsed.is_sweep_override():
+        raise RecipeError(
+            f"command line: {key}: several values need -m (a sweep), got '{value}'. For one value"
+            " with a comma write it in quotes, for a list in brackets."
+        )
+    if key in TEXTS and isinstance(parsed.value(), int | float):
+        return f"++{key}={in_grammar(value.strip())}"
+    refuse(parsed.value(), "command line", key)
+    if {type(parsed.value()), type(at(defaults, key))} == {dict, list}:
+        beyond[key] = parsed.value()
+        return ""
+    return text
+
+
+def _structured(value: str) -> Any:
+    """A mapping or list that Hydra's grammar has no place for, as JSON or YAML; else the text."""
+    if value[:1] not in ("{", "["):
+        return value
+    with suppress(ValueError, RecursionError):
+        return json.loads(value)
+    with suppress(yaml.YAMLError, ValueError, RecursionError):
+        measure(value)
+        return yaml.safe_load(value)
+    return value
+
+
+def vain_deletions(overrides: Sequence[str], recipe: dict[str, Any]) -> Iterable[str]:
+    """What is said of each `~name` that the recipe does not have."""
+    for override in overrides:
+        value: Any = recipe
+        for part in override[1:].split(".") if override.startswith("~") else ():
+            if not isinstance(value, dict) or part not in value:
+                names = list(value) if isinstance(value, dict) else []
+                yield (
+                    f"command line: {override}: there is no '{part}' to take out."
+                    f"{hint(part, map(str, names))}"
+                )
+                break
+            value = value[part]
+
+
+def in_grammar(value: Any) -> str:
+    """A Python value in the grammar of Hydra's overrides."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return repr(float(value))  # a float of numpy has a repr of its own
+    if isinstance(value, int):
+        return repr(value)
+    if isinstance(value, list | tuple) and _fits_grammar(value):
+        return f"[{','.join(in_grammar(part) for part in value)}]"
+    if isinstance(value, dict) and _fits_grammar(value):
+        return "{" + ",".join(f"{key}:{in_grammar(part)}" for key, part in value.items()) + "}"
+    if isinstance(value, dict | list | tuple):
+        return json.dumps(value, default=str)  # `_structured` reads it
+    # In Hydra's quotes a backslash is itself, except before a quote.
+    escaped = re.sub(r"(\\*)('|\Z)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), str(value))
+    return f"'{escaped}'"
+
+
+def _fits_grammar(value: Any) -> bool:
+    """Whether Hydra's grammar has a place for every key: it knows no quoted ones."""
+    if isinstance(value, dict):
+        keys = all(isinstance(key, str) and _PLAIN_KEY.fullmatch(key) for key in value)
+        return keys and all(map(_fits_grammar, value.values()))
+    return not isinstance(value, list | tuple) or all(map(_fits_grammar, value))
+
+
+def at(values: Any, key: str) -> Any:
+    """What stands at a dotted key; None where nothing does."""
+    for part in key.split("."):
+        values = values.get(part) if isinstance(values, dict) else None
+    return values

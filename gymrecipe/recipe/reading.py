@@ -1,0 +1,97 @@
+"""Reading: a recipe as plain values, under limits, and values as YAML again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf._utils import get_omega_conf_dumper, get_yaml_loader
+from omegaconf.errors import OmegaConfBaseException
+
+from gymrecipe.errors import RecipeError
+from gymrecipe.guards import MAX_SIZE, measure, refuse
+from gymrecipe.recipe.finding import shared_folder
+
+_Loader = get_yaml_loader()
+"""YAML as OmegaConf reads it: twice the same key is an error, a date is a text."""
+
+if hasattr(yaml, "CSafeLoader"):
+
+    class _InC(yaml.cyaml.CParser, _Loader):  # type: ignore
+        """The same, parsed by libyaml."""
+
+        def __init__(self, text: str) -> None:
+            yaml.cyaml.CParser.__init__(self, text)  # type: ignore[attr-defined]
+            yaml.constructor.SafeConstructor.__init__(self)
+            yaml.resolver.Resolver.__init__(self)
+
+    _Loader = _InC
+
+
+def read(path: Path, trusted: bool = False) -> dict[str, Any]:
+    """The values of a YAML file. Raises RecipeError for what is none, or is refused."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_SIZE + 1)
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}.") from None
+    if len(data) > MAX_SIZE:
+        raise RecipeError(f"{path}: a recipe of more than {MAX_SIZE // 2**10} KiB is refused.")
+    try:
+        text = data.decode()
+        measure(text)
+        value = yaml.load(text, Loader=_Loader)
+        OmegaConf.create(value)  # which refuses what a configuration cannot hold
+    except UnicodeDecodeError:
+        raise RecipeError(f"{path}: not UTF-8 text.") from None
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
+        raise RecipeError(f"{path}: not a readable recipe: {plain(error)}") from None
+    if not isinstance(value, dict):
+        raise RecipeError(f"{path}: a recipe is a mapping with `stages`, not a {kind(value)}.")
+    if not trusted:
+        refuse(value, str(path))
+    return {str(name): part for name, part in value.items()}
+
+
+def base_knobs() -> dict[str, Any]:
+    """The knobs that all recipes share, with their defaults."""
+    loaded = read(shared_folder("conf") / "config.yaml", trusted=True)
+    return {name: value for name, value in loaded.items() if name != "defaults"}
+
+
+def knobs(path: Path) -> dict[str, Any]:
+    """The knobs at the top of a recipe file, with the file's values."""
+    return {
+        name: value
+        for name, value in read(path).items()
+        if name not in ("stages", "examples", "columns")
+    }
+
+
+def as_yaml(values: dict[str, Any]) -> str:
+    """Plain values as YAML, in their order; what is not seen is written out."""
+    config = OmegaConf.create(values)
+    text: str = OmegaConf.to_yaml(config)
+    if text.replace("\n", "").isprintable():
+        return text
+    return str(
+        yaml.dump(
+            OmegaConf.to_container(config, resolve=False), Dumper=get_omega_conf_dumper(),
+            default_flow_style=False, allow_unicode=False, sort_keys=False,
+        )
+    )  # fmt: skip
+
+
+def plain(error: Exception) -> str:
+    """What an error of YAML, OmegaConf or Hydra says, on one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(line for line in lines if not line.startswith(("full_key:", "object_type=")))
+
+
+def kind(value: Any) -> str:
+    """What is there in place of a mapping."""
+    if isinstance(value, list):
+        return "list"
+    return "text" if isinstance(value, str) else "single value"
