@@ -128,7 +128,8 @@ class Format(msgspec.Struct, frozen=True):
     `guide` says how its trainer loads what was written (see `formats.guide`). `files` are the
     kinds of file it can be written as, the usual one first; `pairs_at` where its pairs can part,
     the usual place first; `reasoning` how the model's thoughts are carried unless a recipe says.
-    `across_prompts`: it can write pairs whose sides have different prompts. `advice` says of a
+    `across_prompts`: it can write pairs whose sides have different prompts. `copies_request`: its
+    RL prompts are the request as it stands, also what of it is not text. `advice` says of a
     purpose that it has no form for what to do instead.
     """
 
@@ -141,6 +142,7 @@ class Format(msgspec.Struct, frozen=True):
     pairs_at: tuple[PairsAt, ...]
     reasoning: Reasoning
     across_prompts: bool
+    copies_request: bool
     advice: dict[Purpose, str]
 
 
@@ -225,6 +227,7 @@ def format(
     pairs_at: tuple[PairsAt, ...] = ("trajectory", "decision"),
     reasoning: Reasoning = "field",
     across_prompts: bool = False,
+    copies_request: bool = False,
     advice: dict[Purpose, str] | None = None,
 ) -> Callable[[Function], Function]:
     """Register a format under its function's name; see `Format` for the rest."""
@@ -240,6 +243,7 @@ def format(
             pairs_at,
             reasoning,
             across_prompts,
+            copies_request,
             advice or {},
         )
         _add("format", FORMATS, entry)

@@ -10,6 +10,7 @@ from gymrecipe.formats.example import Example
 from gymrecipe.formats.job import WriteJob
 from gymrecipe.formats.sources import Sources
 from gymrecipe.formats.verifier import agent_of, fields_of, is_row_of, request_of
+from gymrecipe.registry import FORMATS
 from gymrecipe.rollouts.messages import (
     Conversation,
     Message,
@@ -69,7 +70,7 @@ def _ask(example: Example, job: WriteJob, sources: Sources, row: int) -> None:
     if job.format == "raw":
         check(line)
     else:
-        example.prompt, tools = asked(line, job.reading)
+        example.prompt, tools = asked(line, job.reading, FORMATS[job.format].copies_request)
         example.tools = tools if job.has_tools else None
     has_input = job.inputs is not None and job.inputs.bytes[row] > 0
     if job.inputs and has_input and job.format != "raw":

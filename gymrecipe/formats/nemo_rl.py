@@ -61,10 +61,11 @@ def guide(written: Written) -> Guide:
 
 @format(
     purposes=("sft", "dpo", "reward_model", "rl"),
-    version=1,
+    version=2,
     guide=guide,
     files=("jsonl",),
     pairs_at=("decision",),
+    copies_request=True,
     advice={
         "kto": "NeMo RL trains on pairs: `+recipe=nemo_rl_dpo`",
         "buffer": "NeMo RL makes its own answers to prompts: `+recipe=rl_prompts`",

@@ -120,6 +120,23 @@ def _carry_ids(message: Message, item: Item[Any]) -> None:
         setattr(message, name, value)
 
 
+def without_media(items: list[Item[Any]]) -> list[Item[Any]]:
+    """The same items without the parts that are not text: what is shown beside them."""
+    return [
+        msgspec.structs.replace(
+            item, content=_texts_of(item.content), output=_texts_of(item.output)
+        )
+        for item in items
+    ]
+
+
+def _texts_of(parts: Any) -> Any:
+    if type(parts) is not list:
+        return parts
+    texts = (*_TEXTS, "refusal", None)
+    return [part for part in parts if type(part) is not dict or part.get("type") in texts]
+
+
 def text_of(content: Any) -> str:
     """The text of a content: a string, the text parts of a list with nothing between, or null."""
     if type(content) is str:

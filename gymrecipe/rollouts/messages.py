@@ -28,7 +28,7 @@ from gymrecipe.rollouts.chat import (
     Unusable,
 )
 from gymrecipe.rollouts.columns import Path, parse_path
-from gymrecipe.rollouts.items import Talk, text_of, tools_of
+from gymrecipe.rollouts.items import Talk, text_of, tools_of, without_media
 from gymrecipe.rollouts.lines import Item, Line, Response, Shape
 from gymrecipe.rollouts.said import is_truncated
 from gymrecipe.rollouts.sides import equal, part, same
@@ -104,10 +104,15 @@ def conversation(line: bytes, reading: Reading = USUAL) -> Conversation:
     return Conversation(prompt, completion, tools, talk.refused)
 
 
-def asked(line: bytes, reading: Reading = USUAL) -> tuple[list[Message], list[dict[str, Any]]]:
-    """What the model was shown and its tools, of a rollout or an input row; raises Unusable."""
+def asked(
+    line: bytes, reading: Reading = USUAL, media: bool = False
+) -> tuple[list[Message], list[dict[str, Any]]]:
+    """What the model was shown and its tools, of a rollout or an input row; raises Unusable.
+
+    With `media` images, audio and files are passed over: the request is to be copied as it is.
+    """
     value = check(line)
-    shape = _shape(line, _parts(line, value), value, reading, answered=False)
+    shape = _shape(line, _parts(line, value), value, reading, answered=False, media=media)
     talk = Talk(reading.developer == "keep", reading.token_ids == "keep")
     talk.add(shape.prompt)
     talk.add(list(takewhile(_is_environment, shape.output)))
@@ -129,7 +134,12 @@ def _parts(line: bytes, value: Any) -> Line[Any]:
 
 
 def _shape(
-    line: bytes, parts: Line[Any], value: Any, reading: Reading, answered: bool
+    line: bytes,
+    parts: Line[Any],
+    value: Any,
+    reading: Reading,
+    answered: bool,
+    media: bool = False,
 ) -> Shape[Any]:
     """Both halves of a line, the prompt from where the reading says if it is nowhere else."""
     try:
@@ -143,10 +153,12 @@ def _shape(
             shape.prompt += lines.prompt_of(_at(value, _path(reading.prompt_from)))
         except msgspec.ValidationError:
             raise Unusable("bad_item") from None
+    if media:
+        shape.prompt, shape.output = without_media(shape.prompt), without_media(shape.output)
     prompt, output = shape.prompt, shape.output
     if _is_nested(parts) and _told(output[: len(prompt)]) == _told(prompt):
         shape.output = output[len(prompt) :]
-    about = shape.metadata
+    about = None if media else shape.metadata
     if isinstance(about, dict) and any(_is_media(key, value) for key, value in about.items()):
         raise Unusable("not_text")
     return shape

@@ -202,6 +202,25 @@ def test_raw_copies_lines_that_are_no_conversation(path: Path) -> None:
     assert data(single(path, line, format="raw")) == line + b"\n"
 
 
+PICTURE = {"type": "input_image", "image_url": "data:image/png;base64,AA=="}
+
+
+def task_with_a_picture() -> bytes:
+    asked: Any = [{"role": "user", "content": [PICTURE]}]
+    return rollout("a cat", asked, agent_ref={"name": "a"})
+
+
+def test_a_format_that_copies_the_request_keeps_its_pictures(path: Path) -> None:
+    (record,) = records(single(path, task_with_a_picture(), format="nemo_rl", purpose="rl"))
+    request = json.loads(task_with_a_picture())["responses_create_params"]
+    assert record["responses_create_params"] == request
+
+
+def test_a_prompt_that_is_made_of_messages_can_have_no_picture(path: Path) -> None:
+    found = single(path, task_with_a_picture(), format="trl", purpose="rl")
+    assert found.reasons == {0: ("not_text", 0)}
+
+
 def test_tools_are_written_where_the_dataset_has_tools(path: Path) -> None:
     with_tools, without = rollout("4", tools=[TOOL]), rollout("4")
     first, second = records(single(path, with_tools, without, has_tools=True))

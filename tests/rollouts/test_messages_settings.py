@@ -275,6 +275,33 @@ def test_a_prompt_has_the_same_settings() -> None:
     assert (plain(prompt), tools) == ([{"role": "system", "content": "t"}, ASKED], [])
 
 
+PICTURE = {"type": "input_image", "image_url": "data:image/png;base64,AA=="}
+
+
+def test_a_picture_in_a_prompt_is_not_text() -> None:
+    assert fault(input_row(input=[{"role": "user", "content": [PICTURE]}])) == "not_text"
+    assert fault(input_row(input="2+2?", metadata={"audio_url": "data:audio/wav,"})) == "not_text"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"input": [{"role": "user", "content": [PICTURE, {"type": "input_text", "text": "2+2?"}]}]},
+        {"input": [{"role": "user", "content": [{"type": "input_video"}]}, ASKED]},
+        {"input": [ASKED], "metadata": {"audio_url": "data:audio/wav,"}},
+        {"input": [ASKED, called("a"), answered("a", [PICTURE])]},
+    ],
+)
+def test_media_are_passed_over_where_the_request_is_copied(given: dict[str, Any]) -> None:
+    prompt, _ = asked(input_row(**given), media=True)
+    assert "2+2?" in [message.content for message in prompt]
+
+
+def test_a_request_with_media_is_held_against_the_other_rules() -> None:
+    with pytest.raises(Unusable, match="prompt_answered"):
+        asked(input_row(input=[{"role": "user", "content": [PICTURE]}, said("4")]), media=True)
+
+
 def test_why_there_is_no_prompt() -> None:
     assert fault(input_row(input=[])) == "no_prompt"
     assert fault(input_row(input=[ASKED, said("4")])) == "prompt_answered"
