@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import msgspec
 
 from gymrecipe import plugins
 from gymrecipe.ahead import start_server
+from gymrecipe.errors import RecipeError
 from gymrecipe.examples import check_examples
 from gymrecipe.executor import Version
 from gymrecipe.executor import run as run_plan
@@ -29,9 +31,20 @@ def run(recipe: str | Path, /, **knobs: Any) -> Version:
     """
     plugins.load()
     overrides = [f"{name}={in_grammar(value)}" for name, value in knobs.items()]
-    composed = compose(locate(str(recipe)), overrides)
-    start_server(composed)
-    return run_plan(prepare(composed))
+    try:
+        composed = compose(locate(str(recipe)), overrides)
+        start_server(composed)
+        return run_plan(prepare(composed))
+    except RecipeError as error:
+        error.problems = tuple(map(_of_a_call, error.problems))
+        error.args = ("\n".join(error.problems),)
+        raise
+
+
+def _of_a_call(problem: str) -> str:
+    """The same fault where a Python call gave the value, and no command line."""
+    there = re.sub(r"\Acommand line: ", "gymrecipe.run(): ", problem)
+    return re.sub(r" on the command line\.\Z", " in the call.", there)
 
 
 def prepare(composed: Composed, command: str = "") -> Plan:

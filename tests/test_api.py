@@ -136,6 +136,22 @@ def test_an_unknown_knob_names_the_nearest(tmp_path: Path) -> None:
         run(tmp_path, mingap=0.3)
 
 
+def test_a_value_of_the_call_is_told_as_of_the_call(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        run(tmp_path, min_gap="abc", strategy="al")
+    said = "gymrecipe.run(): min_gap: should be a valid number, got 'abc'."
+    assert said in caught.value.problems
+    assert str(caught.value) == "\n".join(caught.value.problems)
+    assert "command line" not in str(caught.value)
+
+
+def test_a_value_that_the_recipe_asks_for_is_asked_of_the_call(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text('n: ???\nstages:\n  load: {use: load, limit: "${n}"}\n  write: {use: write}\n')
+    with pytest.raises(RecipeError, match=r"n: has to be given\. Write n=value in the call\.\Z"):
+        run(tmp_path, path)
+
+
 def test_a_recipe_is_a_name_or_a_path(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("stages:\n  load: {use: load}\n  write: {use: write}\n")
