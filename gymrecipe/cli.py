@@ -470,17 +470,18 @@ def _explain(words: Words) -> int:
 
 
 def _verify(words: Words) -> int:
-    from gymrecipe.experiments.verify import has_ledger, verify
+    from gymrecipe.experiments.verify import has_ledger, known_as, verify
 
     (path,), _ = _version_arguments(words, 1)
     differences = verify(path)
     if not has_ledger(path):
-        _note(f"{path}: no ledger lies beside it, so that the manifest vouches for itself.")
+        _note(f"{path}: no ledger has a line about it, so that the manifest vouches for itself.")
     for difference in differences:
         _error(f"{path}: {difference}")
     if differences:
         return DataError.exit_code
-    print(_safe(f"{path}: whole, every file as it was written"))
+    known = known_as(path)
+    print(_safe(f"{path}: {f'{known}, ' if known else ''}whole, every file as it was written"))
     return 0
 
 

@@ -1044,10 +1044,11 @@ def test_check_ends_in_one_clear_sentence_for_a_mistake(
 
 def test_a_version_copied_elsewhere_is_verified_with_a_note(said: Said, tmp_path: Path) -> None:
     said(PAIRS)
-    copy = shutil.copytree("experiments/dpo_same_prompt/v0001", tmp_path / "handed" / "v0001")
+    copy = shutil.copytree("experiments/dpo_same_prompt/v0001", tmp_path / "handed" / "mine")
     code, out, err = said("verify", copy)
-    assert (code, out) == (0, f"{copy}: whole, every file as it was written\n")
-    assert "no ledger lies beside it" in err
+    known = "v0001 of dpo_same_prompt"
+    assert (code, out) == (0, f"{copy}: {known}, whole, every file as it was written\n")
+    assert "no ledger has a line about it" in err
 
 
 def test_the_values_of_a_parameter_are_told(said: Said) -> None:

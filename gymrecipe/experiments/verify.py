@@ -11,12 +11,13 @@ from pathlib import Path
 from gymrecipe.errors import DataError, InputError
 from gymrecipe.experiments import ledger, manifest
 from gymrecipe.experiments.manifest import REJECTS, Manifest, Output
-from gymrecipe.experiments.references import LEDGER
+from gymrecipe.experiments.references import LEDGER, VERSION
 
 
 def verify(folder: Path) -> list[str]:
     """The differences found, one sentence each; none when the version is whole.
 
+    A copy may have any name; a version beside its ledger is the one that its name says.
     Raises InputError where there is no manifest to hold the folder against.
     """
     folder = folder.resolve()
@@ -33,8 +34,19 @@ def verify(folder: Path) -> list[str]:
 
 
 def has_ledger(folder: Path) -> bool:
-    """Whether a ledger lies beside the version: one that was handed over has none."""
-    return os.path.lexists(folder.resolve().parent / LEDGER)
+    """Whether a ledger vouches for the folder: it lies beside it, whose name is a version's. A
+    version that was handed over has none.
+    """
+    folder = folder.resolve()
+    return bool(VERSION.fullmatch(folder.name)) and os.path.lexists(folder.parent / LEDGER)
+
+
+def known_as(folder: Path) -> str:
+    """Which version of which recipe a folder holds, where its path does not say so."""
+    folder, record = folder.resolve(), manifest.read(folder)
+    if (folder.parent.name, folder.name) == (record.name, record.version):
+        return ""
+    return f"{record.version} of {record.name}"
 
 
 def _ledger(folder: Path) -> Iterator[str]:
@@ -105,7 +117,7 @@ def _sha256(path: Path) -> str:
 
 
 def _names_and_lines(folder: Path, record: Manifest) -> Iterator[str]:
-    if record.version != folder.name:
+    if record.version != folder.name and has_ledger(folder):
         yield f"{manifest.FILE}: is about '{record.version}', but the folder is '{folder.name}'."
     lines = record.lines
     if lines.read != lines.used + lines.rejected:

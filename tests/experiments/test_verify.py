@@ -10,7 +10,7 @@ import pytest
 from gymrecipe.errors import InputError
 from gymrecipe.experiments import ledger
 from gymrecipe.experiments.manifest import Lines, Manifest, Output, encode
-from gymrecipe.experiments.verify import has_ledger, verify
+from gymrecipe.experiments.verify import has_ledger, known_as, verify
 
 WHOLE = Lines(5, 2, 3)
 SHARDS = ("data/train-00000-of-00002.jsonl", "data/train-00001-of-00002.jsonl")
@@ -100,6 +100,24 @@ def test_a_version_that_was_handed_over_has_no_ledger_and_is_whole(version, tmp_
     assert verify(copy) == []
     (copy / "README.md").write_text("changed")
     assert verify(copy) != []
+
+
+@pytest.mark.parametrize("name", ["my_copy", "v0007", "elsewhere/v0001"])
+def test_a_copy_may_have_any_name(version, tmp_path, name):
+    copy = Path(shutil.copytree(version, tmp_path / "handed" / name))
+    assert verify(copy) == []
+    assert known_as(copy) == "v0001 of dpo"
+    (copy / "README.md").write_text("changed")
+    assert verify(copy) != []
+
+
+def test_a_copy_beside_the_ledger_is_no_version(version):
+    copy = Path(shutil.copytree(version, version.with_name("my_copy")))
+    assert (has_ledger(copy), verify(copy)) == (False, [])
+
+
+def test_what_a_path_says_is_not_said_again(version, tmp_path):
+    assert known_as(shutil.copytree(version, tmp_path / "dpo" / "v0001")) == ""
 
 
 def test_a_manifest_that_is_none_is_a_difference(version):
