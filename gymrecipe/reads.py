@@ -10,6 +10,7 @@ from gymrecipe.errors import RecipeError
 from gymrecipe.registry import QUANTILE, Optional, Reads, ReadsWhere, marked
 from gymrecipe.rollouts.columns import (
     BUILT_IN,
+    GENERAL,
     MADE,
     OWN,
     PAIR_COLUMNS,
@@ -21,7 +22,6 @@ from gymrecipe.rollouts.columns import (
 )
 from gymrecipe.settings import NamedColumn
 from gymrecipe.stages import where as language
-from gymrecipe.stages.balance import GENERAL
 from gymrecipe.stages.write import Write
 from gymrecipe.steps import Step, above
 

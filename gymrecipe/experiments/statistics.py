@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import Any
 
 from gymrecipe.experiments.data import WriteResult
+from gymrecipe.rollouts.columns import GENERAL
 from gymrecipe.rollouts.figures import describe
 
 CATEGORIES = ("category", "task_type")
@@ -44,6 +45,6 @@ def statistics(written: WriteResult) -> dict[str, Any]:
     for name in CATEGORIES:
         column = f"chosen_{name}" if pairs else name
         if column in rows.columns:
-            counts = rows[column].fill_null("general").value_counts().sort(column)
+            counts = rows[column].fill_null(GENERAL).value_counts().sort(column)
             figures[name] = dict(counts.iter_rows())
     return figures

@@ -45,11 +45,16 @@ def stand_ins(
 ) -> Iterator[str]:
     """What is said of columns that have nothing but their default, and of a `group_by` that no
     line has; `grouped`: some line has it, or none needs it.
+
+    A column that is looked for in several places may be in none of them.
     """
     alone = [
         column
         for column in wanted.columns
-        if column.default is not None and not column.optional and column.name not in found
+        if column.default is not None
+        and not column.optional
+        and column.name not in found
+        and len(column.paths) == 1
     ]
     below = paths(sources, NEAR_LINES) if alone else []
     for column in alone:

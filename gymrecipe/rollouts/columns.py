@@ -15,6 +15,9 @@ from gymrecipe.rollouts.members import Repeated, member
 Kind = Literal["number", "text", "boolean"]
 Path = tuple[str | int, ...]
 
+GENERAL = "general"
+"""The category of rows that have none."""
+
 BUILT_IN: dict[str, tuple[Kind, str]] = {
     "source": ("number", "which input file the line is in, counted from 0"),
     "line": ("number", "its line number there, counted from 1"),

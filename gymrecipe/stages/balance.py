@@ -10,10 +10,7 @@ from pydantic import Field, model_validator
 
 from gymrecipe.errors import hint
 from gymrecipe.registry import Facts, Params, Reads, stage
-from gymrecipe.rollouts.columns import PAIR_COLUMNS, split_side
-
-GENERAL = "general"
-"""Where rows without a category are counted."""
+from gymrecipe.rollouts.columns import GENERAL, PAIR_COLUMNS, split_side
 
 DESIRABLE = {True: "desirable", False: "undesirable"}
 """What the groups of the column `label` are called."""
@@ -91,8 +88,9 @@ def balance(rows: pl.LazyFrame, params: Balance) -> tuple[pl.LazyFrame, Facts]:
     kept = ranked.with_columns(reason=pl.when(over).then(pl.lit("over_quota"))).drop(
         "__place", "__group", "__rank"
     )
-    absent = list(_absent(rows.select(group), params.proportions or {}))
-    return kept, {"warnings": pl.LazyFrame({"message": absent}, schema={"message": pl.String})}
+    groups = rows.select(group)
+    said = [*_absent(groups, params.proportions or {}), *_alone(groups, params)]
+    return kept, {"warnings": pl.LazyFrame({"message": said}, schema={"message": pl.String})}
 
 
 def _absent(groups: pl.LazyFrame, named: Iterable[str]) -> Iterator[str]:
@@ -104,6 +102,18 @@ def _absent(groups: pl.LazyFrame, named: Iterable[str]) -> Iterator[str]:
                 f"no row is in '{name}', which proportions names, so that nothing is kept; the"
                 f" groups are {', '.join(present)}.{hint(name, present)}"
             )
+
+
+def _alone(groups: pl.LazyFrame, params: Balance) -> Iterator[str]:
+    """What is said where `most` takes rows of the only group that there is: nothing is balanced."""
+    if params.most is None or params.by in ("task", "label"):
+        return
+    present = groups.collect().to_series()
+    if present.n_unique() == 1 and len(present) > params.most:
+        yield (
+            f"'{present[0]}' is the {params.by} of every row, so that most={params.most} is a limit"
+            " of all rows together. Balance by a column with several values."
+        )
 
 
 def _quota(proportions: dict[str, float | list[float]]) -> pl.Expr:

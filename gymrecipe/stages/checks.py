@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from gymrecipe.registry import TOLERANCE, check
+from gymrecipe.rollouts.columns import GENERAL
 from gymrecipe.rollouts.figures import mean, std
 
 Told = dict[str, list[dict[str, Any]]]
@@ -199,10 +200,12 @@ def pair_rate(rows: pl.DataFrame, facts: Told, at: float | None, by: str | None)
 def largest_category(
     rows: pl.DataFrame, facts: Told, at: float | None, by: str | None
 ) -> float | None:
-    """The share of the largest category of the column `by`."""
+    """The share of the largest category of the column `by`; None where every row is `general`."""
     if by is None or not rows.height:
         return None
-    categories = rows[f"chosen_{by}" if "chosen_row" in rows.columns else by]
+    categories = rows[f"chosen_{by}" if "chosen_row" in rows.columns else by].fill_null(GENERAL)
+    if (categories == GENERAL).all():
+        return None
     largest: int = max(categories.unique_counts())
     return largest / rows.height
 

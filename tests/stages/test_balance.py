@@ -280,6 +280,20 @@ def test_most_is_at_least_one(most: object) -> None:
         Balance.model_validate({"most": most})
 
 
+def said(categories: list[str | None], most: int) -> list[str]:
+    rows = rollouts({"category": categories})
+    _, facts = call(rows, Balance(by="category", most=most))
+    return [row["message"] for row in facts["warnings"]]
+
+
+def test_a_limit_on_the_only_group_is_told_where_it_takes_rows() -> None:
+    assert said([None, None, None], most=2) == [
+        "'general' is the category of every row, so that most=2 is a limit of all rows together."
+        " Balance by a column with several values."
+    ]
+    assert said([None, None], most=2) == said(["a", "a", None], most=1) == []
+
+
 def test_a_group_that_is_named_and_has_no_row_is_told() -> None:
     rows = rollouts({"reward": [1.0] * 3, "category": ["math", "code", None]})
     params = Balance(by="category", proportions={"math": 1, "cod": 1})

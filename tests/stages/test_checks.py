@@ -138,6 +138,11 @@ def test_rows_without_a_category_are_a_category() -> None:
     assert of("largest_category", rows, by="category") == 0.75
 
 
+@pytest.mark.parametrize("none", [None, "general"])
+def test_where_no_row_has_a_category_there_is_nothing_to_judge(none: str | None) -> None:
+    assert of("largest_category", rollouts({"category": [none, none]}), by="category") is None
+
+
 @pytest.mark.parametrize("name", ["count", "len", "gap", "index"])
 def test_the_category_may_have_any_name(name: str) -> None:
     rows = rollouts({name: ["a", "b", "b", "b"]})
