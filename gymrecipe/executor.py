@@ -33,10 +33,11 @@ from gymrecipe.progress import Progress, Silent
 from gymrecipe.reading import read
 from gymrecipe.registry import FORMATS, PLUGINS, changed
 from gymrecipe.rehearsal import REHEARSED_BYTES, rehearse
-from gymrecipe.rollouts.bad import TooManyBadRows, in_lines
+from gymrecipe.rollouts.bad import TooManyBadRows
 from gymrecipe.rollouts.chat import CHANGED_BY
 from gymrecipe.rollouts.files import Source, check_unchanged
 from gymrecipe.rollouts.naming import sources
+from gymrecipe.rollouts.nothing import check_not_empty, check_rollouts
 from gymrecipe.rollouts.table import Read, Table
 from gymrecipe.stages.write import Write
 
@@ -80,6 +81,7 @@ def _run(plan: Plan, progress: Progress) -> Version:
         files, skipped = sources(plan.load.input, plan.load.sidecars)
         inputs = _inputs(plan, files)
         check_no_versions(plan.load.input, files, Path(settings.output_dir))
+        check_not_empty(files)
     except GymrecipeError:
         rehearse(plan)  # what is wrong with the recipe is told before what is with the input
         raise
@@ -102,6 +104,7 @@ def _run(plan: Plan, progress: Progress) -> Version:
         except TooManyBadRows as error:
             error.manifest = _stopped(plan, error)
             raise
+        check_rollouts(table, files)
         if skipped:
             others = f" and {len(skipped) - 1} more" if len(skipped) > 1 else ""
             table.warnings.append(f"{skipped[0]}{others}: beside the rollouts; passed over.")
@@ -284,16 +287,7 @@ def _output(folder: Path, name: str) -> Output:
 def _check_usable(fold: Fold, record: Manifest) -> None:
     """Raise DataError where there is nothing to publish, or a check says stop."""
     problems: list[str] = []
-    if not fold.table.rows.height:
-        reasons = ", ".join(f"{n} {reason}" for reason, n in record.stages[0].rejected.items())
-        names = ", ".join(file.name for file in fold.files)
-        converted = next(filter(None, map(in_lines, fold.files)), "")
-        problems.append(
-            f"{names}: no rollouts: {record.lines.read} lines read"
-            + (f" ({reasons})" if reasons else "")
-            + f". {converted or 'Is this a rollout file of NeMo Gym?'}"
-        )
-    elif not any(output.rows for output in fold.outputs):
+    if not any(output.rows for output in fold.outputs):
         where = next(stage for stage in record.stages if not stage.rows_out)
         reasons = ", ".join(f"{n} {reason}" for reason, n in where.rejected.items())
         problems.append(

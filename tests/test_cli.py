@@ -187,7 +187,6 @@ def mistakes(folder: Path) -> None:
     save(folder / "empty.jsonl", [])
     (folder / "folder").mkdir()
     save(folder / "a_failures.jsonl", graded())
-    save(folder / "bad.jsonl", [b"{", b"[1]", b"\xff", b'{"reward": NaN}', b"", b"null"])
     save(folder / "many_bad.jsonl", [b"oops"] * 11)
     save(folder / "no_rewards.jsonl", [row | {"reward": None} for row in same])
     save(folder / "absent.jsonl", [rollout("p", f"a{n}", MISSING) for n in range(4)])
@@ -204,7 +203,7 @@ def mistakes(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "line", "sentence"),
     [
-        (3, "input=empty.jsonl", "empty.jsonl: no rollouts: 0 lines read"),
+        (3, "input=empty.jsonl", "empty.jsonl: no rollouts: the file is empty"),
         (2, "input=folder", "folder: a folder, not a file. Name its files"),
         (2, "input=god.jsonl", "god.jsonl: no such file. Did you mean 'good.jsonl'?"),
         (2, "input=nowhere/a.jsonl", "nowhere/a.jsonl: no such file"),
@@ -213,8 +212,7 @@ def mistakes(folder: Path) -> None:
         (2, "input=[good.jsonl,./good.jsonl]", "./good.jsonl: named twice"),
         (2, "input=pipe.jsonl", "pipe.jsonl: not a regular file"),
         (2, "input=a_failures.jsonl", "a_failures.jsonl: a sidecar file"),
-        (3, "input=bad.jsonl", "bad.jsonl: no rollouts: 6 lines read .*1 bad_json.*1 blank"),
-        (3, "input=many_bad.jsonl", "many_bad.jsonl:1: .*max_bad_rows"),
+        (3, "input=many_bad.jsonl", "many_bad.jsonl:1: .*11 of 11.*None of them"),
         (3, "input=cut.jsonl.gz", "cut.jsonl.gz: the gzip data is cut off or broken"),
         (2, "input=empty.jsonl.gz", "empty.jsonl.gz: empty"),
         (3, "input=no_rewards.jsonl", "8 missing_reward.*reward=PATH"),
@@ -285,6 +283,21 @@ def test_a_missing_reward_path_says_which_fields_there_are(said: Said, tmp_path:
     code, _, err = said(PAIRS, "input=a.jsonl", "stages.pair.by=scoer")
     assert code == 2
     assert re.search("stages.pair.by: 'scoer' is on no line that was read. Fields.* score", err)
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentences", "before"),
+    [([], 1, ""), ([b"", b""], 1, "reading: 2 B\n"), ([b"{", b"[1]", b""], 3, "reading: 7 B\n")],
+)
+def test_an_input_without_a_rollout_ends_in_sentences_alone(
+    lines: list[bytes], sentences: int, before: str, said: Said, tmp_path: Path
+) -> None:
+    save(tmp_path / "a.jsonl", lines)
+    code, out, err = said(PAIRS, "input=a.jsonl")
+    assert (code, out) == (3, "")
+    assert err.startswith(f"{before}gymrecipe: a.jsonl:")
+    assert err.count("\n") == before.count("\n") + sentences
+    assert everything(tmp_path) == {"a.jsonl"}
 
 
 @pytest.mark.parametrize("indent", [None, 1])

@@ -23,6 +23,7 @@ FEW = 10_000
 """So many bad rows are read to the end of the inputs, so that the whole share can be told."""
 
 MEND = "Mend the file, or raise max_bad_rows."
+NONE = "None of them is a rollout: is this a rollout file of NeMo Gym?"
 
 
 class TooManyBadRows(DataError):
@@ -152,9 +153,10 @@ class BadLines:
         self, at: int, nth: int, said: str, lines: int, reasons: dict[str, int]
     ) -> TooManyBadRows:
         source, reason = self.sources[self.source[at]], REASONS[self.runs.reason[at]]
+        mend = NONE if BAD_LEAST < lines <= sum(reasons.values()) else MEND
         return TooManyBadRows(
             f"{source.name}:{self.runs.line[at] + nth}: {reason}: {BAD_LINE[reason]}. {said}"
-            f" {in_lines(source) or MEND}",
+            f" {in_lines(source) or mend}",
             lines,
             reasons,
         )

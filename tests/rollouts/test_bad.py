@@ -45,6 +45,18 @@ def test_a_share_stops_where_no_end_of_the_inputs_could_meet_it(
     assert "81 of the first 81 lines are bad rows; max_bad_rows=50% allows 79 at most" in said
 
 
+def test_a_higher_limit_is_advised_only_where_it_would_help(jsonl: Write) -> None:
+    few = outcome(jsonl(b"bad"), max_bad_rows=0)
+    some = outcome(jsonl(rollout(), *[b"bad"] * 20), max_bad_rows=None)
+    none = outcome(jsonl(*[b"bad"] * 20), max_bad_rows=None)
+    assert few is not None
+    assert some is not None
+    assert none is not None
+    assert few[0].endswith("Mend the file, or raise max_bad_rows.")
+    assert some[0].endswith("Mend the file, or raise max_bad_rows.")
+    assert none[0].endswith("None of them is a rollout: is this a rollout file of NeMo Gym?")
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_stopping_early_changes_no_verdict(
     seed: int, jsonl: Write, monkeypatch: pytest.MonkeyPatch

@@ -1,0 +1,65 @@
+"""What is said of inputs in which no line is a rollout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gymrecipe.errors import DataError
+from gymrecipe.rollouts.files import sources
+from gymrecipe.rollouts.nothing import check_not_empty, check_rollouts
+from tests.rollouts.conftest import Write, read, rollout
+
+
+def said(*paths: str) -> list[str]:
+    """The sentences about these inputs, with the names of the files alone."""
+    files, _ = sources(list(paths), False)
+    with pytest.raises(DataError) as caught:
+        check_rollouts(read(*paths), files)
+    folder = f"{Path(paths[0]).parent}/"
+    return [problem.replace(folder, "") for problem in caught.value.problems]
+
+
+def test_each_reason_is_told_with_its_first_line(jsonl: Write) -> None:
+    assert said(jsonl(5, b"", b"oops", b"}")) == [
+        "a.jsonl:1: not_object: JSON, but not an object.",
+        "a.jsonl:3: bad_json: text that is not JSON (the first of 2).",
+        "a.jsonl: no rollouts: 4 lines read (2 bad_json, 1 blank, 1 not_object). Is this a"
+        " rollout file of NeMo Gym?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        ([b""], "a.jsonl: no rollouts: 1 line read, and it is blank."),
+        ([b"", b"  ", b""], "a.jsonl: no rollouts: 3 lines read, all blank."),
+    ],
+)
+def test_blank_lines_are_one_sentence(lines: list[bytes], sentence: str, jsonl: Write) -> None:
+    assert said(jsonl(*lines)) == [sentence]
+
+
+def test_json_over_several_lines_is_told_with_what_converts_it(jsonl: Write) -> None:
+    assert "jq -c ." in said(jsonl(b"{", b'"reward": 1', b"}"))[-1]
+
+
+def test_some_inputs_are_named_and_the_others_counted(jsonl: Write) -> None:
+    paths = [jsonl(b"", name=f"{n}.jsonl") for n in range(5)]
+    (sentence,) = said(*paths)
+    assert sentence.startswith("0.jsonl, 1.jsonl, 2.jsonl and 2 more: no rollouts: 5 lines")
+
+
+def test_one_rollout_is_enough(jsonl: Write) -> None:
+    path = jsonl(b"oops", rollout())
+    check_rollouts(read(path), sources([path], False)[0])
+
+
+def test_inputs_without_a_byte_are_told_before_they_are_read(jsonl: Write) -> None:
+    empty, other = jsonl(), jsonl(name="b.jsonl")
+    with pytest.raises(DataError, match=r"a\.jsonl: no rollouts: the file is empty\.\Z"):
+        check_not_empty(sources([empty], False)[0])
+    with pytest.raises(DataError, match=r"b\.jsonl: no rollouts: all of them are empty\.\Z"):
+        check_not_empty(sources([empty, other], False)[0])
+    check_not_empty(sources([empty, jsonl(b"", name="c.jsonl")], False)[0])
