@@ -1,13 +1,16 @@
 """Shell completion: what may come next on a command line, for bash, zsh and fish.
 
 eval "$(gymrecipe --shell-completion install=bash)"
+gymrecipe --shell-completion install=fish | source
 """
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -22,6 +25,15 @@ OPTIONS = ("--help", "--multirun", "--cfg", "--config-dir", "--plugin", "--versi
 OF_VERSIONS = ("versions", "gc", "show", "explain", "verify", "rejects", "reproduce", "diff")
 """The verbs that take a recipe which has versions, or one of them."""
 
+OF_RECIPES = ("versions", "gc")
+"""Those of them that take a recipe alone."""
+
+PLACES = (
+    "cache_dir", "chat_template", "input", "input_jsonl_fpath", "materialized_inputs", "output_dir",
+    "output_jsonl_fpath", "tokenizer",
+)  # fmt: skip
+"""The knobs whose value is a file or a folder."""
+
 SCRIPTS = {
     "bash": """\
 _gymrecipe() {
@@ -33,17 +45,19 @@ _gymrecipe() {
 COMP_WORDBREAKS=${COMP_WORDBREAKS//=}
 complete -o default -F _gymrecipe gymrecipe
 """,
+    # The buffer may hold other commands, and lacks a quote that is open.
     "zsh": """\
+(( $+functions[compdef] )) || { autoload -Uz compinit && compinit; }
 _gymrecipe() {
   local -a found
-  found=(${(f)"$(COMP_LINE="$BUFFER" COMP_POINT="$CURSOR" \\
+  found=(${(f)"$(COMP_LINE="${(j: :)words[1,CURRENT-1]} $PREFIX" \\
     gymrecipe --shell-completion query 2>/dev/null)"})
   compadd -S '' -- $found
 }
 compdef _gymrecipe gymrecipe
 """,
     "fish": """\
-complete -c gymrecipe -f -a '(env COMP_LINE=(commandline -cp) \\
+complete -c gymrecipe -f -a '(env COMP_LINE=(commandline -cp | string join " ") \\
     gymrecipe --shell-completion query 2>/dev/null)'
 """,
 }
@@ -80,12 +94,20 @@ def candidates(line: str, folders: Iterable[Path]) -> list[str]:
     stem = begun.removeprefix(prefix)
     knob, separator, _ = stem.partition("=")
     verb = words[1] if len(words) > 1 else ""
-    if verb == "check":
-        found = _of_check(stem)
+    folders = [*folders, *_folders(words)]
+    if words[-1:] == ["--config-dir"]:
+        found = _files(stem)
+    elif knob.rpartition(".")[2] in PLACES and separator:
+        found = [f"{knob}={name}" for name in _files(stem.removeprefix(f"{knob}="))]
+    elif verb == "check":
+        found = [*_of_check(stem), *_files(stem)]
     elif verb in VERBS:
         found = _of_verb(verb, words)
+        if verb == "columns" or (verb in OF_VERSIONS and verb not in OF_RECIPES):
+            found += _files(stem)
     elif knob == "recipe" and separator:
-        found = [f"recipe={name}" for name in recipes(folders)]
+        own = [name for name in _files(stem[7:]) if name.endswith(("/", ".yaml"))]
+        found = [f"recipe={name}" for name in (*recipes(folders), *own)]
     elif separator:
         found = [f"{knob}={value}" for value in _values(knob, words, folders)]
     else:
@@ -95,8 +117,33 @@ def candidates(line: str, folders: Iterable[Path]) -> list[str]:
         if prefix == "~":  # takes out a stage, or a parameter of one, and has no value
             places = [word.removesuffix("=") for word in found if word.startswith("stages.")]
             found = [*places, *{place.rpartition(".")[0] for place in places}]
-    words = sorted(f"{prefix}{word}" for word in found if word.startswith(stem))
+    words = sorted({f"{prefix}{word}" for word in found if word.startswith(stem)})
     return [word for word in words if word.isprintable()]
+
+
+def _folders(words: list[str]) -> Iterator[Path]:
+    """The folders of recipes that the line names."""
+    for option, value in pairwise(words):
+        if option == "--config-dir" and Path(value).is_dir():
+            yield Path(value)
+
+
+def _files(begun: str) -> list[str]:
+    """The files that a begun path may mean, folders with a slash; those that need quotes are left
+    to the shell.
+    """
+    above, slash, name = begun.rpartition("/")
+    try:
+        entries = [*os.scandir(f"{above}{slash}" or ".")]
+    except OSError:
+        return []
+    return [
+        f"{above}{slash}{entry.name}{'/' if entry.is_dir() else ''}"
+        for entry in entries
+        if entry.name.startswith(name)
+        and (name or not entry.name.startswith("."))
+        and shlex.quote(entry.name) == entry.name
+    ]
 
 
 def _of_check(stem: str) -> list[str]:
@@ -123,7 +170,7 @@ def _of_verb(verb: str, words: list[str]) -> list[str]:
     )
     versions = [f"{path.parent.name}/{path.name}" for path in root.glob("*/v[0-9]*")]
     names = {name.partition("/")[0] for name in versions}
-    return sorted(names) if verb in ("versions", "gc") else sorted({*names, *versions})
+    return sorted(names) if verb in OF_RECIPES else sorted({*names, *versions})
 
 
 def _values(knob: str, words: list[str], folders: Iterable[Path]) -> list[str]:

@@ -90,7 +90,10 @@ def test_versions_are_offered_to_the_verbs_that_take_one(
     assert candidates("gymrecipe diff output_dir=other ppo/", []) == ["ppo/v0003"]
 
 
-def test_the_knobs_of_check_and_their_values_are_offered() -> None:
+def test_the_knobs_of_check_and_their_values_are_offered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     assert candidates("gymrecipe check rows.jsonl ", []) == ["format=", "json=true", "purpose="]
     assert candidates("gymrecipe check rows.jsonl format=t", []) == [
         "format=trl",
@@ -98,6 +101,36 @@ def test_the_knobs_of_check_and_their_values_are_offered() -> None:
     ]
     assert candidates("gymrecipe check rows.jsonl format=ro", []) == ["format=rollouts"]
     assert candidates("gymrecipe check rows.jsonl purpose=d", []) == ["purpose=dpo"]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("+recipe=ppo input=a", ["input=a.jsonl"]),
+        ("+recipe=ppo ++input_jsonl_fpath=", ["++input_jsonl_fpath=a.jsonl",
+                                             "++input_jsonl_fpath=runs/"]),
+        ("+recipe=ppo stages.load.input=runs/", ["stages.load.input=runs/b.jsonl"]),
+        ("+recipe=ppo input=runs/.", ["input=runs/.hidden"]),
+        ("+recipe=ppo input=nowhere/", []),
+        ("check a", ["a.jsonl"]),
+        ("columns ru", ["runs/"]),
+        ("explain ppo/v0001 a", ["a.jsonl"]),
+        ("versions a", []),
+        ("--config-dir ru", ["runs/"]),
+        ("--config-dir runs +recipe=mi", ["+recipe=mine"]),
+        ("+recipe=runs/", ["+recipe=runs/mine.yaml"]),
+    ],
+)  # fmt: skip
+def test_files_are_offered_where_one_is_to_be_named(
+    line: str, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    for name in ("a.jsonl", "runs/.hidden", "runs/b.jsonl", "runs/mine.yaml", "in two words"):
+        (tmp_path / name).touch()
+    if line.endswith("input=runs/"):
+        expected = [*expected, "stages.load.input=runs/mine.yaml"]
+    assert candidates(f"gymrecipe {line}", []) == expected
 
 
 @pytest.mark.parametrize(
@@ -132,33 +165,84 @@ def test_another_request_says_what_to_write(what: str) -> None:
         completion(what, {}, [])
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+OFFERED = [
+    ("gymrecipe vers", ["versions"]),
+    ("gymrecipe +recipe=dpo_s", ["+recipe=dpo_same_prompt", "+recipe=dpo_stratified"]),
+    ("gymrecipe +recipe=dpo_same_prompt min", ["min_gap="]),
+    ("gymrecipe +recipe=ppo ++stages.scored.min_r", ["++stages.scored.min_reward="]),
+    ("gymrecipe +recipe=ppo input=scr", ["input=script"]),
+    ("gymrecipe zzz", []),
+]
+"""What every shell offers."""
+
+IN_BASH = """
+set -u; source ./script; complete -p gymrecipe >/dev/null || exit 9
+COMP_LINE="$1"; COMP_POINT=${#COMP_LINE}; _gymrecipe
+if ((${#COMPREPLY[@]})); then printf "%s\\n" "${COMPREPLY[@]}"; fi
+[[ $COMP_WORDBREAKS != *=* ]] || exit 8
+"""
+
+IN_ZSH = """
+zmodload zsh/zpty
+zpty -b inner zsh -f -i
+zpty -w inner "PS1= ZDOTDIR=$PWD; source ./script"
+zpty -w inner 'functions[_theirs]=$functions[_gymrecipe]'
+zpty -w inner 'compadd() { print -rl -- "${(@)@[4,-1]}" >> found; builtin compadd "$@" }'
+zpty -w inner '_gymrecipe() { _theirs; mv found done || touch done }'
+zpty -w -n inner "$1"$'\\t'
+for i in {1..300}; do [[ -e done ]] && break; sleep 0.1; done
+zpty -d inner
+cat done
+"""
+"""A terminal in which the line is typed, for zsh completes nowhere else. The last three words that
+`compadd` is given before the candidates are `-S '' --`."""
+
+IN_FISH = "source ./script; complete -C $argv[1]"
+
+
+def offered(shell: list[str], program: str, line: str, folder: Path) -> list[str]:
+    """What a real shell offers behind a line, with the script that is installed in it."""
+    if shutil.which(shell[0]) is None:
+        pytest.skip(f"no {shell[0]}")
+    command = folder / "gymrecipe"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m gymrecipe "$@"\n')
+    command.chmod(0o755)
+    (folder / "script").write_text(SCRIPTS[shell[0]])
+    done = subprocess.run(
+        [*shell, "-c", program, *(["shell"] if shell[0] != "fish" else []), line],
+        env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "HOME": str(folder)},
+        capture_output=True,
+        text=True,
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    return [word for word in done.stdout.splitlines() if word]
+
+
+@pytest.mark.parametrize(("line", "expected"), [*OFFERED, ("gymrecipe 'a", [])])
+def test_a_real_bash_offers_the_candidates(line: str, expected: list[str], tmp_path: Path) -> None:
+    assert offered(["bash"], IN_BASH, line, tmp_path) == expected
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("gymrecipe vers", ["versions"]),
-        ("gymrecipe +recipe=dpo_s", ["+recipe=dpo_same_prompt", "+recipe=dpo_stratified"]),
-        ("gymrecipe +recipe=dpo_same_prompt min", ["min_gap="]),
-        ("gymrecipe +recipe=ppo ++stages.scored.min_r", ["++stages.scored.min_reward="]),
-        ("gymrecipe 'a", []),
+        *OFFERED,
+        ("gymrecipe '+recipe=bal", ["+recipe=balanced"]),
+        ("true; A=1 gymrecipe +recipe=balanced per", ["per_category="]),
     ],
 )
-def test_a_real_bash_offers_the_candidates(line: str, expected: list[str], tmp_path: Path) -> None:
-    command = tmp_path / "gymrecipe"
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m gymrecipe "$@"\n')
-    command.chmod(0o755)
-    (tmp_path / "script").write_text(SCRIPTS["bash"])
-    program = (
-        'set -u; source "$1"; complete -p gymrecipe >/dev/null || exit 9\n'
-        'COMP_LINE="$2"; COMP_POINT=${#COMP_LINE}; _gymrecipe\n'
-        'if ((${#COMPREPLY[@]})); then printf "%s\\n" "${COMPREPLY[@]}"; fi\n'
-        "[[ $COMP_WORDBREAKS != *=* ]] || exit 8\n"
-    )
-    done = subprocess.run(
-        ["bash", "-c", program, "bash", str(tmp_path / "script"), line],
-        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-    )
-    assert (done.returncode, done.stdout.splitlines()) == (0, expected), done.stderr
+def test_a_real_zsh_offers_the_candidates(line: str, expected: list[str], tmp_path: Path) -> None:
+    assert offered(["zsh", "-f"], IN_ZSH, line, tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        *OFFERED,
+        ("gymrecipe 'a", []),
+        ("true; A=1 gymrecipe +recipe=balanced per", ["per_category="]),
+    ],
+)
+def test_a_real_fish_offers_the_candidates(line: str, expected: list[str], tmp_path: Path) -> None:
+    assert offered(["fish", "--no-config"], IN_FISH, line, tmp_path) == expected
