@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from gymrecipe.errors import hint
 from gymrecipe.guards import look_up, references
 from gymrecipe.recipe.composing import Composed
+from gymrecipe.registry import near_quantile
 
 SHOWN = 200
 """The most characters of a value that a message shows."""
@@ -104,10 +105,8 @@ def explain(
         elif first["type"] == "missing":
             said = f"missing; {what} needs it"
         else:
-            messages = dict.fromkeys(_message(problem) for problem in found)
-            if any(message.startswith("should be a number") for message in messages):
-                messages.pop("should be a valid number", None)
-            said = _with_value(" or ".join(messages), first["input"])
+            messages = list(dict.fromkeys(_message(problem) for problem in found))
+            said = _with_value(_either(messages), first["input"])
         if path == below and (given := _given(composed, below, model, said)):
             lines.append(f"command line: {given}: {said.removeprefix(f'{given}: ')}")
         else:
@@ -153,6 +152,15 @@ def _message(problem: Any) -> str:
     return text[:1].lower() + text[1:]
 
 
+def _either(messages: list[str]) -> str:
+    """What a value with several forms should be: one sentence."""
+    first, *others = messages
+    for other in others:
+        same = first.startswith("should be ") and other.startswith("should be ")
+        first += f" or {other.removeprefix('should be ')}" if same else f"; or {other}"
+    return first
+
+
 def _in_yaml(value: Any) -> str:
     """The value, with what YAML writes otherwise than Python as it was written."""
     if value is None or isinstance(value, bool):
@@ -167,4 +175,5 @@ def _with_value(message: str, value: Any) -> str:
     if isinstance(value, dict) or shown in message:
         return f"{message}." if not message.endswith((".", "?", ")")) else message
     listed = message.partition("should be one of ")[2].split(", ")
-    return f"{message}, got {shown}.{hint(str(value), filter(None, listed))}"
+    near = near_quantile(value) if "quantile" in message else ""
+    return f"{message}, got {shown}.{near or hint(str(value), filter(None, listed))}"

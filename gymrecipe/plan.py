@@ -14,7 +14,7 @@ from gymrecipe.beside import faults
 from gymrecipe.errors import RecipeError
 from gymrecipe.faults import explain, fault, unknown
 from gymrecipe.guards import references
-from gymrecipe.reads import columns_read, unused
+from gymrecipe.reads import columns_read, places, unused
 from gymrecipe.recipe.composing import Composed
 from gymrecipe.recipe.reading import as_yaml
 from gymrecipe.registry import STAGES
@@ -37,6 +37,8 @@ class Plan(msgspec.Struct, frozen=True):
     recipe_yaml: str
     recipe_path: str
     recipe_folder: str
+    origins: dict[str, str] = {}
+    """Of each part of the recipe that asks for a column, where it was set."""
     overrides: tuple[str, ...] = ()
     command: str = ""
 
@@ -103,6 +105,10 @@ def plan(composed: Composed) -> Plan:
         recipe_path=composed.path,
         recipe_folder=composed.folder,
         overrides=composed.overrides,
+        origins={
+            place: fault(composed, place, "").removesuffix(": ")
+            for place in places(steps, named).values()
+        },
     )
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from gymrecipe.beside import paths_written
 from gymrecipe.formats.custom import parts
 from gymrecipe.plan import Plan
 from gymrecipe.progress import Progress
-from gymrecipe.reads import places
-from gymrecipe.rollouts.columns import parse_path
+from gymrecipe.reads import expressions, places
+from gymrecipe.rollouts.columns import MADE, PAIR_COLUMNS, parse_path
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.frames import give_back
@@ -17,6 +18,7 @@ from gymrecipe.rollouts.inputs import read_inputs, with_inputs
 from gymrecipe.rollouts.table import Read, Table, read_table
 from gymrecipe.rollouts.wanted import Wanted
 from gymrecipe.stages.write import Write
+from gymrecipe.steps import Step
 
 
 def read(
@@ -56,11 +58,29 @@ def wanted(plan: Plan, unread: frozenset[str]) -> Wanted:
         limit=load.limit,
         max_bad_rows=load.max_bad_rows,
         unread=unread.union(name for name, used in grouping.items() if not used),
-        places=places(plan.steps, plan.named),
-        names=tuple(
-            name
-            for step in plan.steps
-            if isinstance(step.params, Write) and step.params.format == "custom"
-            for name in parts(step.takes == "pairs")
-        ),
+        places={
+            name: _origin(plan, name, place)
+            for name, place in places(plan.steps, plan.named).items()
+        },
+        given={
+            plan.origins.get(place, place): text for place, text in expressions(plan.steps).items()
+        },
+        names=tuple(dict.fromkeys(name for step in plan.steps for name in _others(step))),
     )
+
+
+def _origin(plan: Plan, name: str, place: str) -> str:
+    """Where an error says that a column is asked for; one with a default is no error, but noted in
+    the manifest, whose reader does not have the command line.
+    """
+    named = plan.named.get(name)
+    return place if named and named.default is not None else plan.origins.get(place, place)
+
+
+def _others(step: Step) -> Iterator[str]:
+    """What may be named beside the fields of a line, because of a step."""
+    yield from MADE.get(step.stage.name, ())
+    if step.takes == "pairs":
+        yield from PAIR_COLUMNS
+    if isinstance(step.params, Write) and step.params.format == "custom":
+        yield from parts(step.takes == "pairs")

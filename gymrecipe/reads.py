@@ -83,6 +83,16 @@ def places(steps: Sequence[Step], named: dict[str, NamedColumn]) -> dict[str, st
     return found | {name: f"columns.{name}.path" for name in named}
 
 
+def expressions(steps: Sequence[Step]) -> dict[str, str]:
+    """The expressions of a recipe, by the part of it in which they stand."""
+    return {
+        f"stages.{step.name}.{at}": value
+        for step in steps
+        for at, value, _ in marked(step.params, ReadsWhere)
+        if isinstance(value, str)
+    }
+
+
 def _task_type(named: NamedColumn | None) -> Column:
     """What every example of one rollout has beside it: `general` where the line does not say."""
     column = named or NamedColumn(path="metadata.task_type")

@@ -21,7 +21,7 @@ from textwrap import dedent
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
 
 import msgspec
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 if TYPE_CHECKING:
     import polars as pl
@@ -85,13 +85,24 @@ QUANTILE = re.compile(r"p(100|\d{1,2}(\.\d+)?)")
 """A threshold given as a quantile."""
 
 
-def _is_quantile(text: str) -> str:
-    if not QUANTILE.fullmatch(text):
-        raise ValueError("should be a number, or a quantile such as p90, from p0 to p100")
+LIKE_QUANTILE = re.compile(r"(p)?(\d+(?:\.\d+)?)(?(1)|%)")
+"""What was meant to be one: `p101`, `90%`."""
+
+
+def check_quantile(text: Any) -> str:
+    """The text of a quantile; ValueError for anything else."""
+    if not isinstance(text, str) or not QUANTILE.fullmatch(text):
+        raise ValueError("should be a quantile such as p90 (p0 to p100)")
     return text
 
 
-Quantile = Annotated[str, AfterValidator(_is_quantile)]
+def near_quantile(text: Any) -> str:
+    """` Did you mean 'p90'?` for a text such as `90%`, or nothing."""
+    meant = LIKE_QUANTILE.fullmatch(text) if isinstance(text, str) else None
+    return f" Did you mean 'p{meant[2] if float(meant[2]) <= 100 else 100}'?" if meant else ""
+
+
+Quantile = Annotated[str, BeforeValidator(check_quantile)]
 """`p90`: the nearest-rank quantile of the values that enter the stage."""
 
 

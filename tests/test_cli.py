@@ -285,6 +285,49 @@ def test_a_missing_reward_path_says_which_fields_there_are(said: Said, tmp_path:
     assert re.search("stages.pair.by: 'scoer' is on no line that was read. Fields.* score", err)
 
 
+FILTERED = """
+stages:
+  load: {use: load, input: "${input}"}
+  good: {use: filter, where: rewrd > 0.5}
+  write: {use: write}
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "where"),
+    [
+        (["+recipe=mine.yaml"], "mine.yaml: stages.good.where: 'rewrd'"),
+        (
+            ["+recipe=mine.yaml", "stages.good.where=0 < rewrd < 1"],
+            "command line: stages.good.where: 'rewrd'",
+        ),
+        (["+recipe=rl_prompts", "where=rewrd < 1"], "command line: where: 'rewrd'"),
+    ],
+)
+def test_a_column_of_an_expression_that_no_line_has_is_told_with_both(
+    words: list[str], where: str, said: Said
+) -> None:
+    Path("mine.yaml").write_text(FILTERED)
+    code, _, err = said(*words)
+    given = words[1].partition("=")[2] if words[1:] else "rewrd > 0.5"
+    assert (code, err.count("\n")) == (2, 1)
+    assert f"gymrecipe: {where} is on no line that was read, got '{given}'. Fields seen: " in err
+    assert err.endswith("tests_passed. Did you mean 'reward'?\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "guess"),
+    [
+        (["+recipe=rl_prompts", "where=succes_rate < 1"], "success_rate"),
+        ([PAIRS, "+stages.wide={use: filter, where: gaap > 1, after: pair}"], "gap"),
+    ],
+)
+def test_the_nearest_name_may_be_one_that_a_stage_makes(
+    words: list[str], guess: str, said: Said
+) -> None:
+    assert said(*words)[2].endswith(f"Did you mean '{guess}'?\n")
+
+
 @pytest.mark.parametrize(
     ("lines", "sentences", "before"),
     [([], 1, ""), ([b"", b""], 1, "reading: 2 B\n"), ([b"{", b"[1]", b""], 3, "reading: 7 B\n")],

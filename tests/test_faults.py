@@ -44,10 +44,32 @@ def test_a_wrong_value_on_the_command_line_is_told_with_it(override: str, expect
     assert said([override]) == expected
 
 
-def test_a_quantile_beyond_all_is_told_once() -> None:
-    assert said(["min_reward=p101"], locate("sft_threshold")) == (
-        "command line: min_reward: should be a number, or a quantile such as p90, from p0 to p100,"
-        " got 'p101'."
+@pytest.mark.parametrize(
+    ("recipe", "override", "guess"),
+    [
+        ("sft_threshold", "min_reward=p101", "got 'p101'. Did you mean 'p100'?"),
+        ("sft_threshold", "min_reward=90%", "got '90%'. Did you mean 'p90'?"),
+        ("sft_threshold", "min_reward='0.9'", "got '0.9'."),
+        ("sft_threshold", "min_reward=true", "got true."),
+        ("dpo_stratified", "high=p101", "got 'p101'. Did you mean 'p100'?"),
+    ],
+)
+def test_what_is_neither_a_number_nor_a_quantile_is_told_once(
+    recipe: str, override: str, guess: str
+) -> None:
+    assert said([override], locate(recipe)) == (
+        f"command line: {override.partition('=')[0]}: should be a valid number or a quantile such"
+        f" as p90 (p0 to p100), {guess}"
+    )
+
+
+def test_the_forms_of_a_value_are_one_sentence() -> None:
+    assert said(["input=null"]) == (
+        "command line: input: should be a valid string or a valid list, got null."
+    )
+    assert said(["stages.pair.high='a >'"]).startswith(
+        "command line: stages.pair.high: should be a valid number or a quantile such as p90 (p0 to"
+        " p100); or 'a >' cannot be read: invalid syntax."
     )
 
 

@@ -34,7 +34,8 @@ def check_found(
         below = paths(sources, NEAR_LINES)
         raise RecipeError(
             *(
-                f"{place}: {_on_no_line(sought)}. {_near(sought[0], seen, below, wanted.names)}"
+                f"{place}: {_on_no_line(sought)}{_got(wanted.given.get(place))}."
+                f" {_near(sought[0], seen, below, wanted.names)}"
                 for place, sought in absent
             )
         )
@@ -68,6 +69,10 @@ def stand_ins(
             f"group_by: '{name_of(wanted.group_by)}' is on no line that was read, so the"
             " prompt says which rollouts belong together."
         )
+
+
+def _got(expression: str | None) -> str:
+    return f", got '{expression}'" if expression else ""
 
 
 def _on_no_line(paths: Sequence[Path]) -> str:

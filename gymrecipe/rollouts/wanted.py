@@ -11,7 +11,8 @@ class Wanted(msgspec.Struct, frozen=True):
     """What a recipe asks of the scan: columns, the score's path, grouping, limits.
 
     The columns of the table in `unread` are left out of it. `places` says of a column or path
-    which part of the recipe asks for it, `names` what else may be named there.
+    which part of the recipe asks for it, `given` which expression stands there, `names` what else
+    may be named there.
     """
 
     columns: tuple[Column, ...]
@@ -24,4 +25,5 @@ class Wanted(msgspec.Struct, frozen=True):
     max_bad_rows: int | str | None
     unread: frozenset[str] = frozenset()
     places: dict[str, str] = {}
+    given: dict[str, str] = {}
     names: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ import polars as pl
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from gymrecipe.registry import (
+    LIKE_QUANTILE,
     STRATEGIES,
     TOLERANCE,
     Facts,
@@ -17,6 +18,7 @@ from gymrecipe.registry import (
     Quantile,
     Reads,
     ReadsWhere,
+    check_quantile,
     is_above,
     stage,
 )
@@ -29,6 +31,8 @@ from gymrecipe.stages.pairless import NEAREST
 
 
 def _readable(text: str) -> str:
+    if LIKE_QUANTILE.fullmatch(text):
+        return check_quantile(text)
     language.parse(text)
     return text
 
