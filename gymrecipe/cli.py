@@ -182,10 +182,14 @@ def _dispatch_recipe(words: Words) -> int:
     from gymrecipe.recipe.overrides import split_recipe
 
     recipe, overrides = split_recipe(words.overrides)
+    if len(words.overrides) > len(overrides) + 1:
+        raise RecipeError(
+            "command line: recipe: named twice. Name one, or run several: -m +recipe=ONE,OTHER"
+        )
     if recipe is None:
         from gymrecipe.guide import overview
 
-        if words.overrides and not words.help:
+        if (words.overrides or words.cfg or words.multirun) and not words.help:
             raise RecipeError(
                 "command line: no recipe is named. Write +recipe=NAME; `gymrecipe recipes` lists"
                 " them."

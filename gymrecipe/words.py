@@ -59,6 +59,7 @@ VERBS = (
     "cache",
 )
 
+_KNOB = re.compile(r"[A-Za-z_][\w.]*=")
 _LINE = re.compile(r":\d+$")
 _KINDS = {bool: "true or false", int: "a whole number from 1 on", str: "a text"}
 
@@ -105,7 +106,10 @@ def parse(arguments: Sequence[str]) -> Words:
             words.overrides.append("rebuild=true")
         elif word.startswith("-"):
             known = [*values, "--help", "--multirun", "--resolve", "--version", "--rebuild"]
-            raise RecipeError(f"command line: unknown option '{word}'.{hint(word, known)}")
+            guess, bare = hint(name, known), word.lstrip("-")
+            if not guess and _KNOB.match(bare):
+                guess = f" A knob has no dashes: {bare}"
+            raise RecipeError(f"command line: unknown option '{word}'.{guess}")
         elif words.verb is not None and _is_argument(word):
             words.arguments.append(word)
         elif "=" in word or word.startswith("~"):
@@ -113,14 +117,25 @@ def parse(arguments: Sequence[str]) -> Words:
         elif word in VERBS:
             words.verb = word
         else:
-            guess = hint(word, VERBS)
-            if not guess and re.fullmatch(r"\w+", word):
-                guess = f" A recipe of this name runs as +recipe={word}."
             raise RecipeError(
                 f"command line: '{word}' is neither a verb nor name=value."
-                f" Verbs: {', '.join(VERBS)}.{guess}"
+                f" Verbs: {', '.join(VERBS)}.{_meant(words, word)}"
             )
     return words
+
+
+def _meant(words: Words, word: str) -> str:
+    """What may have been meant by a word that fits nowhere."""
+    from gymrecipe.recipe import recipes  # which imports Hydra
+
+    if word in recipes(words.config_dirs):
+        return f" The recipe of this name runs as +recipe={word}."
+    last = words.overrides[-1] if words.overrides else ""
+    if last and not last.lstrip("+").startswith("recipe="):
+        return f" A value with spaces is written in quotes: '{last} {word}'."
+    if last and re.fullmatch(r"[a-z][\w.]*", word):
+        return f" A knob is written {word}=VALUE."
+    return hint(word, VERBS)
 
 
 def knobs(words: Words, **defaults: Any) -> dict[str, Any]:

@@ -268,6 +268,8 @@ def test_a_mistake_ends_in_one_clear_sentence(
     words = [PAIRS, "input=good.jsonl", line]
     if line.startswith("input="):
         words = [PAIRS, line]
+    if "recipe=" in line:
+        words = [line]
     got, out, err = said(*words)
     assert (got, out) == (code, ""), err
     sentences = [text for text in err.splitlines() if text.startswith("gymrecipe: ")]
@@ -313,6 +315,19 @@ def test_a_column_of_an_expression_that_no_line_has_is_told_with_both(
     assert (code, err.count("\n")) == (2, 1)
     assert f"gymrecipe: {where} is on no line that was read, got '{given}'. Fields seen: " in err
     assert err.endswith("tests_passed. Did you mean 'reward'?\n")
+
+
+@pytest.mark.parametrize("words", [["--cfg", "job"], ["-m"], ["min_gap=0.3"]])
+def test_what_is_for_a_recipe_asks_for_one(words: list[str], said: Said) -> None:
+    code, out, err = said(*words)
+    assert (code, out) == (2, "")
+    assert "no recipe is named. Write +recipe=NAME" in err
+
+
+def test_two_recipes_are_not_taken_for_the_last(said: Said) -> None:
+    code, out, err = said(PAIRS, "recipe=ppo")
+    assert (code, out) == (2, "")
+    assert "recipe: named twice" in err
 
 
 @pytest.mark.parametrize(
