@@ -36,7 +36,7 @@ def check_found(
             *(
                 f"{place}: {_on_no_line(sought)}{_got(wanted.given.get(place))}."
                 f" {_near(sought[0], seen, below, wanted.names)}"
-                for place, sought in absent
+                for place, sought in dict.fromkeys(absent)
             )
         )
 

@@ -20,6 +20,13 @@ def test_a_path_on_no_line_is_an_error_with_the_fields_and_the_nearest(jsonl: Wr
     )
 
 
+def test_a_path_that_is_filtered_by_and_written_is_told_once(jsonl: Write) -> None:
+    column = Column("zz", (("zz",),), "text")
+    with pytest.raises(RecipeError) as caught:
+        read(jsonl(rollout()), columns=[column], present=(("zz",),))
+    assert len(caught.value.problems) == 1
+
+
 def test_a_path_on_no_line_is_compared_with_the_fields_beside_it(jsonl: Write) -> None:
     column = Column("metadata.categry", (("metadata", "categry"),), "text")
     places = {"metadata.categry": "stages.balance.by"}
