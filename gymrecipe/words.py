@@ -126,7 +126,7 @@ def parse(arguments: Sequence[str]) -> Words:
 
 def _meant(words: Words, word: str) -> str:
     """What may have been meant by a word that fits nowhere."""
-    from gymrecipe.recipe import recipes  # which imports Hydra
+    from gymrecipe.recipe.finding import recipes
 
     if word in recipes(words.config_dirs):
         return f" The recipe of this name runs as +recipe={word}."

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gymrecipe.errors import DataError
-from gymrecipe.rollouts.files import sources
+from gymrecipe.rollouts.naming import sources
 from gymrecipe.rollouts.nothing import check_not_empty, check_rollouts
 from tests.rollouts.conftest import Write, read, rollout
 
