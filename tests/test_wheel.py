@@ -24,9 +24,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The `bin` of an environment with the wheel and what it depends on, nothing else."""
     folder = tmp_path_factory.mktemp("installed")
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    pip = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--no-compile"]
-    done = subprocess.run([*pip, str(wheel)], capture_output=True, text=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin/python"), "--quiet"]
+    done = subprocess.run(
+        [*pip, "install", "--no-compile", str(wheel)], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return folder / "bin"
 
