@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import gymrecipe
+
 RUN = "+recipe=dpo_same_prompt"
 FULL = "cannot be written: No space left on device."
 
@@ -41,7 +43,7 @@ VERBS = [
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_full_stdout_is_one_sentence(verb: str, tmp_path: Path) -> None:
-    assert said(tmp_path, f"gymrecipe {RUN}")[0] == 0
+    gymrecipe.run("dpo_same_prompt", output_dir=str(tmp_path / "experiments"))
     words = verb.format("dpo_same_prompt/v0001")
     code, _, err = said(tmp_path, f"gymrecipe {words} >/dev/full")
     assert (code, err.splitlines()[-1]) == (6, f"gymrecipe: standard output: {FULL}")
@@ -59,7 +61,7 @@ def test_what_stderr_cannot_take_changes_no_outcome(where: str, tmp_path: Path) 
 
 @pytest.mark.parametrize("verb", ["formats", "rejects {} bytes=true", f"{RUN} seed=2"])
 def test_closed_streams_are_no_traceback(verb: str, tmp_path: Path) -> None:
-    assert said(tmp_path, f"gymrecipe {RUN}")[0] == 0
+    gymrecipe.run("dpo_same_prompt", output_dir=str(tmp_path / "experiments"))
     words = verb.format("dpo_same_prompt/v0001")
     code, _, err = said(tmp_path, f"gymrecipe {words} <&- >&-")
     assert (code, "Traceback" in err) == (0, False)
