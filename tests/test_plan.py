@@ -33,6 +33,9 @@ OVERRIDES = {
     "ppo": ["metrics=[accuracy]", "limit=5", "validation_fraction=0.1"],
 }  # fmt: skip
 
+GIVEN = [*((name, []) for name in recipes()), *OVERRIDES.items()]
+"""Every recipe as it is, and some with overrides."""
+
 
 def planned(folder: Path, text: str, overrides: Sequence[str] = ()) -> Plan:
     path = folder / "r.yaml"
@@ -68,12 +71,11 @@ def test_every_knob_of_a_shipped_recipe_is_used(name: str) -> None:
     assert set(composed.raw) - shared <= references(composed.raw)
 
 
-@pytest.mark.parametrize("name", recipes())
-@pytest.mark.parametrize("overridden", [False, True])
+@pytest.mark.parametrize(("name", "overrides"), GIVEN)
 def test_the_dumped_recipe_gives_the_same_plan_again(
-    name: str, overridden: bool, tmp_path: Path
+    name: str, overrides: list[str], tmp_path: Path
 ) -> None:
-    first = plan(compose(locate(name), OVERRIDES.get(name, []) if overridden else []))
+    first = plan(compose(locate(name), overrides))
     path = tmp_path / "recipe.yaml"
     path.write_text(first.recipe_yaml)
     again = plan(compose(path, []))
@@ -85,10 +87,11 @@ def test_the_dumped_recipe_gives_the_same_plan_again(
     assert again.settings.name == first.settings.name
 
 
-@pytest.mark.parametrize("name", recipes())
-@pytest.mark.parametrize("overridden", [False, True])
-def test_the_records_of_a_manifest_give_the_same_plan_again(name: str, overridden: bool) -> None:
-    first = plan(compose(locate(name), OVERRIDES.get(name, []) if overridden else []))
+@pytest.mark.parametrize(("name", "overrides"), GIVEN)
+def test_the_records_of_a_manifest_give_the_same_plan_again(
+    name: str, overrides: list[str]
+) -> None:
+    first = plan(compose(locate(name), overrides))
     records = [
         (s.name, s.stage.name, s.source, s.params.model_dump(mode="json")) for s in first.steps
     ]
