@@ -9,14 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import get_args
 
 import pytest
 from polars.exceptions import PanicException
 
-from gymrecipe import cli
+from gymrecipe import cli, registry
 from gymrecipe import reproduce as reproducing
 from gymrecipe.cli import main
 from gymrecipe.rollouts.files import sample_path
@@ -533,13 +533,13 @@ def long_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize(
-    ("number", "code", "word"),
+    ("number", "code", "word", "workers"),
     [
-        (signal.SIGINT, 130, "interrupted"),
-        (signal.SIGTERM, 143, "terminated"),
-        (signal.SIGHUP, 129, "terminated"),
+        (signal.SIGINT, 130, "interrupted", 1),
+        (signal.SIGINT, 130, "interrupted", 2),
+        (signal.SIGTERM, 143, "terminated", 2),
+        (signal.SIGHUP, 129, "terminated", 2),
     ],
 )
 def test_a_run_that_is_stopped_says_so_and_leaves_nothing(
@@ -824,6 +824,20 @@ def test_a_plugin_that_cannot_be_used_is_a_sentence(
     assert re.fullmatch(f"gymrecipe: --plugin {name}: .*{sentence}.*\n", err)
 
 
+@pytest.fixture
+def unregistered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a test's plugin registers is forgotten after it, and so is the plugin."""
+    tables = (registry.STAGES, registry.STRATEGIES, registry.FORMATS, registry.CHECKS)
+    before, plugins = [{**table} for table in tables], [*registry.PLUGINS]
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield
+    for table, kept in zip(tables, before, strict=True):
+        table.clear()
+        table.update(kept)
+    registry.PLUGINS[:] = plugins
+    sys.modules.pop("my_broken", None)
+
+
 BROKEN = '''
 import polars as pl
 from typing import Literal
@@ -894,13 +908,31 @@ def torn(ranked):
     ],
 )  # fmt: skip
 def test_what_a_plugin_does_wrong_is_a_sentence_that_names_it(
-    overrides: list[str], sentence: str, tmp_path: Path, eager: list[str]
+    overrides: list[str],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    unregistered: None,
 ) -> None:
     (tmp_path / "my_broken.py").write_text(BROKEN)
-    line = [*eager, "+recipe=sft_threshold", "--plugin", "my_broken", *overrides]
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
+    monkeypatch.chdir(tmp_path)
+    code = main(["+recipe=sft_threshold", "--plugin", "my_broken", *overrides])
+    err = capfd.readouterr().err
+    assert code == 2, err
+    assert re.search(sentence.replace("NAME", "my_broken"), err)
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("name", ["cracked", "odd"])
+def test_what_a_plugin_does_wrong_in_a_worker_is_the_same_sentence(
+    name: str, tmp_path: Path, eager: list[str]
+) -> None:
+    (tmp_path / "my_broken.py").write_text(BROKEN)
+    line = [*eager, "+recipe=sft_threshold", "--plugin", "my_broken", f"format={name}"]
+    done = subprocess.run([*line, "engine.workers=2"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2, done.stderr
-    assert re.search(sentence.replace("NAME", "my_broken"), done.stderr)
+    assert f"the format '{name}' of the plugin my_broken failed: " in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -914,13 +946,35 @@ def test_a_sweep_goes_on_after_a_plugin_that_fails(tmp_path: Path, eager: list[s
 # The verbs on a real version
 
 
-@pytest.fixture
-def made(said: Said, tmp_path: Path) -> Said:
-    """The command, in a folder with two versions of pairs of `a.jsonl`."""
+def make_two_versions(folder: Path) -> None:
     odd = [b"no json", rollout("alone", "x"), rollout("prompt 0", "unscored", MISSING)]
-    save(tmp_path / "a.jsonl", [*graded(), *odd])
-    for gap in (0.3, 0.9):
-        assert said(PAIRS, "input=a.jsonl", f"min_gap={gap}")[0] == 0
+    save(folder / "a.jsonl", [*graded(), *odd])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for gap in (0.3, 0.9):
+            assert main([PAIRS, "input=a.jsonl", f"min_gap={gap}"]) == 0
+
+
+@pytest.fixture(scope="module")
+def two_versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two versions of pairs of `a.jsonl`; only to be read."""
+    folder = tmp_path_factory.mktemp("two")
+    make_two_versions(folder)
+    return folder
+
+
+@pytest.fixture
+def made(said: Said, two_versions: Path, monkeypatch: pytest.MonkeyPatch) -> Said:
+    """The command, in the folder with the two versions."""
+    monkeypatch.chdir(two_versions)
+    return said
+
+
+@pytest.fixture
+def made_anew(said: Said, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Said:
+    """The command, in a folder of the test's own with two such versions."""
+    make_two_versions(tmp_path)
+    capsys.readouterr()
     return said
 
 
@@ -938,9 +992,9 @@ def test_versions_lists_them(made: Said) -> None:
     assert re.search(r"dpo_same_prompt/v0001 .* 10 +20 +3 +\+?input=a.jsonl min_gap=0.3", out)
 
 
-def test_versions_lists_them_beside_one_whose_manifest_is_broken(made: Said) -> None:
+def test_versions_lists_them_beside_one_whose_manifest_is_broken(made_anew: Said) -> None:
     Path("experiments/dpo_same_prompt/v0001/manifest.json").write_text("{")
-    code, out, _ = made("versions")
+    code, out, _ = made_anew("versions")
     assert code == 0
     assert re.search(r"dpo_same_prompt/v0001 +\(manifest: not a manifest: .*\)\n", out)
     assert re.search(r"dpo_same_prompt/v0002 .* min_gap=0.9", out)
@@ -979,11 +1033,11 @@ def test_explain_of_what_was_not_read_is_an_error(line: str, sentence: str, made
     assert re.search(sentence, err)
 
 
-def test_verify_tells_a_whole_version_from_a_tampered_one(made: Said, tmp_path: Path) -> None:
-    assert made("verify", "dpo_same_prompt/v0001")[0] == 0
+def test_verify_tells_a_whole_version_from_a_tampered_one(made_anew: Said, tmp_path: Path) -> None:
+    assert made_anew("verify", "dpo_same_prompt/v0001")[0] == 0
     data = tmp_path / "experiments/dpo_same_prompt/v0001/data/train.jsonl"
     data.write_bytes(data.read_bytes().replace(b"answer 1 3", b"answer 1 4"))
-    code, out, err = made("verify", "dpo_same_prompt/v0001")
+    code, out, err = made_anew("verify", "dpo_same_prompt/v0001")
     assert (code, out) == (3, "")
     assert err.endswith("v0001: data/train.jsonl: its content changed.\n")
 
@@ -1012,9 +1066,9 @@ def test_reproduce_with_other_tools_is_exit_5_unless_any_will_do(
     assert made("reproduce", "dpo_same_prompt/v0001", "any_tools=true")[0] == 0
 
 
-def test_reproduce_of_an_input_that_is_gone_is_exit_4(made: Said, tmp_path: Path) -> None:
+def test_reproduce_of_an_input_that_is_gone_is_exit_4(made_anew: Said, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").unlink()
-    code, _, err = made("reproduce", "dpo_same_prompt/v0001")
+    code, _, err = made_anew("reproduce", "dpo_same_prompt/v0001")
     assert code == 4
     assert re.search("gymrecipe: a.jsonl: gone", err)
 
