@@ -13,6 +13,7 @@ import pytest
 
 from gymrecipe.cli import main
 from gymrecipe.rollouts.naming import is_url
+from tests.security.conftest import FULL
 
 URLS = [
     "http://127.0.0.1:9/a.jsonl", "https://169.254.169.254/latest/meta-data", "http://[::1]:9/a",
@@ -66,13 +67,14 @@ def test_a_url_is_refused_and_nothing_connects(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    knobs = [
+        ["+recipe=sft_threshold", f"input='{url}'"],
+        ["+recipe=rl_prompts", f"materialized_inputs='{url}'"],
+        ["+recipe=sft_threshold", f"output_dir='{url}'"],
+    ]
+    in_turn = [knobs[URLS.index(url) % len(knobs)]]
     with watched() as events:
-        for words in (
-            ["+recipe=sft_threshold", f"input='{url}'"],
-            ["+recipe=rl_prompts", f"materialized_inputs='{url}'"],
-            ["columns", f"input={url}"],
-            ["+recipe=sft_threshold", f"output_dir='{url}'"],
-        ):
+        for words in (["columns", f"input={url}"], *(knobs if FULL else in_turn)):
             assert main(words) == 2, words
             said = capsys.readouterr().err
             assert "URL" in said or "credential" in said, said
