@@ -16,7 +16,7 @@ from gymrecipe.experiments import export, ledger, references
 from gymrecipe.experiments.verify import verify
 from gymrecipe.rollouts import kept
 from tests.experiments.conftest import graded, run, save
-from tests.security.conftest import often
+from tests.security.conftest import FULL, often
 
 PLANTED = [
     "v0001", "v0002", "v0003/manifest.json", "latest", "versions.jsonl", "v1.0", ".staging-x",
@@ -56,7 +56,7 @@ def attempt(folder: Path, **knobs: Any) -> Path | None:
     return version
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS if FULL else ["symbolic", "hard"])
 @pytest.mark.parametrize("name", PLANTED)
 def test_what_a_planted_link_points_at_stays(
     name: str, kind: str, canary: Path, tmp_path: Path
