@@ -26,7 +26,7 @@ from tests.security.conftest import PYTHON, often, unseen
 from tests.security.payloads import HTML, TERMINAL
 
 STYLES = re.compile(r"\x1b\[[0-9;]*m")
-MANY = 8
+MANY = often(16, 8)
 """Payloads that one file of rollouts holds."""
 
 
