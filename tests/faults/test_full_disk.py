@@ -76,7 +76,7 @@ def test_a_disk_with_too_few_inodes_is_told_and_nothing_is_left(root: Path) -> N
     figure("whole or absent", "a tmpfs of too few inodes", len(numbers), "0 half, nothing left")
 
 
-SIZES = range(40, 160, 8)
+SIZES = range(40, 160, often(24, 8))
 """Kilobytes: from too few for the two files of `last_steps.py` to enough for two of each."""
 
 
@@ -98,7 +98,7 @@ def test_control_on_a_full_disk_a_version_built_in_place_is_found_half(root: Pat
     figure("whole or absent", "control: built in place on a tmpfs", len(SIZES), f"{half} half")
 
 
-INODES = range(3, 14)
+INODES = range(3, 14, often(2, 1))
 """From too few for the files and folders of `last_steps.py` to enough for them."""
 
 
