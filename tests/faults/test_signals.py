@@ -17,6 +17,7 @@ from tests.faults.conftest import (
     FULL,
     HERE,
     PYTHON,
+    Point,
     figure,
     half_versions,
     needs_strace,
@@ -42,17 +43,28 @@ def faults(folder: Path, done: subprocess.CompletedProcess[str], code: int) -> l
     return found + hidden
 
 
-@needs_strace
-@pytest.mark.parametrize(("name", "code"), SIGNALS)
-def test_a_run_interrupted_at_its_calls_leaves_nothing_behind(
-    name: str, code: int, root: Path
-) -> None:
+@pytest.fixture(scope="module")
+def traced(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], list[Point]]:
+    """A folder in which a command made a version, the command, and the calls that it makes there.
+
+    `before` in the folder is a copy of what it made.
+    """
+    root = tmp_path_factory.mktemp("traced").resolve()
     rollouts = save(root / "a.jsonl", [*graded(), b"no json"])
     folder = root / "out" / "dpo_same_prompt"
     command = [*COMMAND, f"input={rollouts}", f"output_dir={root / 'out'}"]
     subprocess.run(command, capture_output=True, check=True)
     shutil.copytree(folder, root / "before", symlinks=True)
-    reached = points(command, folder, root / "log")
+    return root, command, points(command, folder, root / "log")
+
+
+@needs_strace
+@pytest.mark.parametrize(("name", "code"), SIGNALS)
+def test_a_run_interrupted_at_its_calls_leaves_nothing_behind(
+    name: str, code: int, traced: tuple[Path, list[str], list[Point]]
+) -> None:
+    root, command, reached = traced
+    folder = root / "out" / "dpo_same_prompt"
     wrong, interrupted = [], 0
     for point in reached if FULL else reached[:: len(reached) // 4]:
         shutil.rmtree(folder)
