@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
+
+import gymrecipe
 
 # A shell in the background lets Ctrl-C be ignored, and nohup a lost terminal; the commands of the
 # tests would inherit that.
@@ -32,6 +36,18 @@ def real() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real rollouts at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def of_the_sample(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
+    """The version that a recipe makes of the sample; made once, and only to be read."""
+
+    @cache
+    def made(recipe: str) -> Any:
+        folder = tmp_path_factory.mktemp("of_the_sample")
+        return gymrecipe.run(recipe, output_dir=str(folder))
+
+    return made
 
 
 @pytest.hookimpl(optionalhook=True)

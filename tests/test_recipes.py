@@ -3,6 +3,7 @@
 import json
 import random
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -51,10 +52,10 @@ def rows(file: str, data: bytes) -> list[bytes]:
 
 @pytest.fixture(scope="module", params=NAMES)
 def made(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, of_the_sample: Callable[[str], gymrecipe.Version]
 ) -> gymrecipe.Version:
     """Each recipe's version of the sample."""
-    return run(request.param, tmp_path_factory.mktemp(request.param))
+    return of_the_sample(request.param)
 
 
 def test_every_line_of_the_sample_is_used_or_rejected(made: gymrecipe.Version) -> None:

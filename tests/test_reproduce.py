@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,10 @@ def edit(version: Path, change: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(recipes()))
-def test_every_recipe_is_reproduced_on_the_sample(name: str, tmp_path: Path) -> None:
-    version = run(tmp_path, name)
+def test_every_recipe_is_reproduced_on_the_sample(
+    name: str, of_the_sample: Callable[[str], gymrecipe.Version]
+) -> None:
+    version = of_the_sample(name)
     again = reproduce(path(version))
     files = [
         path(version) / output.path

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -138,9 +139,11 @@ def test_a_version_without_its_records_is_a_sentence(name: str, damage: Any, fol
         about(version, "a.jsonl:1")
 
 
-def test_every_reason_that_a_recipe_gave_on_the_sample_has_a_meaning(tmp_path: Path) -> None:
+def test_every_reason_that_a_recipe_gave_on_the_sample_has_a_meaning(
+    of_the_sample: Callable[[str], gymrecipe.Version],
+) -> None:
     for name in recipes():
-        for stage in run(tmp_path, name).manifest.stages:
+        for stage in of_the_sample(name).manifest.stages:
             for reason in stage.rejected:
                 assert meaning(reason), f"{name}: {stage.name}: {reason}"
 
