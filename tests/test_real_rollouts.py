@@ -1,5 +1,7 @@
 """The main recipes on real rollouts, with what is known about them."""
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -44,23 +46,37 @@ def test_pairs_of_the_same_prompt_are_found_and_traps_give_none(
     assert manifest.stages[0].facts["grouping"][0]["tasks"] == tasks
 
 
+@pytest.fixture(scope="module")
+def alone(real: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Path], Manifest]:
+    """The manifest of a recipe for one real file; made once."""
+    folder = tmp_path_factory.mktemp("alone")
+
+    @cache
+    def made(recipe: str, file: Path) -> Manifest:
+        knobs = {"min_gap": 0.3} if recipe == "dpo_same_prompt" else {}
+        return outcome(recipe, file, folder, **knobs)
+
+    return made
+
+
 @pytest.mark.parametrize("recipe", ["dpo_same_prompt", "sft_threshold", "ppo"])
-def test_every_real_file_runs_and_its_lines_add_up(real: Path, tmp_path: Path, recipe: str) -> None:
+def test_every_real_file_runs_and_its_lines_add_up(
+    real: Path, alone: Callable[[str, Path], Manifest], recipe: str
+) -> None:
     files = sorted(real.glob("*.jsonl"))
     assert len(files) > 30
     for file in files:
-        lines = outcome(recipe, file, tmp_path).lines
+        lines = alone(recipe, file).lines
         assert lines.read == len(file.read_bytes().splitlines())
         assert lines.read == lines.used + lines.rejected, file.name
 
 
-def test_all_real_files_at_once_keep_their_tasks_apart(real: Path, tmp_path: Path) -> None:
+def test_all_real_files_at_once_keep_their_tasks_apart(
+    real: Path, alone: Callable[[str, Path], Manifest], tmp_path: Path
+) -> None:
     together = outcome("dpo_same_prompt", real / "*.jsonl", tmp_path, min_gap=0.3)
-    alone = [
-        pairs(outcome("dpo_same_prompt", file, tmp_path, min_gap=0.3))[0]
-        for file in sorted(real.glob("*.jsonl"))
-    ]
-    assert pairs(together)[0] == sum(alone)
+    each = [pairs(alone("dpo_same_prompt", file))[0] for file in sorted(real.glob("*.jsonl"))]
+    assert pairs(together)[0] == sum(each)
 
 
 def test_aggregate_agrees_with_the_figures_that_nemo_gym_wrote(real: Path, tmp_path: Path) -> None:
