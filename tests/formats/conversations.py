@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from gymrecipe.formats.example import Example
 from gymrecipe.registry import Purpose
 from gymrecipe.rollouts.messages import Function, Message, ToolCall
+
+FEW = settings(max_examples=settings.default.max_examples // 2)  # type: ignore[union-attr]
+"""For what is tried with every format and purpose."""
 
 ODD = ["", " ", "\n", "a\n", "null", "[]", '{"a":1}', "2024-01-01", "<think>", "</tools>", "\u2028"]
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.sampled_from(ODD)

@@ -16,7 +16,7 @@ from gymrecipe.formats.models import messages, nemo_rl, openrlhf, trl
 from gymrecipe.formats.nemo_rl import HEAD
 from gymrecipe.registry import FORMATS, Purpose
 from gymrecipe.rollouts.messages import UNUSABLE, Message, Unusable
-from tests.formats.conversations import examples
+from tests.formats.conversations import FEW, examples
 
 MODELS = {
     "messages": messages,
@@ -86,6 +86,7 @@ def unfolded(context: list[Any]) -> tuple[list[Any], list[Any]]:
 
 
 @pytest.mark.parametrize(("name", "purpose"), PURPOSES, ids=[f"{n}-{p}" for n, p in PURPOSES])
+@FEW
 @given(data=st.data())
 def test_a_conversation_is_what_it_was_or_is_refused(
     name: str, purpose: Purpose, data: st.DataObject
@@ -129,6 +130,7 @@ def without_empty(read: Read) -> None:
 
 
 @pytest.mark.parametrize(("name", "purpose"), PURPOSES, ids=[f"{n}-{p}" for n, p in PURPOSES])
+@FEW
 @given(data=st.data())
 def test_what_a_format_writes_is_what_check_accepts(
     name: str, purpose: Purpose, data: st.DataObject

@@ -20,7 +20,7 @@ from gymrecipe.formats.llama_factory import BETWEEN_OUTPUTS
 from gymrecipe.formats.models import axolotl, llama_factory, ms_swift, verl
 from gymrecipe.registry import FORMATS, Purpose
 from gymrecipe.rollouts.messages import UNUSABLE, Message, Unusable
-from tests.formats.conversations import ACTED, PROMPT, TOOLS, examples
+from tests.formats.conversations import ACTED, FEW, PROMPT, TOOLS, examples
 
 MODELS = {
     "axolotl": axolotl,
@@ -232,6 +232,7 @@ def read(name: str, record: Any, purpose: Purpose) -> dict[str, Said]:
 
 
 @pytest.mark.parametrize(("name", "purpose"), PURPOSES, ids=[f"{n}-{p}" for n, p in PURPOSES])
+@FEW
 @given(data=st.data())
 def test_a_conversation_is_what_it_was_or_is_refused(
     name: str, purpose: Purpose, data: st.DataObject

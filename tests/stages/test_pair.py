@@ -43,6 +43,10 @@ def facts_of(params: Pair, columns: Columns) -> dict[str, Any]:
     return call(rollouts(columns), params)[1]
 
 
+FEW = settings(max_examples=settings.default.max_examples // 3)  # type: ignore[union-attr]
+"""An example is a dozen queries."""
+
+
 # --- the oracle: every strategy and every fate, without a table in sight
 
 T = 1e-9
@@ -200,7 +204,7 @@ def check(params: Pair, rows: list[dict[str, Any]]) -> None:
 
 @pytest.mark.parametrize("strategy", ["mirrored", "best_vs_worst", "best_vs_second", "all"])
 def test_a_strategy_does_what_its_oracle_does(strategy: str) -> None:
-    @settings(deadline=None, max_examples=20)
+    @FEW
     @given(params_of(strategy=st.just(strategy)), tables())
     def agrees(params: Pair, rows: list[dict[str, Any]]) -> None:
         check(params, rows)
@@ -208,7 +212,7 @@ def test_a_strategy_does_what_its_oracle_does(strategy: str) -> None:
     agrees()
 
 
-@settings(deadline=None, max_examples=20)
+@FEW
 @given(
     params_of(
         strategy=st.just("tiers"),
@@ -221,7 +225,7 @@ def test_tiers_do_what_their_oracle_does(params: Pair, rows: list[dict[str, Any]
     check(params, rows)
 
 
-@settings(deadline=None, max_examples=20)
+@FEW
 @given(
     params_of(
         strategy=st.just("tiers"),
