@@ -21,9 +21,17 @@ def data(version: Any) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("recipe", ["dpo_same_prompt", "sft_threshold", "sft_and_dpo"])
-@pytest.mark.parametrize("order", ["source", "shuffled"])
-@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress])
+@pytest.mark.parametrize(
+    ("recipe", "order", "pack"),
+    [
+        ("dpo_same_prompt", "source", gzip.compress),
+        ("dpo_same_prompt", "shuffled", zstd.compress),
+        ("sft_threshold", "source", zstd.compress),
+        ("sft_threshold", "shuffled", gzip.compress),
+        ("sft_and_dpo", "source", gzip.compress),
+        ("sft_and_dpo", "shuffled", zstd.compress),
+    ],
+)
 def test_compressed_inputs_give_the_same_bytes_as_plain_ones(
     recipe: str, order: str, pack: Any, tmp_path: Path
 ) -> None:
