@@ -41,7 +41,7 @@ def one_long_line(path: Path) -> None:
 
 def swelling(path: Path) -> None:
     """A small compressed file of which line after line comes."""
-    line = json.dumps(rollout("a", "b")).encode() + b"\n"
+    line = json.dumps(rollout("a", "b" * 10_000)).encode() + b"\n"
     with gzip.open(path, "wb") as file:
         for _ in range(300 if FULL else 70):
             file.write(line * (2**20 // len(line)))
