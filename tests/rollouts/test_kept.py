@@ -161,9 +161,9 @@ def test_several_files_are_kept_each_for_itself(jsonl: Write, cache: Path) -> No
 def test_workers_and_one_process_keep_the_same(
     jsonl: Write, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = jsonl(*lines_of_all_kinds() * 200)
+    path = jsonl(*lines_of_all_kinds() * 50)
     monkeypatch.setattr(digests, "BLOCK_BYTES", 8 * 2**20)  # as in a worker
-    monkeypatch.setattr(table, "SLICE_BYTES", 2**18)
+    monkeypatch.setattr(table, "SLICE_BYTES", 2**16)
     monkeypatch.setattr("gymrecipe.engines.local.WORTH_BYTES", 0)
     wanted: dict[str, Any] = {"columns": COLUMNS, "metric_rows": True}
     with local(2) as engine:

@@ -75,8 +75,8 @@ def test_the_table_does_not_depend_on_slices_and_reads(
 def test_two_workers_read_the_same_as_one(
     jsonl: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    path = jsonl(*lines_of_all_kinds() * 200)
-    monkeypatch.setattr(table, "SLICE_BYTES", 2**18)
+    path = jsonl(*lines_of_all_kinds() * 50)
+    monkeypatch.setattr(table, "SLICE_BYTES", 2**16)
     one = read(path, columns=COLUMNS, metric_rows=True)
     with local(2) as engine:
         same(read(path, columns=COLUMNS, metric_rows=True, engine=engine), one)
