@@ -77,6 +77,7 @@ def test_two_workers_read_the_same_as_one(
 ) -> None:
     path = jsonl(*lines_of_all_kinds() * 50)
     monkeypatch.setattr(table, "SLICE_BYTES", 2**16)
+    monkeypatch.setattr("gymrecipe.engines.local.WORTH_BYTES", 0)
     one = read(path, columns=COLUMNS, metric_rows=True)
     with local(2) as engine:
         same(read(path, columns=COLUMNS, metric_rows=True, engine=engine), one)
