@@ -383,7 +383,7 @@ def test_runs_while_a_writer_appends_give_what_was_there(
     path = Path(jsonl(*lines_of_all_kinds()))
     text = b"".join(
         json.dumps(rollout(str(number), reward=number / 7)).encode() + b"\n"
-        for number in range(1_500)
+        for number in range(700)
     )
     stop = threading.Event()
 
