@@ -31,7 +31,7 @@ print(json.dumps([code, sorted(seen)]))
 """
 
 
-@pytest.mark.parametrize("umask", [0o000, 0o022, 0o027, 0o077, 0o777 & ~0o700])
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o027, 0o077])
 def test_staging_is_private_and_a_version_has_the_usual_modes(umask: int, tmp_path: Path) -> None:
     save(tmp_path / "a.jsonl", graded(3))
     words = ["+recipe=dpo_same_prompt", "input=a.jsonl", "output_jsonl_fpath=out.jsonl", "tag=t"]
