@@ -31,7 +31,7 @@ LAYERS = [
     ["wide", "progress", "blame", "calls", "reading", "rehearsal", "remarks", "fold"],
     ["executor", "reproduce", "check", "checking", "ahead"],
     ["report", "examples", "api", "words", "completion", "plugins", "guide", "streams"],
-    ["cli", "__main__", "__init__"],
+    ["say", "verbs", "launch", "cli", "__main__", "__init__"],
 ]
 """From the ground up: a module imports from its own layer and those before it."""
 

@@ -1,0 +1,156 @@
+"""Launch: recipes on the command line: their help, their values, a run, a sweep."""
+
+from __future__ import annotations
+
+import gc
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gymrecipe import say
+from gymrecipe.errors import DataError, GymrecipeError, RecipeError
+from gymrecipe.words import Words
+
+if TYPE_CHECKING:
+    from gymrecipe.executor import Version
+    from gymrecipe.report.terminal import SweepRow
+
+
+def launch(words: Words) -> int:
+    """Do what the words ask of a recipe; the exit code. Without one: what there is."""
+    from gymrecipe.recipe.finding import locate
+    from gymrecipe.recipe.overrides import split_recipe
+
+    recipe, overrides = split_recipe(words.overrides)
+    if len(words.overrides) > len(overrides) + 1:
+        raise RecipeError(
+            "command line: recipe: named twice. Name one, or run several: -m +recipe=ONE,OTHER"
+        )
+    if recipe is None:
+        from gymrecipe.guide import overview
+
+        if (words.overrides or words.cfg or words.multirun) and not words.help:
+            raise RecipeError(
+                "command line: no recipe is named. Write +recipe=NAME; `gymrecipe recipes` lists"
+                " them."
+            )
+        say.prose(overview(words.config_dirs).removesuffix("\n"))
+        return 0
+    if words.multirun and not words.help:
+        return _sweep(words)
+    path = locate(recipe, words.config_dirs)
+    if words.help:
+        _help(path)
+    elif words.cfg:
+        _show(path, overrides, words)
+    else:
+        _run(path, overrides, words)
+    return 0
+
+
+def _help(path: Path) -> None:
+    from gymrecipe.guide import recipe_help
+
+    said, own, shared, deeper = recipe_help(path)
+    say.prose(said)
+    for title, rows in (("Its knobs:", own), ("The knobs that all recipes share:", shared)):
+        if rows:
+            print(f"\n{title}")
+            say.table(rows)
+    print()
+    say.prose(deeper)
+
+
+def _show(path: Path, overrides: list[str], words: Words) -> None:
+    """Print the recipe with its overrides, and with `--resolve` the values."""
+    from gymrecipe import plugins
+    from gymrecipe.recipe.composing import compose
+    from gymrecipe.recipe.reading import as_yaml
+
+    plugins.load(words.plugins)
+    composed = compose(path, overrides)
+    print(as_yaml(composed.values if words.resolve else composed.raw), end="")
+
+
+def _run(path: Path, overrides: list[str], words: Words) -> Version:
+    """Run one recipe: bars and the summary on stderr, on stdout where the version is."""
+    from gymrecipe import ahead, plugins
+    from gymrecipe.recipe.composing import compose
+
+    composed = compose(path, overrides)
+    ahead.start_server(composed)
+    plugins.load(words.plugins)
+
+    import msgspec
+
+    from gymrecipe import api, executor
+    from gymrecipe.experiments import publishing
+    from gymrecipe.report import terminal
+    from gymrecipe.report.safe import in_json
+
+    errors = say.console()
+    plan = api.prepare(composed, command=_command(words))
+    gc.freeze()
+    gc.enable()
+    with terminal.Bars(errors) as bars:
+        try:
+            version = executor.run(plan, bars)
+        except DataError as error:
+            if error.manifest is not None:
+                bars.close()
+                terminal.summary(error.manifest, errors)
+            raise
+    terminal.summary(version.manifest, errors)
+    for name, example in version.examples.items() if version.path is None else ():
+        terminal.example(name, example, errors)
+    if version.existed:
+        say.note(
+            f"{version.path} has the same id already; nothing was written (again=true writes)."
+        )
+    # As asked now: a version that was there before may have been made with another `json`.
+    with publishing.beside(version.path) if version.path is not None else nullcontext():
+        if plan.settings.json_:
+            print(in_json(msgspec.json.encode(version.manifest)), flush=True)
+        elif version.path is not None:
+            print(version.path, flush=True)
+    return version
+
+
+def _sweep(words: Words) -> int:
+    from gymrecipe import plugins
+    from gymrecipe.recipe.finding import locate
+    from gymrecipe.recipe.overrides import expand_sweep, split_recipe
+    from gymrecipe.report import terminal
+
+    if words.cfg:
+        raise RecipeError("command line: --cfg shows one recipe; leave out -m and name one value.")
+    plugins.load(words.plugins)  # what is wrong with one is told once
+    members = expand_sweep(words.overrides)
+    varied = [len({member[i] for member in members}) > 1 for i in range(len(words.overrides))]
+    for word, varies in zip(words.overrides, varied, strict=True):
+        shared = word.lstrip("+").startswith(("tag=", "output_jsonl_fpath=")) and not varies
+        if shared and len(members) > 1:
+            raise RecipeError(
+                f"command line: {word}: all members of the sweep would write there. Leave it out,"
+                " or name one for each."
+            )
+    rows: list[SweepRow] = []
+    for member in members:
+        shown = tuple(word for word, varies in zip(member, varied, strict=True) if varies)
+        recipe, overrides = split_recipe(member)
+        try:
+            version = _run(locate(recipe or "", words.config_dirs), overrides, words)
+        except GymrecipeError as error:
+            say.failure(error)
+            found = getattr(error, "manifest", None)
+            rows.append(terminal.SweepRow(shown, found, str(error), error.exit_code))
+        else:
+            rows.append(terminal.SweepRow(shown, version.manifest, None, 0))
+    terminal.sweep(rows, say.console())
+    return max(row.code for row in rows)
+
+
+def _command(words: Words) -> str:
+    from shlex import join
+
+    return join(["python", "-m", "gymrecipe", *words.line])
