@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from gymrecipe import cli
+from gymrecipe import cli, say
 from gymrecipe.cli import main
 from gymrecipe.experiments import card as cards
 from gymrecipe.report import page, safe
@@ -154,7 +154,7 @@ def test_without_this_a_terminal_is_commanded(
 ) -> None:
     for module in (safe, page):
         monkeypatch.setattr(module, "safe", lambda text, most=200: str(text))
-    monkeypatch.setattr(cli, "_safe", str)
+    monkeypatch.setattr(say, "safe", str)
     assert "\x1b" in unseen(shown(TERMINAL[10:18]))
 
 
