@@ -45,7 +45,7 @@ def rejects(version: Path, reason: str = "", stage: str = "") -> list[Reject]:
         known = sorted(table[column].unique())
         if value not in known:
             raise RecipeError(
-                f"{version}: no line has the {column} '{value}'. There are"
+                f"{version}: no line has the {column} '{value}'. Lines have"
                 f" {', '.join(known) or 'none'}.{hint(value, known)}"
             )
     table = table.filter(pl.lit(True), **asked)

@@ -107,8 +107,8 @@ def normalised(
         name = value.strip("'\"")
         if name not in engines:
             raise RecipeError(
-                f"command line: engine: no engine is named '{name}'. There are"
-                f" {', '.join(engines)}.{hint(name, engines)}"
+                f"command line: engine: no engine is named '{name}'. Write"
+                f" {' or '.join(engines)}.{hint(name, engines)}"
             )
         return f"engine={name}"
     text = f"++{key}={value}"

@@ -24,7 +24,9 @@ class Label(Params):
     @model_validator(mode="after")
     def _ordered(self) -> Label:
         if is_above(self.low, self.high):
-            raise ValueError("low is above high, so that the labels overlap")
+            raise ValueError(
+                f"low={self.low} is above high={self.high}, so that the labels overlap"
+            )
         return self
 
 

@@ -88,9 +88,9 @@ class Pair(Params):
         if self.across_prompts and self.max_pairs_per_task is not None:
             raise ValueError("across_prompts takes max_pairs, not max_pairs_per_task")
         if is_above(self.low, self.high):
-            raise ValueError("low is above high, so that the tiers overlap")
+            raise ValueError(f"low={self.low} is above high={self.high}, so that the tiers overlap")
         if self.max_gap is not None and self.max_gap < self.min_gap:
-            raise ValueError("max_gap is below min_gap")
+            raise ValueError(f"max_gap={self.max_gap} is below min_gap={self.min_gap}")
         return self
 
 

@@ -50,7 +50,7 @@ def test_rejects_are_listed_as_they_lie(version: Path) -> None:
 def test_a_reason_or_stage_that_rejected_nothing_is_an_error(
     column: str, said: str, version: Path
 ) -> None:
-    with pytest.raises(RecipeError, match=rf"no line has the {column} 'x'\. There are .*{said}"):
+    with pytest.raises(RecipeError, match=rf"no line has the {column} 'x'\. Lines have .*{said}"):
         rejects(version, **{column: "x"})
 
 

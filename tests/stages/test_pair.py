@@ -612,7 +612,7 @@ def test_across_prompts_has_no_cap_a_task() -> None:
 
 
 def test_max_gap_is_not_below_min_gap() -> None:
-    with pytest.raises(ValidationError, match="max_gap is below min_gap"):
+    with pytest.raises(ValidationError, match=r"max_gap=0\.\d is below min_gap=0\.\d"):
         Pair(min_gap=0.5, max_gap=0.4)
 
 
