@@ -37,7 +37,11 @@ def console() -> None:
             signal.signal(number, _unwind)
     sys.excepthook = _bug
     streams.take_over()
-    code = main(sys.argv[1:])
+    try:
+        code = main(sys.argv[1:])
+        _end_of_hearing()
+    except (KeyboardInterrupt, _Terminated):  # between two lines of what is told at the end
+        code = _interrupted()
     # What is to be written is written: taking all modules apart is a tenth of a short run.
     atexit._run_exitfuncs()
     sys.stderr.flush()
@@ -63,16 +67,27 @@ def _told(arguments: Sequence[str]) -> int:
     try:
         return _dispatch(parse(arguments))
     except BaseException as error:
-        if _came:
-            signal.setitimer(signal.ITIMER_REAL, 0)
         # What comes out may be another error: Hydra and pydantic make their own of what strikes
         # them in the middle of something.
         if not _came and not isinstance(error, KeyboardInterrupt):
             return _failed(error)
+        return _interrupted()
+
+
+def _interrupted() -> int:
+    """Say that a signal came; the exit code."""
+    _end_of_hearing()
     number = _came[0] if _came else signal.SIGINT
     what = "interrupted" if number == signal.SIGINT else "terminated"
     say.error(f"{what}; no version is left half made.")
     return 128 + number
+
+
+def _end_of_hearing() -> None:
+    """What comes when all is done but the telling changes nothing any more."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
+        if signal.getsignal(number) in (_unwind, _unwind_late):
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _failed(error: BaseException) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -16,6 +17,9 @@ import msgspec
 from gymrecipe.engines import server
 from gymrecipe.engines.worker import begin, do
 from gymrecipe.errors import MachineError
+
+PATIENCE = 1.0
+"""Seconds after which a worker without a result is looked at."""
 
 
 class Slice(msgspec.Struct):
@@ -56,10 +60,16 @@ class Workers:
         """The result of the first of all slices that were given. Raises MachineError."""
         while True:
             slices = list(given)
+            first = slices[0].result
             try:
-                return slices[0].result.result()
+                return first.result(PATIENCE)
             except BrokenProcessPool:
                 self._again(slices)
+            except TimeoutError:
+                if first.done():  # it is the slice's own
+                    raise
+                if wait([process.sentinel for process in self._processes()], timeout=0):
+                    self.stop()  # one has died, and the pool waits for the rest of what it sent
 
     def _again(self, slices: list[Slice]) -> None:
         """Do what has no result again, if the dead process's slice was not so done before."""
@@ -110,9 +120,13 @@ class Workers:
 
     def stop(self) -> None:
         """End the workers in the midst of slices, which may be a whole compressed file each."""
-        # Python 3.14 has terminate_workers() for this.
         for process in self._processes():
             process.terminate()
+        # Of one that is ended while it sends the pool would wait for the rest, as long as there is
+        # anybody who could write it.
+        results: Any = self.pool._result_queue
+        if results is not None:
+            results._writer.close()
 
     def close(self) -> None:
         """Wait for the workers, so that nothing of the pool is left for the interpreter to trip

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,6 +132,49 @@ def test_a_slice_that_dies_in_one_map_has_its_second_try_in_the_next(tmp_path: P
             jobs = [(tmp_path / name, number, signal.SIGKILL) for number in range(9)]
             assert len(list(engine(die_once, jobs, ENOUGH))) == 9
     assert len(mishaps) == 2
+
+
+def say_much(_: int) -> bytes:
+    return bytes(2**24)
+
+
+def fail_while_they_send() -> None:
+    with local(2) as engine:
+        next(engine(say_much, range(20), ENOUGH))
+        raise ZeroDivisionError
+
+
+def test_an_error_ends_workers_that_are_sending() -> None:
+    for _ in range(10):
+        with pytest.raises(ZeroDivisionError):
+            fail_while_they_send()
+
+
+def die_while_sending(job: tuple[Path, int]) -> bytes:
+    marker, number = job
+    if number == 3 and not marker.exists():
+        marker.touch()
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        return bytes(2**27)
+    return b"%d" % number
+
+
+def test_a_worker_that_dies_while_it_sends_is_no_endless_wait(tmp_path: Path) -> None:
+    mishaps: list[str] = []
+    jobs = [(tmp_path / "died", number) for number in range(9)]
+    with local(2, mishaps) as engine:
+        found = list(engine(die_while_sending, jobs, ENOUGH))
+    assert found == [b"%d" % number for number in range(9)]
+    assert mishaps
+
+
+def time_out(number: int) -> int:
+    raise TimeoutError(number)
+
+
+def test_a_slice_that_times_out_by_itself_is_an_error() -> None:
+    with local(2) as engine, pytest.raises(TimeoutError):
+        list(engine(time_out, range(2), ENOUGH))
 
 
 UNGUARDED = """
