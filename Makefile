@@ -14,7 +14,7 @@ help:
 	@echo "make check   lint, types and tests"
 	@echo "make test-trainers   train a step with TRL on what gymrecipe writes"
 	@echo "make test-loaders    load it with the loaders of verl, LLaMA-Factory, Axolotl, ms-swift, OpenRLHF"
-	@echo "make test-faults     kill it, fill its disk, cut its power: the full set, half an hour"
+	@echo "make test-faults     kill it, fill its disk, cut its power: the full set, a quarter of an hour"
 	@echo "make fuzz            read mutated lines and hold them against a strict decoder (SECONDS=300 SEED=…)"
 	@echo "make test-security   hostile recipes, text, names, links: the full set, a few minutes"
 	@echo "make golden  write the expected outputs of the golden tests anew"
@@ -45,7 +45,7 @@ test-trainers: $(TRAINERS)/.ready
 
 include tests/loaders/loaders.mk
 
-# The full set of kills, failing disks, races and power cuts: half an hour.
+# The full set of kills, failing disks, races and power cuts: a quarter of an hour.
 test-faults: $(VENV)/.ready
 	mkdir -p build && rm -f build/figures.jsonl
 	GYMRECIPE_FAULTS=full GYMRECIPE_FIGURES=$(CURDIR)/build/figures.jsonl $(RUN) -m pytest tests/faults tests/corpus -n 2
