@@ -67,18 +67,13 @@ def local(workers: int, mishaps: list[str] | None = None) -> Iterator[Map]:
 def _in_order(
     workers: Workers, function: Callable[[Any], Any], jobs: Iterable[Any]
 ) -> Iterator[Any]:
-    given: deque[Slice] = deque()
-    try:
-        for number, job in enumerate(jobs):
-            given.append(workers.give(number, function, job))
-            if len(given) >= workers.most:
-                yield _first(workers, given)
-        while given:
+    given: deque[Slice] = deque()  # what nobody takes is done all the same, for it is not much
+    for number, job in enumerate(jobs):
+        given.append(workers.give(number, function, job))
+        if len(given) >= workers.most:
             yield _first(workers, given)
-    except GeneratorExit:  # nobody takes the rest; after an error `local` ends the workers instead
-        for one in given:
-            one.result.cancel()
-        raise
+    while given:
+        yield _first(workers, given)
 
 
 def _first(workers: Workers, given: deque[Slice]) -> Any:
