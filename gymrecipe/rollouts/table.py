@@ -161,7 +161,7 @@ class _Collected:
         self.frames: list[pl.DataFrame] = []
         self.held: list[Held] = []
         self.bad = BadLines(sources, wanted.max_bad_rows, wanted.limit)
-        self.blank = 0
+        self.blank = self.lines = 0
         self.read: list[Read] = []
         self.rows = 0
         self.fields: dict[str, None] = {}
@@ -175,7 +175,7 @@ class _Collected:
         if sum(held.rows for held in self.held) >= FRAME_ROWS:
             self._put_together(source, index)
         self.blank += scanned.bad.blanks
-        self.bad.add(scanned.bad, index, before, sum(read.lines for read in self.read))
+        self.bad.add(scanned.bad, index, before, self.lines)
         self.fields.update(dict.fromkeys(scanned.fields))
         self.found.update(scanned.found)
         for name, metric in scanned.metrics.items():
@@ -205,12 +205,13 @@ class _Collected:
         """End one input."""
         self._put_together(source, index)
         self.blank = 0
+        self.lines += read.lines
         self.read.append(read)
 
     def table(self) -> Table:
         """The one table. Checks a percentage of bad rows, and that every column was found."""
         wanted = self.wanted
-        self.bad.check(sum(read.lines for read in self.read))
+        self.bad.check(self.lines)
         rows = _whole([empty_rows(wanted), *self._taken()]).with_row_index("row")
         seen = [name for name in self.fields if name not in HEAVY]
         warnings: list[str] = []
