@@ -16,11 +16,12 @@ def start_server(composed: Composed) -> None:
     What is wrong with the values or the machine is for the run to say.
     """
     match composed.values:
-        case {"input": str() | list() as names, "engine": {"workers": int() | None as workers}}:
+        case {"input": str() | list() as names, "engine": {"workers": int() | None as asked}} if (
+            workers := asked or default_workers()
+        ) > 1:
             with suppress(GymrecipeError, OSError, TypeError):
                 files, _ = sources(names, sidecars=True)
-                size = sum(file.size for file in files)
-                if is_shared(size, workers or default_workers()):
+                if is_shared(sum(file.size for file in files), workers):
                     from gymrecipe.engines import server
 
                     server.start()

@@ -111,7 +111,8 @@ class Workers:
         # This may start a worker, and a Ctrl-C must not find it half started.
         with _held_back(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             try:
-                server.start()
+                if len(self._processes()) < self.workers:
+                    server.start()
                 return self.pool.submit(do, number % self.most, function, job)
             except BrokenProcessPool as error:
                 broken: Future[Any] = Future()
