@@ -6,14 +6,14 @@ from array import array
 from bisect import bisect_left
 from codecs import BOM_UTF8
 from collections import Counter
-from itertools import accumulate, repeat
+from itertools import accumulate, islice, repeat
 
 import polars as pl
 
 from gymrecipe.errors import DataError
 from gymrecipe.registry import TOLERANCE
 from gymrecipe.rollouts.files import SWELLING, SWELLING_BYTES, Source, blocks, lines
-from gymrecipe.rollouts.runs import BLANK, REASONS, Runs
+from gymrecipe.rollouts.runs import BLANK, BLANKS, REASONS, Runs, most_blanks
 from gymrecipe.rollouts.why import BAD_LINE
 
 BAD_SHARE, BAD_LEAST = 0.001, 10
@@ -23,6 +23,7 @@ FEW = 10_000
 """So many bad rows are read to the end of the inputs, so that the whole share can be told."""
 
 MEND = "Mend the file, or raise max_bad_rows."
+TAKE_OUT = "Take the blank lines out."
 NONE = "None of them is a rollout: is this a rollout file of NeMo Gym?"
 
 
@@ -59,11 +60,12 @@ class BadLines:
 
     def add(self, found: Runs, index: int, before: int, read: int) -> None:
         """Take those of a slice of an input; `before` are its lines before the slice, `read` those
-        of the inputs before it. Raises TooManyBadRows.
+        of the inputs before it. Raises TooManyBadRows, also for blank lines that outnumber all
+        others.
         """
         if not found.line:
             return
-        first, rows = len(self.source), self.runs.rows
+        first, rows, blanks = len(self.source), self.runs.rows, self.runs.blanks
         self.source.extend(repeat(index, len(found.line)))
         self.runs.extend(found, before)
         last = len(self.source) - 1
@@ -71,6 +73,9 @@ class BadLines:
         if self._are_too_many(self.runs.rows, last, self.runs.count[last] - 1, read):
             for at in range(first, last + 1):
                 rows = self._judge(rows, at, read)
+        if self.runs.blanks > BLANKS:
+            for at in range(first, last + 1):
+                blanks = self._judge_blanks(blanks, at, read)
         if found.rows > self.most_rows:
             raise RuntimeError("a bug of gymrecipe: lines of a slice that was left go unread")
 
@@ -86,6 +91,19 @@ class BadLines:
             nth = bisect_left(range(count), True, key=are_too_many)
             self._stop(rows + (nth + 1) * step, at, nth, read)
         return rows + count * step
+
+    def _judge_blanks(self, blanks: int, at: int, read: int) -> int:
+        """The blank lines with those of a run, `blanks` without. Raises TooManyBadRows."""
+        if self.runs.reason[at] != BLANK:
+            return blanks
+        count: int = self.runs.count[at]
+        others = read + self.runs.line[at] - 1 - blanks
+        nth = most_blanks(others) - blanks
+        if nth < count:
+            lines = others + blanks + nth + 1
+            said = f"{blanks + nth + 1} of the first {lines} lines are blank, more than all others."
+            raise self._error(at, nth, said, lines, self._counted(at, nth + 1), TAKE_OUT)
+        return blanks + count
 
     def _are_too_many(self, rows: int, at: int, nth: int, read: int) -> bool:
         """Whether so many bad rows up to the n-th line of a run are, whatever comes behind it."""
@@ -150,10 +168,10 @@ class BadLines:
         return dict(counts)
 
     def _error(
-        self, at: int, nth: int, said: str, lines: int, reasons: dict[str, int]
+        self, at: int, nth: int, said: str, lines: int, reasons: dict[str, int], mend: str = ""
     ) -> TooManyBadRows:
         source, reason = self.sources[self.source[at]], REASONS[self.runs.reason[at]]
-        mend = NONE if BAD_LEAST < lines <= sum(reasons.values()) else MEND
+        mend = mend or (NONE if BAD_LEAST < lines <= sum(reasons.values()) else MEND)
         return TooManyBadRows(
             f"{source.name}:{self.runs.line[at] + nth}: {reason}: {BAD_LINE[reason]}. {said}"
             f" {in_lines(source) or mend}",
@@ -193,8 +211,9 @@ def in_lines(source: Source) -> str:
     """How a file that is one JSON array, or JSON over several lines, becomes JSON lines; nothing
     for any other.
     """
-    first = next((raw.data for raw in lines(blocks(source, 0, source.size), 0, 2**63, False)
-                  if raw.data is None or raw.data.strip()), None) or b""  # fmt: skip
+    head_lines = islice(lines(blocks(source, 0, source.size), 0, 2**63, False), BLANKS)
+    written = (raw.data for raw in head_lines if raw.data is None or raw.data.strip())
+    first = next(written, None) or b""
     head = first.removeprefix(BOM_UTF8).strip()
     if head[:1] == b"[":
         what, command = "one JSON array", "jq -c '.[]'"

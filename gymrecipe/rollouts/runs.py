@@ -19,6 +19,9 @@ CODES = {reason: code for code, reason in enumerate(REASONS)}
 BLANK = CODES["blank"]
 """The one reason of lines that are no bad rows."""
 
+BLANKS = 10_000
+"""So many blank lines may be more than all others."""
+
 ARRAYS = ("line", "offset", "length", "reason", "count")
 """What is kept of each run."""
 
@@ -79,3 +82,8 @@ class Runs(msgspec.Struct):
             self.line[-1] + count == bad.line
             and self.offset[-1] + count * (bad.length + 1) == bad.offset
         )
+
+
+def most_blanks(others: int) -> int:
+    """How many lines may be blank beside so many that are not."""
+    return max(BLANKS, others)

@@ -20,7 +20,7 @@ from gymrecipe.rollouts.batches import batches
 from gymrecipe.rollouts.digests import Digest
 from gymrecipe.rollouts.files import RawLine, blocks, lines, starts_inside_a_line
 from gymrecipe.rollouts.reader import FAULTS, Reader, why
-from gymrecipe.rollouts.runs import Bad, Runs
+from gymrecipe.rollouts.runs import Bad, Runs, most_blanks
 from gymrecipe.rollouts.scanned import TYPES, Job, Metric, Scanned, task_field
 from gymrecipe.rollouts.sound import Sound, Taken, Text
 
@@ -48,9 +48,17 @@ def scan(job: Job) -> Scanned:
     for batch in batches(found, lambda line: line[1].length, BATCH_BYTES):
         rows.add(batch)
         number, raw = batch[-1]
-        if job.most_bad is not None and rows.bad.rows > job.most_bad:
+        if _is_in_vain(job, rows.bad, number):
             break
     return rows.result(number, raw.offset + raw.length + raw.whole, digest.close())
+
+
+def _is_in_vain(job: Job, bad: Runs, lines: int) -> bool:
+    """Whether no run goes on behind the lines so far."""
+    if job.most_bad is not None and bad.rows > job.most_bad:
+        return True
+    others = None if job.others_before is None else job.others_before + lines - bad.blanks
+    return others is not None and bad.blanks > most_blanks(others)
 
 
 def _hashed(stream: Iterator[bytes], digest: Digest, length: int) -> Iterator[bytes]:

@@ -28,8 +28,8 @@ def task_field(index: int) -> str:
 class Job(msgspec.Struct, frozen=True):
     """A slice of a file, `start` to `end`, and what to look for in its lines.
 
-    At most `limit` lines are read, and none behind more than `most_bad` bad rows: no run goes on
-    then.
+    At most `limit` lines are read, and none behind more than `most_bad` bad rows, or too many blank
+    lines beside the `others_before` that are there at most: no run goes on then.
     """
 
     source: Source
@@ -43,6 +43,7 @@ class Job(msgspec.Struct, frozen=True):
     metric_rows: bool
     limit: int | None = None
     most_bad: int | None = None
+    others_before: int | None = None
 
     def __str__(self) -> str:
         return f"{self.source.name}: bytes {self.start} to {self.end}"

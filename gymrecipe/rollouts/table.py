@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -107,7 +107,7 @@ def read_table(
             continue
         done = Read(0, 0, "")
         blocks: list[bytes] = []
-        jobs = _jobs(source, wanted, remaining, collected.bad.most_rows)
+        jobs = list(_jobs(source, wanted, remaining, collected.bad, collected.lines))
         with closing(kept.slices(folder, source, jobs, engine)) as slices:
             for job, (scanned, was_kept) in zip(jobs, slices, strict=True):
                 if remaining is not None and scanned.lines > remaining - done.lines:
@@ -132,11 +132,13 @@ def read_table(
     return collected.table()
 
 
-def _jobs(source: Source, wanted: Wanted, remaining: int | None, most_bad: int) -> list[Job]:
+def _jobs(
+    source: Source, wanted: Wanted, remaining: int | None, bad: BadLines, before: int
+) -> Iterator[Job]:
+    """The slices of an input; so many lines were `before` it."""
     step = source.size if source.compression else SLICE_BYTES
-    starts = range(0, source.size, max(step, 1))
-    return [
-        Job(
+    for start in range(0, source.size, max(step, 1)):
+        yield Job(
             source=source,
             start=start,
             end=min(start + step, source.size),
@@ -147,10 +149,9 @@ def _jobs(source: Source, wanted: Wanted, remaining: int | None, most_bad: int) 
             group_by=wanted.group_by,
             metric_rows=wanted.metric_rows,
             limit=remaining,
-            most_bad=most_bad,
+            most_bad=bad.most_rows,
+            others_before=before - bad.runs.blanks + (start + 1) // 2,
         )
-        for start in starts
-    ]
 
 
 class _Collected:

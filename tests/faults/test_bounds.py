@@ -65,6 +65,15 @@ def flood(path: Path) -> None:
     path.write_bytes(b"{}\n" * (8_000_000 if FULL else 1_000_000))
 
 
+def blank(path: Path) -> None:
+    path.write_bytes(b"\n" * (24_000_000 if FULL else 8_000_000))
+
+
+def blank_and_packed(path: Path) -> None:
+    with gzip.open(path, "wb") as file:
+        file.write(b" \n" * 20_000_000)
+
+
 HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
     "long.jsonl": (one_long_line, "line_too_long"),
     "swelling.jsonl.gz": (swelling, "swells to more than 200 times its size"),
@@ -72,6 +81,8 @@ HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {
     "nested.jsonl": (nested, "too_deep"),
     "nested_too.jsonl": (nested_in_a_skipped_field, "too_deep"),
     "flood.jsonl": (flood, "at most, whatever comes behind them"),
+    "blank.jsonl": (blank, "10001 of the first 10001 lines are blank, more than all others"),
+    "blank.jsonl.gz": (blank_and_packed, "10001 of the first 10001 lines are blank"),
 }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gymrecipe.rollouts import bad, batches, digests, table
+from gymrecipe.rollouts import bad, batches, digests, runs, table
 from gymrecipe.rollouts.bad import BadLines, TooManyBadRows
 from gymrecipe.rollouts.files import open_source
 from gymrecipe.rollouts.runs import Bad, Runs
@@ -148,6 +148,56 @@ def test_every_slice_is_left_where_no_run_goes_on(
     # A line of 4 bytes may be four lines: 50% allows 6,000 bad ones, more than a slice has.
     expected = {3: [10, 10], "50%": [2500, 500], None: [110, 110]}[most]
     assert read_lines == found == expected
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_blank_lines_stop_where_an_obvious_count_says_that_they_outnumber_all_others(
+    seed: int, jsonl: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(seed)
+    most = chance.choice([0, 3, 20])
+    monkeypatch.setattr(runs, "BLANKS", most)
+    monkeypatch.setattr(bad, "BLANKS", most)
+    share = chance.choice([[1, 1, 5], [1, 1, 1], [9, 9, 1]])
+    files = [chance.choices([b"", b" ", rollout()], share, k=60) for _ in range(2)]
+    paths = [jsonl(*lines, name=f"{n}.jsonl") for n, lines in enumerate(files)]
+    blanks, expected = 0, None
+    for read_lines, line in enumerate([*files[0], *files[1]], 1):
+        blanks += isinstance(line, bytes)
+        if blanks > max(most, read_lines - blanks):
+            expected = read_lines, {"blank": blanks}
+            break
+    monkeypatch.setattr(batches, "BATCH_ROWS", chance.choice([1, 5, 256]))
+    monkeypatch.setattr(digests, "BLOCK_BYTES", 50)
+    for size in (50, 200, table.SLICE_BYTES):
+        monkeypatch.setattr(table, "SLICE_BYTES", size)
+        stopped = outcome(*paths)
+        assert (stopped and stopped[1:]) == expected
+        if stopped is not None:
+            lines = f"{blanks} of the first {stopped[1]} lines are blank, more than all others."
+            assert f"jsonl:{(stopped[1] - 1) % 60 + 1}: blank: " in stopped[0]
+            assert stopped[0].endswith(f"{lines} Take the blank lines out.")
+
+
+def test_a_slice_is_left_where_no_lines_before_it_could_outnumber_its_blank_ones(
+    jsonl: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = jsonl(*[b""] * 3_000)
+    for module in (runs, bad):
+        monkeypatch.setattr(module, "BLANKS", 10)
+    monkeypatch.setattr(batches, "BATCH_ROWS", 1)
+    monkeypatch.setattr(table, "SLICE_BYTES", 1_000)
+    read_lines: list[int] = []
+
+    def every_one(function: Callable[[Any], Any], jobs: list[Any], size: int) -> list[Any]:
+        slices = [function(job) for job in jobs]
+        read_lines.extend(scanned.lines for scanned in slices)
+        return slices
+
+    stopped = outcome(path, engine=every_one)
+    assert stopped is not None
+    assert stopped[1:] == (11, {"blank": 11})
+    assert read_lines == [11, 501, 1_000]
 
 
 def test_a_slice_is_left_at_the_same_line_of_a_file_that_is_compressed(jsonl: Write) -> None:
