@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable
@@ -22,6 +23,9 @@ for _number, _usual in (
 ):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, _usual)
+
+# As in the command: there is next to no garbage to be looked for.
+gc.set_threshold(100_000, 20, 20)
 
 # How long an example takes says how busy the machine is, not whether the code is right.
 settings.register_profile("gymrecipe", deadline=None, max_examples=40)
@@ -60,3 +64,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden folders anew")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores: tests wait for the disk a sixth of their time."""
+    return len(os.sched_getaffinity(0)) + 1

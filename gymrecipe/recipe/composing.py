@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
@@ -24,12 +26,6 @@ from gymrecipe.recipe.reading import kind, plain, read
 
 HERE = ("chat_template", "tokenizer")
 """Knobs that a recipe cannot say for the machine it comes to."""
-
-_UNUSED = (
-    "env", "help", "hydra_help", "hydra_logging", "job_logging", "launcher", "output", "sweeper",
-)  # fmt: skip
-_QUIET = [{f"override hydra/{group}": None} for group in _UNUSED]
-"""Hydra launches, logs and explains nothing here, and need not read how."""
 
 
 class Composed(msgspec.Struct, frozen=True):
@@ -57,14 +53,11 @@ def compose(path: Path, overrides: Sequence[str]) -> Composed:
     Raises RecipeError with every fault of the file, or of the overrides.
     """
     recipe = read(path)
-    base = read(shared_folder("conf") / "config.yaml", trusted=True)
+    base = _base(shared_folder("conf"))
     for name, value in base.items():
         if isinstance(value, dict) and not isinstance(recipe.get(name) or {}, dict):
             raise RecipeError(f"{path}: {name}: should be a mapping, not a {kind(recipe[name])}.")
     engines = [option.stem for option in (shared_folder("conf") / "engine").glob("*.yaml")]
-    store = ConfigStore.instance()
-    store.store(name="gymrecipe", node=base | {"defaults": [*base["defaults"], *_QUIET]})
-    store.store(group="recipe", name="chosen", node=recipe, package="_global_")
     overridden: dict[str, str] = {}
     beyond: dict[str, Any] = {}
     normal: list[str] = []
@@ -77,7 +70,7 @@ def compose(path: Path, overrides: Sequence[str]) -> Composed:
     if problems:
         raise RecipeError(*dict.fromkeys(problems))
     try:
-        with _our_hydra():
+        with _our_hydra(recipe):
             config = hydra_compose("gymrecipe", ["+recipe=chosen", *filter(None, normal)])
         for key, value in beyond.items():
             merge = isinstance(value, dict) and isinstance(at(base | recipe, key), dict)
@@ -103,17 +96,47 @@ def compose(path: Path, overrides: Sequence[str]) -> Composed:
     )
 
 
+@cache
+def _base(folder: Path) -> dict[str, Any]:
+    """The knobs that all recipes share, and what stands among them; only to be read."""
+    return read(folder / "config.yaml", trusted=True)
+
+
 @contextmanager
-def _our_hydra() -> Iterator[None]:
+def _our_hydra(recipe: dict[str, Any]) -> Iterator[None]:
     """Hydra on our folder. A caller that uses Hydra too has its own again afterwards."""
-    theirs = GlobalHydra.instance().hydra
+    conf = shared_folder("conf")
+    hydra = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
         # A folder: without one Hydra looks through the whole stack for the file that calls it.
-        with initialize_config_dir(str(shared_folder("conf")), version_base="1.3"):
+        with initialize_config_dir(str(conf), version_base="1.3"), _store() as store:
+            store.repo = dict(_configs(conf))
+            store.store(group="recipe", name="chosen", node=recipe, package="_global_")
             yield
     finally:
-        GlobalHydra.instance().hydra = theirs
+        GlobalHydra.instance().hydra = hydra
+
+
+@contextmanager
+def _store() -> Iterator[ConfigStore]:
+    """Hydra's one store of configs, for a while without those of others."""
+    store = ConfigStore.instance()
+    theirs, store.repo = store.repo, {}
+    try:
+        yield store
+    finally:
+        store.repo = theirs
+
+
+@cache
+def _configs(folder: Path) -> dict[str, Any]:
+    """What is in the store for every recipe."""
+    with _store() as store:
+        # Hydra launches, logs and explains nothing here, and need not read how: no defaults.
+        store.store(group="hydra", name="config", node=HydraConf(defaults=[]), package="hydra")
+        store.store(name="gymrecipe", node=_base(folder))
+        return store.repo
 
 
 def needed(composed: Composed) -> list[str]:

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
 
 from gymrecipe.errors import RecipeError
 from gymrecipe.guards import references
@@ -37,10 +39,16 @@ def test_every_reference_to_nothing_is_told_with_its_place_and_a_guess(tmp_path:
 def test_a_caller_that_uses_hydra_finds_its_own_again(tmp_path: Path) -> None:
     (tmp_path / "theirs.yaml").write_text("value: 1\n")
     with initialize_config_dir(str(tmp_path), version_base="1.3"):
+        store = ConfigStore.instance()
+        store.store(name="stored", node={"value": 2})
+        before = set(store.list("")), OmegaConf.to_yaml(store.load("hydra/config.yaml").node)
         compose(locate("ppo"), [])
         with pytest.raises(RecipeError):
             compose(locate("ppo"), ["engine=nowhere"])
         assert hydra_compose("theirs").value == 1
+        assert hydra_compose("stored").value == 2
+        config = OmegaConf.to_yaml(store.load("hydra/config.yaml").node)
+        assert (set(store.list("")), config) == before
     assert not GlobalHydra.instance().is_initialized()
     compose(locate("ppo"), [])
     assert not GlobalHydra.instance().is_initialized()
