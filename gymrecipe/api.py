@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,11 @@ import msgspec
 
 from gymrecipe import plugins
 from gymrecipe.ahead import start_server
-from gymrecipe.errors import RecipeError
 from gymrecipe.examples import check_examples
 from gymrecipe.executor import Version
 from gymrecipe.executor import run as run_plan
 from gymrecipe.plan import Plan, plan
-from gymrecipe.recipe.composing import Composed, compose, needed
+from gymrecipe.recipe.composing import PYTHON, Composed, as_it_is, compose
 from gymrecipe.recipe.finding import locate
 from gymrecipe.recipe.overrides import in_grammar
 
@@ -31,26 +29,14 @@ def run(recipe: str | Path, /, **knobs: Any) -> Version:
     """
     plugins.load()
     overrides = [f"{name}={in_grammar(value)}" for name, value in knobs.items()]
-    try:
-        composed = compose(locate(str(recipe)), overrides)
-        start_server(composed)
-        return run_plan(prepare(composed))
-    except RecipeError as error:
-        error.problems = tuple(map(_of_a_call, error.problems))
-        error.args = ("\n".join(error.problems),)
-        raise
-
-
-def _of_a_call(problem: str) -> str:
-    """The same fault where a Python call gave the value, and no command line."""
-    there = re.sub(r"\Acommand line: ", "gymrecipe.run(): ", problem)
-    return re.sub(r" on the command line\.\Z", " in the call.", there)
+    composed = compose(locate(str(recipe)), overrides, PYTHON)
+    start_server(composed)
+    return run_plan(prepare(composed))
 
 
 def prepare(composed: Composed, command: str = "") -> Plan:
     """The plan of a composed recipe; its examples have run."""
     checked = plan(composed)
     if checked.examples:
-        as_it_is = composed.overrides and compose(Path(composed.path), needed(composed))
-        check_examples(plan(as_it_is) if as_it_is else checked)
+        check_examples(plan(as_it_is(composed)) if composed.overrides else checked)
     return msgspec.structs.replace(checked, command=command)

@@ -19,13 +19,13 @@ SHOWN = 200
 
 
 def fault(composed: Composed, path: str, problem: str) -> str:
-    """Where a fault is: the command line if the path, or the knob it comes from, was set there."""
+    """Where a fault is: with the caller if it set the path, or the knob that it comes from."""
     for candidate in (path, _knob_of(composed, path)):
         for key in composed.overridden:
             if f"{candidate}.".startswith(f"{key}."):
-                return f"command line: {candidate}: {problem}"
+                return f"{composed.caller.name}: {candidate}: {problem}"
             if key.startswith(f"{candidate}.") and not _has(composed.file, candidate):
-                return f"command line: {key}: {problem}"
+                return f"{composed.caller.name}: {key}: {problem}"
     return f"{composed.path}: {path}: {problem}"
 
 
@@ -49,8 +49,8 @@ def _has(values: Any, path: str) -> bool:
 
 
 def unknown(composed: Composed, knobs: dict[str, Any]) -> Iterator[str]:
-    """The knobs that change nothing: of no stage, or of none any more on this command line."""
-    used = references(composed.raw)
+    """The knobs that change nothing: of no stage, or of none any more with these overrides."""
+    caller, used = composed.caller.name, references(composed.raw)
     # As the file has it too: an override may put a value where the file refers to a knob.
     usual = used | references(composed.file)
     for name in (name for name in knobs if name not in composed.base):
@@ -60,13 +60,13 @@ def unknown(composed: Composed, knobs: dict[str, Any]) -> Iterator[str]:
         allowed = [*usual, *composed.base]
         if name in usual:
             yield (
-                f"command line: {name}: changes nothing, got '{composed.overridden[given[0]]}':"
+                f"{caller}: {name}: changes nothing, got '{composed.overridden[given[0]]}':"
                 " another override took the place where it is used."
             )
         elif given and name not in composed.file:
             takes = ", ".join(sorted(usual - set(composed.base))) or "none of its own"
             yield (
-                f"command line: {given[0]}: unknown knob, got '{composed.overridden[given[0]]}'."
+                f"{caller}: {given[0]}: unknown knob, got '{composed.overridden[given[0]]}'."
                 f" Recipe '{composed.name}' has the knobs {takes}, and those that all"
                 f" recipes share (--help lists them).{hint(name, allowed)}"
             )
@@ -108,7 +108,7 @@ def explain(
             messages = list(dict.fromkeys(_message(problem) for problem in found))
             said = _with_value(_either(messages), first["input"])
         if path == below and (given := _given(composed, below, model, said)):
-            lines.append(f"command line: {given}: {said.removeprefix(f'{given}: ')}")
+            lines.append(f"{composed.caller.name}: {given}: {said.removeprefix(f'{given}: ')}")
         else:
             lines.append(fault(composed, path, said))
     return lines

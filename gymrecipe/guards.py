@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from gymrecipe.credentials import holds_one
-from gymrecipe.errors import RecipeError, hint
+from gymrecipe.errors import hint
 
 MAX_SIZE, MAX_DEPTH = 2**18, 50
 """How large and deep a recipe may be: its file, and what it grows to with its aliases and its
@@ -86,24 +86,18 @@ def _line(event: Any) -> str:
     return f"line {event.start_mark.line + 1}"
 
 
-def refuse(value: Any, where: str, at: str = "") -> None:
-    """Raise RecipeError for whatever could run code or reach outside, wherever it stands."""
-    problems = list(_dangers(value, at))
-    if problems:
-        raise RecipeError(*(f"{where}: {problem}" for problem in problems))
-
-
-def _dangers(value: Any, at: str) -> Iterable[str]:
+def dangers(value: Any, at: str = "") -> Iterable[str]:
+    """What is said of whatever could run code or reach outside, wherever it stands."""
     if isinstance(value, dict):
         for key, part in value.items():
             path = f"{at}.{key}" if at else str(key)
             if re.split("[@/]", str(key))[0] in REFUSED_KEYS:
                 yield f"{path}: '{key}' is refused: a recipe names stages, it does not run code."
             else:
-                yield from _dangers(part, path)
+                yield from dangers(part, path)
     elif isinstance(value, list):
         for index, part in enumerate(value):
-            yield from _dangers(part, f"{at}.{index}")
+            yield from dangers(part, f"{at}.{index}")
     elif isinstance(value, str) and holds_one(value):
         yield f"{at}: {A_CREDENTIAL}"
     elif isinstance(value, str) and "$" in value:
@@ -118,8 +112,10 @@ def _dangers(value: Any, at: str) -> Iterable[str]:
         yield f"{at}: a number of at most 64 bits is needed."
 
 
-def bad_references(raw: dict[str, Any]) -> list[str]:
-    """What is wrong with the `${knob}`s: no such knob, a circle, or growth without bound."""
+def bad_references(raw: dict[str, Any], there: str) -> list[str]:
+    """What is wrong with the `${knob}`s: no such knob, a circle, or growth without bound; and the
+    values that have to be given `there`.
+    """
     problems: list[str] = []
     known: dict[str, tuple[int, int] | None] = {}
 
@@ -131,7 +127,7 @@ def bad_references(raw: dict[str, Any]) -> list[str]:
         elif isinstance(value, list):
             parts = [weigh(part, f"{at}.{index}") for index, part in enumerate(value)]
         elif value == "???":
-            problems.append(f"{at}: has to be given. Write {at}=value on the command line.")
+            problems.append(f"{at}: has to be given. Write {at}=value {there}.")
         elif isinstance(value, str):
             own += len(value)
             parts = [follow(name, at) for name in INTERPOLATION.findall(value)]

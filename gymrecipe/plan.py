@@ -156,7 +156,7 @@ def _settings(knobs: dict[str, Any], composed: Composed, problems: list[str]) ->
 
 def _places(composed: Composed) -> Iterator[str]:
     """Faults of a recipe that says itself where on this machine is written, but for below the
-    folder of the call: who wrote it may be a stranger, the command line is the user's.
+    folder of the call: who wrote it may be a stranger, the overrides are the user's.
     """
     for name in ("output_dir", "output_jsonl_fpath", "cache_dir"):
         value = composed.values.get(name)
@@ -169,7 +169,8 @@ def _places(composed: Composed) -> Iterator[str]:
             said = "a recipe may name only a .jsonl file"
         else:
             continue
-        yield fault(composed, name, f"{said}, got {value!r}. Write {name}=… on the command line.")
+        instead = f"Write {name}=… {composed.caller.there}."
+        yield fault(composed, name, f"{said}, got {value!r}. {instead}")
 
 
 def _named(values: Any, composed: Composed, problems: list[str]) -> dict[str, NamedColumn]:

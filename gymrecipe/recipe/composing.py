@@ -1,4 +1,4 @@
-"""Composing: a recipe file under the shared knobs, with the overrides of a command line."""
+"""Composing: a recipe file under the shared knobs, with the overrides of its caller."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gymrecipe.errors import RecipeError
-from gymrecipe.guards import bad_references, refuse
+from gymrecipe.guards import bad_references, dangers
 from gymrecipe.recipe.finding import shared_folder
 from gymrecipe.recipe.overrides import at, normalised, vain_deletions
 from gymrecipe.recipe.reading import kind, plain, read
@@ -28,12 +28,23 @@ HERE = ("chat_template", "tokenizer")
 """Knobs that a recipe cannot say for the machine it comes to."""
 
 
+class Caller(msgspec.Struct, frozen=True):
+    """Who gives the overrides: its `name`, before a fault of one, and where they are written."""
+
+    name: str
+    there: str
+
+
+COMMAND_LINE = Caller("command line", "on the command line")
+PYTHON = Caller("gymrecipe.run()", "in the call")
+
+
 class Composed(msgspec.Struct, frozen=True):
-    """One recipe with its command line, as plain data.
+    """One recipe with the overrides of its caller, as plain data.
 
     `values` is resolved; `raw` still has its `${knob}` and is what `recipe.yaml` shows; `file` is
-    the recipe file alone. `base` names the knobs that all recipes share, `overridden` the keys set
-    on the command line, by the `overrides` that it has.
+    the recipe file alone. `base` names the knobs that all recipes share, `overridden` the keys that
+    the `caller` set, by its `overrides`.
     """
 
     name: str
@@ -45,10 +56,11 @@ class Composed(msgspec.Struct, frozen=True):
     base: tuple[str, ...]
     overridden: dict[str, str]
     overrides: tuple[str, ...]
+    caller: Caller
 
 
-def compose(path: Path, overrides: Sequence[str]) -> Composed:
-    """The recipe file under the shared knobs, with the overrides of a command line.
+def compose(path: Path, overrides: Sequence[str], caller: Caller = COMMAND_LINE) -> Composed:
+    """The recipe file under the shared knobs, with the overrides of its caller.
 
     Raises RecipeError with every fault of the file, or of the overrides.
     """
@@ -68,7 +80,7 @@ def compose(path: Path, overrides: Sequence[str]) -> Composed:
         except RecipeError as error:
             problems += error.problems
     if problems:
-        raise RecipeError(*dict.fromkeys(problems))
+        raise RecipeError(*(f"{caller.name}: {problem}" for problem in dict.fromkeys(problems)))
     try:
         with _our_hydra(recipe):
             config = hydra_compose("gymrecipe", ["+recipe=chosen", *filter(None, normal)])
@@ -76,10 +88,9 @@ def compose(path: Path, overrides: Sequence[str]) -> Composed:
             merge = isinstance(value, dict) and isinstance(at(base | recipe, key), dict)
             OmegaConf.update(config, key, value, merge=merge, force_add=True)
         raw: Any = OmegaConf.to_container(config, resolve=False)
-        refuse(raw, str(path))
-        problems = [f"{path}: {problem}" for problem in bad_references(raw)]
+        problems = list(dangers(raw)) or bad_references(raw, caller.there)
         if problems:
-            raise RecipeError(*dict.fromkeys(problems))
+            raise RecipeError(*(f"{path}: {problem}" for problem in dict.fromkeys(problems)))
         values: Any = OmegaConf.to_container(config, resolve=True)
     except (HydraException, OmegaConfBaseException, RecursionError) as error:
         raise RecipeError(f"{path}: {plain(error)}") from None
@@ -93,6 +104,7 @@ def compose(path: Path, overrides: Sequence[str]) -> Composed:
         base=(*(name for name in base if name != "defaults"), "engine"),
         overridden=overridden,
         overrides=tuple(overrides),
+        caller=caller,
     )
 
 
@@ -139,15 +151,16 @@ def _configs(folder: Path) -> dict[str, Any]:
         return store.repo
 
 
-def needed(composed: Composed) -> list[str]:
-    """The overrides that the recipe cannot do without: values that its file leaves to the command
-    line (`???`), and what only this machine has.
+def as_it_is(composed: Composed) -> Composed:
+    """The recipe with no overrides but those that it cannot do without: values that its file leaves
+    to the caller (`???`), and what only this machine has.
     """
-    return [
+    needed = [
         f"{key}={value}"
         for key, value in composed.overridden.items()
         if at(composed.file, key) == "???" or _is_here(composed.file, key)
     ]
+    return compose(Path(composed.path), needed, composed.caller)
 
 
 def _is_here(file: dict[str, Any], key: str) -> bool:

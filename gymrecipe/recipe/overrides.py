@@ -1,4 +1,4 @@
-"""Overrides: what a command line sets, in the grammar that Hydra has for it."""
+"""Overrides: what a caller sets in a recipe, in the grammar that Hydra has for it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 
 from gymrecipe.credentials import holds_one
 from gymrecipe.errors import RecipeError, hint
-from gymrecipe.guards import A_CREDENTIAL, REFUSED_KEYS, measure, refuse
+from gymrecipe.guards import A_CREDENTIAL, REFUSED_KEYS, dangers, measure
 
 ALIASES = {"input_jsonl_fpath": "input"}
 """Names that `ng_collect_rollouts` has for knobs of ours."""
@@ -84,30 +84,30 @@ def normalised(
     """An override as Hydra wants it: `++key=value`, quoted where its grammar needs that.
 
     A value that its grammar cannot hold goes to `beyond` instead, and so does a list in place of a
-    mapping or the reverse, which it will not merge.
+    mapping or the reverse, which it will not merge. Raises RecipeError for what is no override.
     """
     deletion = override.startswith("~")
     key, separator, value = override.lstrip("+~").partition("=")
     key = ALIASES.get(key, key)
     if not _KEY.fullmatch(key) or REFUSED_KEYS & {*key.split(".")}:
         raise RecipeError(
-            f"command line: '{override}' is not an override. Write name=value, such as min_gap=0.3."
+            f"'{override}' is not an override. Write name=value, such as min_gap=0.3."
         )
     if deletion:
         return f"~{key}"
     if not separator:
-        raise RecipeError(f"command line: '{override}' has no value. Write {key}=value.")
+        raise RecipeError(f"'{override}' has no value. Write {key}=value.")
     if any("\ud800" <= character <= "\udfff" for character in value):
-        raise RecipeError(f"command line: {key}: not UTF-8 text, got {value!r}.")
-    refuse(value, "command line", key)
+        raise RecipeError(f"{key}: not UTF-8 text, got {value!r}.")
+    _refuse(value, key)
     if "." not in key and holds_one(f"{key}={value}"):
-        raise RecipeError(f"command line: {key}: {A_CREDENTIAL}")
+        raise RecipeError(f"{key}: {A_CREDENTIAL}")
     overridden[key] = value
     if key == "engine" and not value.startswith("{"):
         name = value.strip("'\"")
         if name not in engines:
             raise RecipeError(
-                f"command line: engine: no engine is named '{name}'. Write"
+                f"engine: no engine is named '{name}'. Write"
                 f" {' or '.join(engines)}.{hint(name, engines)}"
             )
         return f"engine={name}"
@@ -116,23 +116,28 @@ def normalised(
         parsed = OverridesParser.create().parse_override(text)
     except HydraException:
         structured = _structured(value)
-        refuse(structured, "command line", key)
+        _refuse(structured, key)
         if _fits_grammar(structured):
             return f"++{key}={in_grammar(structured)}"
         beyond[key] = structured
         return ""
     if parsed.is_sweep_override():
         raise RecipeError(
-            f"command line: {key}: several values need -m (a sweep), got '{value}'. For one value"
+            f"{key}: several values need -m (a sweep), got '{value}'. For one value"
             " with a comma write it in quotes, for a list in brackets."
         )
     if key in TEXTS and isinstance(parsed.value(), int | float):
         return f"++{key}={in_grammar(value.strip())}"
-    refuse(parsed.value(), "command line", key)
+    _refuse(parsed.value(), key)
     if {type(parsed.value()), type(at(defaults, key))} == {dict, list}:
         beyond[key] = parsed.value()
         return ""
     return text
+
+
+def _refuse(value: Any, key: str) -> None:
+    if problems := list(dangers(value, key)):
+        raise RecipeError(*problems)
 
 
 def _structured(value: str) -> Any:
@@ -154,10 +159,7 @@ def vain_deletions(overrides: Sequence[str], recipe: dict[str, Any]) -> Iterable
         for part in override[1:].split(".") if override.startswith("~") else ():
             if not isinstance(value, dict) or part not in value:
                 names = list(value) if isinstance(value, dict) else []
-                yield (
-                    f"command line: {override}: there is no '{part}' to take out."
-                    f"{hint(part, map(str, names))}"
-                )
+                yield f"{override}: there is no '{part}' to take out.{hint(part, map(str, names))}"
                 break
             value = value[part]
 

@@ -11,7 +11,7 @@ from omegaconf._utils import get_omega_conf_dumper, get_yaml_loader
 from omegaconf.errors import OmegaConfBaseException
 
 from gymrecipe.errors import RecipeError
-from gymrecipe.guards import MAX_SIZE, measure, refuse
+from gymrecipe.guards import MAX_SIZE, dangers, measure
 from gymrecipe.recipe.finding import shared_folder
 
 _Loader = get_yaml_loader()
@@ -50,8 +50,8 @@ def read(path: Path, trusted: bool = False) -> dict[str, Any]:
         raise RecipeError(f"{path}: not a readable recipe: {plain(error)}") from None
     if not isinstance(value, dict):
         raise RecipeError(f"{path}: a recipe is a mapping with `stages`, not a {kind(value)}.")
-    if not trusted:
-        refuse(value, str(path))
+    if not trusted and (problems := list(dangers(value))):
+        raise RecipeError(*(f"{path}: {problem}" for problem in problems))
     return {str(name): part for name, part in value.items()}
 
 
