@@ -1,6 +1,6 @@
 """Entries: the files in which the slices of inputs are kept.
 
-An entry's file is the records of its slices one after the other, what is known of the input, and a
+An entry's file is its slices one after the other, what is known of the input, and a
 trailer. All of it is under hashes, and it gets its name when it is whole.
 """
 
@@ -11,18 +11,19 @@ import os
 import secrets
 import struct
 import sys
+from array import array
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import msgspec
 import xxhash
 
 from gymrecipe.rollouts.files import Source
-from gymrecipe.rollouts.packed import Record
+from gymrecipe.rollouts.scanned import Scanned
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -35,12 +36,24 @@ LEVEL = 1
 _MAGIC = b"gymrecipe table\n"
 _TRAILER = struct.Struct(">Q16s16s")
 
-_encoder = msgspec.msgpack.Encoder()
+
+def _packed(values: array[Any]) -> msgspec.msgpack.Ext:
+    return msgspec.msgpack.Ext(ord(values.typecode), values.tobytes())
 
 
-class Slice(msgspec.Struct, frozen=True, array_like=True):
-    """Where the record of a slice is in the entry's file, and its hash; where in the input the
-    slice ends and where its last line does; and the digests of its blocks.
+def _unpacked(code: int, data: memoryview) -> array[Any]:
+    values: array[Any] = array(chr(code))
+    values.frombytes(data)
+    return values
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_packed)
+_slice = msgspec.msgpack.Decoder(Scanned, ext_hook=_unpacked)
+
+
+class Part(msgspec.Struct, frozen=True, array_like=True):
+    """Where a slice is in the entry's file, and its hash; where in the input it ends and where its
+    last line does; and the digests of its blocks.
     """
 
     offset: int
@@ -53,7 +66,7 @@ class Slice(msgspec.Struct, frozen=True, array_like=True):
 
 class Entry(msgspec.Struct, frozen=True):
     """What is known of an input: which file it was, whether its times tell a change (`settled`),
-    what its lines were asked (`names`), and its slices.
+    what its lines were asked (`names`), and its parts.
     """
 
     code: str
@@ -64,7 +77,7 @@ class Entry(msgspec.Struct, frozen=True):
     names: frozenset[str]
     lines: int
     rows: int
-    slices: tuple[Slice, ...]
+    parts: tuple[Part, ...]
 
 
 NOTHING = Entry("", "", 0, (0, 0, 0, 0), False, frozenset(), 0, 0, ())
@@ -77,24 +90,24 @@ class Kept:
     def __init__(self, path: Path, file: IO[bytes] | None, entry: Entry) -> None:
         self.path, self.file, self.entry = path, file, entry
 
-    def records(self, count: int) -> Iterator[Record]:
+    def slices(self, count: int) -> Iterator[Scanned]:
         """The first slices, up to one that is torn."""
         if count:
             with suppress(OSError):  # it was just used, and is among the last to go
                 os.utime(self.path, follow_symlinks=False)
         for place in range(count):
-            if (record := self.record(place)) is None:
+            if (scanned := self.slice(place)) is None:
                 return
-            yield record
+            yield scanned
 
-    def record(self, place: int) -> Record | None:
+    def slice(self, place: int) -> Scanned | None:
         """The n-th slice; None where the entry is torn."""
-        found = self.entry.slices[place]
+        part = self.entry.parts[place]
         assert self.file is not None
         try:
-            data = os.pread(self.file.fileno(), found.length, found.offset)
-            if xxhash.xxh3_128_digest(data) == found.check:
-                return msgspec.msgpack.decode(zstd.decompress(data), type=Record)
+            data = os.pread(self.file.fileno(), part.length, part.offset)
+            if xxhash.xxh3_128_digest(data) == part.check:
+                return _slice.decode(zstd.decompress(data))
         except (OSError, msgspec.DecodeError):
             pass
         return None
@@ -113,7 +126,7 @@ class Half:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.half = path.with_name(f".{secrets.token_hex(8)}.table")
-        self.slices: list[Slice] = []
+        self.parts: list[Part] = []
         self.lines = self.rows = self.offset = 0
         self.file: IO[bytes] | None = None
 
@@ -129,22 +142,22 @@ class Half:
             _make(self.path.parent)
             self.file = open(self.half, "xb", opener=_private)  # noqa: SIM115
 
-    def add(self, record: Record, end: int) -> None:
+    def add(self, scanned: Scanned, end: int) -> None:
         """Put the next slice behind the others."""
         if self.file is None:
             return
         try:
-            data = zstd.compress(_encoder.encode(record), LEVEL)
+            data = zstd.compress(_encoder.encode(scanned), LEVEL)
             self.file.write(data)
         except (OSError, UnicodeEncodeError):
             self.close()
             return
         check = xxhash.xxh3_128_digest(data)
-        place = Slice(self.offset, len(data), check, end, record.length, tuple(record.digests))
-        self.slices.append(place)
+        part = Part(self.offset, len(data), check, end, scanned.bytes, tuple(scanned.digests))
+        self.parts.append(part)
         self.offset += len(data)
-        self.lines += record.lines
-        self.rows += record.lines - record.bad_rows - record.blanks
+        self.lines += scanned.lines
+        self.rows += scanned.lines - scanned.bad.rows - scanned.bad.blanks
 
     def finish(self, source: Source, settled: bool, names: frozenset[str]) -> None:
         """Give the entry its name, in place of an older one."""
@@ -159,7 +172,7 @@ class Half:
             names=names,
             lines=self.lines,
             rows=self.rows,
-            slices=tuple(self.slices),
+            parts=tuple(self.parts),
         )
         try:
             data = _encoder.encode(entry)

@@ -16,12 +16,12 @@ from pathlib import Path
 import msgspec
 
 from gymrecipe.errors import InputError
+from gymrecipe.rollouts.asked import added, asked, for_any, for_job
 from gymrecipe.rollouts.digests import digests
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.entries import Entry, Half, opened, path_of
 from gymrecipe.rollouts.files import Source, check_unchanged
 from gymrecipe.rollouts.known import KNOWN_FIELDS
-from gymrecipe.rollouts.packed import added, asked, pack, unpack
 from gymrecipe.rollouts.scan import scan
 from gymrecipe.rollouts.scanned import Job, Scanned
 from gymrecipe.rollouts.shelf import limit
@@ -84,21 +84,21 @@ def slices(
         if adds or ready == len(jobs):
             names |= entry.names
         taken = 0
-        for record in older.records(ready):
-            half.add(record, jobs[taken].end)
+        for scanned in older.slices(ready):
+            half.add(scanned, jobs[taken].end)
             taken += 1
-            yield unpack(record, wanted), believed
+            yield for_job(scanned, wanted), believed
         if taken < ready:
             names = wanted.names
             older.forget()
         rest = jobs[taken:]
         for job, scanned in zip(rest, _scanned(source, rest, engine), strict=True):
-            record = pack(scanned, wanted)
-            earlier = older.record(taken) if adds else record
+            now = for_any(scanned, wanted)
+            earlier = older.slice(taken) if adds else now
             if earlier is None or scanned.by_asking or len(scanned.fields) >= KNOWN_FIELDS:
                 half.close()
             else:
-                half.add(added(record, earlier), job.end)
+                half.add(added(now, earlier), job.end)
             taken += 1
             yield scanned, False
         check_unchanged(source)
@@ -117,7 +117,7 @@ def _scanned(source: Source, jobs: list[Job], engine: Map) -> Iterator[Scanned]:
 def _is_believed(entry: Entry, source: Source, jobs: list[Job]) -> bool:
     """Whether the file is as it was, by what the system says of it."""
     same = entry.settled and (entry.stamp, entry.size) == (source.stamp, source.size)
-    return same and [part.end for part in entry.slices] == [job.end for job in jobs]
+    return same and [part.end for part in entry.parts] == [job.end for job in jobs]
 
 
 def _proven(entry: Entry, source: Source, jobs: list[Job], engine: Map) -> int:
@@ -128,14 +128,14 @@ def _proven(entry: Entry, source: Source, jobs: list[Job], engine: Map) -> int:
     """
     if not 0 < entry.size <= source.size or (source.compression and entry.size != source.size):
         return 0
-    starts = [0, *(part.end for part in entry.slices)]
+    starts = [0, *(part.end for part in entry.parts)]
     stretches = [
         Stretch(source.path, start, part.end)
-        for start, part in zip(starts, entry.slices, strict=False)
+        for start, part in zip(starts, entry.parts, strict=False)
     ]
     try:
         hashes = engine(hashed, stretches, entry.size)
-        for part, digests in zip(entry.slices, hashes, strict=True):
+        for part, digests in zip(entry.parts, hashes, strict=True):
             if digests != list(part.digests):
                 return 0
     except InputError:  # the scan will say what is wrong
@@ -143,7 +143,7 @@ def _proven(entry: Entry, source: Source, jobs: list[Job], engine: Map) -> int:
     # A line that ended where the file did may go on now.
     whole = [
         job.end == part.end and (part.last < entry.size or entry.size == source.size)
-        for job, part in zip(jobs, entry.slices, strict=False)
+        for job, part in zip(jobs, entry.parts, strict=False)
     ]
     return len(list(takewhile(bool, whole)))
 

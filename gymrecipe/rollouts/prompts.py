@@ -53,7 +53,7 @@ def index_key(index: int, agent: str | None) -> int:
     return index and (xxhash.xxh3_64_intdigest((agent or "").encode(), seed=index) or 1)
 
 
-class Asked(msgspec.Struct, frozen=True, gc=False):
+class Prompt(msgspec.Struct, frozen=True, gc=False):
     """What a scan wants to know of a request: the key of the prompt, whether the model had tools,
     which model it was.
     """
@@ -69,17 +69,17 @@ class Prompts:
     """
 
     def __init__(self) -> None:
-        self._known: dict[int, Asked] = {}
+        self._known: dict[int, Prompt] = {}
 
-    def halves(self, request: Raw, line: Line) -> tuple[Asked, list[Item]] | None:
-        """What was asked and the items that came back, of a line whose `responses_create_params`
+    def halves(self, request: Raw, line: Line) -> tuple[Prompt, list[Item]] | None:
+        """The prompt and the items that came back, of a line whose `responses_create_params`
         is still to be decoded; None if it is not a rollout.
         """
         digest = xxhash.xxh3_64_intdigest(request)
-        asked = self._known.get(digest)
-        if asked is not None and (asked.has_tools or not _has_tools(line)):
+        prompt = self._known.get(digest)
+        if prompt is not None and (prompt.has_tools or not _has_tools(line)):
             output = reply(line)
-            return None if output is None else (asked, output)
+            return None if output is None else (prompt, output)
         line.responses_create_params = params = _request.decode(request)
         shape = shape_of(line)
         if shape is None:
@@ -87,13 +87,13 @@ class Prompts:
         if params and len({*map(str, held := members(request))}) < len(held):
             raise Repeated("a key of the request twice")
         model = params.model if params else None
-        asked = Asked(prompt_key(shape), not is_empty(shape.tools), model)
+        prompt = Prompt(prompt_key(shape), not is_empty(shape.tools), model)
         # Else the prompt or the tools came from elsewhere in the line.
-        if params and params.input and is_empty(params.tools) != asked.has_tools:
+        if params and params.input and is_empty(params.tools) != prompt.has_tools:
             if len(self._known) == PROMPTS_KEPT:
                 self._known.clear()
-            self._known[digest] = asked
-        return asked, shape.output
+            self._known[digest] = prompt
+        return prompt, shape.output
 
 
 def _has_tools(line: Line) -> bool:

@@ -17,7 +17,7 @@ from gymrecipe.rollouts import lines as shapes
 from gymrecipe.rollouts.columns import find, name_of, typed
 from gymrecipe.rollouts.known import WHOLE, Known, Place, Values
 from gymrecipe.rollouts.lines import NULL, Item, Line, Response
-from gymrecipe.rollouts.prompts import Asked, Prompts, index_key, value_key
+from gymrecipe.rollouts.prompts import Prompt, Prompts, index_key, value_key
 from gymrecipe.rollouts.said import has_failed, is_truncated, output_tokens, said
 from gymrecipe.rollouts.scanned import Job, task_field
 from gymrecipe.rollouts.sound import Sound, Taken, Text
@@ -66,21 +66,21 @@ class Reader:
         sound = Sound()
         for text, parts in decoded:
             try:
-                shown, output = self._halves(parts)
+                prompt, output = self._halves(parts)
                 answer = said(output)
             except FAULTS as error:
                 bad.append((text, self.refuse(text, error)))
                 continue
             sound.texts.append(text)
             sound.values.append(parts)
-            sound.asked.append(shown)
+            sound.prompts.append(prompt)
             sound.items.append(len(output))
             sound.answers.append(answer)
         return sound, bad
 
     def read(self, sound: Sound) -> Taken:
         """What is asked of the lines, as rows; raises one of FAULTS if a line cannot give that."""
-        texts, values, asked, answers = sound.texts, sound.values, sound.asked, sound.answers
+        texts, values, prompts, answers = sound.texts, sound.values, sound.prompts, sound.answers
         responses = [parts[1] if isinstance(parts[1], Response) else None for parts in values]
         agents = self._agents(values)
         high, low = _identities(texts)
@@ -91,7 +91,7 @@ class Reader:
             "bytes": [len(text.data) for text in texts],
             "id_hi": high,
             "id_lo": low,
-            "prompt_key": [shown.key for shown in asked],
+            "prompt_key": [prompt.key for prompt in prompts],
             "index_key": self._index_keys(values, agents),
             "group_value": self._keys(texts, values, self.group_by),
             "place": [text.place for text in texts],
@@ -107,13 +107,13 @@ class Reader:
             "masked": self._masked(texts, values),
             "empty": [answer.empty for answer in answers],
             "unanswered_calls": [answer.unanswered for answer in answers],
-            "has_tools": [shown.has_tools for shown in asked],
+            "has_tools": [prompt.has_tools for prompt in prompts],
         }
         for number, places in enumerate(self.task_fields):
             columns[task_field(number)] = self._keys(texts, values, places)
         models = [
-            (response.model if response else None) or shown.model
-            for response, shown in zip(responses, asked, strict=True)
+            (response.model if response else None) or prompt.model
+            for response, prompt in zip(responses, prompts, strict=True)
         ]
         taken = Taken(columns, {"model": models, "agent": agents}, self._measures(values), set())
         for column, places in self.asked:
@@ -159,7 +159,7 @@ class Reader:
         self.last_bad, self.last_reason = text.data, why(text, error)
         return self.last_reason
 
-    def _halves(self, values: Values) -> tuple[Asked, list[Item]]:
+    def _halves(self, values: Values) -> tuple[Prompt, list[Item]]:
         tools = NULL if self.tools is None else values[self.tools]
         line = Line(None, values[1], values[2], values[3], tools)
         halves = self.prompts.halves(values[0], line)

@@ -19,6 +19,9 @@ TYPES = {
 }  # fmt: skip
 """The columns of every row and their array types; 0 in a key, -1 and NaN elsewhere is missing."""
 
+Digests = list[bytes]
+"""Of the blocks of a slice. Named here, for `bytes` is something else among the fields below."""
+
 
 def task_field(index: int) -> str:
     """The column that holds the key of the n-th task field."""
@@ -64,7 +67,7 @@ class Scanned(msgspec.Struct):
     """
 
     lines: int
-    digests: list[bytes]
+    digests: Digests
     columns: dict[str, Any]
     texts: dict[str, list[str]]
     bad: Runs

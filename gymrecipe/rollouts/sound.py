@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from gymrecipe.rollouts.known import Values
-from gymrecipe.rollouts.prompts import Asked
+from gymrecipe.rollouts.prompts import Prompt
 from gymrecipe.rollouts.said import Said
 
 
@@ -23,21 +23,21 @@ class Text(msgspec.Struct, gc=False):
 
 
 class Sound(msgspec.Struct):
-    """Lines that are rollouts, whatever may be asked of them. Of each there are its parts, what was
-    asked, how many items came back, and what they say.
+    """Lines that are rollouts, whatever may be asked of them. Of each there are its parts, the
+    prompt, how many items came back, and what they say.
     """
 
     texts: list[Text] = []
     values: list[Values] = []
-    asked: list[Asked] = []
+    prompts: list[Prompt] = []
     items: list[int] = []
     answers: list[Said] = []
 
     def alone(self) -> Iterator[Sound]:
         """Each line by itself."""
-        each = zip(self.texts, self.values, self.asked, self.items, self.answers, strict=True)
-        for text, parts, shown, items, answer in each:
-            yield Sound([text], [parts], [shown], [items], [answer])
+        each = zip(self.texts, self.values, self.prompts, self.items, self.answers, strict=True)
+        for text, parts, prompt, items, answer in each:
+            yield Sound([text], [parts], [prompt], [items], [answer])
 
 
 class Taken(msgspec.Struct):

@@ -493,7 +493,7 @@ def forged(path: Path, entry: Entry) -> None:
     """Let an entry's file say something else of its input, under a right hash."""
     old = entries.read(path)
     data = msgspec.msgpack.encode(entry)
-    records = path.read_bytes()[: sum(part.length for part in old.slices)]
+    records = path.read_bytes()[: sum(part.length for part in old.parts)]
     check = xxhash.xxh3_128_digest(data)
     path.write_bytes(records + data + entries._TRAILER.pack(len(data), check, entries._MAGIC))
 
