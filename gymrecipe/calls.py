@@ -11,8 +11,8 @@ import polars as pl
 
 from gymrecipe.blame import check_made
 from gymrecipe.errors import DataError, RecipeError, hint
+from gymrecipe.parameters import QUANTILE, Of, marked
 from gymrecipe.plan import Plan
-from gymrecipe.registry import QUANTILE, Of, marked
 from gymrecipe.rollouts.columns import split_side
 from gymrecipe.rollouts.figures import quantile
 from gymrecipe.stages.checks import Told

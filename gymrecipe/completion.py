@@ -18,7 +18,8 @@ from gymrecipe.errors import GymrecipeError, RecipeError, hint
 from gymrecipe.words import VERBS
 
 if TYPE_CHECKING:  # a tab that asks for a verb need not wait for Polars
-    from gymrecipe.registry import Params, Stage
+    from gymrecipe.parameters import Params
+    from gymrecipe.registry import Stage
 
 OPTIONS = ("--help", "--multirun", "--cfg", "--config-dir", "--plugin", "--version")
 

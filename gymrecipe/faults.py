@@ -11,8 +11,8 @@ from pydantic import BaseModel, ValidationError
 
 from gymrecipe.errors import hint
 from gymrecipe.guards import look_up, references
+from gymrecipe.parameters import near_quantile
 from gymrecipe.recipe.composing import Composed
-from gymrecipe.registry import near_quantile
 
 SHOWN = 200
 """The most characters of a value that a message shows."""

@@ -16,9 +16,10 @@ from gymrecipe.experiments.data import write_data, write_metrics
 from gymrecipe.experiments.manifest import Output, StageRecord
 from gymrecipe.experiments.statistics import CATEGORIES, FIGURES, statistics
 from gymrecipe.formats.template import Template, read_template
+from gymrecipe.parameters import changed
 from gymrecipe.plan import Plan
 from gymrecipe.progress import Progress
-from gymrecipe.registry import CHECKS, FORMATS, changed, is_ours
+from gymrecipe.registry import CHECKS, FORMATS, is_ours
 from gymrecipe.remarks import check_verifier, remarks_of_filter, remarks_of_write
 from gymrecipe.rollouts.columns import PAIR_COLUMNS, split_side
 from gymrecipe.rollouts.engine import Map

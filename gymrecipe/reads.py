@@ -7,7 +7,7 @@ from functools import partial
 
 from gymrecipe.beside import made_of_text, paths_written
 from gymrecipe.errors import RecipeError
-from gymrecipe.registry import QUANTILE, Optional, Reads, ReadsWhere, marked
+from gymrecipe.parameters import QUANTILE, Optional, Reads, ReadsWhere, marked
 from gymrecipe.rollouts.columns import (
     BUILT_IN,
     GENERAL,

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from gymrecipe.parameters import Params
 from gymrecipe.patterns import check_effort
-from gymrecipe.registry import Params
 from gymrecipe.rollouts.columns import parse_path
 from gymrecipe.rollouts.naming import is_url
 from gymrecipe.rollouts.shelf import FOLDER

@@ -15,8 +15,9 @@ from gymrecipe.errors import hint
 from gymrecipe.faults import explain, fault
 from gymrecipe.formats.custom import OF_ONE_PROMPT
 from gymrecipe.guards import references
+from gymrecipe.parameters import Params
 from gymrecipe.recipe.composing import Composed
-from gymrecipe.registry import FORMATS, STAGES, Params, Purpose, Stage
+from gymrecipe.registry import FORMATS, STAGES, Purpose, Stage
 from gymrecipe.rollouts.chat import Reading
 from gymrecipe.settings import Settings
 from gymrecipe.stages.load import Load

@@ -767,7 +767,8 @@ def test_a_folder_of_own_recipes_is_listed_and_run(said: Said, tmp_path: Path) -
 PLUGIN = '''
 import polars as pl
 from typing import Literal
-from gymrecipe.registry import Params, format, stage
+from gymrecipe.parameters import Params
+from gymrecipe.registry import format, stage
 
 class Even(Params):
     use: Literal["even"] = "even"
@@ -841,7 +842,8 @@ def unregistered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 BROKEN = '''
 import polars as pl
 from typing import Literal
-from gymrecipe.registry import Params, check, format, stage, strategy
+from gymrecipe.parameters import Params
+from gymrecipe.registry import check, format, stage, strategy
 
 class Broken(Params):
     use: Literal["broken"] = "broken"

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "gymrecipe"
 
 LAYERS = [
     ["errors"],
-    ["registry"],
+    ["parameters", "registry"],
     ["rollouts"],
     ["reasons"],
     ["stages", "formats", "engines"],

@@ -46,7 +46,8 @@ def stages() -> Rows:
 
 def parameters(name: str) -> tuple[str, Rows, Rows]:
     """What a stage does, its parameters, and the strategies or checks that they choose among."""
-    from gymrecipe.registry import CHECKS, STAGES, STRATEGIES, documentation, summary
+    from gymrecipe.parameters import documentation
+    from gymrecipe.registry import CHECKS, STAGES, STRATEGIES, summary
 
     import_module("gymrecipe.stages")
     if name not in STAGES:

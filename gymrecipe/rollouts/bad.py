@@ -11,7 +11,7 @@ from itertools import accumulate, islice, repeat
 import polars as pl
 
 from gymrecipe.errors import DataError
-from gymrecipe.registry import TOLERANCE
+from gymrecipe.parameters import TOLERANCE
 from gymrecipe.rollouts.files import SWELLING, SWELLING_BYTES, Source, blocks, lines
 from gymrecipe.rollouts.runs import BLANK, BLANKS, REASONS, Runs, most_blanks
 from gymrecipe.rollouts.why import BAD_LINE

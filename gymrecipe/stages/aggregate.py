@@ -6,7 +6,8 @@ from typing import Literal
 
 import polars as pl
 
-from gymrecipe.registry import Facts, Params, stage
+from gymrecipe.parameters import Params
+from gymrecipe.registry import Facts, stage
 from gymrecipe.rollouts.figures import mean, std
 
 

@@ -9,7 +9,8 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from gymrecipe.errors import hint
-from gymrecipe.registry import Facts, Params, Reads, stage
+from gymrecipe.parameters import Params, Reads
+from gymrecipe.registry import Facts, stage
 from gymrecipe.rollouts.columns import GENERAL, PAIR_COLUMNS, split_side
 
 DESIRABLE = {True: "desirable", False: "undesirable"}

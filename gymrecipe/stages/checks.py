@@ -10,7 +10,8 @@ from typing import Any
 
 import polars as pl
 
-from gymrecipe.registry import TOLERANCE, check
+from gymrecipe.parameters import TOLERANCE
+from gymrecipe.registry import check
 from gymrecipe.rollouts.columns import GENERAL
 from gymrecipe.rollouts.figures import mean, std
 

@@ -6,7 +6,8 @@ from typing import Literal
 
 import polars as pl
 
-from gymrecipe.registry import Params, stage
+from gymrecipe.parameters import Params
+from gymrecipe.registry import stage
 
 KEYS = {
     "line": ("id_hi", "id_lo"),

@@ -7,16 +7,8 @@ from typing import Annotated, Literal
 import polars as pl
 from pydantic import Field, field_validator
 
-from gymrecipe.registry import (
-    TOLERANCE,
-    Facts,
-    Of,
-    Optional,
-    Params,
-    Quantile,
-    ReadsWhere,
-    stage,
-)
+from gymrecipe.parameters import TOLERANCE, Of, Optional, Params, Quantile, ReadsWhere
+from gymrecipe.registry import Facts, stage
 from gymrecipe.stages import where as language
 
 Count = Annotated[int, Field(ge=0)]

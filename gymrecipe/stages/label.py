@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 import polars as pl
 from pydantic import model_validator
 
-from gymrecipe.registry import TOLERANCE, Facts, Of, Params, Quantile, Reads, is_above, stage
+from gymrecipe.parameters import TOLERANCE, Of, Params, Quantile, Reads, is_above
+from gymrecipe.registry import Facts, stage
 
 
 class Label(Params):

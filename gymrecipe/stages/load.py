@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 import polars as pl
 from pydantic import Field, field_validator, model_validator
 
-from gymrecipe.registry import Facts, Params, stage
+from gymrecipe.parameters import Params
+from gymrecipe.registry import Facts, stage
 from gymrecipe.rollouts.columns import parse_path
 from gymrecipe.rollouts.figures import describe
 from gymrecipe.rollouts.files import SAMPLE

@@ -8,11 +8,9 @@ from typing import Annotated, Literal
 import polars as pl
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from gymrecipe.registry import (
+from gymrecipe.parameters import (
     LIKE_QUANTILE,
-    STRATEGIES,
     TOLERANCE,
-    Facts,
     Of,
     Params,
     Quantile,
@@ -20,8 +18,8 @@ from gymrecipe.registry import (
     ReadsWhere,
     check_quantile,
     is_above,
-    stage,
 )
+from gymrecipe.registry import STRATEGIES, Facts, stage
 from gymrecipe.rollouts.columns import PAIR_COLUMNS, SIDES
 from gymrecipe.stages import pairless, ranking
 from gymrecipe.stages import strategies as strategies

@@ -7,8 +7,8 @@ from functools import partial
 
 import polars as pl
 
+from gymrecipe.parameters import TOLERANCE
 from gymrecipe.reasons import FATES
-from gymrecipe.registry import TOLERANCE
 from gymrecipe.rollouts.columns import SIDES
 from gymrecipe.stages.lookup import column
 

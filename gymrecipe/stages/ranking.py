@@ -6,7 +6,7 @@ from typing import Literal
 
 import polars as pl
 
-from gymrecipe.registry import TOLERANCE
+from gymrecipe.parameters import TOLERANCE
 from gymrecipe.rollouts.hashes import combine
 from gymrecipe.stages import where as language
 from gymrecipe.stages.lookup import column

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 import polars as pl
 from pydantic import Field, model_validator
 
-from gymrecipe.registry import TOLERANCE, Params, Reads, stage
+from gymrecipe.parameters import TOLERANCE, Params, Reads
+from gymrecipe.registry import stage
 
 
 class Sample(Params):

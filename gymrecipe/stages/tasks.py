@@ -8,7 +8,8 @@ from typing import Literal
 
 import polars as pl
 
-from gymrecipe.registry import TOLERANCE, Facts, Params, stage
+from gymrecipe.parameters import TOLERANCE, Params
+from gymrecipe.registry import Facts, stage
 from gymrecipe.rollouts.columns import OF_A_ROLLOUT
 from gymrecipe.rollouts.figures import total
 

@@ -8,17 +8,8 @@ import polars as pl
 from pydantic import model_validator
 
 from gymrecipe.errors import RecipeError, hint
-from gymrecipe.registry import (
-    CHECKS,
-    TOLERANCE,
-    Facts,
-    Params,
-    Purpose,
-    Quantile,
-    Reads,
-    Unit,
-    stage,
-)
+from gymrecipe.parameters import TOLERANCE, Params, Quantile, Reads
+from gymrecipe.registry import CHECKS, Facts, Purpose, Unit, stage
 from gymrecipe.stages import checks as ours
 from gymrecipe.stages.checks import Told
 

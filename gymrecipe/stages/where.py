@@ -25,7 +25,7 @@ from collections.abc import Callable
 import msgspec
 import polars as pl
 
-from gymrecipe.registry import TOLERANCE
+from gymrecipe.parameters import TOLERANCE
 from gymrecipe.rollouts.columns import BUILT_IN, PAIR_COLUMNS, Kind, name_of, split_side
 
 MAX_LENGTH, MAX_DEPTH = 4_000, 50

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 import polars as pl
 from pydantic import Field, field_validator
 
-from gymrecipe.registry import FORMATS, File, PairsAt, Params, Purpose, Reasoning, stage
+from gymrecipe.parameters import Params
+from gymrecipe.registry import FORMATS, File, PairsAt, Purpose, Reasoning, stage
 from gymrecipe.rollouts.hashes import uniform
 
 

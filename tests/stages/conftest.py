@@ -7,7 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from gymrecipe.registry import STAGES, Params
+from gymrecipe.parameters import Params
+from gymrecipe.registry import STAGES
 
 SCHEMA: dict[str, Any] = {
     "row": pl.UInt32, "source": pl.UInt32, "line": pl.UInt64, "offset": pl.UInt64,

@@ -16,8 +16,9 @@ from pydantic import BaseModel
 
 import gymrecipe.formats
 import gymrecipe.stages
+from gymrecipe.parameters import Params, documentation
 from gymrecipe.reasons import FATES
-from gymrecipe.registry import STAGES, STRATEGIES, Params, Stage, documentation
+from gymrecipe.registry import STAGES, STRATEGIES, Stage
 from gymrecipe.rollouts.columns import MADE
 from gymrecipe.stages.validate import LIMITS
 from tests.stages.conftest import call, rollouts, shuffles
