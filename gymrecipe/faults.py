@@ -77,7 +77,7 @@ def unknown(composed: Composed, knobs: dict[str, Any]) -> Iterator[str]:
             )
 
 
-def explain(
+def invalid(
     error: ValidationError,
     below: str,
     composed: Composed,

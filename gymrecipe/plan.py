@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from gymrecipe.beside import faults
 from gymrecipe.errors import RecipeError
-from gymrecipe.faults import explain, fault, unknown
+from gymrecipe.faults import fault, invalid, unknown
+from gymrecipe.fit import unfit
 from gymrecipe.guards import references
 from gymrecipe.reads import columns_read, places, unused
 from gymrecipe.recipe.composing import Composed
@@ -22,7 +23,7 @@ from gymrecipe.rollouts.columns import BUILT_IN, OWN, PAIR_COLUMNS, Column, merg
 from gymrecipe.settings import NamedColumn, Settings, WorkedExample
 from gymrecipe.stages.load import Load
 from gymrecipe.stages.write import Write
-from gymrecipe.steps import Step, above, build, consistent
+from gymrecipe.steps import Step, above, build
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -78,7 +79,7 @@ def plan(composed: Composed) -> Plan:
     columns: list[Column] = []
     if steps:
         by_name = {step.name: step for step in steps}
-        problems += consistent(steps, settings, composed)
+        problems += unfit(steps, settings, composed)
         for step in steps:
             if isinstance(step.params, Write) and step.takes != "metrics":
                 path = f"stages.{step.name}.columns"
@@ -150,7 +151,7 @@ def _settings(knobs: dict[str, Any], composed: Composed, problems: list[str]) ->
     try:
         return Settings.model_validate(chosen)
     except ValidationError as error:
-        problems += explain(error, "", composed, list(composed.base), "settings", Settings)
+        problems += invalid(error, "", composed, list(composed.base), "settings", Settings)
         return None
 
 
@@ -187,7 +188,7 @@ def _named(values: Any, composed: Composed, problems: list[str]) -> dict[str, Na
         except ValidationError as error:
             takes = list(NamedColumn.model_fields)
             path = f"columns.{name}"
-            problems += explain(error, path, composed, takes, "a column", NamedColumn)
+            problems += invalid(error, path, composed, takes, "a column", NamedColumn)
     return named
 
 
@@ -203,7 +204,7 @@ def _examples(values: Any, composed: Composed, problems: list[str]) -> dict[str,
         except ValidationError as error:
             takes = list(WorkedExample.model_fields)
             path = f"examples.{name}"
-            problems += explain(error, path, composed, takes, "an example", WorkedExample)
+            problems += invalid(error, path, composed, takes, "an example", WorkedExample)
     return examples
 
 

@@ -23,6 +23,7 @@ LAYERS = [
         "settings",
         "faults",
         "steps",
+        "fit",
         "beside",
         "reads",
         "plan",

@@ -1,0 +1,154 @@
+"""Fit: whether the steps of a recipe fit each other, its formats and its overrides."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+
+from gymrecipe.faults import fault
+from gymrecipe.formats.custom import OF_ONE_PROMPT
+from gymrecipe.guards import references
+from gymrecipe.recipe.composing import Composed
+from gymrecipe.registry import FORMATS
+from gymrecipe.rollouts.chat import Reading
+from gymrecipe.settings import Settings
+from gymrecipe.stages.load import Load
+from gymrecipe.stages.write import Write
+from gymrecipe.steps import POSSIBLE, Step, above, purpose_of
+
+
+def unfit(steps: list[Step], settings: Settings | None, composed: Composed) -> Iterator[str]:
+    """Faults that only the whole recipe shows."""
+    by_name = {step.name: step for step in steps}
+    writes = [step for step in steps if isinstance(step.params, Write)]
+    if not writes:
+        yield fault(composed, "stages", "nothing is written; add {use: write}")
+    for step in writes:
+        for parameter, said in _unfit_write(step, by_name):
+            yield fault(composed, f"stages.{step.name}.{parameter}", said)
+    if settings and settings.output_jsonl_fpath:
+        first = writes[0].params if writes else None
+        assert first is None or isinstance(first, Write)
+        figures = bool(writes) and writes[0].takes == "metrics"
+        if len(writes) != 1 or (first and (_file(first) != "jsonl" or first.shard_rows)) or figures:
+            yield fault(
+                composed,
+                "output_jsonl_fpath",
+                "needs a recipe with one write of examples, as jsonl and without shards",
+            )
+    used = references(composed.raw)
+    for key, said in _vain(writes, composed, used):
+        yield fault(composed, key, said)
+    for name in composed.base:
+        if name == "columns":  # at the top they are names for paths, in a write what stands there
+            continue
+        takers = [step.name for step in steps if isinstance(step.params, Load | Write)
+                  and name in type(step.params).model_fields]  # fmt: skip
+        own = [taker for taker in takers if name in composed.values["stages"][taker]]
+        if name in composed.overridden and takers and own == takers and name not in used:
+            yield fault(
+                composed,
+                name,
+                "changes nothing here: this recipe sets it in"
+                f" {', '.join(f'stages.{taker}.{name}' for taker in own)}; override that",
+            )
+
+
+def _vain(
+    writes: list[Step], composed: Composed, used: Container[str]
+) -> Iterator[tuple[str, str]]:
+    """The overrides that no write can use, and why. What a recipe sets itself is no fault."""
+    for key in composed.overridden:
+        at, _, name = key.rpartition(".")
+        takers = [step for step in writes if at in ("", f"stages.{step.name}")]
+        if name == "materialized_inputs" and at in ("", "stages.load"):
+            takers, name = writes, "verifier_fields"
+        elif not takers or (not at and (name not in composed.base or name in used)):
+            continue
+        why = [_idle(step).get(name) for step in takers]
+        usual = Write.model_fields.get(name)
+        asked = usual and any(getattr(step.params, name) != usual.default for step in takers)
+        if why and all(why) and (asked or key.endswith("materialized_inputs")):
+            yield key, f"changes nothing here: {why[0]}"
+
+
+def _idle(step: Step) -> dict[str, str]:
+    """The parameters of a write that change nothing of such rows in its format, and why."""
+    assert isinstance(step.params, Write)
+    if step.takes == "metrics":
+        said = "figures are written as they are"
+        return dict.fromkeys(Write.model_fields.keys() - {"use", "file", "seed"}, said)
+    idle: dict[str, str] = {}
+    purpose, format = purpose_of(step), step.params.format
+    if purpose != "rl":
+        said = f"it is for prompts for RL, and this write is for {purpose}"
+        idle |= dict.fromkeys(("agent", "verifier_fields"), said)
+    if format != "rendered":
+        said = f"it is for format=rendered, and this is {format}"
+        idle |= dict.fromkeys(("tokenizer", "chat_template"), said)
+    if format == "raw":
+        said = "format=raw copies the lines as they are"
+        idle |= dict.fromkeys((*Reading.__struct_fields__, "pairs_at"), said)
+    if step.takes != "pairs":
+        idle["pairs_at"] = f"it is for pairs, and this write takes {step.takes}"
+    return idle
+
+
+def _unfit_write(step: Step, by_name: dict[str, Step]) -> Iterator[tuple[str, str]]:
+    """The parameters of a write that do not fit its rows or its format, and why."""
+    assert isinstance(step.params, Write)
+    params, chosen = step.params, FORMATS[step.params.format]
+    if step.takes == "metrics":
+        if params.file == "parquet":
+            yield "file", "figures are written as jsonl; set file: jsonl"
+        return
+    purpose, upstream = purpose_of(step), list(above(step, by_name))
+    if purpose not in POSSIBLE[step.takes]:
+        said = f"{step.takes} cannot be written for {purpose}, only for "
+        said += " or ".join(POSSIBLE[step.takes])
+        if purpose == "rl":
+            said += "; add {use: tasks} before it, which makes one row a prompt"
+        yield "purpose", said
+    elif purpose == "kto" and not any(up.stage.name == "label" for up in upstream):
+        yield "purpose", "needs labels; add {use: label, high: 0.7, low: 0.4} before it"
+    elif purpose not in chosen.purposes:
+        able = sorted(name for name, other in FORMATS.items() if purpose in other.purposes)
+        instead = f"For {purpose} there is {', '.join(able) or 'no format yet'}"
+        yield (
+            "format",
+            f"'{chosen.name}' has no form for {purpose}; it has one for"
+            f" {', '.join(chosen.purposes)}. {chosen.advice.get(purpose, instead)}",
+        )
+    if params.file and params.file not in chosen.files:
+        files = " or ".join(chosen.files)
+        able = sorted(
+            name
+            for name, other in FORMATS.items()
+            if purpose in other.purposes and params.file in other.files and name != "custom"
+        )
+        other_way = f" ({params.file}: format {' or '.join(able)})" if able else ""
+        yield "file", f"'{chosen.name}' is written as {files}; set file: {files}{other_way}"
+    if step.takes == "pairs" and params.pairs_at and params.pairs_at not in chosen.pairs_at:
+        able_at = " or ".join(chosen.pairs_at)
+        yield "pairs_at", f"'{chosen.name}' carries pairs at {able_at} only, as its trainer does"
+    if any(getattr(up.params, "across_prompts", False) for up in upstream):
+        able = sorted(name for name, other in FORMATS.items() if other.across_prompts)
+        if chosen.name not in able:
+            yield (
+                "format",
+                f"'{chosen.name}' needs one prompt for both sides, and across_prompts pairs have"
+                f" two; use {' or '.join(able)}",
+            )
+        if params.validation_fraction:
+            yield (
+                "validation_fraction",
+                "holds out whole prompts, and across_prompts pairs have two each, of which one"
+                f" would be trained on; got {params.validation_fraction:g}, set it to 0",
+            )
+        asked = params.columns if chosen.name == "custom" else ()
+        for name in [name for name in OF_ONE_PROMPT if name in asked]:
+            said = f"pairs across prompts have no '{name}' of both; `chosen` and `rejected` are"
+            yield "columns", f"{said} whole conversations"
+
+
+def _file(params: Write) -> str:
+    return params.file or FORMATS[params.format].files[0]
