@@ -1,6 +1,6 @@
 """Line shapes: what is decoded of a rollout line.
 
-Three shapes exist (`shape_of` brings them together):
+Three shapes exist (`halves_of` brings them together):
 
 - NeMo Gym's: `responses_create_params.input` and `response.output`;
 - the hand-off shape of its documentation: `messages`, `response`, `reward`, `metadata`;
@@ -98,7 +98,7 @@ class Decoded(Line[Any]):
     """A line that is decoded: as a class of its own it is made faster than by its parameters."""
 
 
-class Shape(msgspec.Struct, Generic[Part]):
+class Halves(msgspec.Struct, Generic[Part]):
     """The two halves of a rollout: what the model was shown and what came back, as items.
 
     Where the request is empty the prompt is taken from the head of `output` (system and user
@@ -178,7 +178,7 @@ def items_of(output: str | list[Item[Part] | list[Part]]) -> list[Item[Part]]:
     return [item for item in output if isinstance(item, Item)]
 
 
-def shape_of(line: Line[Part], answered: bool = True) -> Shape[Part] | None:
+def halves_of(line: Line[Part], answered: bool = True) -> Halves[Part] | None:
     """Prompt and output of a line of any shape; None if it is not a rollout.
 
     Unless `answered`, an input row is one without output. Raises msgspec.ValidationError where a
@@ -207,7 +207,7 @@ def shape_of(line: Line[Part], answered: bool = True) -> Shape[Part] | None:
     asks = any(item.role != "system" and item.role != "developer" for item in prompt)
     if not asks and request and (statement := _problem_statement(request.metadata)):
         prompt = [*prompt, text_item("user", statement)]
-    return Shape(
+    return Halves(
         prompt=prompt,
         output=output,
         instructions=request.instructions if request else None,

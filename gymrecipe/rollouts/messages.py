@@ -10,13 +10,9 @@ What was said and every number stay as they are; what cannot be said in chat mes
 
 from __future__ import annotations
 
-from functools import lru_cache
 from itertools import takewhile
 from typing import Any
 
-import msgspec
-
-from gymrecipe.rollouts import lines
 from gymrecipe.rollouts.chat import (
     CHANGED_BY,
     UNUSABLE,
@@ -27,12 +23,11 @@ from gymrecipe.rollouts.chat import (
     ToolCall,
     Unusable,
 )
-from gymrecipe.rollouts.columns import Path, parse_path
-from gymrecipe.rollouts.items import Talk, text_of, tools_of, without_media
-from gymrecipe.rollouts.lines import Item, Line, Response, Shape
+from gymrecipe.rollouts.halves import SYSTEM, check, halves_as_read, parts_of, refuse_masked
+from gymrecipe.rollouts.items import Talk, tools_of
+from gymrecipe.rollouts.lines import Item, Response
 from gymrecipe.rollouts.said import is_truncated
 from gymrecipe.rollouts.sides import equal, part, same
-from gymrecipe.rollouts.why import why_bad
 
 __all__ = [
     "CHANGED_BY",
@@ -55,48 +50,35 @@ __all__ = [
 USUAL = Reading()
 """What a line is read as unless a recipe says otherwise."""
 
-_whole = msgspec.json.Decoder()
-_SYSTEM = frozenset({"system", "developer"})
 _ASKING = frozenset({"user", "tool"})
-_DATA_URLS = ("data:audio/", "data:image/", "data:video/")
-
-
-def check(line: bytes) -> Any:
-    """All of a line decoded, also what nobody reads; Unusable with a reason of BAD_LINE."""
-    try:
-        return _whole.decode(line)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise Unusable(why_bad(line, error)) from None
 
 
 def conversation(line: bytes, reading: Reading = USUAL) -> Conversation:
     """The conversation of a rollout line of any shape; raises Unusable."""
     value = check(line)
-    parts = _parts(line, value)
-    for path in lines.MASKS:
-        if path[0] in value and _at(value, path) is True:
-            raise Unusable("masked")
+    parts = parts_of(line, value)
+    refuse_masked(value)
     response = parts.response if isinstance(parts.response, Response) else None
     if reading.truncated == "reject" and is_truncated(response):
         raise Unusable("truncated")
-    shape = _shape(line, parts, value, reading, answered=True)
+    halves = halves_as_read(line, parts, value, reading, answered=True)
     talk = Talk(reading.developer == "keep", reading.token_ids == "keep")
     messages = talk.messages
-    talk.add(shape.prompt)
+    talk.add(halves.prompt)
     talk.refused, first = False, len(messages)
-    talk.add(shape.output)
+    talk.add(halves.output)
     roles = [message.role for message in messages]
     while first < len(roles) and roles[first] != "assistant":
         first += 1  # what the environment said before the first answer was shown, too
     shown = first
     while shown and roles[shown - 1] == "assistant":
         shown -= 1  # a prompt ends on what is to be answered
-    tools = tools_of(shape.tools)
+    tools = tools_of(halves.tools)
     stands = _answer_calls(messages, reading)
-    prompt = _prompt(shape.instructions, messages[:shown], reading)
+    prompt = _prompt(halves.instructions, messages[:shown], reading)
     end = _end(messages, first, stands, reading)
     completion = messages[shown:end]
-    if not _SYSTEM.isdisjoint(roles[shown:end]):
+    if not SYSTEM.isdisjoint(roles[shown:end]):
         raise Unusable("late_system")
     if talk.refused and reading.refusals == "reject":
         raise Unusable("refusal")
@@ -112,96 +94,23 @@ def asked(
     With `media` images, audio and files are passed over: the request is to be copied as it is.
     """
     value = check(line)
-    shape = _shape(line, _parts(line, value), value, reading, answered=False, media=media)
+    parts = parts_of(line, value)
+    halves = halves_as_read(line, parts, value, reading, answered=False, media=media)
     talk = Talk(reading.developer == "keep", reading.token_ids == "keep")
-    talk.add(shape.prompt)
-    talk.add(list(takewhile(_is_environment, shape.output)))
-    tools = tools_of(shape.tools)
+    talk.add(halves.prompt)
+    talk.add(list(takewhile(_is_environment, halves.output)))
+    tools = tools_of(halves.tools)
     if _answer_calls(talk.messages, reading) < len(talk.messages):
         raise Unusable("unanswered_call")
-    prompt = _prompt(shape.instructions, talk.messages, reading)
+    prompt = _prompt(halves.instructions, talk.messages, reading)
     if prompt[-1].role == "assistant":
         raise Unusable("prompt_answered")
     _settle(prompt, tools, reading)
     return prompt, tools
 
 
-def _parts(line: bytes, value: Any) -> Line[Any]:
-    try:
-        return lines.whole(value)
-    except msgspec.ValidationError as error:
-        raise Unusable(why_bad(line, error)) from None
-
-
-def _shape(
-    line: bytes,
-    parts: Line[Any],
-    value: Any,
-    reading: Reading,
-    answered: bool,
-    media: bool = False,
-) -> Shape[Any]:
-    """Both halves of a line, the prompt from where the reading says if it is nowhere else."""
-    try:
-        shape = lines.shape_of(parts, answered)
-        if shape is None:
-            raise Unusable("not_a_rollout")
-    except msgspec.ValidationError as error:
-        raise Unusable(why_bad(line, error)) from None
-    if reading.prompt_from and all(item.role in _SYSTEM for item in shape.prompt):
-        try:
-            shape.prompt += lines.prompt_of(_at(value, _path(reading.prompt_from)))
-        except msgspec.ValidationError:
-            raise Unusable("bad_item") from None
-    if media:
-        shape.prompt, shape.output = without_media(shape.prompt), without_media(shape.output)
-    prompt, output = shape.prompt, shape.output
-    if _is_nested(parts) and _told(output[: len(prompt)]) == _told(prompt):
-        shape.output = output[len(prompt) :]
-    about = None if media else shape.metadata
-    if isinstance(about, dict) and any(_is_media(key, value) for key, value in about.items()):
-        raise Unusable("not_text")
-    return shape
-
-
-def _is_nested(parts: Line[Any]) -> bool:
-    """Whether the response is transcripts, each of which may tell the prompt again."""
-    response = parts.response
-    output = response.output if isinstance(response, Response) else None
-    return isinstance(output, list) and bool(output) and isinstance(output[-1], list)
-
-
-def _told(items: list[Item[Any]]) -> list[tuple[str | None, str | None, str]]:
-    return [(item.role, item.call_id, text_of(item.content)) for item in items]
-
-
-@lru_cache(maxsize=1)
-def _path(name: str) -> Path:
-    return parse_path(name)
-
-
-def _at(value: Any, path: Path) -> Any:
-    """What stands at a path of a decoded line; None where nothing does."""
-    for key in path:
-        if isinstance(value, dict):
-            value = value.get(key)
-        elif isinstance(value, list) and isinstance(key, int) and key < len(value):
-            value = value[key]
-        else:
-            return None
-    return value
-
-
-def _is_media(key: str, value: Any) -> bool:
-    """Whether an entry of the request's metadata is a part of the prompt that is not text."""
-    return bool(value) and (
-        key in ("audio_url", "image_url", "video_url")
-        or (isinstance(value, str) and value.startswith(_DATA_URLS))
-    )
-
-
 def _is_environment(item: Item[Any]) -> bool:
-    return item.type == "function_call_output" or item.role in ("user", "tool", *_SYSTEM)
+    return item.type == "function_call_output" or item.role in ("user", "tool", *SYSTEM)
 
 
 def _answer_calls(messages: list[Message], reading: Reading) -> int:
@@ -279,9 +188,9 @@ def _prompt(instructions: str | None, shown: list[Message], reading: Reading) ->
     """What the model was shown, with one system message or none, first."""
     roles = [message.role for message in shown]
     begun = 0
-    while begun < len(roles) and roles[begun] in _SYSTEM:
+    while begun < len(roles) and roles[begun] in SYSTEM:
         begun += 1
-    if not _SYSTEM.isdisjoint(roles[begun:]):
+    if not SYSTEM.isdisjoint(roles[begun:]):
         raise Unusable("late_system")
     if _ASKING.isdisjoint(roles):
         raise Unusable("no_prompt")

@@ -10,15 +10,15 @@ import xxhash
 from msgspec import Raw
 
 from gymrecipe.rollouts.lines import (
+    Halves,
     Item,
     Line,
     Request,
     Response,
-    Shape,
+    halves_of,
     is_empty,
     is_null,
     reply,
-    shape_of,
 )
 from gymrecipe.rollouts.members import Repeated, members
 from gymrecipe.rollouts.said import chat_calls
@@ -81,19 +81,19 @@ class Prompts:
             output = reply(line)
             return None if output is None else (prompt, output)
         line.responses_create_params = params = _request.decode(request)
-        shape = shape_of(line)
-        if shape is None:
+        halves = halves_of(line)
+        if halves is None:
             return None
         if params and len({*map(str, held := members(request))}) < len(held):
             raise Repeated("a key of the request twice")
         model = params.model if params else None
-        prompt = Prompt(prompt_key(shape), not is_empty(shape.tools), model)
+        prompt = Prompt(prompt_key(halves), not is_empty(halves.tools), model)
         # Else the prompt or the tools came from elsewhere in the line.
         if params and params.input and is_empty(params.tools) != prompt.has_tools:
             if len(self._known) == PROMPTS_KEPT:
                 self._known.clear()
             self._known[digest] = prompt
-        return prompt, shape.output
+        return prompt, halves.output
 
 
 def _has_tools(line: Line) -> bool:
@@ -104,22 +104,22 @@ def _has_tools(line: Line) -> bool:
     )
 
 
-def prompt_key(shape: Shape) -> int:
+def prompt_key(halves: Halves) -> int:
     """A hash of what the model was shown; 0 where nothing of it is recorded.
 
     The spelling of the request does not count: a string is one user message, a missing `type` is
     a message, text parts are joined, ids and null keys are left out, and so are the sampling
     settings in its metadata.
     """
-    items = [_shown(item) for item in shape.prompt]
-    metadata = _plain(shape.metadata)
+    items = [_shown(item) for item in halves.prompt]
+    metadata = _plain(halves.metadata)
     about = {}
     if isinstance(metadata, dict):
         about = {name: value for name, value in metadata.items() if name not in SAMPLING}
-    if not (items or shape.instructions or about):
+    if not (items or halves.instructions or about):
         return 0
-    tools = b"" if is_empty(shape.tools) else _canonical(bytes(shape.tools))
-    content = [shape.instructions or "", items, about]
+    tools = b"" if is_empty(halves.tools) else _canonical(bytes(halves.tools))
+    content = [halves.instructions or "", items, about]
     key = xxhash.xxh3_64_intdigest(_sorted.encode(content) + b"\0" + tools)
     return key or 1
 

@@ -13,10 +13,9 @@ import msgspec
 import xxhash
 from msgspec import Raw
 
-from gymrecipe.rollouts import lines as shapes
 from gymrecipe.rollouts.columns import find, name_of, typed
 from gymrecipe.rollouts.known import WHOLE, Known, Place, Values
-from gymrecipe.rollouts.lines import NULL, Item, Line, Response
+from gymrecipe.rollouts.lines import MASKS, NULL, Item, Line, Response, is_null
 from gymrecipe.rollouts.prompts import Prompt, Prompts, index_key, value_key
 from gymrecipe.rollouts.said import has_failed, is_truncated, output_tokens, said
 from gymrecipe.rollouts.scanned import Job, task_field
@@ -54,7 +53,7 @@ class Reader:
         self.asked = [(column, places(*column.paths)) for column in job.columns]
         self.sought = [(name_of(path), places(path)) for path in job.present]
         self.index = places(("_ng_task_index",))
-        self.masks = places(*shapes.MASKS)
+        self.masks = places(*MASKS)
         self.failures = places(("_ng_failure_class",), ("failure_kind",))
         self.tools, self.agent = slots.get("tools"), slots.get("agent_ref")
         measured = [name for name in self.known.names if not name.startswith("_")]
@@ -164,7 +163,7 @@ class Reader:
         line = Line(None, values[1], values[2], values[3], tools)
         halves = self.prompts.halves(values[0], line)
         if halves is None:
-            asked = not shapes.is_null(values[0]) or not shapes.is_null(line.messages)
+            asked = not is_null(values[0]) or not is_null(line.messages)
             raise NoRollout("no_response" if asked else "not_a_rollout")
         return halves
 
@@ -198,7 +197,7 @@ class Reader:
     def _failed(self, values: list[Values], responses: list[Response | None]) -> list[bool]:
         slots = [slot for slot, _ in self.failures]
         return [
-            has_failed(response) or any(not shapes.is_null(parts[slot]) for slot in slots)
+            has_failed(response) or any(not is_null(parts[slot]) for slot in slots)
             for parts, response in zip(values, responses, strict=True)
         ]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gymrecipe.rollouts.lines import Shape, decode, shape_of
+from gymrecipe.rollouts.lines import Halves, decode, halves_of
 from gymrecipe.rollouts.said import raw_text
 
 ASKED = {"role": "user", "content": "2+2?"}
@@ -15,8 +15,8 @@ SAID = {"role": "assistant", "content": "4"}
 ITEM = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "4"}]}
 
 
-def shape(line: dict[str, Any]) -> Shape | None:
-    return shape_of(decode(json.dumps(line).encode()))
+def shape(line: dict[str, Any]) -> Halves | None:
+    return halves_of(decode(json.dumps(line).encode()))
 
 
 def told(line: dict[str, Any]) -> tuple[list[Any], list[Any]]:

@@ -10,7 +10,7 @@ from hypothesis import assume, event, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gymrecipe.rollouts.lines import decode, shape_of
+from gymrecipe.rollouts.lines import decode, halves_of
 from gymrecipe.rollouts.messages import (
     Conversation,
     Message,
@@ -141,7 +141,7 @@ def test_prompts_are_the_same_exactly_where_the_table_has_the_same_key(
         line(input=[item for m in side[:-1] for item in items_of(draw, m)], tools=_tools("fg"))
         for side in sides
     ]
-    keys = [prompt_key(shape) for text in lines_of if (shape := shape_of(decode(text)))]
+    keys = [prompt_key(halves) for text in lines_of if (halves := halves_of(decode(text)))]
     prompts = [asked(text)[0] for text in lines_of]
     assert len(keys) == 2
     assert (keys[0] == keys[1]) == same(*prompts)

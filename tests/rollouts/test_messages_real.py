@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from gymrecipe.rollouts import lines
-from gymrecipe.rollouts.lines import decode, shape_of
+from gymrecipe.rollouts.lines import decode, halves_of
 from gymrecipe.rollouts.messages import (
     UNUSABLE,
     USUAL,
@@ -128,7 +128,7 @@ def test_a_decoded_line_has_the_shape_of_the_undecoded_one(real: Path) -> None:
     compared = 0
     for file in files(real):
         for text in real_lines(file):
-            raw, whole = shape_of(decode(text)), shape_of(lines.whole(json.loads(text)))
+            raw, whole = halves_of(decode(text)), halves_of(lines.whole(json.loads(text)))
             assert values(raw) == values(whole)
             compared += raw is not None
     assert compared > 200
