@@ -13,7 +13,7 @@ manifest. A table `warnings` with a column `message` is shown to the user.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_type_hints
 
 import msgspec
@@ -30,6 +30,15 @@ PairsAt = Literal["trajectory", "decision"]
 Reasoning = Literal["field", "think_tags", "drop"]
 Facts = dict[str, "pl.LazyFrame"]
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def unit_of(columns: Container[str]) -> Unit:
+    """What the rows of a table are, by the columns that only such a table has."""
+    if "chosen_row" in columns:
+        return "pairs"
+    if "rows" in columns:
+        return "tasks"
+    return "rollouts" if "row" in columns else "metrics"
 
 
 class Stage(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import Any
 
 from gymrecipe.experiments.data import WriteResult
+from gymrecipe.registry import unit_of
 from gymrecipe.rollouts.columns import GENERAL
 from gymrecipe.rollouts.figures import describe
 
@@ -28,7 +29,8 @@ FIGURES = {
 def statistics(written: WriteResult) -> dict[str, Any]:
     """Rows by split, tasks, and the spread of rewards, gaps and lengths over the rows written."""
     rows = written.written
-    pairs = "gap" in rows.columns
+    unit = unit_of(rows.columns)
+    first = "chosen_" if unit == "pairs" else ""
     train = [o.rows for o in written.outputs if PurePath(o.path).name.startswith("train")]
     figures: dict[str, Any] = {
         "rows": written.rows,
@@ -38,12 +40,11 @@ def statistics(written: WriteResult) -> dict[str, Any]:
     }
     if written.longest:
         figures["longest_record"] = written.longest
-        figures["has_tools"] = bool(rows["chosen_has_tools" if pairs else "has_tools"].any())
+        figures["has_tools"] = bool(rows[f"{first}has_tools"].any())
         figures["has_reasoning"] = written.contents.has_reasoning
-    unit = "pairs" if pairs else "tasks" if "rows" in rows.columns else "rollouts"
     figures |= {name: describe(rows[column]) for name, column in FIGURES[unit].items()}
     for name in CATEGORIES:
-        column = f"chosen_{name}" if pairs else name
+        column = f"{first}{name}"
         if column in rows.columns:
             counts = rows[column].fill_null(GENERAL).value_counts().sort(column)
             figures[name] = dict(counts.iter_rows())

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from gymrecipe.errors import hint
 from gymrecipe.parameters import Params, Reads
-from gymrecipe.registry import Facts, stage
+from gymrecipe.registry import Facts, stage, unit_of
 from gymrecipe.rollouts.columns import GENERAL, PAIR_COLUMNS, split_side
 
 DESIRABLE = {True: "desirable", False: "undesirable"}
@@ -57,7 +57,7 @@ def balance(rows: pl.LazyFrame, params: Balance) -> tuple[pl.LazyFrame, Facts]:
     Rejects `over_quota`. Which rows stay does not depend on their order: ties go by draw. A row
     whose task is unclear is in no group, and stays.
     """
-    pairs = "chosen_row" in rows.collect_schema()
+    pairs = unit_of(rows.collect_schema()) == "pairs"
     if params.by == "task":
         group = pl.col("task_key")
     elif params.by == "label":

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from gymrecipe.parameters import TOLERANCE
-from gymrecipe.registry import check
+from gymrecipe.registry import check, unit_of
 from gymrecipe.rollouts.columns import GENERAL
 from gymrecipe.rollouts.figures import mean, std
 
@@ -204,7 +204,8 @@ def largest_category(
     """The share of the largest category of the column `by`; None where every row is `general`."""
     if by is None or not rows.height:
         return None
-    categories = rows[f"chosen_{by}" if "chosen_row" in rows.columns else by].fill_null(GENERAL)
+    of_pairs = unit_of(rows.columns) == "pairs"
+    categories = rows[f"chosen_{by}" if of_pairs else by].fill_null(GENERAL)
     if (categories == GENERAL).all():
         return None
     largest: int = max(categories.unique_counts())

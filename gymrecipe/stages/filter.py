@@ -8,7 +8,7 @@ import polars as pl
 from pydantic import Field, field_validator
 
 from gymrecipe.parameters import TOLERANCE, Of, Optional, Params, Quantile, ReadsWhere
-from gymrecipe.registry import Facts, stage
+from gymrecipe.registry import Facts, stage, unit_of
 from gymrecipe.stages import where as language
 
 Count = Annotated[int, Field(ge=0)]
@@ -113,7 +113,7 @@ def filter(rows: pl.LazyFrame, params: Filter) -> tuple[pl.LazyFrame, Facts]:
     if params.require_tool_usage:
         reasons.append(pl.when(pl.col("tool_calls") == 0).then(pl.lit("no_tool_usage")))
     if params.min_success_rate is not None or params.max_success_rate is not None:
-        if "rows" in rows.collect_schema():
+        if unit_of(rows.collect_schema()) == "tasks":
             known = pl.col("success_rate")
         else:
             rate = (pl.col("reward") >= params.success_at - TOLERANCE).mean().over("task_key")

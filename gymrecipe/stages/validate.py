@@ -9,7 +9,7 @@ from pydantic import model_validator
 
 from gymrecipe.errors import RecipeError, hint
 from gymrecipe.parameters import TOLERANCE, Params, Quantile, Reads
-from gymrecipe.registry import CHECKS, Facts, Purpose, Unit, stage
+from gymrecipe.registry import CHECKS, Facts, Purpose, stage, unit_of
 from gymrecipe.stages import checks as ours
 from gymrecipe.stages.checks import Told
 
@@ -122,7 +122,7 @@ def validate(rows: pl.LazyFrame, params: Validate, facts: Told) -> tuple[pl.Lazy
     A check that is not for what arrives, such as `mean_gap` for rollouts, is left out and says so.
     """
     names = rows.collect_schema().names()
-    unit = _unit(names)
+    unit = unit_of(names)
     table = rows.select(_judged(names, params)).collect()
     results = []
     left_out = []
@@ -152,12 +152,6 @@ def _judged(names: list[str], params: Validate) -> list[str]:
         return names  # what a check of a plugin reads is not known
     by = (params.category, f"chosen_{params.category}")
     return [name for name in names if name in ours.READ or name in by]
-
-
-def _unit(columns: list[str]) -> Unit:
-    if "chosen_row" in columns:
-        return "pairs"
-    return "tasks" if "rows" in columns else "rollouts"
 
 
 def result(name: str, figure: float | None, limits: Limits) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import polars as pl
 from pydantic import Field, field_validator
 
 from gymrecipe.parameters import Params
-from gymrecipe.registry import FORMATS, File, PairsAt, Purpose, Reasoning, stage
+from gymrecipe.registry import FORMATS, File, PairsAt, Purpose, Reasoning, stage, unit_of
 from gymrecipe.rollouts.hashes import uniform
 
 
@@ -91,12 +91,12 @@ def write(rows: pl.LazyFrame, params: Write) -> pl.LazyFrame:
     Rejects what cannot become a right example, each with its own reason (see `docs/messages.md`);
     when one side of a pair cannot, the other is `partner_rejected`.
     """
-    columns = rows.collect_schema().names()
-    pairs = "chosen_row" in columns
-    if not pairs and "row" not in columns:
+    unit = unit_of(rows.collect_schema())
+    if unit == "metrics":
         return rows.with_columns(split=pl.lit("metrics"))
     key = pl.coalesce("prompt_key", "task_key", (pl.col("draw") * 2**53).cast(pl.UInt64))
     held_out = uniform(key, params.seed, "split") < params.validation_fraction
+    pairs = unit == "pairs"
     order = ["chosen_row", "rejected_row"] if pairs else ["row"]
     if params.order == "shuffled":
         order = ["draw", *(["rejected_draw"] if pairs else []), *order]
