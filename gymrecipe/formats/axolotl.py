@@ -13,11 +13,11 @@ from typing import Any
 
 import msgspec
 
+from gymrecipe.formats.calls import as_objects, as_text
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Guide, Written, tokens
-from gymrecipe.formats.numbers import check
 from gymrecipe.registry import format
-from gymrecipe.rollouts.messages import Function, Message, ToolCall, Unusable
+from gymrecipe.rollouts.messages import Message, Unusable
 
 TYPES = {
     "sft": [
@@ -102,17 +102,17 @@ def axolotl(example: Example) -> dict[str, Any]:
     record: dict[str, Any]
     match example.purpose:
         case "sft":
-            record = {"messages": _said([*example.prompt, *example.completion])}
+            record = {"messages": as_text([*example.prompt, *example.completion])}
         case "dpo":
             record = {
-                "prompt": _whole(example.prompt),
-                "chosen": _whole(example.chosen),
-                "rejected": _whole(example.rejected),
+                "prompt": as_objects(example.prompt),
+                "chosen": as_objects(example.chosen),
+                "rejected": as_objects(example.rejected),
             }
         case "kto":
             record = {
-                "prompt": _whole(example.prompt),
-                "completion": _whole(example.completion),
+                "prompt": as_objects(example.prompt),
+                "completion": as_objects(example.completion),
                 "label": example.label,
             }
         case _:
@@ -120,29 +120,6 @@ def axolotl(example: Example) -> dict[str, Any]:
     if example.tools is not None:
         record["tools"] = _encoder.encode(example.tools).decode()
     return record | example.values
-
-
-def _whole(messages: list[Message]) -> list[Message]:
-    """The messages with arguments as objects, which is what TRL hands to every template."""
-    for message in messages:
-        for call in message.tool_calls or ():
-            check(call.function.arguments)
-    return messages
-
-
-def _said(messages: list[Message]) -> list[Message]:
-    """The messages with arguments as JSON text: of an object, the loader would take nulls out."""
-    return [
-        msgspec.structs.replace(message, tool_calls=[_call(call) for call in message.tool_calls])
-        if message.tool_calls
-        else message
-        for message in messages
-    ]
-
-
-def _call(call: ToolCall) -> ToolCall:
-    arguments = _encoder.encode(call.function.arguments).decode()
-    return ToolCall(id=call.id, function=Function(call.function.name, arguments))
 
 
 def _ranked(example: Example) -> dict[str, Any]:

@@ -160,8 +160,7 @@ def _said(turn: list[Message]) -> dict[str, str]:
 
 def _calls(calls: list[ToolCall]) -> str:
     """The calls as JSON text without a character that could open a marker of any template."""
-    functions = [{"name": c.function.name, "arguments": c.function.arguments} for c in calls]
-    text = _encoder.encode(functions).decode()
+    text = _encoder.encode([call.function for call in calls]).decode()
     return text.replace("<", "\\u003c").replace("◁", "\\u25c1")
 
 

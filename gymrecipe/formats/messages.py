@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
+from gymrecipe.formats.calls import as_text
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Guide, Written, tokens
 from gymrecipe.registry import format
-from gymrecipe.rollouts.messages import Function, Message, ToolCall
-
-_encoder = msgspec.json.Encoder()
 
 
 def guide(written: Written) -> Guide:
@@ -53,31 +49,14 @@ def messages(example: Example) -> dict[str, Any]:
     record: dict[str, Any]
     if example.purpose == "dpo":
         record = {
-            "prompt": _as_text(example.prompt),
-            "chosen": _as_text(example.chosen),
-            "rejected": _as_text(example.rejected),
+            "prompt": as_text(example.prompt),
+            "chosen": as_text(example.chosen),
+            "rejected": as_text(example.rejected),
         }
     else:
-        record = {"messages": _as_text([*example.prompt, *example.completion])}
+        record = {"messages": as_text([*example.prompt, *example.completion])}
     if example.tools is not None:
         record["tools"] = example.tools
     if example.purpose == "buffer":
         record["reward"] = example.reward
     return record | example.values
-
-
-def _as_text(turns: list[Message]) -> list[Message]:
-    """The same messages with the arguments of their calls as the API has them: one string."""
-    return [_with_text(turn, turn.tool_calls) if turn.tool_calls else turn for turn in turns]
-
-
-def _with_text(message: Message, calls: list[ToolCall]) -> Message:
-    texts = [
-        ToolCall(
-            id=call.id,
-            function=Function(call.function.name, _encoder.encode(arguments).decode()),
-        )
-        for call in calls
-        for arguments in [call.function.arguments]
-    ]
-    return msgspec.structs.replace(message, tool_calls=texts)

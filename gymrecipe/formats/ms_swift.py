@@ -138,10 +138,7 @@ def _parts(message: Message) -> Iterator[dict[str, Any]]:
         return
     if message.reasoning_content:
         raise Unusable("reasoning_beside_text")
-    calls = [
-        _encoder.encode({"name": c.function.name, "arguments": c.function.arguments}).decode()
-        for c in message.tool_calls or []
-    ]
+    calls = [_encoder.encode(call.function).decode() for call in message.tool_calls or []]
     if all(any(mark in call for call in calls) for mark in REACT):
         raise Unusable("format_markers")
     if message.content or not calls:

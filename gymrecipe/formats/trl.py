@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
+from gymrecipe.formats.calls import as_objects
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Guide, Written, tokens
-from gymrecipe.formats.numbers import check
 from gymrecipe.registry import format
 
 _encoder = msgspec.json.Encoder()
@@ -140,9 +140,7 @@ def _with_tools(record: dict[str, Any], example: Example) -> dict[str, Any]:
     has null: TRL passes `[]` on, for which Llama's templates print that there are tools.
     """
     for turns in (example.prompt, example.completion, example.chosen, example.rejected):
-        for turn in turns:
-            for call in turn.tool_calls or ():
-                check(call.function.arguments)
+        as_objects(turns)
     if example.tools is not None:
         tools = example.tools
         record["tools"] = _encoder.encode(tools).decode() if tools else None
