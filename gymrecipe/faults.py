@@ -20,13 +20,20 @@ SHOWN = 200
 
 def fault(composed: Composed, path: str, problem: str) -> str:
     """Where a fault is: with the caller if it set the path, or the knob that it comes from."""
+    if place := set_by_caller(composed, path):
+        return f"{composed.caller.name}: {place}: {problem}"
+    return f"{composed.path}: {path}: {problem}"
+
+
+def set_by_caller(composed: Composed, path: str) -> str:
+    """By which name the caller set what stands at the path; empty where it did not."""
     for candidate in (path, _knob_of(composed, path)):
         for key in composed.overridden:
             if f"{candidate}.".startswith(f"{key}."):
-                return f"{composed.caller.name}: {candidate}: {problem}"
+                return candidate
             if key.startswith(f"{candidate}.") and not _has(composed.file, candidate):
-                return f"{composed.caller.name}: {key}: {problem}"
-    return f"{composed.path}: {path}: {problem}"
+                return key
+    return ""
 
 
 def _knob_of(composed: Composed, path: str) -> str:

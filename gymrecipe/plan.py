@@ -12,14 +12,14 @@ from pydantic import ValidationError
 
 from gymrecipe.beside import faults
 from gymrecipe.errors import RecipeError
-from gymrecipe.faults import fault, invalid, unknown
+from gymrecipe.faults import fault, invalid, set_by_caller, unknown
 from gymrecipe.fit import unfit
 from gymrecipe.guards import references
-from gymrecipe.reads import columns_read, places, unused
+from gymrecipe.reads import columns_read, lists_of_paths, places, unused
 from gymrecipe.recipe.composing import Composed
 from gymrecipe.recipe.reading import as_yaml
 from gymrecipe.registry import STAGES
-from gymrecipe.rollouts.columns import BUILT_IN, OWN, PAIR_COLUMNS, Column, merge, split_side
+from gymrecipe.rollouts.columns import BUILT_IN, OWN, PAIR_COLUMNS, Column, Path, merge, split_side
 from gymrecipe.settings import NamedColumn, Settings, WorkedExample
 from gymrecipe.stages.load import Load
 from gymrecipe.stages.write import Write
@@ -39,7 +39,9 @@ class Plan(msgspec.Struct, frozen=True):
     recipe_path: str
     recipe_folder: str
     origins: dict[str, str] = {}
-    """Of each part of the recipe that asks for a column, where it was set."""
+    """Of each part of the recipe that asks for a column or names a path, where it was set."""
+    hoped: dict[str, tuple[Path, ...]] = {}
+    """The lists of paths that the caller gave, by their places."""
     overrides: tuple[str, ...] = ()
     command: str = ""
 
@@ -108,7 +110,12 @@ def plan(composed: Composed) -> Plan:
         overrides=composed.overrides,
         origins={
             place: fault(composed, place, "").removesuffix(": ")
-            for place in places(steps, named).values()
+            for place in (*places(steps, named).values(), f"stages.{steps[0].name}.reward")
+        },
+        hoped={
+            said: paths
+            for place, paths in lists_of_paths(steps, named).items()
+            if (said := set_by_caller(composed, place))
         },
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from gymrecipe.beside import paths_written
@@ -10,7 +11,7 @@ from gymrecipe.formats.custom import parts
 from gymrecipe.plan import Plan
 from gymrecipe.progress import Progress
 from gymrecipe.reads import expressions, places
-from gymrecipe.rollouts.columns import MADE, PAIR_COLUMNS, parse_path
+from gymrecipe.rollouts.columns import MADE, PAIR_COLUMNS, name_of, parse_path
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.frames import give_back
@@ -48,9 +49,15 @@ def wanted(plan: Plan, unread: frozenset[str]) -> Wanted:
     load = plan.load
     by_path = load.group_by not in ("auto", "consecutive")
     grouping = {"place": load.group_by == "consecutive", "group_value": by_path}
+    written = [path for _, path in paths_written(plan.steps, plan.named)]
+    told = {*map(name_of, written), *(column.name for column in plan.columns)}
+    hoped = {
+        place: tuple(path for path in paths if name_of(path) not in told)
+        for place, paths in plan.hoped.items()
+    }
     return Wanted(
         columns=plan.columns,
-        present=tuple(dict.fromkeys(path for _, path in paths_written(plan.steps, plan.named))),
+        present=tuple(dict.fromkeys([*written, *chain(*hoped.values())])),
         reward=parse_path(load.reward),
         task_fields=tuple(parse_path(name) for name in load.task_fields),
         group_by=parse_path(load.group_by) if by_path else None,
@@ -65,6 +72,8 @@ def wanted(plan: Plan, unread: frozenset[str]) -> Wanted:
         given={
             plan.origins.get(place, place): text for place, text in expressions(plan.steps).items()
         },
+        reward_at=plan.origins.get(f"stages.{plan.steps[0].name}.reward", "reward"),
+        hoped=hoped,
         names=tuple(dict.fromkeys(name for step in plan.steps for name in _others(step))),
     )
 

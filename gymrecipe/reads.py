@@ -16,12 +16,14 @@ from gymrecipe.rollouts.columns import (
     PAIR_COLUMNS,
     Column,
     Kind,
+    Path,
     name_of,
     parse_path,
     split_side,
 )
 from gymrecipe.settings import NamedColumn
 from gymrecipe.stages import where as language
+from gymrecipe.stages.load import Load
 from gymrecipe.stages.write import Write
 from gymrecipe.steps import Step, above
 
@@ -81,6 +83,19 @@ def places(steps: Sequence[Step], named: dict[str, NamedColumn]) -> dict[str, st
     for step, path in paths_written(steps, named):
         found.setdefault(name_of(path), f"stages.{step.name}.columns")
     return found | {name: f"columns.{name}.path" for name in named}
+
+
+def lists_of_paths(
+    steps: Sequence[Step], named: dict[str, NamedColumn]
+) -> dict[str, tuple[Path, ...]]:
+    """The paths of which a line may have any, by the part of the recipe that lists them."""
+    load = steps[0].params
+    assert isinstance(load, Load)
+    lists = {f"stages.{steps[0].name}.task_fields": load.task_fields}
+    for name, column in named.items():
+        if isinstance(column.path, list):
+            lists[f"columns.{name}.path"] = column.path
+    return {place: tuple(map(parse_path, names)) for place, names in lists.items()}
 
 
 def expressions(steps: Sequence[Step]) -> dict[str, str]:

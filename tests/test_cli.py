@@ -317,6 +317,35 @@ def test_a_column_of_an_expression_that_no_line_has_is_told_with_both(
     assert err.endswith("tests_passed. Did you mean 'reward'?\n")
 
 
+def test_a_score_that_no_line_has_is_told_with_where_it_was_given(said: Said) -> None:
+    Path("mine.yaml").write_text("reward: rewrd\n" + FILTERED.replace("rewrd > 0.5", "turns > 0"))
+    for words, where in (
+        (["+recipe=mine.yaml"], "mine.yaml: stages.load.reward"),
+        (["+recipe=ppo", "reward=rewrd"], "command line: reward"),
+        (["+recipe=ppo", "stages.load.reward=rewrd"], "command line: stages.load.reward"),
+    ):
+        code, _, err = said(*words)
+        assert code == 2
+        assert err.startswith(f"gymrecipe: {where}: 'rewrd' is on no line that was read. Fields")
+
+
+def test_a_typo_in_a_list_of_paths_is_told_and_a_list_by_default_is_not(said: Said) -> None:
+    silent = "+recipe=ppo", "dry_run=true"
+    code, _, err = said(*silent)
+    assert (code, "is on no line" in err) == (0, False)
+    code, _, err = said(*silent, "task_fields=[extracted_answr,expected_answer]")
+    flags = [line for line in err.splitlines() if "is on no line that was read" in line]
+    assert (code, len(flags)) == (0, 1)
+    assert "task_fields: 'extracted_answr' is on no line that was read. Fields seen: " in flags[0]
+    assert flags[0].endswith(" Did you mean 'extracted_answer'?")
+    listed = "{c: {path: [metadata.task_typ, metadata.task_type], default: x}}"
+    code, _, err = said(
+        *silent, f"columns={listed}", "+stages.good={use: filter, where: c != 'y', after: load}"
+    )
+    assert code == 0
+    assert "columns.c.path: 'metadata.task_typ' is on no line that was read. Fields seen in" in err
+
+
 @pytest.mark.parametrize("words", [["--cfg", "job"], ["-m"], ["min_gap=0.3"]])
 def test_what_is_for_a_recipe_asks_for_one(words: list[str], said: Said) -> None:
     code, out, err = said(*words)

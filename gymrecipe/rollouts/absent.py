@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Set
+from itertools import chain
 
 from gymrecipe.errors import RecipeError, hint
 from gymrecipe.rollouts.columns import BUILT_IN, Path, name_of
@@ -23,13 +24,14 @@ def check_found(
         for column in wanted.columns
         if column.name not in found and not column.optional and column.default is None
     ]
+    hoped = set(chain(*wanted.hoped.values()))
     absent += [
         (wanted.places.get(name_of(path), "columns"), (path,))
         for path in wanted.present
-        if name_of(path) not in found
+        if name_of(path) not in found and path not in hoped
     ]
     if wanted.reward != ("reward",) and not scored:
-        absent.append(("reward", (wanted.reward,)))
+        absent.append((wanted.reward_at, (wanted.reward,)))
     if absent:
         below = paths(sources, NEAR_LINES)
         raise RecipeError(
@@ -44,8 +46,8 @@ def check_found(
 def stand_ins(
     wanted: Wanted, found: Set[str], grouped: bool, seen: list[str], sources: list[Source]
 ) -> Iterator[str]:
-    """What is said of columns that have nothing but their default, and of a `group_by` that no
-    line has; `grouped`: some line has it, or none needs it.
+    """What is said of columns that have nothing but their default, of paths that the caller listed
+    and no line has, and of such a `group_by`; `grouped`: some line has it, or none needs it.
 
     A column that is looked for in several places may be in none of them.
     """
@@ -57,13 +59,21 @@ def stand_ins(
         and column.name not in found
         and len(column.paths) == 1
     ]
-    below = paths(sources, NEAR_LINES) if alone else []
+    vain = [
+        (place, path)
+        for place, listed in wanted.hoped.items()
+        for path in listed
+        if name_of(path) not in found
+    ]
+    below = paths(sources, NEAR_LINES) if alone or vain else []
     for column in alone:
         yield (
             f"{wanted.places.get(column.name, 'columns')}: {_on_no_line(column.paths)}, so"
             f" that every row is '{column.default}'."
             f" {_near(column.paths[0], seen, below, ())}"
         )
+    for place, path in vain:
+        yield f"{place}: {_on_no_line((path,))}. {_near(path, seen, below, ())}"
     if wanted.group_by and not grouped:
         yield (
             f"group_by: '{name_of(wanted.group_by)}' is on no line that was read, so the"

@@ -12,7 +12,8 @@ class Wanted(msgspec.Struct, frozen=True):
 
     The columns of the table in `unread` are left out of it. `places` says of a column or path
     which part of the recipe asks for it, `given` which expression stands there, `names` what else
-    may be named there.
+    may be named there; `reward_at` says it of the score. `hoped` are those of `present` that may
+    be on no line, by the part of the recipe that lists them.
     """
 
     columns: tuple[Column, ...]
@@ -27,3 +28,5 @@ class Wanted(msgspec.Struct, frozen=True):
     places: dict[str, str] = {}
     given: dict[str, str] = {}
     names: tuple[str, ...] = ()
+    reward_at: str = "reward"
+    hoped: dict[str, tuple[Path, ...]] = {}

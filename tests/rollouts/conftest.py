@@ -59,6 +59,7 @@ def read(
         limit=wanted.pop("limit", None),
         max_bad_rows=wanted.pop("max_bad_rows", "100%"),
         places=wanted.pop("places", {}),
+        hoped=wanted.pop("hoped", {}),
     )
     assert not wanted
     files, _ = sources([str(path) for path in paths], False)

@@ -64,6 +64,16 @@ def test_a_score_on_no_line_is_an_error(jsonl: Write) -> None:
     assert read(path, reward="accuracy").rows["reward"].to_list() == [0.5]
 
 
+def test_a_path_of_a_list_that_no_line_has_is_told_with_the_nearest(jsonl: Write) -> None:
+    path = jsonl(rollout(task_id=1), rollout(task_id=2, uuid="a"))
+    listed = (("task_idd",), ("uuid",))
+    (said,) = read(path, present=listed, hoped={"task_fields": listed}).warnings
+    assert said == (
+        "task_fields: 'task_idd' is on no line that was read. Fields seen: reward, task_id, uuid."
+        " Did you mean 'task_id'?"
+    )
+
+
 def test_a_group_on_no_line_is_a_warning_for_the_prompt_stands_in(jsonl: Write) -> None:
     path = jsonl(rollout(task_id=1), rollout())
     (warning,) = read(path, group_by="tsk_id").warnings
