@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from gymrecipe import plugins
 from gymrecipe.ahead import start_server
-from gymrecipe.examples import check_examples
-from gymrecipe.executor import Version
-from gymrecipe.executor import run as run_plan
 from gymrecipe.plan import Plan, plan
 from gymrecipe.recipe.composing import PYTHON, Composed, as_it_is, compose
 from gymrecipe.recipe.finding import locate
 from gymrecipe.recipe.overrides import in_grammar
+
+if TYPE_CHECKING:
+    from gymrecipe.executor import Version
 
 
 def run(recipe: str | Path, /, **knobs: Any) -> Version:
@@ -31,12 +31,18 @@ def run(recipe: str | Path, /, **knobs: Any) -> Version:
     overrides = [f"{name}={in_grammar(value)}" for name, value in knobs.items()]
     composed = compose(locate(str(recipe)), overrides, PYTHON)
     start_server(composed)
-    return run_plan(prepare(composed))
+    prepared = prepare(composed)
+
+    from gymrecipe import executor
+
+    return executor.run(prepared)
 
 
 def prepare(composed: Composed, command: str = "") -> Plan:
     """The plan of a composed recipe; its examples have run."""
     checked = plan(composed)
     if checked.examples:
+        from gymrecipe.examples import check_examples
+
         check_examples(plan(as_it_is(composed)) if composed.overrides else checked)
     return msgspec.structs.replace(checked, command=command)

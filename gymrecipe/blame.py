@@ -8,9 +8,8 @@ from pathlib import Path
 from traceback import walk_tb
 from typing import Any
 
-import polars as pl
-
 from gymrecipe.errors import GymrecipeError, RecipeError
+from gymrecipe.late import pl
 from gymrecipe.registry import (
     CHECKS,
     FORMATS,

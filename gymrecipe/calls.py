@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import polars as pl
-
 from gymrecipe.blame import check_made
 from gymrecipe.errors import DataError, RecipeError, hint
+from gymrecipe.late import pl
 from gymrecipe.parameters import QUANTILE, Of, marked
 from gymrecipe.plan import Plan
 from gymrecipe.rollouts.columns import split_side

@@ -83,13 +83,16 @@ def _run(path: Path, overrides: list[str], words: Words) -> Version:
 
     import msgspec
 
-    from gymrecipe import api, executor
+    from gymrecipe import api
+
+    plan = api.prepare(composed, command=_command(words))
+
+    from gymrecipe import executor
     from gymrecipe.experiments import publishing
     from gymrecipe.report import terminal
     from gymrecipe.report.safe import in_json
 
     errors = say.console()
-    plan = api.prepare(composed, command=_command(words))
     gc.freeze()
     gc.enable()
     with terminal.Bars(errors) as bars:

@@ -13,15 +13,15 @@ manifest. A table `warnings` with a column `message` is shown to the user.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Container
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_type_hints
+from types import SimpleNamespace
+from typing import Any, Literal, TypeVar, get_type_hints
 
 import msgspec
 
+from gymrecipe.late import pl
 from gymrecipe.parameters import Params
-
-if TYPE_CHECKING:
-    import polars as pl
 
 Unit = Literal["rollouts", "tasks", "pairs", "metrics"]
 Purpose = Literal["sft", "dpo", "kto", "reward_model", "rl", "buffer"]
@@ -135,7 +135,7 @@ def stage(
     """
 
     def register(function: Function) -> Function:
-        params = get_type_hints(function, include_extras=True, localns=_late())["params"]
+        params = _params(function)
         units = (takes,) if isinstance(takes, str) else takes
         entry = Stage(function.__name__, function, params, units, makes, version, reads)
         _add("stage", STAGES, entry)
@@ -144,10 +144,11 @@ def stage(
     return register
 
 
-def _late() -> dict[str, Any]:
-    import polars
-
-    return {"pl": polars}
+def _params(function: Callable[..., Any]) -> Any:
+    """What `params` is annotated with; to look at the others would import Polars."""
+    alone = SimpleNamespace(__annotations__={"params": function.__annotations__["params"]})
+    globals = vars(sys.modules[function.__module__])
+    return get_type_hints(alone, globals, include_extras=True)["params"]
 
 
 def strategy(function: Function) -> Function:

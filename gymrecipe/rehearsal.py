@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 
-import polars as pl
-
 from gymrecipe.blame import blaming
 from gymrecipe.calls import NO_METRICS, MissingColumn, call, naming_what_is_missing, quantiles
 from gymrecipe.experiments.statistics import FIGURES
+from gymrecipe.late import pl
 from gymrecipe.plan import Plan
 from gymrecipe.reading import wanted
 from gymrecipe.registry import PLUGINS

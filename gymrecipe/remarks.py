@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import polars as pl
-
 from gymrecipe.errors import RecipeError
 from gymrecipe.experiments.data import WriteResult
+from gymrecipe.late import pl
 from gymrecipe.plan import Plan
 from gymrecipe.stages import where as language
 from gymrecipe.stages.filter import Filter

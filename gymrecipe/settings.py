@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from gymrecipe.late import pl
 from gymrecipe.parameters import Params
 from gymrecipe.patterns import check_effort
 from gymrecipe.rollouts.columns import parse_path
@@ -88,8 +89,6 @@ class NamedColumn(Params):
     @field_validator("regex")
     @classmethod
     def _readable(cls, value: str | None) -> str | None:
-        import polars as pl
-
         if value is not None:
             if len(value) > 1_000:
                 raise ValueError("should be at most 1,000 characters")

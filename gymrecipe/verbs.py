@@ -168,12 +168,13 @@ def _show(words: Words) -> int:
 
 
 def _explain(words: Words) -> int:
-    from gymrecipe.experiments.explain import explain
-
     if len(words.arguments) != 2:
         raise RecipeError("explain: write a version and a line: explain RECIPE/v0001 a.jsonl:17")
     line = words.arguments.pop()
     (path,), _ = _version_arguments(words, 1)
+
+    from gymrecipe.experiments.explain import explain
+
     for sentence in explain(path, line):
         print(say.safe(sentence))
     return 0
@@ -196,9 +197,10 @@ def _verify(words: Words) -> int:
 
 
 def _rejects(words: Words) -> int:
+    (path,), given = _version_arguments(words, 1, reason="", stage="", snippet=False, bytes=False)
+
     from gymrecipe.experiments import rejects
 
-    (path,), given = _version_arguments(words, 1, reason="", stage="", snippet=False, bytes=False)
     lines = rejects.rejects(path, given["reason"], given["stage"])
     if given["bytes"]:
         if sys.stdout.isatty():
@@ -242,10 +244,11 @@ def _reproduce(words: Words) -> int:
 
 
 def _diff(words: Words) -> int:
+    (one, other), _ = _version_arguments(words, 2)
+
     from gymrecipe.experiments.diff import diff
     from gymrecipe.report import terminal
 
-    (one, other), _ = _version_arguments(words, 2)
     terminal.difference(diff(one, other), say.console(stderr=False))
     return 0
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from functools import partial
 
 import msgspec
-import polars as pl
 
+from gymrecipe.late import pl
 from gymrecipe.rollouts.columns import PAIR_COLUMNS, SIDES
 
 ROWS = {"row": ""} | {f"{side}_row": f"{side}_" for side in SIDES}

@@ -10,7 +10,7 @@ import gymrecipe
 PACKAGE = Path(__file__).parents[1] / "gymrecipe"
 
 LAYERS = [
-    ["errors"],
+    ["errors", "late"],
     ["parameters", "registry"],
     ["rollouts"],
     ["reasons"],
@@ -91,10 +91,26 @@ def test_workers_do_not_import_polars(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["recipes"], ["versions"], ["show", "ppo/v0001"], []]
+    ("words", "ends"),
+    [
+        ([], 0),
+        (["--help"], 0),
+        (["recipes"], 0),
+        (["stages"], 0),
+        (["stages", "pair"], 0),
+        (["versions"], 0),
+        (["show", "ppo/v0001"], 0),
+        (["explain", "ppo/v0001", "a.jsonl:1"], 2),
+        (["rejects", "ppo/v0001"], 2),
+        (["verify", "ppo/v0001"], 2),
+        (["diff", "ppo/v0001", "ppo/v0002"], 2),
+        (["+recipe=ppo", "--cfg", "job"], 0),
+        (["+recipe=dpo_same_prompt", "mingap=0.3"], 2),
+        (["+recipe=dpo_same_prompt", "stages.pair.min_gap=x"], 2),
+    ],
 )
-def test_the_command_shows_help_lists_and_versions_without_importing_polars(
-    words: list[str], tmp_path: Path
+def test_what_reads_no_table_does_not_import_polars(
+    words: list[str], ends: int, tmp_path: Path
 ) -> None:
     import subprocess
     import sys
@@ -103,9 +119,25 @@ def test_the_command_shows_help_lists_and_versions_without_importing_polars(
         gymrecipe.run("ppo", output_dir=str(tmp_path / "experiments"))
     code = (
         "import sys; from gymrecipe.cli import main;"
-        f"code = main({words!r}); sys.exit(code or 'polars' in sys.modules)"
+        f"code = main({words!r}); sys.exit(code + 100 * ('polars' in sys.modules))"
     )
-    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path).returncode == ends
+
+
+def test_stages_of_plugins_may_have_polars_by_any_name(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    (tmp_path / "mine.py").write_text(
+        "import polars\n"
+        "from gymrecipe.parameters import Params\n"
+        "from gymrecipe.registry import STAGES, stage\n"
+        "class Mine(Params):\n    use: str = 'mine'\n"
+        "@stage(takes='rollouts', version=1)\n"
+        "def mine(rows: polars.LazyFrame, params: Mine) -> polars.LazyFrame:\n    return rows\n"
+        "assert STAGES['mine'].params is Mine\n"
+    )
+    assert subprocess.run([sys.executable, "mine.py"], cwd=tmp_path).returncode == 0
 
 
 def test_show_tells_the_knobs_as_the_run_did(tmp_path: Path) -> None:

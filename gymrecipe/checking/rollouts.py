@@ -5,11 +5,10 @@ from __future__ import annotations
 from codecs import BOM_UTF8
 from collections.abc import Iterator
 
-import polars as pl
-
 from gymrecipe.checking.finding import Finding, Level, found
 from gymrecipe.checking.rows import Advance, told
 from gymrecipe.engines.local import default_workers, local
+from gymrecipe.late import pl
 from gymrecipe.rollouts.bad import BAD_LEAST, BAD_SHARE
 from gymrecipe.rollouts.columns import parse_path
 from gymrecipe.rollouts.files import Source, lines

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from gymrecipe.errors import InputError
+from gymrecipe.late import pl
 from gymrecipe.rollouts.files import Source, blocks, check_unchanged, lines
 from gymrecipe.rollouts.opening import regular
 from gymrecipe.rollouts.why import why_bad
@@ -77,8 +78,6 @@ def _decoded(number: int, data: bytes, is_whole: bool) -> Row:
 
 
 def _of_parquet(source: Source) -> Iterator[Row]:
-    import polars as pl
-
     try:
         frame = pl.scan_parquet(source.path, glob=False)
         count = frame.select(pl.len()).collect().item()

@@ -10,6 +10,7 @@ import xxhash
 
 from gymrecipe.checking.finding import Finding, found
 from gymrecipe.checking.rows import Row
+from gymrecipe.late import pl
 
 ALL_OR_NONE = ("margin", "chat_template_kwargs")
 """Columns that trainers read of every row as soon as one has them."""
@@ -89,8 +90,6 @@ class Together(msgspec.Struct):
         yield from self._twice()
 
     def _twice(self) -> Iterator[Finding]:
-        import polars as pl
-
         table = pl.DataFrame(
             {"digest": pl.Series(self.digests, dtype=pl.UInt64), "line": self.lines}
         )

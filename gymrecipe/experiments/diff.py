@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -12,9 +12,7 @@ from gymrecipe.errors import DataError
 from gymrecipe.experiments import manifest
 from gymrecipe.experiments.ledger import resolved
 from gymrecipe.experiments.manifest import REJECTS, USED, Input, Manifest
-
-if TYPE_CHECKING:
-    import polars as pl
+from gymrecipe.late import pl
 
 NOT_READ = "not read"
 EXAMPLES = 5
@@ -58,8 +56,6 @@ class Difference(msgspec.Struct, frozen=True):
 
 def diff(a: Path, b: Path) -> Difference:
     """Compare two version folders. Raises InputError or DataError where one cannot be read."""
-    import polars as pl
-
     old, new = manifest.read(a), manifest.read(b)
     try:
         pairs_a, pairs_b = _pairs(a), _pairs(b)
@@ -130,8 +126,6 @@ def _inputs(old: Manifest, new: Manifest) -> list[Change]:
 
 
 def _moved(having: Path, lacking: Path) -> list[Moved]:
-    import polars as pl
-
     used = _lines(having).filter(pl.col("reason") == "").drop("stage", "reason")
     moved = (
         used.join(_lines(lacking).drop(WHERE), on=["id", "occurrence"], how="left")
@@ -153,8 +147,6 @@ def _lines(version: Path) -> pl.LazyFrame:
 
     Equal lines have one id; `occurrence` tells them apart.
     """
-    import polars as pl
-
     from gymrecipe.experiments.fates import table
 
     used = table(version / USED).select("id", *WHERE).unique(WHERE)
@@ -169,8 +161,6 @@ def _lines(version: Path) -> pl.LazyFrame:
 
 def _pairs(version: Path) -> pl.LazyFrame:
     """The distinct pairs of a version, by the ids of their two sides."""
-    import polars as pl
-
     from gymrecipe.experiments.fates import table
 
     def side(name: str) -> pl.LazyFrame:
@@ -182,6 +172,4 @@ def _pairs(version: Path) -> pl.LazyFrame:
 
 
 def _count(rows: pl.LazyFrame) -> int:
-    import polars as pl
-
     return int(rows.select(pl.len()).collect().item())

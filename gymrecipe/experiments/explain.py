@@ -6,13 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from gymrecipe.errors import DataError, InputError, RecipeError, hint
 from gymrecipe.experiments import manifest
 from gymrecipe.experiments.fates import table
 from gymrecipe.experiments.ledger import in_force, resolved
 from gymrecipe.experiments.manifest import REJECTS, USED, Input, Manifest
+from gymrecipe.late import pl
 from gymrecipe.reasons import meaning
 
 

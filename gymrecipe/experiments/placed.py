@@ -14,10 +14,9 @@ from contextlib import ExitStack, suppress
 from itertools import accumulate
 from pathlib import Path
 
-import polars as pl
-
 from gymrecipe.formats.contents import Contents
 from gymrecipe.formats.job import Encoded
+from gymrecipe.late import pl
 
 BUCKET_BYTES = 2**24
 """About what a bucket holds, and what is in memory of all records at a time."""

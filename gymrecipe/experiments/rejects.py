@@ -7,11 +7,11 @@ from itertools import groupby
 from pathlib import Path
 
 import msgspec
-import polars as pl
 
 from gymrecipe.errors import ChangedError, DataError, RecipeError, hint
 from gymrecipe.experiments import fates, inputs, manifest
 from gymrecipe.experiments.manifest import REJECTS
+from gymrecipe.late import pl
 from gymrecipe.rollouts.files import Source, blocks, check_unchanged
 
 SNIPPET_BYTES = 200

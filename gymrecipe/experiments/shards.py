@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from itertools import accumulate, chain, islice, pairwise
 from pathlib import Path
 
-import polars as pl
-
 from gymrecipe.experiments.appended import Appended, Span
 from gymrecipe.experiments.manifest import Output
 from gymrecipe.formats.job import Encoded
 from gymrecipe.formats.parquet import kinds_of, to_parquet, widest
 from gymrecipe.formats.shapes import leaders
+from gymrecipe.late import pl
 from gymrecipe.registry import File
 
 STAND: dict[str, pl.DataType | type[pl.DataType]] = {

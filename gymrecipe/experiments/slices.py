@@ -9,11 +9,11 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 from msgspec.structs import replace
 
 from gymrecipe.beside import table_column
 from gymrecipe.formats.job import Side, WriteJob
+from gymrecipe.late import pl
 
 SLICE_BYTES = 8 * 2**20
 """Source bytes that one slice of a write reads."""

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import polars as pl
-
 from gymrecipe.errors import ChangedError
 from gymrecipe.experiments.disk import writing
+from gymrecipe.late import pl
 from gymrecipe.rollouts.files import Source, blocks
 
 

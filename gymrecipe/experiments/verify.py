@@ -12,6 +12,7 @@ from gymrecipe.errors import DataError, InputError
 from gymrecipe.experiments import ledger, manifest
 from gymrecipe.experiments.manifest import REJECTS, Manifest, Output
 from gymrecipe.experiments.references import LEDGER, VERSION
+from gymrecipe.late import pl
 
 
 def verify(folder: Path) -> list[str]:
@@ -128,8 +129,6 @@ def _names_and_lines(folder: Path, record: Manifest) -> Iterator[str]:
 
 
 def _rejects(folder: Path, record: Manifest) -> Iterator[str]:
-    import polars as pl
-
     from gymrecipe.experiments import fates
 
     try:

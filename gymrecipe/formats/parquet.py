@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import msgspec
-import polars as pl
 from msgspec import Raw
+
+from gymrecipe.late import pl
 
 Name = Literal[
     "null",

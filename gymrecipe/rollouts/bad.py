@@ -8,9 +8,8 @@ from codecs import BOM_UTF8
 from collections import Counter
 from itertools import accumulate, islice, repeat
 
-import polars as pl
-
 from gymrecipe.errors import DataError
+from gymrecipe.late import pl
 from gymrecipe.parameters import TOLERANCE
 from gymrecipe.rollouts.files import SWELLING, SWELLING_BYTES, Source, blocks, lines
 from gymrecipe.rollouts.runs import BLANK, BLANKS, REASONS, Runs, most_blanks

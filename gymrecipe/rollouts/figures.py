@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-import polars as pl
+from gymrecipe.late import pl
 
 QUANTILES = (0, 10, 25, 50, 75, 90, 100)
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import polars as pl
 import xxhash
+
+from gymrecipe.late import pl
 
 _INCREMENT, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
@@ -41,7 +42,7 @@ def uniform(key: pl.Expr, seed: int, salt: str) -> pl.Expr:
     return pl.map_batches(words, _sliced(drawn), return_dtype=pl.Float64, is_elementwise=True)
 
 
-Hash = Callable[[Sequence[pl.Series]], pl.Series]
+Hash = Callable[[Sequence["pl.Series"]], "pl.Series"]
 
 
 def _sliced(function: Hash) -> Hash:

@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import math
 from array import array
-from typing import TYPE_CHECKING
 
 import msgspec
 import xxhash
 from msgspec import Raw
 
 from gymrecipe.errors import DataError
+from gymrecipe.late import pl
 from gymrecipe.rollouts.digests import digest_prefix
 from gymrecipe.rollouts.files import Source, blocks, check_unchanged, lines
 from gymrecipe.rollouts.lines import NULL
 from gymrecipe.rollouts.prompts import index_key, value_key
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 class _Agent(msgspec.Struct):
@@ -117,8 +114,6 @@ def with_inputs(rows: pl.DataFrame, inputs: list[Inputs], first_source: int) -> 
     One file is of all runs; else the n-th is of the n-th run, for an index means something only
     inside a run. `input_source` counts on from `first_source`.
     """
-    import polars as pl
-
     schema = {
         "run": pl.UInt32, "index_key": pl.UInt64, "input_source": pl.UInt32,
         "input_offset": pl.UInt64, "input_bytes": pl.UInt64, "input_id_hi": pl.UInt64,

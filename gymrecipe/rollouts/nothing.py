@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import polars as pl
-
 from gymrecipe.errors import DataError
+from gymrecipe.late import pl
 from gymrecipe.rollouts.bad import in_lines
 from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.table import Table

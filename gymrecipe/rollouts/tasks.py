@@ -13,8 +13,7 @@ all parameters (seeds differ between repeats). `auto` goes by what a line has:
 
 from __future__ import annotations
 
-import polars as pl
-
+from gymrecipe.late import pl
 from gymrecipe.rollouts.hashes import combine
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-import polars as pl
-
+from gymrecipe.late import pl
 from gymrecipe.parameters import Params
 from gymrecipe.registry import Facts, stage
 from gymrecipe.rollouts.figures import mean, std

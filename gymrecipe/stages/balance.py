@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
-import polars as pl
 from pydantic import Field, model_validator
 
 from gymrecipe.errors import hint
+from gymrecipe.late import pl
 from gymrecipe.parameters import Params, Reads
 from gymrecipe.registry import Facts, stage, unit_of
 from gymrecipe.rollouts.columns import GENERAL, PAIR_COLUMNS, split_side

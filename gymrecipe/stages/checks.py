@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import polars as pl
-
+from gymrecipe.late import pl
 from gymrecipe.parameters import TOLERANCE
 from gymrecipe.registry import check, unit_of
 from gymrecipe.rollouts.columns import GENERAL

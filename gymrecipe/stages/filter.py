@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import polars as pl
 from pydantic import Field, field_validator
 
+from gymrecipe.late import pl
 from gymrecipe.parameters import TOLERANCE, Of, Optional, Params, Quantile, ReadsWhere
 from gymrecipe.registry import Facts, stage, unit_of
 from gymrecipe.stages import where as language

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import polars as pl
 from pydantic import model_validator
 
+from gymrecipe.late import pl
 from gymrecipe.parameters import TOLERANCE, Of, Params, Quantile, Reads, is_above
 from gymrecipe.registry import Facts, stage
 

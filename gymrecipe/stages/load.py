@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-import polars as pl
 from pydantic import Field, field_validator, model_validator
 
+from gymrecipe.late import pl
 from gymrecipe.parameters import Params
 from gymrecipe.registry import Facts, stage
 from gymrecipe.rollouts.columns import parse_path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import polars as pl
+from gymrecipe.late import pl
 
 
 def column(rollouts: pl.LazyFrame, name: str | pl.Expr) -> pl.Series:

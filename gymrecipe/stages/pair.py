@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Literal
 
-import polars as pl
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from gymrecipe.late import pl
 from gymrecipe.parameters import (
     LIKE_QUANTILE,
     TOLERANCE,

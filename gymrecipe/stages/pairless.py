@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-import polars as pl
-
+from gymrecipe.late import pl
 from gymrecipe.parameters import TOLERANCE
 from gymrecipe.reasons import FATES
 from gymrecipe.rollouts.columns import SIDES

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-import polars as pl
-
+from gymrecipe.late import pl
 from gymrecipe.parameters import TOLERANCE
 from gymrecipe.rollouts.hashes import combine
 from gymrecipe.stages import where as language

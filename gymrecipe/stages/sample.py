@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated, Literal
 
-import polars as pl
 from pydantic import Field, model_validator
 
+from gymrecipe.late import pl
 from gymrecipe.parameters import TOLERANCE, Params, Reads
 from gymrecipe.registry import stage
 

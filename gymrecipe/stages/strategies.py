@@ -7,8 +7,7 @@ group by group in the order of their places, and gives `group`, `chosen_place` a
 
 from __future__ import annotations
 
-import polars as pl
-
+from gymrecipe.late import pl
 from gymrecipe.registry import strategy
 
 

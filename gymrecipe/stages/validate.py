@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-import polars as pl
 from pydantic import model_validator
 
 from gymrecipe.errors import RecipeError, hint
+from gymrecipe.late import pl
 from gymrecipe.parameters import TOLERANCE, Params, Quantile, Reads
 from gymrecipe.registry import CHECKS, Facts, Purpose, stage, unit_of
 from gymrecipe.stages import checks as ours

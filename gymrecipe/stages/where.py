@@ -23,8 +23,8 @@ import warnings
 from collections.abc import Callable
 
 import msgspec
-import polars as pl
 
+from gymrecipe.late import pl
 from gymrecipe.parameters import TOLERANCE
 from gymrecipe.rollouts.columns import BUILT_IN, PAIR_COLUMNS, Kind, name_of, split_side
 
@@ -33,7 +33,7 @@ ALLOWED = (
     'Allowed: columns (a, a.b, a["odd key"], field["a"][0]), numbers, \'text\', True, False,'
     " == != < <= > >=, in and not in (1, 2), is None, is not None, + - * /, and, or, not, ( )"
 )
-Binary = Callable[[pl.Expr, pl.Expr], pl.Expr]
+Binary = Callable[["pl.Expr", "pl.Expr"], "pl.Expr"]
 _ARITHMETIC: dict[type[ast.operator], Binary] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -49,7 +49,6 @@ _COMPARED: dict[type[ast.cmpop], Binary] = {
 }
 _POSITIVE = {ast.NotEq: ast.Eq, ast.NotIn: ast.In, ast.IsNot: ast.Is}
 _KINDS: dict[type, Kind] = {bool: "boolean", int: "number", float: "number", str: "text"}
-_TYPES = {"number": pl.Float64, "text": pl.String, "boolean": pl.Boolean}
 
 
 class Where(msgspec.Struct, frozen=True):
@@ -141,14 +140,14 @@ class _Reader:
             if (other := self.names.get(name) or kind) != kind:
                 raise self.refused(node, f"is used as {other} and as {kind}; a column has one kind")
             self.names[name] = kind
-            return pl.col(name).cast(_TYPES[kind])
+            return pl.col(name).cast(_type(kind))
         match node:
             case ast.Constant(value=int() | float() as number) if kind == "number":
                 if abs(number) > sys.float_info.max:
                     raise self.refused(node, "is not a finite number")
                 return pl.lit(float(number), dtype=pl.Float64)
             case ast.Constant(value=str() | bool() as value):
-                return pl.lit(value, dtype=_TYPES[kind])
+                return pl.lit(value, dtype=_type(kind))
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return -self.value(operand, kind)
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
@@ -199,6 +198,10 @@ class _Reader:
                 for name in self.names
             ]
         return pl.when(undecided).then(pl.coalesce([*causes, pl.lit("undecided")]))
+
+
+def _type(kind: Kind) -> type[pl.DataType]:
+    return {"number": pl.Float64, "text": pl.String, "boolean": pl.Boolean}[kind]
 
 
 def _tree(text: str) -> ast.expr:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import polars as pl
 from pydantic import Field, field_validator
 
+from gymrecipe.late import pl
 from gymrecipe.parameters import Params
 from gymrecipe.registry import FORMATS, File, PairsAt, Purpose, Reasoning, stage, unit_of
 from gymrecipe.rollouts.hashes import uniform
