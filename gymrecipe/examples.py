@@ -10,9 +10,9 @@ from gymrecipe.engines.local import local
 from gymrecipe.errors import DataError, RecipeError
 from gymrecipe.experiments import folders
 from gymrecipe.fold import Fold, templates
+from gymrecipe.loading import read
 from gymrecipe.plan import Plan
 from gymrecipe.progress import Silent
-from gymrecipe.reading import read
 from gymrecipe.rehearsal import rehearse
 from gymrecipe.rollouts.files import open_source
 from gymrecipe.settings import WorkedExample

@@ -28,10 +28,10 @@ from gymrecipe.experiments.inputs import check_no_versions
 from gymrecipe.experiments.manifest import Input, Lines, Manifest, Output, StageRecord
 from gymrecipe.fold import Fold, templates
 from gymrecipe.formats.template import Template
+from gymrecipe.loading import read
 from gymrecipe.parameters import changed
 from gymrecipe.plan import Plan
 from gymrecipe.progress import Progress, Silent
-from gymrecipe.reading import read
 from gymrecipe.registry import FORMATS, PLUGINS
 from gymrecipe.rehearsal import REHEARSED_BYTES, rehearse
 from gymrecipe.rollouts.bad import TooManyBadRows

@@ -8,8 +8,8 @@ from gymrecipe.blame import blaming
 from gymrecipe.calls import NO_METRICS, MissingColumn, call, naming_what_is_missing, quantiles
 from gymrecipe.experiments.statistics import FIGURES
 from gymrecipe.late import pl
+from gymrecipe.loading import wanted
 from gymrecipe.plan import Plan
-from gymrecipe.reading import wanted
 from gymrecipe.registry import PLUGINS
 from gymrecipe.rollouts.columns import split_side
 from gymrecipe.rollouts.table import empty_rows

@@ -18,9 +18,9 @@ from gymrecipe.experiments.environment import packages, plugins
 from gymrecipe.experiments.manifest import Manifest, StageRecord
 from gymrecipe.fold import Fold, templates
 from gymrecipe.formats.template import Template
+from gymrecipe.loading import read
 from gymrecipe.plan import Plan
 from gymrecipe.progress import Progress, Silent
-from gymrecipe.reading import read
 from gymrecipe.recipe.composing import HERE
 from gymrecipe.registry import FORMATS, STAGES
 from gymrecipe.settings import Settings

@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 
 import gymrecipe
-from gymrecipe import reading
+from gymrecipe import loading
 from gymrecipe.errors import DataError
 from gymrecipe.experiments import fates, rejects
 from gymrecipe.rollouts import scan
@@ -225,7 +225,7 @@ def allow(change: Callable[[int], int | str], monkeypatch: pytest.MonkeyPatch) -
     def other(**wanted: Any) -> Wanted:
         return Wanted(**wanted | {"max_bad_rows": change(wanted["max_bad_rows"])})
 
-    monkeypatch.setattr(reading, "Wanted", other)
+    monkeypatch.setattr(loading, "Wanted", other)
 
 
 def test_control_without_max_bad_rows_a_run_on_bad_lines_is_seen_to_go_on(

@@ -1,4 +1,4 @@
-"""Reading: the rollout table that a plan asks for."""
+"""Loading: the rollout table that a plan asks for."""
 
 from __future__ import annotations
 
