@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from gymrecipe.errors import GymrecipeError, RecipeError, hint
 from gymrecipe.words import VERBS
 
-if TYPE_CHECKING:  # a tab that asks for a verb need not wait for Polars
+if TYPE_CHECKING:  # a tab that asks for a verb need not wait for pydantic
     from gymrecipe.parameters import Params
     from gymrecipe.registry import Stage
 
@@ -151,8 +151,6 @@ def _of_check(stem: str) -> list[str]:
     """The knobs of `check`, and the values that they take."""
     if not stem.startswith(("format=", "purpose=")):
         return ["format=", "purpose=", "json=true"]
-    from typing import get_args
-
     from gymrecipe.check import ROLLOUTS, formats
     from gymrecipe.registry import Purpose
 

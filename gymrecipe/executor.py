@@ -10,7 +10,7 @@ import msgspec
 
 from gymrecipe.calls import in_memory
 from gymrecipe.engines.local import default_workers, local
-from gymrecipe.errors import DataError, GymrecipeError, RecipeError
+from gymrecipe.errors import GymrecipeError, RecipeError
 from gymrecipe.experiments import (
     card,
     disk,
@@ -27,25 +27,19 @@ from gymrecipe.experiments.export import check_export, export
 from gymrecipe.experiments.inputs import check_no_versions
 from gymrecipe.experiments.manifest import Input, Lines, Manifest, Output, StageRecord
 from gymrecipe.fold import Fold, templates
-from gymrecipe.formats.template import Template
+from gymrecipe.identity import version_id
 from gymrecipe.loading import read
 from gymrecipe.parameters import changed
 from gymrecipe.plan import Plan
 from gymrecipe.progress import Progress, Silent
-from gymrecipe.registry import FORMATS, PLUGINS
+from gymrecipe.registry import PLUGINS
 from gymrecipe.rehearsal import REHEARSED_BYTES, rehearse
 from gymrecipe.rollouts.bad import TooManyBadRows
-from gymrecipe.rollouts.chat import CHANGED_BY
 from gymrecipe.rollouts.files import Source, check_unchanged
 from gymrecipe.rollouts.naming import sources
 from gymrecipe.rollouts.nothing import check_not_empty, check_rollouts
 from gymrecipe.rollouts.table import Read, Table
-from gymrecipe.stages.write import Write
-
-NOT_IN_ID = {
-    "input", "sidecars", "materialized_inputs", "max_bad_rows", "tokenizer", "chat_template",
-}  # fmt: skip
-"""Parameters that say where something is or what is tolerated, not what comes out."""
+from gymrecipe.usable import check_usable
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -125,7 +119,7 @@ def _run(plan: Plan, progress: Progress) -> Version:
         fold = Fold(plan, table, files, staged, engine, progress, rendered_by)
         fold.warnings += mishaps
         record = _record(fold, id)
-        _check_usable(fold, record)
+        check_usable(fold, record)
         for file in files:
             check_unchanged(file)
         if settings.dry_run:
@@ -159,43 +153,6 @@ def _remove_if_empty(folder: Path, keep_parent: bool) -> None:
         folder.rmdir()
         if not keep_parent:
             folder.parent.rmdir()
-
-
-def version_id(
-    plan: Plan, files: list[Source], table: Table, rendered_by: dict[str, Template]
-) -> str:
-    """A hash of what decides the bytes of a version.
-
-    That is the stages with their parameters and versions, the formats' versions, and the inputs'
-    digests in order, the chat templates, and the code of the plugins; not paths, folders, the name,
-    the engine or how output looks.
-    """
-    formats = {
-        step.params.format: FORMATS[step.params.format].version
-        for step in plan.steps
-        if isinstance(step.params, Write)
-    }
-    stages = [
-        {
-            "name": step.name,
-            "use": step.stage.name,
-            "version": step.stage.version,
-            "source": step.source,
-            "parameters": {
-                name: value
-                for name, value in step.params.model_dump(mode="json").items()
-                if name not in NOT_IN_ID
-            },
-        }
-        for step in plan.steps
-    ]
-    reads = zip(files, _reads(table), strict=True)
-    inputs = [[file.run, read.digest] for file, (read, _) in reads]
-    named = {name: column.model_dump() for name, column in plan.named.items()}
-    digests = [template.digest for template in rendered_by.values()]
-    code = [found] if (found := plugins()) else []
-    decided = [stages, formats, inputs, named, *digests, *code]
-    return hashlib.sha256(msgspec.json.encode(decided, order="deterministic")).hexdigest()
 
 
 def _record(fold: Fold, id: str) -> Manifest:
@@ -283,43 +240,6 @@ def _stopped(plan: Plan, error: TooManyBadRows) -> Manifest:
 def _output(folder: Path, name: str) -> Output:
     data = (folder / name).read_bytes()
     return Output(name, 0, len(data), hashlib.sha256(data).hexdigest())
-
-
-def _check_usable(fold: Fold, record: Manifest) -> None:
-    """Raise DataError where there is nothing to publish, or a check says stop."""
-    problems: list[str] = []
-    if not any(output.rows for output in fold.outputs):
-        where = next(stage for stage in record.stages if not stage.rows_out)
-        reasons = ", ".join(f"{n} {reason}" for reason, n in where.rejected.items())
-        problems.append(
-            f"nothing to write: stage '{where.name}' let none of {where.rows_in}"
-            f" {where.takes} through ({reasons}). {_advice(where)}"
-        )
-    elif fold.stops:
-        problems = fold.stops
-    if problems:
-        raise DataError(*problems, manifest=record)
-
-
-ADVICE = {
-    "only_one": "Collect several rollouts a prompt (num_repeats), or say what a task is: group_by.",
-    "all_equal": "Collect at a higher temperature, or rank by a graded metric: stages.pair.by.",
-    "over_quota": "Each group that proportions names needs rows: the red flag says which has none.",
-    "missing_reward": "Say where the score is: reward=PATH (`gymrecipe columns` lists the fields).",
-}
-
-
-def _advice(stage: StageRecord) -> str:
-    """What to do about the reason that took the most away."""
-    most = max(stage.rejected, key=lambda reason: stage.rejected[reason], default="")
-    if stage.use == "write" and most in CHANGED_BY:
-        name, _, values = CHANGED_BY[most].partition("=")
-        chosen = stage.parameters.get(name)
-        if chosen in values.split(" or ") or (chosen is not None and values in ("PATH", "NAME")):
-            return f"{name}={chosen} is set already, and nothing else lets them through."
-        them = "them" if len(stage.rejected) == 1 else f"the {stage.rejected[most]} {most}"
-        return f"{CHANGED_BY[most]} may let {them} through."
-    return ADVICE.get(most, f"Change what stage '{stage.name}' asks for, or collect more rollouts.")
 
 
 def _publish(folder: Path, staged: Path, record: Manifest) -> Version:

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from gymrecipe import say
 from gymrecipe.errors import DataError, RecipeError
+from gymrecipe.report import rows
 from gymrecipe.words import Words, at_most, knobs
 
 
 def _recipes(words: Words) -> int:
     at_most(words, 0)
     knobs(words)
-    say.table(_rows().recipes(words.config_dirs))
+    say.table(rows.recipes(words.config_dirs))
     return 0
 
 
 def _stages(words: Words) -> int:
     knobs(words)
     if not at_most(words, 1):
-        say.table(_rows().stages())
+        say.table(rows.stages())
         return 0
-    said, parameters, choices = _rows().parameters(words.arguments[0])
+    said, parameters, choices = rows.parameters(words.arguments[0])
     print(f"{words.arguments[0]}: {said}\n")
     say.table(parameters)
     if choices:
@@ -38,14 +37,14 @@ def _stages(words: Words) -> int:
 def _formats(words: Words) -> int:
     at_most(words, 0)
     knobs(words)
-    say.table(_rows().formats())
+    say.table(rows.formats())
     return 0
 
 
 def _columns(words: Words) -> int:
     given = knobs(words, input=[], limit=1_000, sidecars=False)
     entries = [*given["input"], *words.arguments]
-    built_in, present, read = _rows().columns(entries, given["limit"], given["sidecars"])
+    built_in, present, read = rows.columns(entries, given["limit"], given["sidecars"])
     say.table(built_in)
     print()
     say.table(present)
@@ -82,10 +81,10 @@ def _versions(words: Words) -> int:
     root = Path(given["output_dir"])
     if given["rebuild"]:
         return _rebuild(root, words)
-    rows = _rows().versions(root, words.arguments)
-    if not rows:
+    found = rows.versions(root, words.arguments)
+    if not found:
         say.note(f"no versions in {root} yet. Run a recipe: `gymrecipe recipes` lists them.")
-    say.table(rows)
+    say.table(found)
     return 0
 
 
@@ -143,8 +142,8 @@ def _cache(words: Words) -> int:
     if given["clear"]:
         gone, length = shelf.clear(folder)
         print(say.safe(f"{folder}: {counted(gone, 'file')} of {size(length)} removed"))
-    elif rows := _rows().kept(folder):
-        say.table(rows)
+    elif found := rows.kept(folder):
+        say.table(found)
     else:
         say.note(f"{folder}: nothing is kept there.")
     return 0
@@ -266,11 +265,6 @@ def _version_arguments(
         )
     given = knobs(words, output_dir="experiments", **defaults)
     return [references.resolve(word, Path(given["output_dir"])) for word in words.arguments], given
-
-
-def _rows() -> ModuleType:
-    """Imported late: the command has to start before it is there."""
-    return import_module("gymrecipe.report.rows")
 
 
 ACTIONS: dict[str, Callable[[Words], int]] = {

@@ -30,7 +30,7 @@ LAYERS = [
     ],
     ["experiments"],
     ["wide", "progress", "blame", "calls", "loading", "rehearsal", "remarks", "fold"],
-    ["executor", "reproduce", "check", "checking", "ahead"],
+    ["identity", "usable", "executor", "reproduce", "check", "checking", "ahead"],
     ["report", "examples", "api", "words", "completion", "plugins", "guide", "streams"],
     ["say", "verbs", "launch", "cli", "__main__", "__init__"],
 ]

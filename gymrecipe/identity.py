@@ -1,0 +1,57 @@
+"""Identity: the id of a version, by which the same one is found again."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from gymrecipe.experiments.environment import plugins
+from gymrecipe.formats.template import Template
+from gymrecipe.plan import Plan
+from gymrecipe.registry import FORMATS
+from gymrecipe.rollouts.files import Source
+from gymrecipe.rollouts.table import Table
+from gymrecipe.stages.write import Write
+
+NOT_IN_ID = {
+    "input", "sidecars", "materialized_inputs", "max_bad_rows", "tokenizer", "chat_template",
+}  # fmt: skip
+"""Parameters that say where something is or what is tolerated, not what comes out."""
+
+
+def version_id(
+    plan: Plan, files: list[Source], table: Table, rendered_by: dict[str, Template]
+) -> str:
+    """A hash of what decides the bytes of a version.
+
+    That is the stages with their parameters and versions, the formats' versions, and the inputs'
+    digests in order, the chat templates, and the code of the plugins; not paths, folders, the name,
+    the engine or how output looks.
+    """
+    formats = {
+        step.params.format: FORMATS[step.params.format].version
+        for step in plan.steps
+        if isinstance(step.params, Write)
+    }
+    stages = [
+        {
+            "name": step.name,
+            "use": step.stage.name,
+            "version": step.stage.version,
+            "source": step.source,
+            "parameters": {
+                name: value
+                for name, value in step.params.model_dump(mode="json").items()
+                if name not in NOT_IN_ID
+            },
+        }
+        for step in plan.steps
+    ]
+    reads = zip(files, [*table.read, *table.inputs], strict=True)
+    inputs = [[file.run, read.digest] for file, read in reads]
+    named = {name: column.model_dump() for name, column in plan.named.items()}
+    digests = [template.digest for template in rendered_by.values()]
+    code = [found] if (found := plugins()) else []
+    decided = [stages, formats, inputs, named, *digests, *code]
+    return hashlib.sha256(msgspec.json.encode(decided, order="deterministic")).hexdigest()

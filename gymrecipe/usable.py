@@ -1,0 +1,44 @@
+"""Usable: whether there is something to publish, and what to do where there is not."""
+
+from __future__ import annotations
+
+from gymrecipe.errors import DataError
+from gymrecipe.experiments.manifest import Manifest, StageRecord
+from gymrecipe.fold import Fold
+from gymrecipe.rollouts.chat import CHANGED_BY
+
+ADVICE = {
+    "only_one": "Collect several rollouts a prompt (num_repeats), or say what a task is: group_by.",
+    "all_equal": "Collect at a higher temperature, or rank by a graded metric: stages.pair.by.",
+    "over_quota": "Each group that proportions names needs rows: the red flag says which has none.",
+    "missing_reward": "Say where the score is: reward=PATH (`gymrecipe columns` lists the fields).",
+}
+
+
+def check_usable(fold: Fold, record: Manifest) -> None:
+    """Raise DataError where there is nothing to publish, or a check says stop."""
+    problems: list[str] = []
+    if not any(output.rows for output in fold.outputs):
+        where = next(stage for stage in record.stages if not stage.rows_out)
+        reasons = ", ".join(f"{n} {reason}" for reason, n in where.rejected.items())
+        problems.append(
+            f"nothing to write: stage '{where.name}' let none of {where.rows_in}"
+            f" {where.takes} through ({reasons}). {_advice(where)}"
+        )
+    elif fold.stops:
+        problems = fold.stops
+    if problems:
+        raise DataError(*problems, manifest=record)
+
+
+def _advice(stage: StageRecord) -> str:
+    """What to do about the reason that took the most away."""
+    most = max(stage.rejected, key=lambda reason: stage.rejected[reason], default="")
+    if stage.use == "write" and most in CHANGED_BY:
+        name, _, values = CHANGED_BY[most].partition("=")
+        chosen = stage.parameters.get(name)
+        if chosen in values.split(" or ") or (chosen is not None and values in ("PATH", "NAME")):
+            return f"{name}={chosen} is set already, and nothing else lets them through."
+        them = "them" if len(stage.rejected) == 1 else f"the {stage.rejected[most]} {most}"
+        return f"{CHANGED_BY[most]} may let {them} through."
+    return ADVICE.get(most, f"Change what stage '{stage.name}' asks for, or collect more rollouts.")
