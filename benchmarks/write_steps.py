@@ -26,8 +26,10 @@ from gymrecipe.formats.encode import encode
 from gymrecipe.formats.job import Side, WriteJob
 from gymrecipe.registry import FORMATS, Purpose
 from gymrecipe.rollouts.chat import Unusable
+from gymrecipe.rollouts.halves import check
 from gymrecipe.rollouts.lines import whole
-from gymrecipe.rollouts.messages import asked, check, conversation, part
+from gymrecipe.rollouts.messages import asked, conversation
+from gymrecipe.rollouts.sides import part
 
 assert gymrecipe.formats  # which registers them
 

@@ -12,6 +12,7 @@ from gymrecipe.formats.custom import parts
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.template import Template
 from gymrecipe.registry import FORMATS, Purpose, is_ours
+from gymrecipe.rollouts.chat import Message
 from gymrecipe.rollouts.columns import (
     BUILT_IN,
     MADE,
@@ -21,7 +22,6 @@ from gymrecipe.rollouts.columns import (
     parse_path,
     split_side,
 )
-from gymrecipe.rollouts.messages import Message
 from gymrecipe.settings import NamedColumn
 from gymrecipe.stages.write import Write
 from gymrecipe.steps import POSSIBLE, Step, above, purpose_of

@@ -10,9 +10,10 @@ from gymrecipe.checking.rows import Advance, told
 from gymrecipe.engines.local import default_workers, local
 from gymrecipe.late import pl
 from gymrecipe.rollouts.bad import BAD_LEAST, BAD_SHARE
+from gymrecipe.rollouts.chat import UNUSABLE, Unusable
 from gymrecipe.rollouts.columns import parse_path
 from gymrecipe.rollouts.files import Source, lines
-from gymrecipe.rollouts.messages import UNUSABLE, Unusable, conversation
+from gymrecipe.rollouts.messages import conversation
 from gymrecipe.rollouts.naming import is_sidecar
 from gymrecipe.rollouts.table import read_table
 from gymrecipe.rollouts.wanted import Wanted

@@ -26,10 +26,10 @@ from gymrecipe.formats.encode import encode
 from gymrecipe.formats.job import Encoded, WriteJob
 from gymrecipe.formats.template import Template
 from gymrecipe.registry import FORMATS, PLUGINS, Purpose
+from gymrecipe.rollouts.chat import Reading
 from gymrecipe.rollouts.columns import MADE, SIDES
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
-from gymrecipe.rollouts.messages import Reading
 from gymrecipe.settings import NamedColumn
 from gymrecipe.stages.write import Write
 

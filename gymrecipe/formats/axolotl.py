@@ -17,7 +17,7 @@ from gymrecipe.formats.calls import as_objects, as_text
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Guide, Written, tokens
 from gymrecipe.registry import format
-from gymrecipe.rollouts.messages import Message, Unusable
+from gymrecipe.rollouts.chat import Message, Unusable
 
 TYPES = {
     "sft": [

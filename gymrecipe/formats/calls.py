@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gymrecipe.formats.numbers import check
-from gymrecipe.rollouts.messages import Function, Message, ToolCall
+from gymrecipe.rollouts.chat import Function, Message, ToolCall
 
 _encoder = msgspec.json.Encoder()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from gymrecipe.formats.example import Example
 from gymrecipe.registry import format
-from gymrecipe.rollouts.messages import Message
+from gymrecipe.rollouts.chat import Message
 
 
 @format(

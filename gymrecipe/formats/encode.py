@@ -22,8 +22,8 @@ from gymrecipe.formats.sources import Sources
 from gymrecipe.formats.values import values_of
 from gymrecipe.registry import FORMATS
 from gymrecipe.rollouts.batches import batches
+from gymrecipe.rollouts.chat import Unusable
 from gymrecipe.rollouts.members import Repeated
-from gymrecipe.rollouts.messages import Unusable
 
 BUFFER_BYTES = 2**20
 

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Raw
 
 from gymrecipe.registry import Purpose
-from gymrecipe.rollouts.messages import Message
+from gymrecipe.rollouts.chat import Message
 
 if TYPE_CHECKING:
     from gymrecipe.formats.template import Template

@@ -10,7 +10,7 @@ import msgspec
 from gymrecipe.formats.contents import Contents
 from gymrecipe.formats.template import Template
 from gymrecipe.registry import PairsAt, Purpose
-from gymrecipe.rollouts.messages import Reading
+from gymrecipe.rollouts.chat import Reading
 
 
 class Side(msgspec.Struct, frozen=True):

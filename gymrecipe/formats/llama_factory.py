@@ -19,7 +19,7 @@ from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Guide, Written, tokens
 from gymrecipe.formats.turns import turns
 from gymrecipe.registry import format
-from gymrecipe.rollouts.messages import Message, ToolCall, Unusable
+from gymrecipe.rollouts.chat import Message, ToolCall, Unusable
 
 BETWEEN_OUTPUTS = "\n</tool_response>\n<tool_response>\n"
 """What LLaMA-Factory itself joins the outputs of parallel calls with; Qwen and Hermes form."""

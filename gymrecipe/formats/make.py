@@ -11,17 +11,10 @@ from gymrecipe.formats.job import WriteJob
 from gymrecipe.formats.sources import Sources
 from gymrecipe.formats.verifier import agent_of, fields_of, is_row_of, request_of
 from gymrecipe.registry import FORMATS
-from gymrecipe.rollouts.messages import (
-    Conversation,
-    Message,
-    Unusable,
-    asked,
-    check,
-    conversation,
-    equal,
-    part,
-    same,
-)
+from gymrecipe.rollouts.chat import Conversation, Message, Unusable
+from gymrecipe.rollouts.halves import check
+from gymrecipe.rollouts.messages import asked, conversation
+from gymrecipe.rollouts.sides import equal, part, same
 
 Made = TypeVar("Made")
 

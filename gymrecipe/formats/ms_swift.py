@@ -21,7 +21,7 @@ from gymrecipe.formats.numbers import check
 from gymrecipe.formats.truth import ground_truth
 from gymrecipe.formats.turns import turns
 from gymrecipe.registry import format
-from gymrecipe.rollouts.messages import Message, Unusable
+from gymrecipe.rollouts.chat import Message, Unusable
 
 COMMANDS = {
     "sft": "swift sft",

@@ -9,8 +9,8 @@ import msgspec
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Guide, Written, tokens
 from gymrecipe.registry import format
+from gymrecipe.rollouts.chat import Message, Unusable
 from gymrecipe.rollouts.lines import is_null
-from gymrecipe.rollouts.messages import Message, Unusable
 
 HEAD = "You can call these functions. They are given as JSON, one a line, within <tools></tools>:"
 _encoder = msgspec.json.Encoder()

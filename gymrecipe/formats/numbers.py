@@ -11,7 +11,7 @@ from __future__ import annotations
 from types import NoneType
 from typing import Any
 
-from gymrecipe.rollouts.messages import Unusable
+from gymrecipe.rollouts.chat import Unusable
 
 _NARROW = frozenset({str, float, bool, NoneType})
 

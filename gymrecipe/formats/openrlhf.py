@@ -9,7 +9,7 @@ import msgspec
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Guide, Written, tokens
 from gymrecipe.registry import format
-from gymrecipe.rollouts.messages import Message, Unusable
+from gymrecipe.rollouts.chat import Message, Unusable
 
 _encoder = msgspec.json.Encoder()
 

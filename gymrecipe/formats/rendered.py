@@ -11,7 +11,7 @@ from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Guide, Written, tokens
 from gymrecipe.formats.template import render
 from gymrecipe.registry import format
-from gymrecipe.rollouts.messages import Message, Unusable
+from gymrecipe.rollouts.chat import Message, Unusable
 
 _encoder = msgspec.json.Encoder()
 

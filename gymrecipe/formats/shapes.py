@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from gymrecipe.rollouts.messages import Message
+from gymrecipe.rollouts.chat import Message
 
 Shape = frozenset[str]
 """Elements `column:keys` or `column:type`, and below one set of keys `column>path:keys`."""

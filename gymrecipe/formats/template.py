@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from gymrecipe.errors import RecipeError
-from gymrecipe.rollouts.messages import Message, Unusable
+from gymrecipe.rollouts.chat import Message, Unusable
 
 TOKENS = {"bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token"}
 MAX_BYTES = 2**20

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gymrecipe.rollouts.messages import Message, Unusable
+from gymrecipe.rollouts.chat import Message, Unusable
 
 
 def turns(messages: list[Message]) -> tuple[str | None, list[list[Message]]]:

@@ -10,9 +10,9 @@ from gymrecipe.formats.custom import parts
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.job import WriteJob
 from gymrecipe.formats.raw import verbatim
+from gymrecipe.rollouts.chat import Unusable
 from gymrecipe.rollouts.columns import SIDES, find, parse_path
 from gymrecipe.rollouts.members import Repeated
-from gymrecipe.rollouts.messages import Unusable
 
 Value = Callable[[int, Example], Any]
 

@@ -17,7 +17,7 @@ from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Guide, Written, tokens
 from gymrecipe.formats.truth import ground_truth
 from gymrecipe.registry import format
-from gymrecipe.rollouts.messages import Message, Unusable
+from gymrecipe.rollouts.chat import Message, Unusable
 
 DATASET = Path(__file__).with_name("verl_dataset.py.txt")
 """The dataset class; it imports verl, so it is no module of ours."""

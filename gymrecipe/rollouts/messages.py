@@ -14,38 +14,15 @@ from itertools import takewhile
 from typing import Any
 
 from gymrecipe.rollouts.chat import (
-    CHANGED_BY,
-    UNUSABLE,
     Conversation,
-    Function,
     Message,
     Reading,
-    ToolCall,
     Unusable,
 )
 from gymrecipe.rollouts.halves import SYSTEM, check, halves_as_read, parts_of, refuse_masked
 from gymrecipe.rollouts.items import Talk, tools_of
 from gymrecipe.rollouts.lines import Item, Response
 from gymrecipe.rollouts.said import is_truncated
-from gymrecipe.rollouts.sides import equal, part, same
-
-__all__ = [
-    "CHANGED_BY",
-    "UNUSABLE",
-    "USUAL",
-    "Conversation",
-    "Function",
-    "Message",
-    "Reading",
-    "ToolCall",
-    "Unusable",
-    "asked",
-    "check",
-    "conversation",
-    "equal",
-    "part",
-    "same",
-]
 
 USUAL = Reading()
 """What a line is read as unless a recipe says otherwise."""

@@ -14,7 +14,7 @@ from gymrecipe.errors import DataError, InputError, RecipeError
 from gymrecipe.experiments.explain import explain
 from gymrecipe.reasons import FATES, meaning
 from gymrecipe.recipe.finding import recipes
-from gymrecipe.rollouts.messages import UNUSABLE
+from gymrecipe.rollouts.chat import UNUSABLE
 from gymrecipe.rollouts.why import BAD_LINE
 from tests.experiments.conftest import MISSING, graded, rollout, run, save
 

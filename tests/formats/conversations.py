@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gymrecipe.formats.example import Example
 from gymrecipe.registry import Purpose
-from gymrecipe.rollouts.messages import Function, Message, ToolCall
+from gymrecipe.rollouts.chat import Function, Message, ToolCall
 
 FEW = settings(max_examples=settings.default.max_examples // 2)  # type: ignore[union-attr]
 """For what is tried with every format and purpose."""

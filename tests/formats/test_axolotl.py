@@ -12,7 +12,7 @@ import yaml
 from gymrecipe.formats.axolotl import axolotl, guide
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Written
-from gymrecipe.rollouts.messages import Function, Message, ToolCall, Unusable
+from gymrecipe.rollouts.chat import Function, Message, ToolCall, Unusable
 from tests.formats.conversations import ACTED, PROMPT, TOOLS
 
 ASKED, SAID = Message("user", "2+2?"), Message("assistant", "4")

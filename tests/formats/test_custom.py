@@ -6,7 +6,7 @@ from msgspec import Raw
 
 from gymrecipe.formats.custom import PAIR, SINGLE, custom
 from gymrecipe.formats.example import Example
-from gymrecipe.rollouts.messages import Message
+from gymrecipe.rollouts.chat import Message
 
 PROMPT = [Message("system", "s"), Message("user", "a?"), Message("user", "b?")]
 CALLED = Message("assistant", "")

@@ -15,7 +15,7 @@ from gymrecipe.formats.example import Example
 from gymrecipe.formats.models import messages, nemo_rl, openrlhf, trl
 from gymrecipe.formats.nemo_rl import HEAD
 from gymrecipe.registry import FORMATS, Purpose
-from gymrecipe.rollouts.messages import UNUSABLE, Message, Unusable
+from gymrecipe.rollouts.chat import UNUSABLE, Message, Unusable
 from tests.formats.conversations import FEW, examples
 
 MODELS = {

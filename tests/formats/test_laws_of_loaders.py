@@ -19,7 +19,7 @@ from gymrecipe.formats.example import Example
 from gymrecipe.formats.llama_factory import BETWEEN_OUTPUTS
 from gymrecipe.formats.models import axolotl, llama_factory, ms_swift, verl
 from gymrecipe.registry import FORMATS, Purpose
-from gymrecipe.rollouts.messages import UNUSABLE, Message, Unusable
+from gymrecipe.rollouts.chat import UNUSABLE, Message, Unusable
 from tests.formats.conversations import ACTED, FEW, PROMPT, TOOLS, examples
 
 MODELS = {

@@ -11,7 +11,7 @@ import pytest
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Written
 from gymrecipe.formats.llama_factory import guide, llama_factory
-from gymrecipe.rollouts.messages import Function, Message, ToolCall, Unusable
+from gymrecipe.rollouts.chat import Function, Message, ToolCall, Unusable
 from tests.formats.conversations import ACTED, PROMPT, TOOLS
 
 ASKED, SAID = Message("user", "2+2?"), Message("assistant", "4")

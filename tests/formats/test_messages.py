@@ -9,7 +9,7 @@ import msgspec
 
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.messages import messages
-from gymrecipe.rollouts.messages import Function, Message, ToolCall
+from gymrecipe.rollouts.chat import Function, Message, ToolCall
 
 ASKED = Message("user", "2+2?")
 SAID = Message("assistant", "4")

@@ -13,7 +13,7 @@ from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Written
 from gymrecipe.formats.ms_swift import guide, ms_swift
 from gymrecipe.registry import FORMATS
-from gymrecipe.rollouts.messages import Function, Message, ToolCall, Unusable
+from gymrecipe.rollouts.chat import Function, Message, ToolCall, Unusable
 from tests.formats.conversations import ACTED, PROMPT, TOOLS
 
 ASKED, SAID = Message("user", "2+2?"), Message("assistant", "4")

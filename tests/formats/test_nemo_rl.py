@@ -13,7 +13,7 @@ from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Written
 from gymrecipe.formats.nemo_rl import HEAD, guide, nemo_rl, with_tools
 from gymrecipe.registry import FORMATS
-from gymrecipe.rollouts.messages import Message, Unusable
+from gymrecipe.rollouts.chat import Message, Unusable
 from tests.formats.conversations import ACTED, PROMPT, TOOLS
 
 ASKED = Message("user", "2+2?")

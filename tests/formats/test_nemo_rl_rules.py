@@ -18,7 +18,7 @@ from hypothesis import assume, given
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.nemo_rl import nemo_rl
 from gymrecipe.formats.sandbox import environment
-from gymrecipe.rollouts.messages import Message
+from gymrecipe.rollouts.chat import Message
 from tests.formats.conversations import examples
 
 CHAT = """\

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gymrecipe.formats.numbers import check
-from gymrecipe.rollouts.messages import Unusable
+from gymrecipe.rollouts.chat import Unusable
 
 
 @pytest.mark.parametrize(

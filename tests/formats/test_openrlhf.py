@@ -13,7 +13,7 @@ from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Written
 from gymrecipe.formats.openrlhf import guide, openrlhf
 from gymrecipe.registry import FORMATS
-from gymrecipe.rollouts.messages import Message, Unusable
+from gymrecipe.rollouts.chat import Message, Unusable
 from tests.formats.conversations import ACTED, TOOLS
 
 ASKED = Message("user", "2+2?")

@@ -15,7 +15,7 @@ from gymrecipe.formats.guide import Written
 from gymrecipe.formats.rendered import guide, rendered
 from gymrecipe.formats.template import Template, read_template
 from gymrecipe.registry import FORMATS
-from gymrecipe.rollouts.messages import Message, Unusable
+from gymrecipe.rollouts.chat import Message, Unusable
 from tests.formats.conversations import ACTED, PROMPT, TOOLS
 
 ASKED = Message("user", "2+2?")

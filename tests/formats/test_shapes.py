@@ -4,7 +4,7 @@ from array import array
 from typing import Any
 
 from gymrecipe.formats.shapes import Shapes, leaders
-from gymrecipe.rollouts.messages import Function, Message, ToolCall
+from gymrecipe.rollouts.chat import Function, Message, ToolCall
 
 
 def lead(*records: dict[str, Any]) -> list[int]:

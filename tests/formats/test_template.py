@@ -10,7 +10,7 @@ import pytest
 
 from gymrecipe.errors import RecipeError
 from gymrecipe.formats.template import Template, read_template, render
-from gymrecipe.rollouts.messages import Message
+from gymrecipe.rollouts.chat import Message
 from tests.formats.conversations import ACTED
 
 

@@ -12,7 +12,7 @@ from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Written
 from gymrecipe.formats.trl import guide, trl, trl_prompt_completion
 from gymrecipe.registry import FORMATS
-from gymrecipe.rollouts.messages import Function, Message, ToolCall, Unusable
+from gymrecipe.rollouts.chat import Function, Message, ToolCall, Unusable
 from tests.formats.conversations import ACTED, PROMPT, TOOLS
 
 ASKED = Message("user", "2+2?")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gymrecipe.formats.turns import turns
-from gymrecipe.rollouts.messages import Message, Unusable
+from gymrecipe.rollouts.chat import Message, Unusable
 from tests.formats.conversations import ACTED, PROMPT
 
 USER, SAID = Message("user", "?"), Message("assistant", "!")

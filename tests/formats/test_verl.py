@@ -15,7 +15,7 @@ from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Written
 from gymrecipe.formats.parquet import to_parquet
 from gymrecipe.formats.verl import guide, verl
-from gymrecipe.rollouts.messages import Message, Unusable
+from gymrecipe.rollouts.chat import Message, Unusable
 from tests.formats.conversations import ACTED, PROMPT, TOOLS
 
 ASKED, SAID = Message("user", "2+2?"), Message("assistant", "4")

@@ -19,7 +19,9 @@ from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Guide, Written
 from gymrecipe.formats.parquet import to_parquet
 from gymrecipe.registry import FORMATS, Purpose
-from gymrecipe.rollouts.messages import Conversation, Message, Reading, Unusable, conversation, part
+from gymrecipe.rollouts.chat import Conversation, Message, Reading, Unusable
+from gymrecipe.rollouts.messages import conversation
+from gymrecipe.rollouts.sides import part
 
 LONGEST = 60_000
 """Lines of the real rollouts that are longer than this stay out, for the time it takes."""

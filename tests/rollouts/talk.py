@@ -8,14 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from gymrecipe.rollouts.messages import (
-    UNUSABLE,
-    USUAL,
-    Conversation,
-    Reading,
-    Unusable,
-    conversation,
-)
+from gymrecipe.rollouts.chat import UNUSABLE, Conversation, Reading, Unusable
+from gymrecipe.rollouts.messages import USUAL, conversation
 from gymrecipe.rollouts.why import BAD_LINE
 
 ASKED = {"role": "user", "content": "2+2?"}

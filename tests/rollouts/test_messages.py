@@ -7,15 +7,9 @@ from typing import Any
 
 import pytest
 
-from gymrecipe.rollouts.messages import (
-    Conversation,
-    Message,
-    Reading,
-    Unusable,
-    conversation,
-    part,
-    same,
-)
+from gymrecipe.rollouts.chat import Conversation, Message, Reading, Unusable
+from gymrecipe.rollouts.messages import conversation
+from gymrecipe.rollouts.sides import part, same
 from tests.rollouts.talk import (
     ASKED,
     MORE,

@@ -8,7 +8,8 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from gymrecipe.rollouts.messages import CHANGED_BY, UNUSABLE, USUAL, Reading
+from gymrecipe.rollouts.chat import CHANGED_BY, UNUSABLE, Reading
+from gymrecipe.rollouts.messages import USUAL
 from gymrecipe.rollouts.why import BAD_LINE
 from gymrecipe.stages.write import Write
 

@@ -10,18 +10,11 @@ from hypothesis import assume, event, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from gymrecipe.rollouts.chat import Conversation, Message, Reading, Unusable
 from gymrecipe.rollouts.lines import decode, halves_of
-from gymrecipe.rollouts.messages import (
-    Conversation,
-    Message,
-    Reading,
-    Unusable,
-    asked,
-    conversation,
-    part,
-    same,
-)
+from gymrecipe.rollouts.messages import asked, conversation
 from gymrecipe.rollouts.prompts import prompt_key
+from gymrecipe.rollouts.sides import part, same
 from tests.rollouts.talk import (
     ASKED,
     MORE,

@@ -14,17 +14,9 @@ import msgspec
 import pytest
 
 from gymrecipe.rollouts import lines
+from gymrecipe.rollouts.chat import UNUSABLE, Conversation, Message, Reading, Unusable
 from gymrecipe.rollouts.lines import decode, halves_of
-from gymrecipe.rollouts.messages import (
-    UNUSABLE,
-    USUAL,
-    Conversation,
-    Message,
-    Reading,
-    Unusable,
-    asked,
-    conversation,
-)
+from gymrecipe.rollouts.messages import USUAL, asked, conversation
 from gymrecipe.rollouts.why import BAD_LINE
 
 

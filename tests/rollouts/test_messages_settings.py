@@ -7,15 +7,9 @@ from typing import Any
 
 import pytest
 
-from gymrecipe.rollouts.messages import (
-    USUAL,
-    Conversation,
-    Message,
-    Reading,
-    Unusable,
-    asked,
-    part,
-)
+from gymrecipe.rollouts.chat import Conversation, Message, Reading, Unusable
+from gymrecipe.rollouts.messages import USUAL, asked
+from gymrecipe.rollouts.sides import part
 from tests.rollouts.talk import (
     ASKED,
     MORE,

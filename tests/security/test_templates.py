@@ -12,7 +12,7 @@ import pytest
 from gymrecipe.errors import RecipeError
 from gymrecipe.formats import bounds
 from gymrecipe.formats.template import Template, read_template, render
-from gymrecipe.rollouts.messages import Message, Unusable
+from gymrecipe.rollouts.chat import Message, Unusable
 
 REACHING = [
     "{{ ''.__class__.__mro__[1].__subclasses__() }}", "{{ cycler.__init__.__globals__.os }}",

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 import gymrecipe
-from gymrecipe.rollouts.messages import Conversation, Unusable, conversation
+from gymrecipe.rollouts.chat import Conversation, Unusable
+from gymrecipe.rollouts.messages import conversation
 
 if find_spec("trl") is None:
     collect_ignore_glob = ["test_*.py"]

@@ -16,7 +16,7 @@ from gymrecipe.errors import RecipeError
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.rendered import rendered
 from gymrecipe.formats.template import read_template, render
-from gymrecipe.rollouts.messages import Conversation, Unusable
+from gymrecipe.rollouts.chat import Conversation, Unusable
 
 TOKEN = re.compile(r"\b(bos|eos|pad|unk)_token\b")
 TEMPLATES = sorted((Path(trl.__file__).parent / "chat_templates").glob("*.jinja"))

@@ -28,7 +28,9 @@ from trl import (
 )
 
 import gymrecipe
-from gymrecipe.rollouts.messages import Conversation, Message, conversation, part
+from gymrecipe.rollouts.chat import Conversation, Message
+from gymrecipe.rollouts.messages import conversation
+from gymrecipe.rollouts.sides import part
 
 OPENING = "<|im_start|>assistant\n"
 PLAIN: dict[str, Any] = {
