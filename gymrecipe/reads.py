@@ -42,7 +42,8 @@ def columns_read(steps: Iterable[Step], named: dict[str, NamedColumn]) -> Iterat
         for at, name, kind in _used(step):
             try:
                 for column in _column(name, kind, step, named, made):
-                    seen.add(column.name)
+                    if column.kind != "any":
+                        seen.add(column.name)
                     yield column
             except ValueError as error:
                 problems.append(f"stages.{step.name}.{at}: {error}")
@@ -150,7 +151,7 @@ def _column(
         raise ValueError(f"'{name}' is a column of pairs, and {step.takes} have none yet")
     if name in BUILT_IN or name in made:
         known = made[name] if name in made else BUILT_IN[name][0]
-        if known != kind:
+        if kind not in (known, "any"):
             raise ValueError(f"'{name}' is a {known}, used as a {kind}")
         return
     if name == "gap":
@@ -167,6 +168,8 @@ def _column(
             f" my_{name}: {name}"
         )
     if (column := named.get(name)) is not None:
+        if kind == "any" and made_of_text(column):
+            kind = "text"
         if kind != "text" and (column.regex or column.default is not None):
             raise ValueError(f"'{name}' has a regex or a default and is a text, used as a {kind}")
         paths = [column.path] if isinstance(column.path, str) else column.path

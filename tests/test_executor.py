@@ -281,6 +281,14 @@ def test_quantile_thresholds_are_resolved_and_both_are_logged(tmp_path: Path) ->
     assert resolved == [{"parameter": "min_reward", "asked": "p50", "resolved": 0.95}]
 
 
+def test_a_field_of_any_kind_may_be_asked_whether_it_is_there(tmp_path: Path) -> None:
+    sides = {}
+    for word in ("is None", "is not None"):
+        where = {"stages.good.where": f"expected_answer {word}", "min_reward": 0}
+        sides[word] = run(tmp_path, "sft_threshold", **where).manifest.lines.used
+    assert sides == {"is None": 117, "is not None": 78}
+
+
 def test_a_column_that_pairs_do_not_have_is_found_before_anything_is_read(tmp_path: Path) -> None:
     extra = {"stages.more": {"use": "filter", "after": "pair", "min_reward": 0.5}}
     with pytest.raises(RecipeError, match=r"stages.more: needs the column 'reward'.*pairs"):

@@ -78,6 +78,36 @@ def test_every_column_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     assert len(caught.value.problems) == 2
 
 
+def test_a_column_that_is_only_asked_whether_it_is_there_is_of_any_kind(tmp_path: Path) -> None:
+    found = columns(tmp_path, "", where("kind is not None"), WRITE)
+    assert found["kind"].kind == "any"
+    other = "g: {use: filter, where: 'kind == \"x\"'}"
+    assert columns(tmp_path, "", where("kind is None"), other, WRITE)["kind"].kind == "text"
+
+
+@pytest.mark.parametrize("more", ["regex: '(x)'", "default: x"])
+def test_a_text_by_its_pattern_or_default_may_be_asked_whether_it_is_there(
+    more: str, tmp_path: Path
+) -> None:
+    found = columns(tmp_path, f"kind: {{path: a, {more}}}", where("kind is None"), WRITE)
+    assert found["kind"].kind == "text"
+
+
+def test_a_column_that_is_written_is_no_answer_to_whether_it_is_there(tmp_path: Path) -> None:
+    write = "write: {use: write, columns: [kind]}"
+    found = columns(tmp_path, "kind: {path: [a, b]}", where("kind is not None"), write)
+    assert found["kind"].kind == "text"
+
+
+def test_what_a_stage_makes_may_be_asked_whether_it_is_there(tmp_path: Path) -> None:
+    stages = [
+        "l: {use: label}",
+        where("label is not None"),
+        "w: {use: write, purpose: kto, format: trl}",
+    ]
+    columns(tmp_path, "", *stages)
+
+
 def test_a_named_column_has_its_paths_its_pattern_and_its_default(tmp_path: Path) -> None:
     named = "c: {path: [a.b, 'field[\"x y\"]'], regex: 'C: (.)', default: none}"
     found = columns(tmp_path, named, "b: {use: balance, by: c, most: 1}", WRITE)

@@ -12,7 +12,8 @@ import msgspec
 from gymrecipe.errors import RecipeError
 from gymrecipe.rollouts.members import Repeated, member
 
-Kind = Literal["number", "text", "boolean"]
+Kind = Literal["number", "text", "boolean", "any"]
+"""What a value is read as; of `any` only whether there is one, which is held as a boolean."""
 Path = tuple[str | int, ...]
 
 GENERAL = "general"
@@ -135,13 +136,18 @@ def _escape(text: str) -> str:
 
 
 def merge(wanted: Iterable[Column]) -> list[Column]:
-    """The columns with each name once; two kinds for one name are a conflict (RecipeError)."""
+    """The columns with each name once; two kinds for one name are a conflict (RecipeError), and
+    `any` gives way to another.
+    """
     found: dict[str, Column] = {}
     problems = []
     for column in wanted:
         if (known := found.get(column.name)) is None:
             found[column.name] = column
-        elif known.kind != column.kind:
+        elif known.kind == "any" != column.kind:
+            optional = known.optional and column.optional
+            found[column.name] = msgspec.structs.replace(column, optional=optional)
+        elif column.kind not in (known.kind, "any"):
             problems.append(
                 f"columns: '{column.name}' is used as a {known.kind} and as a {column.kind};"
                 " a column has one type"
@@ -182,12 +188,14 @@ class Rounded(ValueError):
 def typed(raw: bytes | msgspec.Raw | None, kind: Kind) -> Any:
     """The value as its kind, or None where it is missing, null or of another type.
 
-    A string is not a number, and true is not 1. Raises OverflowError for a number too large
-    and Rounded for an integer between two floats.
+    A string is not a number, and true is not 1; what is of `any` kind is true. Raises
+    OverflowError for a number too large and Rounded for an integer between two floats.
     """
     if raw is None:
         return None
     value = _value.decode(raw)
+    if kind == "any":
+        return None if value is None else True
     if kind == "text":
         return value if isinstance(value, str) else None
     if isinstance(value, bool):

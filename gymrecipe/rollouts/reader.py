@@ -216,7 +216,7 @@ _NEEDED = frozenset(
     {"tools", "instance_config", "mask_sample", "agent_ref", "_ng_task_index"}
     | {"_ng_failure_class", "failure_kind"}
 )
-_MISSING = {"number": math.nan, "boolean": -1}
+_MISSING = {"number": math.nan, "boolean": -1, "any": -1}
 _TRUE = Raw(b"true")
 _NUMBER_OR_BOOLEAN = frozenset(b"-0123456789tf")
 _value = msgspec.json.Decoder()

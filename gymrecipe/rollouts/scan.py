@@ -188,7 +188,7 @@ def _bad(text: Text, reason: str) -> Bad:
     return Bad(text.number, text.offset, len(text.data), reason)
 
 
-_CODES = {"number": "d", "boolean": "b", "text": "i"}
+_CODES = {"number": "d", "boolean": "b", "text": "i", "any": "b"}
 
 
 def exact_sum(values: Any) -> list[float]:

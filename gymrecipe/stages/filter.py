@@ -72,7 +72,7 @@ _LIMITS = {
 }
 
 
-@stage(takes=("rollouts", "tasks", "pairs"), version=1)
+@stage(takes=("rollouts", "tasks", "pairs"), version=2)
 def filter(rows: pl.LazyFrame, params: Filter) -> tuple[pl.LazyFrame, Facts]:
     """Keep the rows that meet every criterion.
 

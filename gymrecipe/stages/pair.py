@@ -92,7 +92,7 @@ class Pair(Params):
         return self
 
 
-@stage(takes="rollouts", makes="pairs", version=1)
+@stage(takes="rollouts", makes="pairs", version=2)
 def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
     """Pair better with worse rollouts of the same prompt.
 

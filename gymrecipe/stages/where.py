@@ -62,13 +62,13 @@ def parse(text: str) -> Where:
     """Read an expression and give each name a kind by its use; ValueError for what is not allowed.
 
     Columns compared with each other are numbers, unless one is built in and of another kind. A
-    name that is only asked `is None` is a number.
+    name that is only asked `is None` may be of any kind.
     """
     reader = _Reader(text)
     reader.boolean(reader.tree)
     if not reader.names:
         raise reader.refused(reader.tree, "names no column")
-    return Where(text, {name: kind or "number" for name, kind in reader.names.items()})
+    return Where(text, {name: kind or "any" for name, kind in reader.names.items()})
 
 
 def to_polars(text: str) -> pl.Expr:

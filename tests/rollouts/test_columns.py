@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from gymrecipe.rollouts.columns import (
     BUILT_IN,
     OWN,
     Column,
+    Kind,
     find,
     merge,
     name_of,
@@ -121,6 +123,14 @@ def test_a_value_of_another_kind_is_missing(
     assert [type(value) for value in found] == [type(number), type(word), type(truth)]
 
 
+@pytest.mark.parametrize(
+    ("text", "there"),
+    [("1", True), ('"x"', True), ("false", True), ("[]", True), ("{}", True), ("null", False)],
+)
+def test_of_any_kind_is_whatever_stands_there(text: str, there: bool) -> None:
+    assert typed(text.encode(), "any") is (True if there else None)
+
+
 def test_an_absent_value_is_missing() -> None:
     assert typed(None, "number") is None
 
@@ -134,6 +144,15 @@ def test_a_column_that_one_use_needs_is_not_optional() -> None:
     loose = Column("a", (("a",),), "number", optional=True)
     firm = Column("a", (("a",),), "number")
     assert merge([loose, firm]) == merge([firm, loose]) == [firm]
+
+
+@pytest.mark.parametrize("kind", ["number", "text", "boolean"])
+def test_a_column_of_any_kind_has_the_kind_of_its_other_use(kind: Kind) -> None:
+    asked = Column("a", (("a",),), "any")
+    known = Column("a", (("a",),), kind)
+    optional = msgspec.structs.replace(known, optional=True)
+    assert merge([asked, known]) == merge([known, asked]) == [known]
+    assert merge([asked, optional]) == merge([optional, asked]) == [known]
 
 
 def test_a_column_of_two_kinds_is_a_conflict_and_all_conflicts_are_told() -> None:
