@@ -81,6 +81,9 @@ def places(steps: Sequence[Step], named: dict[str, NamedColumn]) -> dict[str, st
     for step in steps:
         for at, name, _ in _used(step):
             found.setdefault(_bare(step, name), f"stages.{step.name}.{at}")
+        for at, value, switch in marked(step.params, Optional):
+            if value:
+                found.setdefault(switch.column, f"stages.{step.name}.{at}")
     for step, path in paths_written(steps, named):
         found.setdefault(name_of(path), f"stages.{step.name}.columns")
     return found | {name: f"columns.{name}.path" for name in named}

@@ -1,4 +1,4 @@
-"""Absent: what is said of the paths in a recipe that no line has."""
+"""Absent: what is said of the paths in a recipe that no line has, or none as it is read."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from itertools import chain
 
 from gymrecipe.errors import RecipeError, hint
 from gymrecipe.rollouts.columns import BUILT_IN, Path, name_of
-from gymrecipe.rollouts.fields import paths
+from gymrecipe.rollouts.fields import fields, paths
 from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.wanted import Wanted
 
 NEAR_LINES = 1_000
 """In so many lines the fields near a path that is on none are looked for."""
+
+_ONE = {kind: f"a {kind}" for kind in ("number", "text", "boolean", "list")} | {
+    "object": "an object"
+}
 
 
 def check_found(
@@ -30,17 +34,52 @@ def check_found(
         for path in wanted.present
         if name_of(path) not in found and path not in hoped
     ]
-    if wanted.reward != ("reward",) and not scored:
+    unscored = wanted.reward != ("reward",) and not scored
+    other = _kinds(sources).get(name_of(wanted.reward), "") if unscored else ""
+    if unscored and not other:
         absent.append((wanted.reward_at, (wanted.reward,)))
-    if absent:
-        below = paths(sources, NEAR_LINES)
-        raise RecipeError(
-            *(
-                f"{place}: {_on_no_line(sought)}{_got(wanted.given.get(place))}."
-                f" {_near(sought[0], seen, below, wanted.names)}"
-                for place, sought in dict.fromkeys(absent)
-            )
+    below = paths(sources, NEAR_LINES) if absent else []
+    problems = [
+        f"{place}: {_on_no_line(sought)}{_got(wanted.given.get(place))}."
+        f" {_near(sought[0], seen, below, wanted.names)}"
+        for place, sought in dict.fromkeys(absent)
+    ]
+    if other:
+        problems.append(
+            f"{wanted.reward_at}: {_of_no_kind(wanted.reward, 'number', other)}. Name a field of"
+            " numbers: `gymrecipe columns` lists them."
         )
+    if problems:
+        raise RecipeError(*problems)
+
+
+def of_other_kinds(
+    wanted: Wanted, found: Set[str], valued: Set[str], sources: list[Source]
+) -> Iterator[str]:
+    """What is said of columns that are on lines, and are nothing there but values of another kind,
+    or texts that a pattern fits nowhere; `valued`: those with a value, or another than the default.
+    """
+    without = [
+        column
+        for column in wanted.columns
+        if column.name in found - valued
+        and len(column.paths) == 1
+        and not (column.optional and column.default)  # the `task_type` of lines that have none
+    ]
+    kinds = _kinds(sources) if without else {}
+    for column in without:
+        place = wanted.places.get(column.name, "columns")
+        there = kinds.get(name_of(column.paths[0]), "")
+        nothing, alone = "nothing", "it is missing on every line"
+        if column.default is not None:
+            nothing, alone = f"nothing or '{column.default}'", f"every row is '{column.default}'"
+        if column.pattern and "text" in (there or "text"):
+            said = f"the regex finds {nothing} in '{name_of(column.paths[0])}'"
+        elif there and column.kind not in there:
+            said = _of_no_kind(column.paths[0], column.kind, there)
+        else:
+            continue
+        yield f"{place}: {said}, so that {alone}{_got(wanted.given.get(place))}."
 
 
 def stand_ins(
@@ -79,6 +118,19 @@ def stand_ins(
             f"group_by: '{name_of(wanted.group_by)}' is on no line that was read, so the"
             " prompt says which rollouts belong together."
         )
+
+
+def _kinds(sources: list[Source]) -> dict[str, str]:
+    """What stands at each path of the first lines, nulls aside."""
+    seen, _ = fields(sources, NEAR_LINES)
+    return {
+        field.name: " or ".join(_ONE[kind] for kind in sorted(field.types - {"null"}))
+        for field in seen
+    }
+
+
+def _of_no_kind(path: Path, kind: str, there: str) -> str:
+    return f"'{name_of(path)}' is {there}, and on no line that was read a {kind}"
 
 
 def _got(expression: str | None) -> str:

@@ -13,7 +13,7 @@ import polars as pl
 
 from gymrecipe.errors import RecipeError
 from gymrecipe.rollouts import kept
-from gymrecipe.rollouts.absent import check_found, stand_ins
+from gymrecipe.rollouts.absent import check_found, of_other_kinds, stand_ins
 from gymrecipe.rollouts.bad import BadLines
 from gymrecipe.rollouts.columns import BUILT_IN, OWN
 from gymrecipe.rollouts.digests import BLOCK_BYTES, digest_of, digest_prefix
@@ -221,6 +221,7 @@ class _Collected:
             check_found(wanted, self.found, scored, seen, self.sources)
             grouped = not wanted.group_by or rows["group_value"].null_count() < rows.height
             warnings += stand_ins(wanted, self.found, grouped, seen, self.sources)
+            warnings += of_other_kinds(wanted, self.found, _valued(wanted, rows), self.sources)
         empty = pl.DataFrame(schema={"row": pl.UInt64, "metric": pl.String, "value": pl.Float64})
         return Table(
             rows=rows,
@@ -245,6 +246,16 @@ def _whole(frames: list[pl.DataFrame]) -> pl.DataFrame:
     parts = pl.concat(frames, how="diagonal")
     frames.clear()
     return pl.DataFrame([parts.drop_in_place(name).rechunk() for name in parts.columns])
+
+
+def _valued(wanted: Wanted, rows: pl.DataFrame) -> set[str]:
+    """The columns that have a value on some row, or another than their default."""
+    return {
+        column.name
+        for column in wanted.columns
+        if column.name not in rows.columns
+        or (rows[column.name].is_not_null() & rows[column.name].ne_missing(column.default)).any()
+    }
 
 
 def _total(parts: list[Metric]) -> dict[str, float]:

@@ -27,7 +27,8 @@ class Balance(Params):
     use: Literal["balance"] = "balance"
     by: Annotated[str, Reads("text", other_than=("task", "label"))] = "task"
     """What makes a group: `task`, `label` (`desirable` and `undesirable`), or a column such as
-    `metadata.category`. Rows without a value are a group of their own, `general`."""
+    `metadata.category`. Rows without a value are a group of their own, `general`; those whose task
+    is unclear are in no group, and stay."""
     most: Annotated[int, Field(ge=1)] | None = None
     """The most rows kept of one group."""
     proportions: Shares | None = None

@@ -44,7 +44,7 @@ class Filter(Params):
     """The most characters of an answer kept; more is `above_max_chars`."""
     require_success: Annotated[bool, Optional("success", "boolean")] = False
     """Keep rows whose field `success` is true, reject the others as `no_success`, and those without
-    it as `missing_success`. Skipped with a warning where no line has that field."""
+    it as `missing_success`. Skipped with a warning where no row has one that is true or false."""
     require_tool_usage: bool = False
     """Reject rollouts without a tool call as `no_tool_usage`."""
     success_at: float = 1.0
@@ -104,7 +104,7 @@ def filter(rows: pl.LazyFrame, params: Filter) -> tuple[pl.LazyFrame, Facts]:
             pl.when(success.is_null() & ~unknown).then(pl.lit("missing_success")),
             pl.when(~success).then(pl.lit("no_success")),
         ]
-        said = "require_success was skipped: no line has the field `success`."
+        said = "require_success was skipped: no row has a `success` that is true or false."
         facts["warnings"] = (
             rows.select(unknown=unknown & (pl.len() > 0))
             .filter("unknown")

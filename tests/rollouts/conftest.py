@@ -60,6 +60,7 @@ def read(
         max_bad_rows=wanted.pop("max_bad_rows", "100%"),
         places=wanted.pop("places", {}),
         hoped=wanted.pop("hoped", {}),
+        given=wanted.pop("given", {}),
     )
     assert not wanted
     files, _ = sources([str(path) for path in paths], False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from gymrecipe.errors import RecipeError
@@ -72,6 +74,53 @@ def test_a_path_of_a_list_that_no_line_has_is_told_with_the_nearest(jsonl: Write
         "task_fields: 'task_idd' is on no line that was read. Fields seen: reward, task_id, uuid."
         " Did you mean 'task_id'?"
     )
+
+
+@pytest.mark.parametrize(("value", "there"), [(True, "a boolean"), ("0.5", "a text")])
+def test_a_score_that_is_no_number_is_told_as_what_it_is(
+    value: Any, there: str, jsonl: Write
+) -> None:
+    with pytest.raises(RecipeError) as caught:
+        read(jsonl(rollout(passed=value)), reward="passed")
+    assert str(caught.value) == (
+        f"reward: 'passed' is {there}, and on no line that was read a number. Name a field of"
+        " numbers: `gymrecipe columns` lists them."
+    )
+
+
+def test_a_column_that_is_nowhere_of_its_kind_is_told(jsonl: Write) -> None:
+    column = Column("level", (("level",),), "number")
+    asked: Any = {
+        "columns": [column],
+        "places": {"level": "stages.f.where"},
+        "given": {"stages.f.where": "level > 3"},
+    }
+    said = (
+        "stages.f.where: 'level' is a text, and on no line that was read a number, so that it is"
+        " missing on every line, got 'level > 3'."
+    )
+    assert read(jsonl(rollout(level="4"), rollout(level=None)), **asked).warnings == [said]
+    assert read(jsonl(rollout(level="4"), rollout(level=5)), **asked).warnings == []
+    assert read(jsonl(rollout(level=None)), **asked).warnings == []
+
+
+def test_a_default_is_told_where_no_line_has_another_value(jsonl: Write) -> None:
+    column = Column("c", (("level",),), "text", default="general")
+    assert read(jsonl(rollout(level=3)), columns=[column]).warnings == [
+        "columns: 'level' is a number, and on no line that was read a text, so that every row is"
+        " 'general'."
+    ]
+    assert read(jsonl(rollout(level="general")), columns=[column]).warnings == []
+
+
+def test_a_pattern_that_fits_nowhere_is_told(jsonl: Write) -> None:
+    column = Column("c", (("kind",),), "text", pattern="Kind: (.*)")
+    path = jsonl(rollout(kind="Kinds: x"))
+    (said,) = read(path, columns=[column]).warnings
+    assert said == (
+        "columns: the regex finds nothing in 'kind', so that it is missing on every line."
+    )
+    assert read(jsonl(rollout(kind="Kind: x")), columns=[column]).warnings == []
 
 
 def test_a_group_on_no_line_is_a_warning_for_the_prompt_stands_in(jsonl: Write) -> None:

@@ -105,7 +105,7 @@ def test_require_success_without_any_success_field_is_skipped_with_a_warning() -
     table, facts = call(rows, Filter(require_success=True))
     assert table["reason"].to_list() == [None, None]
     assert [row["message"] for row in facts["warnings"]] == [
-        "require_success was skipped: no line has the field `success`."
+        "require_success was skipped: no row has a `success` that is true or false."
     ]
 
 
