@@ -13,7 +13,7 @@ from types import FrameType, TracebackType
 
 from gymrecipe import __version__, say, streams
 from gymrecipe.errors import GymrecipeError, MachineError, RecipeError
-from gymrecipe.words import USAGE, Words, parse
+from gymrecipe.words import Words, parse
 
 
 class _Terminated(BaseException):
@@ -172,7 +172,13 @@ def _dispatch(words: Words) -> int:
 
         return launch(words)
     if words.help:
-        say.prose(USAGE.removesuffix("\n"))
+        from gymrecipe.takes import verb_help
+
+        said, rows = verb_help(words.verb)
+        say.prose(said)
+        if rows:
+            print()
+            say.table(rows)
         return 0
     if words.multirun or words.cfg:
         raise RecipeError(f"{words.verb}: -m and --cfg are for running a recipe.")

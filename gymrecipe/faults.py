@@ -113,7 +113,7 @@ def invalid(
             said = f"missing; {what} needs it"
         else:
             messages = list(dict.fromkeys(_message(problem) for problem in found))
-            said = _with_value(_either(messages), first["input"])
+            said = with_value(_either(messages), first["input"])
         if path == below and (given := _given(composed, below, model, said)):
             lines.append(f"{composed.caller.name}: {given}: {said.removeprefix(f'{given}: ')}")
         else:
@@ -175,7 +175,7 @@ def _in_yaml(value: Any) -> str:
     return repr(value)
 
 
-def _with_value(message: str, value: Any) -> str:
+def with_value(message: str, value: Any) -> str:
     """The message with the value that it is about, and the nearest of the names it lists."""
     shown = _in_yaml(value)
     shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"

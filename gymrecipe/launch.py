@@ -14,6 +14,7 @@ from gymrecipe.words import Words
 if TYPE_CHECKING:
     from gymrecipe.executor import Version
     from gymrecipe.report.terminal import SweepRow
+    from gymrecipe.settings import Settings
 
 
 def launch(words: Words) -> int:
@@ -110,6 +111,8 @@ def _run(path: Path, overrides: list[str], words: Words) -> Version:
         say.note(
             f"{version.path} has the same id already; nothing was written (again=true writes)."
         )
+    if version.path is not None:
+        _say_beside(version.path, plan.settings)
     # As asked now: a version that was there before may have been made with another `json`.
     with publishing.beside(version.path) if version.path is not None else nullcontext():
         if plan.settings.json_:
@@ -117,6 +120,14 @@ def _run(path: Path, overrides: list[str], words: Words) -> Version:
         elif version.path is not None:
             print(version.path, flush=True)
     return version
+
+
+def _say_beside(version: Path, settings: Settings) -> None:
+    """Say what was made beside a version."""
+    if settings.tag is not None:
+        say.note(f"{version.with_name(settings.tag)}: a link to {version.name}.")
+    if settings.output_jsonl_fpath is not None:
+        say.note(f"{settings.output_jsonl_fpath}: a copy of its train.jsonl.")
 
 
 def _sweep(words: Words) -> int:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 import gymrecipe.formats
 import gymrecipe.stages
 from gymrecipe.errors import hint
-from gymrecipe.faults import fault, invalid
+from gymrecipe.faults import fault, invalid, with_value
 from gymrecipe.parameters import Params
 from gymrecipe.recipe.composing import Composed
 from gymrecipe.registry import STAGES, Purpose, Stage
@@ -64,14 +64,16 @@ def build(
             )
         if not isinstance(value, dict) or not isinstance(value.get("use"), str):
             known = [other for other, it in values.items() if isinstance(it, dict) and "use" in it]
-            problems.append(
-                fault(
-                    composed,
-                    path,
-                    f"there is no such stage; a stage says what it uses, such as"
-                    f" {{use: filter}}.{hint(str(name), map(str, set(known) - {name}))}",
-                )
+            said = (
+                "there is no such stage; a stage says what it uses, such as {use: filter}."
+                f"{hint(str(name), map(str, set(known) - {name}))}"
             )
+            if not isinstance(value, dict):
+                said = with_value(
+                    "should be a mapping that says what the stage uses, such as {use: filter}",
+                    value,
+                )
+            problems.append(fault(composed, path, said))
             continue
         entry = STAGES.get(value["use"])
         source, previous = source or previous, name

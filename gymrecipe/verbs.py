@@ -10,18 +10,19 @@ from typing import Any
 from gymrecipe import say
 from gymrecipe.errors import DataError, RecipeError
 from gymrecipe.report import rows
-from gymrecipe.words import Words, at_most, knobs
+from gymrecipe.takes import given as taken
+from gymrecipe.words import Words, at_most
 
 
 def _recipes(words: Words) -> int:
     at_most(words, 0)
-    knobs(words)
+    taken(words)
     say.table(rows.recipes(words.config_dirs))
     return 0
 
 
 def _stages(words: Words) -> int:
-    knobs(words)
+    taken(words)
     if not at_most(words, 1):
         say.table(rows.stages())
         return 0
@@ -36,13 +37,13 @@ def _stages(words: Words) -> int:
 
 def _formats(words: Words) -> int:
     at_most(words, 0)
-    knobs(words)
+    taken(words)
     say.table(rows.formats())
     return 0
 
 
 def _columns(words: Words) -> int:
-    given = knobs(words, input=[], limit=1_000, sidecars=False)
+    given = taken(words)
     entries = [*given["input"], *words.arguments]
     built_in, present, read = rows.columns(entries, given["limit"], given["sidecars"])
     say.table(built_in)
@@ -58,7 +59,7 @@ def _check(words: Words) -> int:
     from gymrecipe import check
     from gymrecipe.report import checked, terminal
 
-    given = knobs(words, format="", purpose="", json=False)
+    given = taken(words)
     if len(words.arguments) != 1:
         raise RecipeError("check: write one file: check FILE format=NAME")
     (name,), counted = words.arguments, checked.Counted()
@@ -77,7 +78,7 @@ def _check(words: Words) -> int:
 
 
 def _versions(words: Words) -> int:
-    given = knobs(words, output_dir="experiments", rebuild=False)
+    given = taken(words)
     root = Path(given["output_dir"])
     if given["rebuild"]:
         return _rebuild(root, words)
@@ -114,8 +115,7 @@ def _gc(words: Words) -> int:
     from gymrecipe.experiments import leftovers
     from gymrecipe.report.safe import counted
 
-    given = knobs(words, output_dir="experiments", older_than_minutes=60, dry_run=False,
-                  output_jsonl_fpath="")  # fmt: skip
+    given = taken(words)
     folders = leftovers.recipe_folders(Path(given["output_dir"]), words.arguments)
     copies = [Path(given["output_jsonl_fpath"])] if given["output_jsonl_fpath"] else []
     limit, dry_run = 60.0 * given["older_than_minutes"], given["dry_run"]
@@ -137,7 +137,7 @@ def _cache(words: Words) -> int:
     from gymrecipe.rollouts import shelf
 
     at_most(words, 0)
-    given = knobs(words, output_dir="experiments", cache_dir="", clear=False)
+    given = taken(words)
     folder = Path(given["cache_dir"] or Path(given["output_dir"], shelf.FOLDER))
     if given["clear"]:
         gone, length = shelf.clear(folder)
@@ -156,7 +156,7 @@ def _show(words: Words) -> int:
     from gymrecipe.report import terminal
     from gymrecipe.report.safe import in_json
 
-    (path,), given = _version_arguments(words, 1, json=False)
+    (path,), given = _version_arguments(words, 1)
     record = manifest.read(path)
     if given["json"]:
         print(in_json(msgspec.json.encode(record)))
@@ -196,7 +196,7 @@ def _verify(words: Words) -> int:
 
 
 def _rejects(words: Words) -> int:
-    (path,), given = _version_arguments(words, 1, reason="", stage="", snippet=False, bytes=False)
+    (path,), given = _version_arguments(words, 1)
 
     from gymrecipe.experiments import rejects
 
@@ -235,7 +235,7 @@ def _reproduce(words: Words) -> int:
     from gymrecipe.report import terminal
     from gymrecipe.reproduce import reproduce
 
-    (path,), given = _version_arguments(words, 1, any_tools=False)
+    (path,), given = _version_arguments(words, 1)
     with terminal.Bars(say.console()) as bars:
         same = reproduce(path, bars, any_tools=given["any_tools"])
     print(say.safe(f"{path}: made again, {same.files} files and {same.bytes} bytes are the same"))
@@ -252,9 +252,7 @@ def _diff(words: Words) -> int:
     return 0
 
 
-def _version_arguments(
-    words: Words, count: int, **defaults: Any
-) -> tuple[list[Path], dict[str, Any]]:
+def _version_arguments(words: Words, count: int) -> tuple[list[Path], dict[str, Any]]:
     from gymrecipe.experiments import references
 
     if len(words.arguments) != count:
@@ -263,7 +261,7 @@ def _version_arguments(
             f"{words.verb}: write {wanted}, such as dpo_same_prompt/v0001; `gymrecipe versions`"
             " lists them."
         )
-    given = knobs(words, output_dir="experiments", **defaults)
+    given = taken(words)
     return [references.resolve(word, Path(given["output_dir"])) for word in words.arguments], given
 
 

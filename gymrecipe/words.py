@@ -39,7 +39,7 @@ gymrecipe turns scored rollouts into versioned training datasets.
 
 A VERSION is a folder, RECIPE/v0001, or RECIPE for its newest.
 Options: --cfg job [--resolve], --config-dir DIR, --plugin MODULE,
---shell-completion install=bash|zsh|fish, --version, --help.
+--shell-completion install=bash|zsh|fish, --version, --help (also of a verb).
 """
 
 VERBS = (
@@ -105,7 +105,8 @@ def parse(arguments: Sequence[str]) -> Words:
         elif word == "--rebuild":
             words.overrides.append("rebuild=true")
         elif word.startswith("-"):
-            known = [*values, "--help", "--multirun", "--resolve", "--version", "--rebuild"]
+            bare_ones = ["--help", "--multirun", "--resolve", "--version", "--rebuild"]
+            known = [*values, *([] if separator else bare_ones)]
             guess, bare = hint(name, known), word.lstrip("-")
             if not guess and _KNOB.match(bare):
                 guess = f" A knob has no dashes: {bare}"

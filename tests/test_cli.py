@@ -231,6 +231,7 @@ def mistakes(folder: Path) -> None:
         (2, "stages.pair.min_gab=1", "stages.pair.min_gab: unknown parameter.*'min_gap'"),
         (2, "strategy=mirored", "should be one of .*got 'mirored'. Did you mean 'mirrored'"),
         (2, "stages.chekc.level=1", "stages.chekc.*there is no such stage.*'check'"),
+        (2, "stages.check.checks.mean_gapp.min=1", "command line: .*mean_gapp.*'mean_gap'"),
         (2, "~stages.chekc", "~stages.chekc: there is no 'chekc' to take out.*'check'"),
         (2, "~stages.write", "no stage takes its result|nothing is written"),
         (2, "validation_fraction=1", "validation_fraction: should be less than 1"),
@@ -511,6 +512,17 @@ def test_an_unreadable_file_is_a_sentence(open_folder: Path) -> None:
     assert done.stderr == "gymrecipe: secret.jsonl: cannot be read: Permission denied.\n"
 
 
+def test_a_copy_that_could_not_be_written_is_told_before_anything_is_read(
+    open_folder: Path,
+) -> None:
+    (open_folder / "locked").mkdir(mode=0o555)
+    done = unprivileged(open_folder, PAIRS, "output_jsonl_fpath=locked/a.jsonl", "dry_run=true")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "gymrecipe: output_jsonl_fpath: locked may not be written to. Name a file elsewhere.\n",
+    )
+
+
 def test_a_read_only_output_folder_is_a_sentence(open_folder: Path) -> None:
     (open_folder / "locked").mkdir(mode=0o555)
     done = unprivileged(open_folder, PAIRS, "output_dir=locked")
@@ -750,6 +762,18 @@ def test_limit_reads_no_more_lines(said: Said, tmp_path: Path) -> None:
     code, out, _ = said(PAIRS, "input=a.jsonl", "limit=20", "json=true")
     assert code == 0
     assert json.loads(out)["lines"]["read"] == 20
+
+
+def test_what_is_made_beside_a_version_is_told_also_when_it_was_there(said: Said) -> None:
+    line = (PAIRS, "tag=v1.0", "output_jsonl_fpath=out.jsonl")
+    for _ in range(2):
+        code, out, err = said(*line)
+        assert (code, out) == (0, "experiments/dpo_same_prompt/v0001\n")
+        assert err.endswith(
+            "experiments/dpo_same_prompt/v1.0: a link to v0001.\n"
+            "out.jsonl: a copy of its train.jsonl.\n"
+        )
+    assert "a copy" not in said(*line, "dry_run=true")[2]
 
 
 def test_cfg_shows_the_recipe_and_resolve_its_values(said: Said) -> None:

@@ -31,7 +31,7 @@ LAYERS = [
     ["experiments"],
     ["wide", "progress", "blame", "calls", "loading", "rehearsal", "remarks", "fold"],
     ["identity", "usable", "executor", "reproduce", "check", "checking", "ahead"],
-    ["report", "examples", "api", "words", "completion", "plugins", "guide", "streams"],
+    ["report", "examples", "api", "words", "takes", "completion", "plugins", "guide", "streams"],
     ["say", "verbs", "launch", "cli", "__main__", "__init__"],
 ]
 """From the ground up: a module imports from its own layer and those before it."""

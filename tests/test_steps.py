@@ -169,7 +169,15 @@ def test_a_recipe_that_writes_nothing_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", ["null", "5", "{}", "[load]", "{use: 5}", "{use: [load]}"])
 def test_what_is_no_stage_says_how_one_looks(value: str, tmp_path: Path) -> None:
     (found,) = problems(tmp_path, LOAD, f"a: {value}", WRITE)
-    assert found.startswith("r.yaml: stages.a: there is no such stage; a stage says what it uses")
+    assert re.match("r.yaml: stages.a: .* what (it|the stage) uses, such as {use: filter}", found)
+
+
+def test_a_stage_that_is_no_mapping_is_not_one_that_is_missing(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, LOAD, "a: {use: filter}", WRITE, overrides=["stages.a=dedup"])
+    assert found == (
+        "command line: stages.a: should be a mapping that says what the stage uses, such as"
+        " {use: filter}, got 'dedup'."
+    )
 
 
 def test_a_parameter_of_a_stage_that_is_not_there_names_the_nearest(tmp_path: Path) -> None:

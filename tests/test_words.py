@@ -63,6 +63,8 @@ def test_a_word_of_any_length_or_bytes_is_sorted() -> None:
         (["--help=yes"], "unknown option '--help=yes'"),
         (["-x"], "unknown option '-x'"),
         (["+recipe=ppo", "--min_gap=0.3"], "option '--min_gap=0.3'. A knob has no dashes: min_gap"),
+        (["gc", "--older=3"], "option '--older=3'. A knob has no dashes: older=3"),
+        (["rejects", "--reson=x"], r"option '--reson=x'. Did you mean '--reason'\?"),
         (["+recipe=ppo", "min_gap", "0.3"], r"A knob is written min_gap=VALUE\.$"),
         (["where=a", "and", "b"], r"A value with spaces is written in quotes: 'where=a and'\.$"),
         (["foo"], r"Verbs: [\w, ]+\.$"),

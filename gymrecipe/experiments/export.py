@@ -32,6 +32,10 @@ def check_export(path: Path, folder: Path, inputs: list[Source]) -> None:
             raise RecipeError(
                 f"output_jsonl_fpath: {target.parent} is not a folder. Make it first."
             )
+        if not os.access(target.parent, os.W_OK | os.X_OK):
+            raise RecipeError(
+                f"output_jsonl_fpath: {target.parent} may not be written to. Name a file elsewhere."
+            )
         if folder.resolve() in target.resolve().parents:
             raise RecipeError(
                 f"output_jsonl_fpath: {target} is among the versions, which are never changed."

@@ -26,15 +26,23 @@ def recipes(folders: Iterable[Path] = ()) -> dict[str, Path]:
     for folder in (shared_folder("recipes"), *folders):
         if not folder.is_dir():
             raise InputError(f"{folder}: no such folder of recipes.")
-        files = [path for path in sorted(folder.glob("*.yaml")) if path.is_file()]
+        try:
+            files = [path for path in sorted(folder.glob("*.yaml")) if path.is_file()]
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be looked into: {error.strerror}.") from None
         found |= {path.stem: path for path in files if _NAME.fullmatch(path.stem)}
     return found
 
 
 def description(path: Path) -> str:
-    """The comment at the head of a recipe: its command and when to use it."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        text = file.read(MAX_SIZE)
+    """The comment at the head of a recipe: its command and when to use it, or that nobody may know
+    it.
+    """
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            text = file.read(MAX_SIZE)
+    except OSError as error:
+        return f"(cannot be read: {error.strerror})"
     lines = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
     return "\n".join(line.removeprefix("#").removeprefix(" ") for line in lines)
 
@@ -43,7 +51,11 @@ def locate(recipe: str, folders: Iterable[Path] = ()) -> Path:
     """The file of a recipe: a name, or a path to a `.yaml`. Raises RecipeError with a guess."""
     if recipe.endswith((".yaml", ".yml")):
         path = Path(recipe)
-        if not path.is_file():
+        try:
+            is_file = path.is_file()
+        except OSError as error:  # of a folder that may not be looked into
+            raise RecipeError(f"recipe: {recipe}: cannot be read: {error.strerror}.") from None
+        if not is_file:
             raise RecipeError(f"recipe: no such file, got '{recipe}'.")
         return path
     if "," in recipe:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from gymrecipe.errors import RecipeError, hint
 from gymrecipe.late import pl
@@ -88,14 +88,19 @@ class Validate(Params):
     category: Annotated[str | None, Reads("text")] = None
     """A column: warn where its largest category has more than 60% of the rows."""
 
-    @model_validator(mode="after")
-    def _known(self) -> Validate:
-        for name in self.checks:
+    @field_validator("checks")
+    @classmethod
+    def _known(cls, value: dict[str, Limits | None]) -> dict[str, Limits | None]:
+        for name in value:
             if name not in CHECKS:
                 raise ValueError(
                     f"no check is named '{name}'; there are {', '.join(sorted(CHECKS))}."
                     + hint(name, CHECKS)
                 )
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Validate:
         for name, limits in self.checks.items():
             if limits is not None and isinstance(limits.at, str) and name not in BY_THRESHOLD:
                 raise ValueError(

@@ -58,3 +58,20 @@ def test_a_description_is_the_comment_at_the_head(tmp_path: Path) -> None:
 
 def test_a_description_of_odd_bytes_is_no_crash(tmp_path: Path) -> None:
     assert description(write(tmp_path, b"# \xff\n"))
+
+
+def test_a_recipe_that_may_not_be_read_does_not_hide_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, TAIL)
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refused)
+    assert description(path) == "(cannot be read: Permission denied)"
+    monkeypatch.setattr(Path, "is_file", refused)
+    with pytest.raises(RecipeError, match=r"recipe: \S*yaml: cannot be read: Permission denied\.$"):
+        locate(str(path))
+    with pytest.raises(InputError, match=r": cannot be looked into: Permission denied\.$"):
+        recipes([tmp_path])

@@ -1,0 +1,71 @@
+"""Takes: the knobs of each verb, with their defaults and what they set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gymrecipe.words import USAGE, Words, knobs
+
+_OUTPUT_DIR = {"output_dir": ("experiments", "the folder of the versions")}
+
+TAKES: dict[str, dict[str, tuple[Any, str]]] = {
+    "recipes": {},
+    "stages": {},
+    "formats": {},
+    "columns": {
+        "input": ([], "a file, a glob or a list of them, as FILE; by default the sample"),
+        "limit": (1_000, "look at so many lines"),
+        "sidecars": (False, "whether the files beside rollouts may be looked at"),
+    },
+    "check": {
+        "format": ("", "a name of `gymrecipe formats`, or rollouts"),
+        "purpose": ("", "sft, dpo, kto, reward_model, rl or buffer; by default as its columns say"),
+        "json": (False, "each finding as a line of JSON"),
+    },
+    "versions": _OUTPUT_DIR
+    | {"rebuild": (False, "make the ledger anew from the manifests; --rebuild is the same")},
+    "show": _OUTPUT_DIR | {"json": (False, "the manifest in place of the summary")},
+    "explain": _OUTPUT_DIR,
+    "verify": _OUTPUT_DIR,
+    "rejects": _OUTPUT_DIR
+    | {
+        "reason": ("", "only lines with this reason; --reason NAME is the same"),
+        "stage": ("", "only lines that this stage rejected"),
+        "snippet": (False, "show how each line begins"),
+        "bytes": (False, "the lines themselves, as they stand in the inputs"),
+    },
+    "reproduce": _OUTPUT_DIR | {"any_tools": (False, "try with other versions of the tools too")},
+    "diff": _OUTPUT_DIR,
+    "gc": _OUTPUT_DIR
+    | {
+        "older_than_minutes": (60, "leave what is younger"),
+        "dry_run": (False, "only say what would be taken away"),
+        "output_jsonl_fpath": ("", "look for half a copy beside this file too"),
+    },
+    "cache": _OUTPUT_DIR
+    | {
+        "cache_dir": ("", "the folder of what is kept; by default .gymrecipe in output_dir"),
+        "clear": (False, "remove what is kept"),
+    },
+}
+
+
+def given(words: Words) -> dict[str, Any]:
+    """What a command line gives the knobs of its verb, the defaults for the rest."""
+    taken = TAKES[words.verb or ""]
+    return knobs(words, **{name: default for name, (default, _) in taken.items()})
+
+
+def verb_help(verb: str) -> tuple[str, list[dict[str, str]]]:
+    """How a verb is written and what it does, and its knobs."""
+    (line,) = (line for line in USAGE.splitlines() if line.split()[:1] == [verb])
+    form, _, what = line.strip().partition("  ")
+    rows = [
+        {"knob": f"{name}={_shown(default)}", "what it sets": what}
+        for name, (default, what) in TAKES[verb].items()
+    ]
+    return f"gymrecipe {form}: {what.strip()}", rows
+
+
+def _shown(default: Any) -> str:
+    return "false" if default is False else str(default or "")

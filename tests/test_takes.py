@@ -1,0 +1,35 @@
+"""The knobs of verbs: what `VERB --help` lists is what the verb takes."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from gymrecipe.cli import main
+from gymrecipe.errors import RecipeError
+from gymrecipe.takes import TAKES, given, verb_help
+from gymrecipe.words import VERBS, parse
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_help_of_a_verb_says_how_it_is_written_and_lists_what_it_takes(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([verb, "--help"]) == 0
+    said, *rest = capsys.readouterr().out.splitlines()
+    assert re.match(f"gymrecipe {verb}( [A-Z].*| \\[.*\\])?: [a-z]", said)
+    assert [line.partition("=")[0] for line in rest[2:]] == list(TAKES[verb])
+
+
+def test_a_knob_is_shown_with_its_default() -> None:
+    _, rows = verb_help("gc")
+    assert [row["knob"] for row in rows] == [
+        "output_dir=experiments", "older_than_minutes=60", "dry_run=false", "output_jsonl_fpath=",
+    ]  # fmt: skip
+
+
+def test_what_is_not_given_has_its_default() -> None:
+    assert given(parse(["columns", "limit=5"])) == {"input": [], "limit": 5, "sidecars": False}
+    with pytest.raises(RecipeError, match=r"cache: unknown knob 'claer'.*Did you mean 'clear'\?"):
+        given(parse(["cache", "claer=true"]))
