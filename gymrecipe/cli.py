@@ -10,10 +10,13 @@ import sys
 from collections.abc import Sequence
 from errno import EAGAIN, ENOMEM
 from types import FrameType, TracebackType
+from typing import TYPE_CHECKING
 
 from gymrecipe import __version__, say, streams
 from gymrecipe.errors import GymrecipeError, MachineError, RecipeError
-from gymrecipe.words import Words, parse
+
+if TYPE_CHECKING:  # what takes time is imported when signals are heard
+    from gymrecipe.words import Words
 
 
 class _Terminated(BaseException):
@@ -65,6 +68,8 @@ def main(arguments: Sequence[str]) -> int:
 def _told(arguments: Sequence[str]) -> int:
     """Run it, and say in a sentence what stopped it."""
     try:
+        from gymrecipe.words import parse
+
         return _dispatch(parse(arguments))
     except BaseException as error:
         # What comes out may be another error: Hydra and pydantic make their own of what strikes

@@ -140,6 +140,20 @@ def test_stages_of_plugins_may_have_polars_by_any_name(tmp_path: Path) -> None:
     assert subprocess.run([sys.executable, "mine.py"], cwd=tmp_path).returncode == 0
 
 
+def test_signals_are_heard_before_libraries_are_loaded() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, gymrecipe.cli; known = sys.stdlib_module_names | {'gymrecipe'};"
+        "before = {'site', 'sitecustomize', 'usercustomize'};"
+        "loaded = {name.partition('.')[0] for name in sys.modules} - known - before;"
+        "print(sorted(name for name in loaded if not name.startswith('_')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "[]\n"
+
+
 def test_show_tells_the_knobs_as_the_run_did(tmp_path: Path) -> None:
     import subprocess
     import sys
