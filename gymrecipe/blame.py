@@ -42,11 +42,11 @@ def blaming(step: Step) -> Iterator[None]:
             for frame, line in walk_tb(error.__traceback__)
             if _is_of_a_plugin(str(frame.f_globals.get("__name__")))
         ]
-        parts = dict(_parts_of_plugins(step))
+        parts = [part for _, part in parts_of_plugins(step)]
         if not frames and not parts:
             raise
         at = f", at {frames[-1]}" if frames else ""
-        what = " and ".join(parts.values()) or "a plugin"
+        what = " and ".join(parts) or "a plugin"
         first = next(iter(str(error).splitlines()), "")
         raise RecipeError(
             f"stages.{step.name}: {what} failed: {type(error).__name__}: {first}{at}."
@@ -86,8 +86,8 @@ def _is_of_a_plugin(module: str) -> bool:
     return any(f"{module}.".startswith(f"{plugin}.") for plugin in PLUGINS)
 
 
-def _parts_of_plugins(step: Step) -> Iterator[tuple[str, str]]:
-    """The parts of a step that are not ours: the stage, and what its parameters choose."""
+def parts_of_plugins(step: Step) -> Iterator[tuple[str, str]]:
+    """The parts of a step that are not ours, by kind: the stage, and what its parameters choose."""
     params: Any = step.params
     parts: list[tuple[str, Stage | Strategy | Format | Check]] = [("stage", step.stage)]
     if step.stage.name == "pair":
@@ -98,7 +98,7 @@ def _parts_of_plugins(step: Step) -> Iterator[tuple[str, str]]:
         parts += [("check", CHECKS[name]) for name in params.limits()]
     for kind, entry in parts:
         if not is_ours(entry.function.__module__):
-            yield entry.name, _named(kind, entry.name, entry.function)
+            yield kind, _named(kind, entry.name, entry.function)
 
 
 def _named(kind: str, name: str, function: Callable[..., Any]) -> str:

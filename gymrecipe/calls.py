@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from gymrecipe.blame import check_made
+from gymrecipe.blame import check_made, parts_of_plugins
 from gymrecipe.errors import DataError, RecipeError, hint
 from gymrecipe.late import pl
 from gymrecipe.parameters import QUANTILE, Of, marked
@@ -16,6 +16,9 @@ from gymrecipe.rollouts.columns import split_side
 from gymrecipe.rollouts.figures import quantile
 from gymrecipe.stages.checks import Told
 from gymrecipe.steps import Step
+
+GIVEN = ("group", "chosen_place", "rejected_place")
+"""The columns that a strategy gives."""
 
 
 class MissingColumn(RecipeError):
@@ -33,6 +36,11 @@ def naming_what_is_missing(plan: Plan, step: Step, rows: pl.LazyFrame) -> Iterat
         takes = step.takes or "rollouts"
         quoted = re.search(r'"([^"]+)"', str(error))
         missing = quoted[1] if quoted else str(error).splitlines()[0]
+        if missing in GIVEN and (strategy := dict(parts_of_plugins(step)).get("strategy")):
+            raise RecipeError(
+                f"stages.{step.name}: {strategy} gives no column '{missing}'. It has to give"
+                f" {', '.join(GIVEN)}."
+            ) from None
         problem = MissingColumn(
             f"{plan.recipe_path}: stages.{step.name}: needs the column '{missing}', which"
             f" {takes} do not have. They have {', '.join(names)}.{hint(missing, names)}"

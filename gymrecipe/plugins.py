@@ -30,13 +30,14 @@ def load(names: Sequence[str] = ()) -> None:
 
 
 def _load(module: str, said: str) -> None:
+    import_module("gymrecipe.steps")  # ours come first, so that a name of ours is not taken
     try:
         import_module(module)
     except (ImportError, SyntaxError) as error:
         raise RecipeError(f"{said}: cannot be imported: {error}.") from None
     except (TypeError, ValueError) as error:  # what the registry refuses
         raise RecipeError(f"{said}: registers something wrong: {error}.") from None
-    except Exception as error:  # the code of others may raise anything
+    except (Exception, SystemExit) as error:  # the code of others may raise anything
         what = f"{type(error).__name__}: {error}"
         raise RecipeError(f"{said}: fails when it is imported: {what}.") from None
     registry.remember(module)

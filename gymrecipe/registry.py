@@ -16,7 +16,7 @@ import inspect
 import sys
 from collections.abc import Callable, Container
 from types import SimpleNamespace
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 import msgspec
 
@@ -135,8 +135,14 @@ def stage(
     """
 
     def register(function: Function) -> Function:
-        params = _params(function)
         units = (takes,) if isinstance(takes, str) else takes
+        for unit in (*units, *([makes] if makes and makes != "nothing" else [])):
+            if unit not in get_args(Unit):
+                raise ValueError(
+                    f"the stage '{function.__name__}' takes or makes '{unit}'; there are"
+                    f" {', '.join(get_args(Unit))}"
+                )
+        params = _params(function)
         entry = Stage(function.__name__, function, params, units, makes, version, reads)
         _add("stage", STAGES, entry)
         return function
@@ -144,11 +150,18 @@ def stage(
     return register
 
 
-def _params(function: Callable[..., Any]) -> Any:
+def _params(function: Callable[..., Any]) -> type[Params]:
     """What `params` is annotated with; to look at the others would import Polars."""
-    alone = SimpleNamespace(__annotations__={"params": function.__annotations__["params"]})
+    said = {name: what for name, what in function.__annotations__.items() if name == "params"}
     globals = vars(sys.modules[function.__module__])
-    return get_type_hints(alone, globals, include_extras=True)["params"]
+    alone = SimpleNamespace(__annotations__=said)
+    params = get_type_hints(alone, globals, include_extras=True).get("params")
+    if isinstance(params, type) and issubclass(params, Params):
+        return params
+    raise TypeError(
+        f"the stage '{function.__name__}' needs a second parameter `params` that is annotated with"
+        " its model, which is a class of Params"
+    )
 
 
 def strategy(function: Function) -> Function:

@@ -865,7 +865,10 @@ def test_a_plugin_brings_a_stage_and_a_format_to_the_workers_too(
         ("import nowhere_at_all", "cannot be imported: No module named 'nowhere_at_all'"),
         ("def broken(:", "cannot be imported: invalid syntax"),
         ("{}['x']", "fails when it is imported: KeyError: 'x'"),
+        ("import sys; sys.exit(3)", "fails when it is imported: SystemExit: 3"),
         (PLUGIN.replace("even", "filter"), "registers something wrong: a stage named 'filter'"),
+        (PLUGIN.replace("rollouts", "rolouts"), "wrong: the stage 'even' takes .*'rolouts'"),
+        (PLUGIN.replace(": Even", ""), "wrong: the stage 'even' needs a second parameter `params`"),
     ],
 )
 def test_a_plugin_that_cannot_be_used_is_a_sentence(
@@ -876,6 +879,17 @@ def test_a_plugin_that_cannot_be_used_is_a_sentence(
     code, _, err = said("stages", "--plugin", name)
     assert code == 2
     assert re.fullmatch(f"gymrecipe: --plugin {name}: .*{sentence}.*\n", err)
+
+
+def test_a_plugin_that_takes_a_name_of_ours_is_told_in_a_process_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "theirs.py").write_text(PLUGIN.replace("even", "filter"))
+    line = [sys.executable, "-m", "gymrecipe", "--plugin", "theirs", "+recipe=ppo"]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "gymrecipe: --plugin theirs: registers something wrong: a stage named 'filter' is"
+        " registered already.\n",
+    )
 
 
 @pytest.fixture
@@ -930,6 +944,11 @@ def odd(example):
     """Give what is no record."""
     return {"a": {1, object()}}
 
+@format(purposes=("sft",), version=1)
+def number(example):
+    """Give what is no record at all."""
+    return 5
+
 @check(takes=("rollouts",), advice="None.")
 def gauge(rows, facts, at, by):
     """A text."""
@@ -939,6 +958,11 @@ def gauge(rows, facts, at, by):
 def torn(ranked):
     """Raise."""
     return ranked.nothing
+
+@strategy
+def halved(ranked):
+    """Give one place."""
+    return ranked.select("group", chosen_place="place")
 '''
 
 
@@ -957,9 +981,14 @@ def torn(ranked):
          "gives a DataFrame, not a LazyFrame of Polars"),
         (["format=cracked"], "the format 'cracked' of the plugin NAME failed: IndexErr"),
         (["format=odd"], "stages.write: the format 'odd' of the plugin NAME failed: TypeError"),
+        (["format=number"], "the format 'number' of the plugin NAME failed: TypeError: a record is"
+         " a dict or bytes, not int"),
         (["stages.check.checks={gauge: {max: 1}}"], "check 'gauge' .NAME. should give a number"),
         (["+stages.p={use: pair, strategy: torn, after: good}"],
          "stages.p: the strategy 'torn' of the plugin NAME failed: AttributeError"),
+        (["+stages.p={use: pair, strategy: halved, after: good}"],
+         "stages.p: the strategy 'halved' of the plugin NAME gives no column 'rejected_place'. It"
+         " has to give group, chosen_place, rejected_place."),
     ],
 )  # fmt: skip
 def test_what_a_plugin_does_wrong_is_a_sentence_that_names_it(

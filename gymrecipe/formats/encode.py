@@ -56,10 +56,12 @@ def encode(job: WriteJob) -> Encoded:
         return write(example)
 
     def write_row(_: int, record: Any) -> int:
-        if isinstance(record, bytes):
+        if isinstance(record, dict):
+            encoder.encode_into(record, text)
+        elif isinstance(record, bytes):
             text[:] = record
         else:
-            encoder.encode_into(record, text)
+            raise TypeError(f"a record is a dict or bytes, not {type(record).__name__}")
         nonlocal first
         first = first or text.decode()
         text.extend(b"\n")
