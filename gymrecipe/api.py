@@ -9,6 +9,7 @@ import msgspec
 
 from gymrecipe import plugins
 from gymrecipe.ahead import start_server
+from gymrecipe.errors import RecipeError
 from gymrecipe.plan import Plan, plan
 from gymrecipe.recipe.composing import PYTHON, Composed, as_it_is, compose
 from gymrecipe.recipe.finding import locate
@@ -23,12 +24,15 @@ def run(recipe: str | Path, /, **knobs: Any) -> Version:
 
         version = gymrecipe.run("dpo_same_prompt", input="rollouts.jsonl", min_gap=0.3)
 
-    Knobs are those of the command line; a stage's parameter is `**{"stages.pair.max_gap": 0.9}`.
+    Knobs are those of the command line; a stage's parameter is `**{"stages.pair.max_gap": 0.9}`,
+    and `**{"~stages.check": None}` takes a stage out.
     What is installed in the entry-point group `gymrecipe.plugins` is loaded. Raises the errors of
     `gymrecipe.errors`.
     """
     plugins.load()
-    overrides = [f"{name}={in_grammar(value)}" for name, value in knobs.items()]
+    if "recipe" in knobs:
+        raise RecipeError(f"{PYTHON.name}: recipe: named twice. It is the first argument.")
+    overrides = [_override(name, value) for name, value in knobs.items()]
     composed = compose(locate(str(recipe)), overrides, PYTHON)
     start_server(composed)
     prepared = prepare(composed)
@@ -36,6 +40,11 @@ def run(recipe: str | Path, /, **knobs: Any) -> Version:
     from gymrecipe import executor
 
     return executor.run(prepared)
+
+
+def _override(name: str, value: Any) -> str:
+    out = name.startswith("~") and value is None
+    return name if out else f"{name}={in_grammar(value)}"
 
 
 def prepare(composed: Composed, command: str = "") -> Plan:

@@ -209,3 +209,15 @@ def test_what_a_script_registers_itself_is_recorded_with_its_code(tmp_path: Path
     one, other = (ran(tmp_path, f"{FORMAT}{RUN}# {note}\n") for note in ("one", "other"))
     assert one.startswith("('__main__', '")
     assert one != other
+
+
+def test_a_stage_is_taken_out_as_on_the_command_line(tmp_path: Path) -> None:
+    version = run(tmp_path, **{"~stages.check": None})
+    assert [stage.name for stage in version.manifest.stages] == ["load", "usable", "pair", "write"]
+    with pytest.raises(RecipeError, match=r"~stages\.chek: .*Did you mean 'check'\?"):
+        run(tmp_path, **{"~stages.chek": None})
+
+
+def test_a_recipe_that_is_named_twice_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"^gymrecipe\.run\(\): recipe: named twice\."):
+        gymrecipe.run("ppo", recipe="ppo")
