@@ -13,16 +13,28 @@ from gymrecipe.registry import format
 def guide(written: Written) -> Guide:
     """Any reader of OpenAI chat data; the file itself, line by line."""
     keys = "messages" if written.purpose in ("sft", "buffer") else "prompt, chosen, rejected"
+    files = written.files["train"]
+    lines = [
+        "import json",
+        f"rows = []  # {keys}",
+        f"for name in {files!r}:",
+        '    with open(name, encoding="utf-8") as file:',
+        "        rows += map(json.loads, file)",
+    ]
+    notes = []
+    if files[0].endswith(".parquet"):
+        lines = [
+            "from datasets import load_dataset",
+            f'rows = load_dataset("parquet", data_files={files!r}, split="train")  # {keys}',
+        ]
+        notes.append(
+            "A message has null for each key that it does not have, which some templates take for"
+            " a call or print: take those keys out. `tools` is JSON text."
+        )
     return Guide(
-        load=[
-            (
-                "python",
-                "import json\n"
-                f"rows = [json.loads(line) for line in open({written.files['train'][0]!r})]"
-                f"  # {keys}",
-            )
-        ],
+        load=[("python", "\n".join(lines))],
         notes=[
+            *notes,
             "Arguments of calls are JSON text, as in the OpenAI API. Templates that expect an"
             " object print it quoted twice or fail (Llama 3, Qwen 2.5 and 3.5, Nemotron): decode it"
             " first, or write `format=trl`.",

@@ -14,13 +14,12 @@ from gymrecipe.rollouts.chat import Message, Unusable
 _encoder = msgspec.json.Encoder()
 
 COMMANDS = {
-    "sft": "train_sft --data.dataset {file} --data.input_key input --data.multiturn",
-    "dpo": "train_dpo --data.dataset {file} --data.prompt_key prompt"
+    "sft": "train_sft {files} --data.input_key input --data.multiturn",
+    "dpo": "train_dpo {files} --data.prompt_key prompt"
     " --data.chosen_key chosen --data.rejected_key rejected",
-    "reward_model": "train_rm --data.dataset {file} --data.prompt_key prompt"
+    "reward_model": "train_rm {files} --data.prompt_key prompt"
     " --data.chosen_key chosen --data.rejected_key rejected",
-    "rl": "train_ppo_ray --data.prompt_dataset {file} --data.input_key input"
-    " --data.label_key label",
+    "rl": "train_ppo_ray {files} --data.input_key input --data.label_key label",
 }
 
 TRAINS = {
@@ -37,7 +36,7 @@ TRAINS = {
 
 def guide(written: Written) -> Guide:
     """The command of OpenRLHF's own CLI."""
-    command = COMMANDS[written.purpose].format(file=written.files["train"][0])
+    command = COMMANDS[written.purpose].format(files=files(written))
     length = "" if written.purpose == "rl" else f" --data.max_len {tokens(written)}"
     return Guide(
         load=[("sh", f"python -m openrlhf.cli.{command} --data.apply_chat_template{length}")],
@@ -47,6 +46,17 @@ def guide(written: Written) -> Guide:
             " (`no_form_for_tools`); `format=rendered` writes them as text.",
         ],
     )
+
+
+def files(written: Written) -> str:
+    """The options that name the files. `train_dpo` looks for held-out rows in the split `test`
+    unless told; a file has only `train`.
+    """
+    kind = "prompt_dataset" if written.purpose == "rl" else "dataset"
+    text = f"--data.{kind} {','.join(written.files['train'])}"
+    if "validation" in written.files:
+        text += f" --eval.dataset {','.join(written.files['validation'])} --eval.split train"
+    return text
 
 
 @format(

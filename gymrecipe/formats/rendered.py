@@ -9,9 +9,19 @@ import msgspec
 from gymrecipe.errors import RecipeError
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Guide, Written, tokens
+from gymrecipe.formats.openrlhf import files
 from gymrecipe.formats.template import render
 from gymrecipe.registry import format
 from gymrecipe.rollouts.chat import Message, Unusable
+
+OPENRLHF = {
+    "sft": "train_sft --data.input_key prompt --data.output_key completion"
+    " --data.input_template ''",  # which is "User: {}\nAssistant: " unless given
+    "dpo": "train_dpo --data.prompt_key prompt",
+    "reward_model": "train_rm --data.prompt_key prompt",
+    "rl": "train_ppo_ray --data.input_key prompt --data.label_key verifier",
+}
+"""The command of OpenRLHF for each purpose, without its files."""
 
 _encoder = msgspec.json.Encoder()
 
@@ -22,15 +32,9 @@ def guide(written: Written) -> Guide:
     kind = "parquet" if file.endswith(".parquet") else "json"
     python = f'load_dataset("{kind}", data_files={written.files!r})'
     load = [("python", f"from datasets import load_dataset\n{python}")]
-    openrlhf = {
-        "sft": "train_sft --data.input_key prompt --data.output_key completion",
-        "dpo": "train_dpo --data.prompt_key prompt",
-        "reward_model": "train_rm --data.prompt_key prompt",
-        "rl": "train_ppo_ray --data.input_key prompt --data.label_key verifier",
-    }.get(written.purpose)
-    if openrlhf:
-        flag = "prompt_dataset" if written.purpose == "rl" else "dataset"
-        load.append(("sh", f"python -m openrlhf.cli.{openrlhf} --data.{flag} {file}"))
+    if command := OPENRLHF.get(written.purpose):
+        length = "" if written.purpose == "rl" else f" --data.max_len {tokens(written)}"
+        load.append(("sh", f"python -m openrlhf.cli.{command} {files(written)}{length}"))
     notes = [
         "The text has the special tokens of the template: the trainer must apply none of its own,"
         " and tokenize without adding any (`add_special_tokens=False`), or it begins twice.",

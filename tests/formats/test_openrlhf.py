@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any
 
 import msgspec
 import pytest
 from msgspec import Raw
 
+from gymrecipe.formats import rendered
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Written
 from gymrecipe.formats.openrlhf import guide, openrlhf
@@ -87,3 +89,28 @@ def test_thoughts_beside_the_text_are_refused_in_pairs(purpose: Any) -> None:
     thought = Message("assistant", "4", reasoning_content="Two and two.")
     with pytest.raises(Unusable, match="reasoning_beside_text"):
         openrlhf(Example(purpose, (), {}, prompt=[ASKED], chosen=[thought], rejected=[WRONG]))
+
+
+def options(command: str) -> dict[str, str]:
+    """The options of a command that have a value."""
+    words = shlex.split(command)
+    pairs = zip(words, [*words[1:], "--"], strict=True)
+    return {a[2:]: b for a, b in pairs if a.startswith("--") and not b.startswith("--")}
+
+
+@pytest.mark.parametrize("purpose", FORMATS["openrlhf"].purposes)
+@pytest.mark.parametrize("guide", [guide, rendered.guide])
+def test_the_command_names_every_shard_and_the_held_out_rows(purpose: Any, guide: Any) -> None:
+    files = {"train": ["data/a.jsonl", "data/b.jsonl"], "validation": ["data/c.jsonl"]}
+    made = guide(Written(purpose, "mine", "data", files, False, False, 30_000))
+    found = options(made.load[-1][1])
+    kind = "prompt_dataset" if purpose == "rl" else "dataset"
+    assert found[f"data.{kind}"] == "data/a.jsonl,data/b.jsonl"
+    assert (found["eval.dataset"], found["eval.split"]) == ("data/c.jsonl", "train")
+    assert found.get("data.max_len") == (None if purpose == "rl" else "10240")
+
+
+def test_rendered_prompts_are_not_put_into_a_template_of_openrlhf() -> None:
+    files = {"train": ["data/a.jsonl"]}
+    made = rendered.guide(Written("sft", "mine", "data", files, False, False, 30_000))
+    assert options(made.load[-1][1])["data.input_template"] == ""
