@@ -45,12 +45,8 @@ def guide(written: Written) -> Guide:
     lines = [*SETTINGS[written.purpose]]
     for split, key in (("train", "datasets"), ("validation", "test_datasets")):
         if split in written.files:
+            entry = _entry(written, written.files[split])
             lines.append(f"{key}:")
-        for file in written.files.get(split, []):
-            entry = [f"path: {file}", "ds_type: json", "split: train"]
-            entry += TYPES.get(written.purpose, [])
-            if written.purpose == "sft" and written.has_tools:
-                entry.append("field_tools: tools")
             lines += [f"  {'-' if place == 0 else ' '} {line}" for place, line in enumerate(entry)]
     lines += [
         "chat_template: tokenizer_default",
@@ -60,6 +56,19 @@ def guide(written: Written) -> Guide:
     return Guide(
         load=[("yaml", block)], notes=_notes(written), files={"axolotl.yaml": f"{block}\n"}
     )
+
+
+def _entry(written: Written, files: list[str]) -> list[str]:
+    """One dataset, of all its shards: as datasets of their own each would have columns inferred by
+    itself, and those of pairs cannot be joined where one shard has calls and another none.
+    """
+    lines = [f"path: {files[0]}"]
+    if len(files) > 1:
+        lines = [f"path: {written.inside}", "data_files:", *(f"  - {file}" for file in files)]
+    lines += ["ds_type: json", "split: train", *TYPES.get(written.purpose, [])]
+    if written.purpose == "sft" and written.has_tools:
+        lines.append("field_tools: tools")
+    return lines
 
 
 def _notes(written: Written) -> list[str]:

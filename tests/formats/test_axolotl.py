@@ -92,8 +92,11 @@ def test_pairs_go_to_trl_without_a_type() -> None:
     assert block["datasets"] == [{"path": "data/train.jsonl", "ds_type": "json", "split": "train"}]
 
 
-def test_every_file_has_an_entry_and_validation_is_the_test_set() -> None:
+def test_shards_are_one_dataset_and_validation_is_the_test_set() -> None:
     made = guided("sft", train=["data/a.jsonl", "data/b.jsonl"], validation=["data/v.jsonl"])
     block = yaml.safe_load(made.files["axolotl.yaml"])
-    assert [entry["path"] for entry in block["datasets"]] == ["data/a.jsonl", "data/b.jsonl"]
+    (entry,) = block["datasets"]
+    assert entry["path"] == "data"
+    assert entry["data_files"] == ["data/a.jsonl", "data/b.jsonl"]
+    assert block["test_datasets"][0]["path"] == "data/v.jsonl"
     assert block["test_datasets"][0]["field_tools"] == "tools"

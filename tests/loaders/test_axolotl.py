@@ -98,6 +98,23 @@ def test_pairs_and_labelled_answers_reach_the_trainer_as_they_are(
             assert rounded(read + tokenizer.decode(row[f"{side}_ids"])) == rounded(whole)
 
 
+@pytest.mark.parametrize("recipe", ["dpo_same_prompt", "kto_threshold"])
+def test_shards_of_which_some_have_no_calls_are_one_dataset(
+    recipe: str, version: Any, tokenizer: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import yaml
+    from axolotl.utils.data import rl
+    from axolotl.utils.dict import DictDefault
+    from axolotl.utils.schemas.enums import RLType
+
+    made = version(recipe, format="axolotl", shard_rows=4)
+    with open("data/axolotl.yaml") as file:
+        cfg = DictDefault(yaml.safe_load(file) | {"dataset_prepared_path": str(tmp_path / "made")})
+    cfg.rl = RLType(cfg.rl)
+    monkeypatch.setattr(rl, "load_tokenizer", lambda cfg: tokenizer)
+    assert len(rl._load_split(cfg, "train")) == sum(output.rows for output in made.manifest.outputs)
+
+
 def rounded(text: str) -> str:
     """The text with its floats to 8 digits: `datasets` reads those in calls to ten decimals."""
     return re.sub(r"-?\d+\.\d+(?:[eE][-+]?\d+)?", lambda found: f"{float(found[0]):.8g}", text)
