@@ -97,7 +97,7 @@ def _notes(written: Written) -> list[str]:
 
 @format(
     purposes=("sft", "dpo", "kto", "reward_model"),
-    version=1,
+    version=2,
     guide=guide,
     files=("jsonl",),
     pairs_at=("decision", "trajectory"),
@@ -127,7 +127,8 @@ def axolotl(example: Example) -> dict[str, Any]:
         case _:
             return _ranked(example) | example.values
     if example.tools is not None:
-        record["tools"] = _encoder.encode(example.tools).decode()
+        # TRL hands an empty list to the template, and Llama's print it as tools.
+        record["tools"] = _encoder.encode(example.tools).decode() if example.tools else None
     return record | example.values
 
 

@@ -48,7 +48,7 @@ def guide(written: Written) -> Guide:
 
 @format(
     purposes=("sft", "dpo", "buffer"),
-    version=1,
+    version=2,
     guide=guide,
     advice={
         "kto": "trl, llama_factory, axolotl and ms_swift have a form for it",
@@ -68,7 +68,7 @@ def messages(example: Example) -> dict[str, Any]:
     else:
         record = {"messages": as_text([*example.prompt, *example.completion])}
     if example.tools is not None:
-        record["tools"] = example.tools
+        record["tools"] = example.tools or None  # Llama's templates print an empty list as tools
     if example.purpose == "buffer":
         record["reward"] = example.reward
     return record | example.values

@@ -61,7 +61,7 @@ def guide(written: Written) -> Guide:
 
 @format(
     purposes=("sft", "dpo", "reward_model", "rl"),
-    version=2,
+    version=3,
     guide=guide,
     files=("jsonl",),
     pairs_at=("decision",),
@@ -76,7 +76,7 @@ def nemo_rl(example: Example) -> dict[str, Any]:
     if example.purpose == "sft":
         record: dict[str, Any] = {"messages": [*example.prompt, *example.completion]}
         if example.tools is not None:
-            record["tools"] = example.tools
+            record["tools"] = example.tools or None  # it hands an empty list to the template
     elif example.purpose == "rl":
         record = _gym_line(example)
         return record | example.values | record  # what its verifier needs before what we add

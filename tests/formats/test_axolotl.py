@@ -47,6 +47,11 @@ def test_a_labelled_completion_keeps_its_boolean() -> None:
     assert found["label"] is True
 
 
+@pytest.mark.parametrize("purpose", ["sft", "dpo", "kto"])
+def test_a_row_without_tools_has_null_among_others(purpose: Any) -> None:
+    assert plain(Example(purpose, (), {}, [ASKED], [SAID], tools=[]))["tools"] is None
+
+
 @pytest.mark.parametrize("side", ["prompt", "chosen", "rejected"])
 def test_numbers_that_stop_the_loader_are_refused_in_pairs(side: str) -> None:
     call = ToolCall(id="a", function=Function("f", {"x": 2**64}))

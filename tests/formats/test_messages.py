@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from gymrecipe.formats.example import Example
-from gymrecipe.formats.messages import messages
+from gymrecipe.formats.guide import Written
+from gymrecipe.formats.messages import guide, messages
 from gymrecipe.rollouts.chat import Function, Message, ToolCall
 
 ASKED = Message("user", "2+2?")
@@ -61,4 +64,24 @@ def test_token_ids_stay_beside_calls() -> None:
 
 def test_tools_are_a_column_only_where_the_dataset_has_tools() -> None:
     assert "tools" not in plain(Example("sft", (b"",), {}, completion=[SAID]))
-    assert plain(Example("sft", (b"",), {}, completion=[SAID], tools=[]))["tools"] == []
+    assert plain(Example("sft", (b"",), {}, completion=[SAID], tools=[]))["tools"] is None
+
+
+def test_the_lines_of_the_guide_read_every_shard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        Path(f"{name}.jsonl").write_text(json.dumps({"messages": name}) + "\n")
+    files = {"train": ["a.jsonl", "b.jsonl"]}
+    ((_, text),) = guide(Written("sft", "mine", ".", files, True, False, 100)).load
+    found: dict[str, Any] = {}
+    exec(text, found)
+    assert found["rows"] == [{"messages": "a"}, {"messages": "b"}]
+
+
+def test_the_lines_of_the_guide_read_parquet_as_parquet() -> None:
+    files = {"train": ["a.parquet", "b.parquet"]}
+    made = guide(Written("dpo", "mine", ".", files, True, False, 100))
+    assert "load_dataset(\"parquet\", data_files=['a.parquet', 'b.parquet']" in made.load[0][1]
+    assert "null" in made.notes[0]

@@ -35,6 +35,11 @@ def test_a_demonstration_has_its_tools_as_a_list() -> None:
     assert found == {"messages": msgspec.to_builtins([*PROMPT, *ACTED]), "tools": TOOLS}
 
 
+def test_a_demonstration_without_tools_has_null_among_others() -> None:
+    found = plain(Example("sft", (b"",), {}, prompt=[ASKED], completion=[SAID], tools=[]))
+    assert found["tools"] is None
+
+
 @pytest.mark.parametrize("purpose", ["dpo", "reward_model"])
 def test_a_pair_is_a_context_and_the_better_completion_first(purpose: Any) -> None:
     pair = Example(purpose, (), {}, prompt=[ASKED], chosen=[SAID], rejected=[WRONG], margin=1.0)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from gymrecipe.formats.models.cautions import alike, cautions
+from gymrecipe.formats.models.cautions import alike, cautions, no_tools
 from gymrecipe.formats.models.chat import Answered, Pair, Whole
 from gymrecipe.formats.models.line import Line
 from gymrecipe.formats.models.parts import EitherMessage, Message, Tools, ToolsText
@@ -55,6 +55,8 @@ def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
     yield from cautions(record, "messages", "prompt", "completion")
     if purpose in ("dpo", "reward_model"):
         yield from alike(record)
+    if purpose in ("dpo", "kto"):
+        yield from no_tools(record)
     if purpose == "sft":
         if record["messages"][0]["role"] != "system" and record.get("system"):
             yield "system: a column of this name becomes the system message"

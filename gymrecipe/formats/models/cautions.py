@@ -65,6 +65,15 @@ def _tool_names(tools: Any) -> list[str] | None:
         return None  # a column of this name that the format does not read
 
 
+def no_tools(record: dict[str, Any]) -> Iterator[str]:
+    """Whether the tools are an empty list, which loaders hand to the template as it is."""
+    if record.get("tools") in ([], "[]"):
+        yield Caution(
+            "tools: an empty list, for which Llama's templates print that there are tools. Write"
+            " null"
+        )
+
+
 def alike(record: dict[str, Any]) -> Iterator[str]:
     """Whether both sides of a pair say the same; call ids do not count."""
     chosen, rejected = record["chosen"], record["rejected"]

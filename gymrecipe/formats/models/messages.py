@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from gymrecipe.formats.models.cautions import alike, cautions
+from gymrecipe.formats.models.cautions import alike, cautions, no_tools
 from gymrecipe.formats.models.chat import Pair, Whole
 from gymrecipe.formats.models.parts import TextMessage, Tools
 from gymrecipe.registry import Purpose
@@ -37,5 +37,6 @@ LINES: dict[Purpose, type[BaseModel]] = {"sft": Demonstration, "dpo": Preference
 def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
     """What readers of chat data trip over."""
     yield from cautions(record, "messages", "prompt", "chosen", "rejected")
+    yield from no_tools(record)
     if purpose == "dpo":
         yield from alike(record)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from gymrecipe.formats.models.cautions import Caution, cautions
+from gymrecipe.formats.models.cautions import Caution, cautions, no_tools
 from gymrecipe.formats.models.chat import Whole, faults
 from gymrecipe.formats.models.line import Line, refuse
 from gymrecipe.formats.models.parts import Message, Tools
@@ -80,6 +80,8 @@ def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
         yield from _of_pair(record)
     else:
         yield from cautions(record, "messages")
+    if purpose == "sft":
+        yield from no_tools(record)
 
 
 def _of_pair(record: dict[str, Any]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from gymrecipe.formats.models.cautions import Caution, alike, cautions
+from gymrecipe.formats.models.cautions import Caution, alike, cautions, no_tools
 from gymrecipe.formats.models.chat import Answered, Pair, Prompted, Whole
 from gymrecipe.formats.models.parts import Message, Tools, ToolsText
 from gymrecipe.registry import Purpose
@@ -61,11 +61,7 @@ def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
         yield "chat_template_kwargs: null stops TRL. Leave the column out, or write {}"
     if "messages" in record and "prompt" in record:
         yield "messages: TRL takes 'prompt' instead, which stands beside it. Leave one out"
-    if record.get("tools") in ([], "[]"):
-        yield Caution(
-            "tools: an empty list, for which Llama's templates print that there are tools. Write"
-            " null"
-        )
+    yield from no_tools(record)
     for name in ("completion", "chosen", "rejected") if purpose != "reward_model" else ():
         if any(turn["role"] != "assistant" for turn in record.get(name) or []):
             yield Caution(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gymrecipe.formats.models.cautions import Caution, alike, cautions
+from gymrecipe.formats.models.cautions import Caution, alike, cautions, no_tools
 from tests.formats.models.conftest import ADD, ASK, RULE, SAY, Turn, call, output
 
 
@@ -36,3 +36,10 @@ def test_sides_are_alike_apart_from_call_ids() -> None:
     assert list(alike({"chosen": "x", "rejected": "x"}))
     assert not list(alike({"chosen": [call("a")], "rejected": [call("a", arguments={})]}))
     assert not list(alike({"chosen": [SAY], "rejected": [{**SAY, "content": "43"}]}))
+
+
+@pytest.mark.parametrize(("tools", "told"), [([], 1), ("[]", 1), (None, 0), ([ADD], 0)])
+def test_an_empty_list_of_tools_is_a_caution(tools: object, told: int) -> None:
+    found = list(no_tools({"tools": tools}))
+    assert len(found) == told
+    assert all("Llama" in text and isinstance(text, Caution) for text in found)
