@@ -40,8 +40,8 @@ def guide(written: Written) -> Guide:
             " first, or write `format=trl`.",
             "What is trained on is for the trainer to say: mask everything but the assistant's"
             " messages.",
-            f"The longest record has {written.longest:,} characters: a maximum length of"
-            f" {tokens(written)} tokens cuts nothing.",
+            f"The longest record has {written.longest:,} characters: at 3 a token a maximum length"
+            f" of {tokens(written)} tokens cuts nothing.",
         ],
     )
 

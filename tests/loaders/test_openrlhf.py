@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -105,17 +108,65 @@ def test_rl_rows_are_the_prompts_and_what_the_verifier_needs(
         assert (source, images) == ("an_agent", None)
 
 
-@pytest.mark.parametrize("recipe", ["sft_threshold", "dpo_same_prompt"])
-def test_a_version_is_loaded_row_by_row(
-    recipe: str, version: Any, tokenizer: Any, tmp_path: Any
+def options(command: str) -> Any:
+    """What its CLI makes of a command: its options, and the defaults of those not given."""
+    import openrlhf
+
+    words = shlex.split(command)
+    name = words[2].removeprefix("openrlhf.cli.")
+    source = (Path(openrlhf.__file__).parent / "cli" / f"{name}.py").read_text()
+    found: dict[str, Any] = {}
+    for option, rest in re.findall(r'"--((?:data|eval)\.\w+)"(.*?)\)\n', source, re.DOTALL):
+        default = re.search(r'default=("(?:[^"\\]|\\.)*"|[\w.]+)', rest)
+        text = default[1] if default else "None"
+        found[option] = json.loads(text) if text.startswith('"') else None
+    given = iter(words[3:])
+    for word in given:
+        assert word.removeprefix("--") in found, f"it has no option {word}"
+        flag = word in ("--data.apply_chat_template", "--data.multiturn")
+        found[word.removeprefix("--")] = True if flag else next(given)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("recipe", "format"),
+    [
+        ("sft_threshold", "openrlhf"),
+        ("dpo_same_prompt", "openrlhf"),
+        ("sft_threshold", "rendered"),
+        ("dpo_same_prompt", "rendered"),
+    ],
+)
+def test_the_line_of_the_readme_loads_all_that_was_written(
+    recipe: str, format: str, version: Any, tokenizer: Any, tmp_path: Path
 ) -> None:
     from openrlhf.datasets import RewardDataset, SFTDataset
+    from openrlhf.datasets.utils import blending_datasets
 
-    made = version(recipe, format="openrlhf")
-    (train,) = (output for output in made.manifest.outputs if "train" in output.path)
-    keys = {"prompt_key": "prompt", "chosen_key": "chosen", "rejected_key": "rejected"}
-    kind = SFTDataset if recipe == "sft_threshold" else RewardDataset
-    loaded = rows([train.path], tmp_path)
-    asked = strategy(input_key="input", output_key=None, **keys)
-    dataset = kind(loaded, tokenizer, LENGTH, asked, num_processors=1)
-    assert len(dataset) == train.rows > 0
+    knobs = {"shard_rows": 5, "validation_fraction": 0.3, "format": format}
+    if format == "rendered":
+        (tmp_path / "chat.jinja").write_text(tokenizer.chat_template)
+        knobs["chat_template"] = str(tmp_path / "chat.jinja")
+    made = version(recipe, **knobs)
+    (command,) = re.findall(r"^python -m openrlhf.*$", Path("README.md").read_text(), re.MULTILINE)
+    asked = options(command)
+    keys = {name.removeprefix("data."): value for name, value in asked.items()}
+    told = SimpleNamespace(
+        args=SimpleNamespace(data=SimpleNamespace(**keys), use_ms=False),
+        is_rank_0=lambda: True,
+        print=print,
+    )
+    train = blending_datasets(asked["data.dataset"], None, told, dataset_split="train")
+    held = blending_datasets(asked["eval.dataset"], None, told, dataset_split=asked["eval.split"])
+    written = made.manifest.statistics["write"]
+    assert (len(train), len(held)) == (written["train"], written["validation"])
+    rest = {"input_template": asked["data.input_template"] or None, "num_processors": 1}
+    kind: Any = RewardDataset
+    if recipe == "sft_threshold":
+        kind, rest["multiturn"] = SFTDataset, bool(asked["data.multiturn"])
+    dataset = kind(train, tokenizer, LENGTH, told, **rest)
+    assert len(dataset) == len(train)
+    for place, row in enumerate(train):
+        text = tokenizer.decode(dataset[place][0][0])
+        prompt = row["prompt"] if format == "rendered" else "<|im_start|>"
+        assert text.startswith(prompt)
