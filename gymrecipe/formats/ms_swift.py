@@ -2,7 +2,7 @@
 
     text of an assistant message     assistant
     each of its calls                tool_call, whose content is JSON text
-    an output                        tool_response
+    an output                        tool_response, with the tool's name
 
 Thoughts stand in the text: ms-swift takes every other key of a message away
 (`dataset/preprocessor/core.py` of 4.6.0).
@@ -80,7 +80,7 @@ def _notes(written: Written) -> list[str]:
 
 @format(
     purposes=("sft", "dpo", "kto", "reward_model", "rl"),
-    version=1,
+    version=2,
     guide=guide,
     files=("jsonl",),
     reasoning="think_tags",
@@ -133,8 +133,12 @@ def _parts(message: Message) -> Iterator[dict[str, Any]]:
     if message.role != "assistant":
         if any(place in message.content for place in PLACES):
             raise Unusable("format_markers")
-        role = "tool_response" if message.role == "tool" else message.role
-        yield {"role": role, "content": message.content}
+        said = {"role": message.role, "content": message.content}
+        if message.role == "tool":
+            said["role"] = "tool_response"
+            if message.name is not None:
+                said["name"] = message.name  # Gemma's agent template writes 'unknown' without
+        yield said
         return
     if message.reasoning_content:
         raise Unusable("reasoning_beside_text")

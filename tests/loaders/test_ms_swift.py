@@ -77,6 +77,19 @@ def test_sft_rows_are_the_conversations(
         assert trained(encoded["input_ids"], encoded["labels"]) == answers(messages, **options)
 
 
+def test_the_name_of_a_tool_reaches_the_agent_template(lines: list[bytes], write: Any) -> None:
+    from swift.agent_template import agent_template_map
+
+    data = write("ms_swift", "sft", lines)
+    template = agent_template_map["gemma4"]()
+    for row, example in zip(load(data.files), data.examples, strict=True):
+        told = [turn for turn in row["messages"] if turn["role"] == "tool_response"]
+        names = [turn.name for turn in [*example.prompt, *example.completion] if turn.name]
+        assert [template._get_tool_responses([turn]).partition("{")[0] for turn in told] == [
+            f"<|tool_response>response:{name}" for name in names
+        ]
+
+
 @pytest.mark.parametrize("purpose", ["dpo", "kto"])
 def test_only_what_follows_the_prompt_is_trained(
     purpose: Any,
