@@ -248,7 +248,7 @@ def test_other_tools_are_told_before_anything_is_read(folder: Path) -> None:
     edit(version, record)
     (folder / "a.jsonl").unlink()
     with pytest.raises(
-        ToolsError, match=r"polars 0.0.1, here .*stage 'filter' version 99, here 1.*any_tools=true"
+        ToolsError, match=r"polars 0.0.1, here .*stage 'filter' version 99, here 2.*any_tools=true"
     ):
         reproduce(version)
     with pytest.raises(ChangedError):
