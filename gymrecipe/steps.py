@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -48,95 +48,69 @@ def build(
 ) -> list[Step]:
     """The steps of a recipe, or none where `problems` had to be added."""
     before = len(problems)
+
+    def wrong(path: str, said: str) -> None:
+        problems.append(fault(composed, path, said))
+
     steps: list[Step] = []
     made: dict[str, str] = {}
     previous: str | None = None
-    for name, source in _ordered(values, composed, problems):
+    for name, source in _ordered(values, wrong):
         value = values[name]
         path = f"stages.{name}"
         if not _NAME.fullmatch(str(name)):
-            problems.append(
-                fault(
-                    composed,
-                    path,
-                    "should be named with letters, digits, '_' and '-', up to 64 of them",
-                )
-            )
+            wrong(path, "should be named with letters, digits, '_' and '-', up to 64 of them")
         if not isinstance(value, dict) or not isinstance(value.get("use"), str):
             known = [other for other, it in values.items() if isinstance(it, dict) and "use" in it]
+            near = hint(str(name), map(str, set(known) - {name}))
             said = (
-                "there is no such stage; a stage says what it uses, such as {use: filter}."
-                f"{hint(str(name), map(str, set(known) - {name}))}"
+                f"there is no such stage; a stage says what it uses, such as {{use: filter}}.{near}"
             )
             if not isinstance(value, dict):
                 said = with_value(
                     "should be a mapping that says what the stage uses, such as {use: filter}",
                     value,
                 )
-            problems.append(fault(composed, path, said))
+            wrong(path, said)
             continue
         entry = STAGES.get(value["use"])
         source, previous = source or previous, name
         if entry is None:
-            problems.append(
-                fault(
-                    composed,
-                    f"{path}.use",
-                    f"no stage is named '{value['use']}'. There are"
-                    f" {', '.join(sorted(STAGES))}.{hint(value['use'], STAGES)}",
-                )
-            )
+            there = f"There are {', '.join(sorted(STAGES))}.{hint(value['use'], STAGES)}"
+            wrong(f"{path}.use", f"no stage is named '{value['use']}'. {there}")
             continue
         params = _params(entry, name, value, knobs, composed, problems)
         takes = ""
         if not entry.takes:
             source = None
         elif source is None:
-            problems.append(fault(composed, path, "the first stage must be a load"))
+            wrong(path, "the first stage must be a load")
             takes = entry.takes[0]
         else:
             # What a faulty stage makes is not known, and no reason for another fault.
             takes = made.get(source, entry.takes[0])
             if takes == "nothing":
-                problems.append(
-                    fault(
-                        composed,
-                        path,
-                        f"comes after '{source}', which makes nothing to take;"
-                        " say whose result it takes, such as from: load",
-                    )
-                )
+                said = f"comes after '{source}', which makes nothing to take;"
+                wrong(path, f"{said} say whose result it takes, such as from: load")
             elif takes not in entry.takes:
-                problems.append(
-                    fault(
-                        composed,
-                        path,
-                        f"'{entry.name}' takes {' or '.join(entry.takes)}, but"
-                        f" '{source}' makes {takes}. Move it, or say from: another stage",
-                    )
-                )
+                said = f"'{entry.name}' takes {' or '.join(entry.takes)}, but '{source}' makes"
+                wrong(path, f"{said} {takes}. Move it, or say from: another stage")
         if takes in entry.takes or source is None:
             made[name] = entry.makes or takes
         if params is not None:
             steps.append(Step(name, entry, params, source, takes, entry.makes or takes))
-    taken = {step.source for step in steps}
     if len([step for step in steps if not step.stage.takes]) > 1:
-        problems.append(fault(composed, "stages", "there can be one load; give it several inputs"))
-    sound = len(problems) == before
-    for step in steps:
-        if step.makes != "nothing" and step.name not in taken and sound:
-            problems.append(
-                fault(
-                    composed,
-                    f"stages.{step.name}",
-                    "no stage takes its result; add a write after it, or take it out",
-                )
-            )
+        wrong("stages", "there can be one load; give it several inputs")
+    taken = {step.source for step in steps}
+    for step in steps if len(problems) == before else ():
+        if step.makes != "nothing" and step.name not in taken:
+            said = "no stage takes its result; add a write after it, or take it out"
+            wrong(f"stages.{step.name}", said)
     return steps if len(problems) == before else []
 
 
 def _ordered(
-    values: dict[str, Any], composed: Composed, problems: list[str]
+    values: dict[str, Any], wrong: Callable[[str, str], None]
 ) -> list[tuple[str, str | None]]:
     """The stages in running order, each with the source that it names."""
     order: list[str] = []
@@ -150,12 +124,10 @@ def _ordered(
         after = str(values[name]["after"])
         path = f"stages.{name}.after"
         if sources[name] is not None:
-            problems.append(fault(composed, path, "says where it stands; take out its `from`"))
+            wrong(path, "says where it stands; take out its `from`")
         sources[name] = after
         if after not in order:
-            problems.append(
-                fault(composed, path, f"there is no stage '{after}'.{hint(after, order)}")
-            )
+            wrong(path, f"there is no stage '{after}'.{hint(after, order)}")
             order.append(name)
             continue
         for follower, source in sources.items():
@@ -165,13 +137,8 @@ def _ordered(
     for place, name in enumerate(order):
         source, before = sources[name], list(map(str, order[:place]))
         if source is not None and source not in before and name not in late:
-            problems.append(
-                fault(
-                    composed,
-                    f"stages.{name}.from",
-                    f"there is no stage '{source}' before it.{hint(source, before)}",
-                )
-            )
+            said = f"there is no stage '{source}' before it.{hint(source, before)}"
+            wrong(f"stages.{name}.from", said)
     return [(name, sources[name]) for name in order]
 
 

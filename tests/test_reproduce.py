@@ -224,7 +224,8 @@ def test_a_manifest_that_does_not_say_its_formats_version_is_read(folder: Path) 
 
 def test_the_code_of_a_plugin_decides_the_id(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = run(folder, input="a.jsonl")
-    monkeypatch.setattr("gymrecipe.executor.plugins", lambda: {"mine": "ab"})
+    for module in ("executor", "identity"):
+        monkeypatch.setattr(f"gymrecipe.{module}.plugins", lambda: {"mine": "ab"})
     second = run(folder, input="a.jsonl")
     assert second.manifest.plugins == {"mine": "ab"}
     assert second.manifest.id != first.manifest.id
