@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -80,7 +81,8 @@ def _plain(message: Message) -> dict[str, Any]:
 
 def _text(path: str) -> str:
     if not Path(path).is_file():
-        raise RecipeError(f"{path}: cannot be read as a template: not a file")
+        what = "not a file" if os.path.lexists(path) else "no such file"
+        raise RecipeError(f"{path}: cannot be read as a template: {what}")
     try:
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
