@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from gymrecipe.errors import GymrecipeError, RecipeError, hint
+from gymrecipe.takes import offered
 from gymrecipe.words import VERBS
 
 if TYPE_CHECKING:  # a tab that asks for a verb need not wait for pydantic
@@ -103,7 +104,7 @@ def candidates(line: str, folders: Iterable[Path]) -> list[str]:
     elif verb == "check":
         found = [*_of_check(stem), *_files(stem)]
     elif verb in VERBS:
-        found = _of_verb(verb, words)
+        found = [*_of_verb(verb, words), *offered(verb)]
         if verb == "columns" or (verb in OF_VERSIONS and verb not in OF_RECIPES):
             found += _files(stem)
     elif knob == "recipe" and separator:
@@ -150,7 +151,7 @@ def _files(begun: str) -> list[str]:
 def _of_check(stem: str) -> list[str]:
     """The knobs of `check`, and the values that they take."""
     if not stem.startswith(("format=", "purpose=")):
-        return ["format=", "purpose=", "json=true"]
+        return offered("check")
     from gymrecipe.check import ROLLOUTS, formats
     from gymrecipe.registry import Purpose
 

@@ -67,5 +67,12 @@ def verb_help(verb: str) -> tuple[str, list[dict[str, str]]]:
     return f"gymrecipe {form}: {what.strip()}", rows
 
 
+def offered(verb: str) -> list[str]:
+    """The knobs of a verb as they are begun on a command line; what is off can be put on."""
+    return [
+        f"{name}={'true' if default is False else ''}" for name, (default, _) in TAKES[verb].items()
+    ]
+
+
 def _shown(default: Any) -> str:
     return "false" if default is False else str(default or "")

@@ -90,6 +90,21 @@ def test_versions_are_offered_to_the_verbs_that_take_one(
     assert candidates("gymrecipe diff output_dir=other ppo/", []) == ["ppo/v0003"]
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("rejects ppo re", ["reason="]),
+        ("rejects ppo sn", ["snippet=true"]),
+        ("cache cl", ["clear=true"]),
+    ],
+)
+def test_the_knobs_of_a_verb_are_offered(
+    line: str, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert candidates(f"gymrecipe {line}", []) == expected
+
+
 def test_the_knobs_of_check_and_their_values_are_offered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
