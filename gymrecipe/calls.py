@@ -12,7 +12,7 @@ from gymrecipe.errors import DataError, RecipeError, hint
 from gymrecipe.late import pl
 from gymrecipe.parameters import QUANTILE, Of, marked
 from gymrecipe.plan import Plan
-from gymrecipe.rollouts.columns import split_side
+from gymrecipe.rollouts.columns import SIDES, split_side
 from gymrecipe.rollouts.figures import quantile
 from gymrecipe.stages.checks import Told
 from gymrecipe.steps import Step
@@ -41,12 +41,21 @@ def naming_what_is_missing(plan: Plan, step: Step, rows: pl.LazyFrame) -> Iterat
                 f"stages.{step.name}: {strategy} gives no column '{missing}'. It has to give"
                 f" {', '.join(GIVEN)}."
             ) from None
+        place = f"stages.{step.name}"
         problem = MissingColumn(
-            f"{plan.recipe_path}: stages.{step.name}: needs the column '{missing}', which"
-            f" {takes} do not have. They have {', '.join(names)}.{hint(missing, names)}"
+            f"{plan.origins.get(place, place)}: needs the column '{missing}', which"
+            f" {takes} do not have. They have {_listed(names)}.{hint(missing, names)}"
         )
         _, problem.column = split_side(missing)
         raise problem from None
+
+
+def _listed(names: list[str]) -> str:
+    """The columns that there are; what both sides of a pair have is named once."""
+    own = [name for name in names if not split_side(name)[0]]
+    of_sides = [rest for side, rest in map(split_side, names) if side == SIDES[0]]
+    sides = f", and chosen_… and rejected_… of {', '.join(of_sides)}" if of_sides else ""
+    return f"{', '.join(own)}{sides}"
 
 
 NO_METRICS = pl.LazyFrame(schema={"row": pl.UInt32, "metric": pl.String, "value": pl.Float64})

@@ -39,7 +39,9 @@ class Plan(msgspec.Struct, frozen=True):
     recipe_path: str
     recipe_folder: str
     origins: dict[str, str] = {}
-    """Of each part of the recipe that asks for a column or names a path, where it was set."""
+    """Of each stage, and each part of the recipe that asks for a column or names a path, where it was
+    set.
+    """
     hoped: dict[str, tuple[Path, ...]] = {}
     """The lists of paths that the caller gave, by their places."""
     overrides: tuple[str, ...] = ()
@@ -110,7 +112,11 @@ def plan(composed: Composed) -> Plan:
         overrides=composed.overrides,
         origins={
             place: fault(composed, place, "").removesuffix(": ")
-            for place in (*places(steps, named).values(), f"stages.{steps[0].name}.reward")
+            for place in (
+                *places(steps, named).values(),
+                *(f"stages.{step.name}" for step in steps),
+                f"stages.{steps[0].name}.reward",
+            )
         },
         hoped={
             said: paths

@@ -295,6 +295,18 @@ def test_a_column_that_pairs_do_not_have_is_found_before_anything_is_read(tmp_pa
         run(tmp_path, input=str(tmp_path / "not there.jsonl"), **extra)
 
 
+def test_a_column_that_a_stage_of_the_call_lacks_is_told_as_of_the_call(tmp_path: Path) -> None:
+    late = {"stages.late": {"use": "filter", "completed": True, "after": "pair"}}
+    with pytest.raises(RecipeError) as caught:
+        run(tmp_path, **late)
+    said = str(caught.value)
+    assert said.startswith(
+        "gymrecipe.run(): stages.late: needs the column 'truncated', which pairs"
+    )
+    assert "They have gap, draw, task_key, prompt_key, and chosen_… and rejected_… of row, " in said
+    assert said.endswith(" Did you mean 'chosen_truncated'?")
+
+
 def test_a_limit_of_tasks_keeps_whole_tasks(tmp_path: Path) -> None:
     version = run(tmp_path, "ppo", limit_tasks=5)
     assert version.manifest.stages[0].rejected["over_limit_tasks"] == 180
