@@ -39,9 +39,7 @@ class Plan(msgspec.Struct, frozen=True):
     recipe_path: str
     recipe_folder: str
     origins: dict[str, str] = {}
-    """Of each stage, and each part of the recipe that asks for a column or names a path, where it was
-    set.
-    """
+    """Where each stage was set, and each part of the recipe that asks for a column or names a path."""
     hoped: dict[str, tuple[Path, ...]] = {}
     """The lists of paths that the caller gave, by their places."""
     overrides: tuple[str, ...] = ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gymrecipe.errors import DataError
 from gymrecipe.experiments.manifest import Manifest, StageRecord
 from gymrecipe.fold import Fold
@@ -23,7 +25,7 @@ def check_usable(fold: Fold, record: Manifest) -> None:
         reasons = ", ".join(f"{n} {reason}" for reason, n in where.rejected.items())
         problems.append(
             f"nothing to write: stage '{where.name}' let none of {where.rows_in}"
-            f" {where.takes} through ({reasons}). {_advice(where)}"
+            f" {where.takes} through ({reasons}). {_advice(where, record.parameters)}"
         )
     elif fold.stops:
         problems = fold.stops
@@ -31,9 +33,11 @@ def check_usable(fold: Fold, record: Manifest) -> None:
         raise DataError(*problems, manifest=record)
 
 
-def _advice(stage: StageRecord) -> str:
+def _advice(stage: StageRecord, knobs: dict[str, Any]) -> str:
     """What to do about the reason that took the most away."""
     most = max(stage.rejected, key=lambda reason: stage.rejected[reason], default="")
+    if most == "only_one" and knobs.get("limit") is not None:
+        return f"limit={knobs['limit']} may cut tasks apart: limit_tasks keeps them whole."
     if stage.use == "write" and most in CHANGED_BY:
         name, _, values = CHANGED_BY[most].partition("=")
         chosen = stage.parameters.get(name)

@@ -247,6 +247,11 @@ def test_of_several_reasons_the_advice_is_about_the_most_frequent_one(tmp_path: 
         run(tmp_path, "rl_prompts", input=str(path), where="rollouts > 0")
 
 
+def test_a_limit_that_cuts_tasks_apart_is_told_where_no_pair_is_left(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"10 only_one\)\. limit=10 may cut .*: limit_tasks keeps"):
+        run(tmp_path, limit=10)
+
+
 def test_a_version_shows_where_it_is_and_its_rows(tmp_path: Path) -> None:
     assert repr(run(tmp_path)) == f"Version('{tmp_path}/dpo_same_prompt/v0001', rows=57)"
     assert repr(run(tmp_path, dry_run=True)) == "Version('dry run', rows=57)"

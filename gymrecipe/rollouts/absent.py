@@ -46,18 +46,19 @@ def check_found(
     ]
     if other:
         problems.append(
-            f"{wanted.reward_at}: {_of_no_kind(wanted.reward, 'number', other)}. Name a field of"
-            " numbers: `gymrecipe columns` lists them."
+            f"{wanted.reward_at}: {_of_no_kind(name_of(wanted.reward), 'number', other)}."
+            " Name a field of numbers: `gymrecipe columns` lists them."
         )
     if problems:
         raise RecipeError(*problems)
 
 
 def of_other_kinds(
-    wanted: Wanted, found: Set[str], valued: Set[str], sources: list[Source]
+    wanted: Wanted, found: Set[str], valued: Set[str], scored: bool, sources: list[Source]
 ) -> Iterator[str]:
     """What is said of columns that are on lines, and are nothing there but values of another kind,
-    or texts that a pattern fits nowhere; `valued`: those with a value, or another than the default.
+    or texts that a pattern fits nowhere; `valued`: those with a value, or another than the default;
+    `scored`: some line has a score.
     """
     without = [
         column
@@ -66,7 +67,9 @@ def of_other_kinds(
         and len(column.paths) == 1
         and not (column.optional and column.default)  # the `task_type` of lines that have none
     ]
-    kinds = _kinds(sources) if without else {}
+    kinds = _kinds(sources) if without or not scored else {}
+    if not scored and (there := kinds.get(name_of(wanted.reward), "")):
+        yield f"reward: {_of_no_kind('reward', 'number', there)}, so that every reward is missing."
     for column in without:
         place = wanted.places.get(column.name, "columns")
         there = kinds.get(name_of(column.paths[0]), "")
@@ -76,7 +79,7 @@ def of_other_kinds(
         if column.pattern and "text" in (there or "text"):
             said = f"the regex finds {nothing} in '{name_of(column.paths[0])}'"
         elif there and column.kind not in there:
-            said = _of_no_kind(column.paths[0], column.kind, there)
+            said = _of_no_kind(name_of(column.paths[0]), column.kind, there)
         else:
             continue
         yield f"{place}: {said}, so that {alone}{_got(wanted.given.get(place))}."
@@ -129,8 +132,8 @@ def _kinds(sources: list[Source]) -> dict[str, str]:
     }
 
 
-def _of_no_kind(path: Path, kind: str, there: str) -> str:
-    return f"'{name_of(path)}' is {there}, and on no line that was read a {kind}"
+def _of_no_kind(name: str, kind: str, there: str) -> str:
+    return f"'{name}' is {there}, and on no line that was read a {kind}"
 
 
 def _got(expression: str | None) -> str:

@@ -221,7 +221,8 @@ class _Collected:
             check_found(wanted, self.found, scored, seen, self.sources)
             grouped = not wanted.group_by or rows["group_value"].null_count() < rows.height
             warnings += stand_ins(wanted, self.found, grouped, seen, self.sources)
-            warnings += of_other_kinds(wanted, self.found, _valued(wanted, rows), self.sources)
+            valued = _valued(wanted, rows)
+            warnings += of_other_kinds(wanted, self.found, valued, scored, self.sources)
         empty = pl.DataFrame(schema={"row": pl.UInt64, "metric": pl.String, "value": pl.Float64})
         return Table(
             rows=rows,

@@ -134,3 +134,12 @@ def test_no_line_needs_a_score_where_it_is_by_default(jsonl: Write) -> None:
     content = rollout()
     del content["reward"]
     assert read(jsonl(content)).rows["reward"].to_list() == [None]
+
+
+def test_scores_that_are_texts_are_told_where_no_line_has_another(jsonl: Write) -> None:
+    assert read(jsonl(rollout(reward="1.0"))).warnings == [
+        "reward: 'reward' is a text, and on no line that was read a number, so that every reward"
+        " is missing."
+    ]
+    assert read(jsonl(rollout(reward="1.0"), rollout(reward=0))).warnings == []
+    assert read(jsonl(rollout(reward=None))).warnings == []
