@@ -127,7 +127,7 @@ def _say_beside(version: Path, settings: Settings) -> None:
     if settings.tag is not None:
         say.note(f"{version.with_name(settings.tag)}: a link to {version.name}.")
     if settings.output_jsonl_fpath is not None:
-        say.note(f"{settings.output_jsonl_fpath}: a copy of its train.jsonl.")
+        say.note(f"{settings.output_jsonl_fpath}: a copy of the data of {version.name}.")
 
 
 def _sweep(words: Words) -> int:

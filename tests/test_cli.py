@@ -771,7 +771,7 @@ def test_what_is_made_beside_a_version_is_told_also_when_it_was_there(said: Said
         assert (code, out) == (0, "experiments/dpo_same_prompt/v0001\n")
         assert err.endswith(
             "experiments/dpo_same_prompt/v1.0: a link to v0001.\n"
-            "out.jsonl: a copy of its train.jsonl.\n"
+            "out.jsonl: a copy of the data of v0001.\n"
         )
     assert "a copy" not in said(*line, "dry_run=true")[2]
 

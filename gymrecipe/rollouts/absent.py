@@ -82,7 +82,9 @@ def of_other_kinds(
             said = _of_no_kind(name_of(column.paths[0]), column.kind, there)
         else:
             continue
-        yield f"{place}: {said}, so that {alone}{_got(wanted.given.get(place))}."
+        # It is noted in the manifest, whose reader has neither the command line nor the file.
+        bare = place.rpartition(": ")[2]
+        yield f"{bare}: {said}, so that {alone}{_got(wanted.given.get(place))}."
 
 
 def stand_ins(

@@ -92,8 +92,8 @@ def test_a_column_that_is_nowhere_of_its_kind_is_told(jsonl: Write) -> None:
     column = Column("level", (("level",),), "number")
     asked: Any = {
         "columns": [column],
-        "places": {"level": "stages.f.where"},
-        "given": {"stages.f.where": "level > 3"},
+        "places": {"level": "command line: stages.f.where"},
+        "given": {"command line: stages.f.where": "level > 3"},
     }
     said = (
         "stages.f.where: 'level' is a text, and on no line that was read a number, so that it is"
