@@ -39,7 +39,7 @@ class Plan(msgspec.Struct, frozen=True):
     recipe_path: str
     recipe_folder: str
     origins: dict[str, str] = {}
-    """Where each stage was set, and each part of the recipe that asks for a column or names a path."""
+    """Where each stage, and each part of the recipe that asks for a column or path, was set."""
     hoped: dict[str, tuple[Path, ...]] = {}
     """The lists of paths that the caller gave, by their places."""
     overrides: tuple[str, ...] = ()
