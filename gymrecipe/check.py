@@ -145,7 +145,8 @@ def _findings(
     all_rows: Iterable[Row], module: ModuleType, checking: Checking, source: Source
 ) -> Iterator[Finding]:
     parquet = is_parquet(source)
-    infers = getattr(module, "LOADER", "datasets") == "datasets" and not parquet
+    loaders: dict[Purpose | None, str] = getattr(module, "LOADER", {})
+    infers = loaders.get(checking.purpose, "datasets") == "datasets" and not parquet
     loader = Loader() if infers else None
     together = Together()
     form: type[BaseModel] | None = None

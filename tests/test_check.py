@@ -241,6 +241,15 @@ def test_rows_that_are_decoded_one_by_one_may_have_columns_of_their_own(write: A
 
 def test_labels_of_one_class_are_a_warning(write: Any) -> None:
     other = {**KTO, "completion": [NO]}
+def test_pairs_of_nemo_rl_are_read_with_datasets(write: Any) -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": {"x": 2**64}}}
+    sides = [[ASK | NO], [{"role": "assistant", "content": "", "tool_calls": [call]}]]
+    ranked = [{"rank": rank, "completion": side} for rank, side in enumerate(sides)]
+    ((line, level, what),) = told(write({"context": [ASK], "completions": ranked}), "nemo_rl")
+    assert (line, level) == (1, "error")
+    assert "beyond 64 bits" in what
+
+
     ((line, level, what),) = told(write(KTO, other))
     assert (line, level, what[:22]) == (1, "warning", "all labels are 'true':")
     assert told(write(KTO, {**other, "label": False})) == []

@@ -8,6 +8,7 @@ import msgspec
 
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Guide, Written, tokens
+from gymrecipe.formats.numbers import check
 from gymrecipe.registry import format
 from gymrecipe.rollouts.chat import Message, Unusable
 from gymrecipe.rollouts.lines import is_null
@@ -52,6 +53,11 @@ def guide(written: Written) -> Guide:
         usual += ["prompt_file: null", "system_prompt_file: null"]
     lines = ["data:", f"  max_input_seq_length: {tokens(written)}", *splits, "  default:"]
     notes = [TRAINS[written.purpose]]
+    if written.purpose in ("dpo", "reward_model"):
+        notes.append(
+            "It reads pairs with `datasets`, of which older ones than 4.7 fill nulls into the"
+            " arguments of calls, and which keeps ten decimals of a number there."
+        )
     if any(len(paths) > 1 for paths in written.files.values()):
         notes.append("It reads one file a split: write without `shard_rows`.")
     return Guide(
@@ -81,6 +87,9 @@ def nemo_rl(example: Example) -> dict[str, Any]:
         record = _gym_line(example)
         return record | example.values | record  # what its verifier needs before what we add
     else:
+        for turn in (*example.prompt, *example.chosen, *example.rejected):
+            for call in turn.tool_calls or ():
+                check(call.function.arguments)  # pairs it reads with `datasets`
         record = {
             "context": with_tools(example.prompt, example.tools),
             "completions": [

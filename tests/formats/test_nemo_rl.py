@@ -13,7 +13,7 @@ from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Written
 from gymrecipe.formats.nemo_rl import HEAD, guide, nemo_rl, with_tools
 from gymrecipe.registry import FORMATS
-from gymrecipe.rollouts.chat import Message, Unusable
+from gymrecipe.rollouts.chat import Function, Message, ToolCall, Unusable
 from tests.formats.conversations import ACTED, PROMPT, TOOLS
 
 ASKED = Message("user", "2+2?")
@@ -50,6 +50,18 @@ def test_a_pair_is_a_context_and_the_better_completion_first(purpose: Any) -> No
             {"rank": 1, "completion": [{"role": "assistant", "content": "5"}]},
         ],
     }
+
+
+@pytest.mark.parametrize("purpose", ["dpo", "reward_model"])
+@pytest.mark.parametrize("side", ["prompt", "chosen", "rejected"])
+def test_numbers_that_stop_its_loader_of_pairs_are_refused(purpose: Any, side: str) -> None:
+    call = ToolCall(id="a", function=Function("f", {"x": [2**64]}))
+    example = Example(purpose, (), {}, prompt=[ASKED], chosen=[SAID], rejected=[WRONG])
+    setattr(example, side, [Message("assistant", "", tool_calls=[call])])
+    with pytest.raises(Unusable, match="number_too_wide"):
+        nemo_rl(example)
+    said = [Message("assistant", "", tool_calls=[call])]
+    assert nemo_rl(Example("sft", (), {}, prompt=[ASKED], completion=said))
 
 
 def test_pairs_part_at_one_answer_only() -> None:

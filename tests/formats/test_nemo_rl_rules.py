@@ -13,12 +13,12 @@ from itertools import takewhile
 from typing import Any
 
 import msgspec
-from hypothesis import assume, given
+from hypothesis import assume, given, reject
 
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.nemo_rl import nemo_rl
 from gymrecipe.formats.sandbox import environment
-from gymrecipe.rollouts.chat import Message
+from gymrecipe.rollouts.chat import Message, Unusable
 from tests.formats.conversations import examples
 
 CHAT = """\
@@ -78,7 +78,10 @@ def test_dpo_trains_on_one_answer_a_side_and_shows_the_tools(example: Example) -
     chosen, rejected = example.chosen[0], example.rejected[0]
     assume(msgspec.json.encode(chosen) != msgspec.json.encode(rejected))
     example.chosen, example.rejected = [chosen], [rejected]
-    line = loaded(example)
+    try:
+        line = loaded(example)
+    except Unusable:  # a number on which its loader breaks
+        reject()
     for one, side in zip(line["completions"], (chosen, rejected), strict=True):
         texts = message_log([*line["context"], *one["completion"]])
         assert texts[-1] == said(side).rstrip("\n")

@@ -13,7 +13,7 @@ from gymrecipe.formats.models.line import Line, refuse
 from gymrecipe.formats.models.parts import Message, Tools
 from gymrecipe.registry import Purpose
 
-LOADER = "lines"
+LOADER: dict[Purpose, str] = {"sft": "lines", "rl": "lines"}
 """With `use_preserving_dataset: true`, and for NeMo Gym, it decodes each line by itself."""
 
 
