@@ -67,7 +67,9 @@ def told(path: str, format: str = "trl", purpose: str | None = None) -> list[tup
         ({**DPO, "margin": 0.5}, "reward_model"),
         ({"prompt": [], "answer": 5}, "rl"),
         ({"promt": [], "choosen": [], "rejected": []}, "dpo"),
-        ({"text": "x"}, None),
+        ({"text": "x"}, "sft"),
+        ({"words": "x"}, None),
+        ({"promt": []}, None),
         ({}, None),
     ],
 )
@@ -98,7 +100,7 @@ def test_the_first_row_that_is_an_object_decides(write: Any) -> None:
         ("rollout", None, "Did you mean 'rollouts'"),
         ("raw", None, "'raw' has no lines of a form of its own"),
         ("trl", "dop", "'trl' has no form for 'dop'; it has sft, dpo.*Did you mean 'dpo'"),
-        ("trl", None, "its columns do not say what it is for, got text. Write purpose=sft"),
+        ("trl", None, "its columns do not say what it is for, got words. Write purpose=sft"),
         ("rollouts", "dpo", "rollouts have none yet"),
     ],
 )
@@ -106,7 +108,7 @@ def test_what_cannot_be_checked_is_an_error_that_names_the_nearest(
     format: str, purpose: str | None, said: str, write: Any
 ) -> None:
     with pytest.raises(RecipeError, match=said):
-        check.check(write({"text": "x"}), format, purpose)
+        check.check(write({"words": "x"}), format, purpose)
 
 
 def test_a_missing_file_is_an_error_that_names_the_nearest(write: Any) -> None:
@@ -239,8 +241,6 @@ def test_rows_that_are_decoded_one_by_one_may_have_columns_of_their_own(write: A
     assert told(write({**SFT, "a": 1}, {"messages": [ASK, NO]}), "nemo_rl") == []
 
 
-def test_labels_of_one_class_are_a_warning(write: Any) -> None:
-    other = {**KTO, "completion": [NO]}
 def test_pairs_of_nemo_rl_are_read_with_datasets(write: Any) -> None:
     call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": {"x": 2**64}}}
     sides = [[ASK | NO], [{"role": "assistant", "content": "", "tool_calls": [call]}]]
@@ -250,6 +250,8 @@ def test_pairs_of_nemo_rl_are_read_with_datasets(write: Any) -> None:
     assert "beyond 64 bits" in what
 
 
+def test_labels_of_one_class_are_a_warning(write: Any) -> None:
+    other = {**KTO, "completion": [NO]}
     ((line, level, what),) = told(write(KTO, other))
     assert (line, level, what[:22]) == (1, "warning", "all labels are 'true':")
     assert told(write(KTO, {**other, "label": False})) == []

@@ -33,15 +33,22 @@ def forms(models: Any) -> tuple[type[BaseModel], ...]:
 
 
 def fit(form: type[BaseModel], record: dict[str, Any]) -> tuple[int, int]:
-    """How many columns are missing, and how many are there; a name that is nearly right is."""
+    """How many columns are missing, and how many are there; beside a right name one that is nearly
+    right is, too.
+    """
     named = {info.alias or name: info for name, info in form.model_fields.items()}
     other = [name for name in record if name not in named]
     there = {name for name in named if name in record or hint(name, other)}
     needed = {name for name, info in named.items() if info.is_required()}
-    return len(needed - there), len(there)
+    return len(needed - there), len(there) if there & record.keys() else 0
 
 
 def form_of(record: dict[str, Any], models: Any) -> type[BaseModel]:
-    """The form that this row lacks the fewest columns for, and that reads most of it."""
+    """The form that this row lacks the fewest columns for, that finds nothing wrong in it, and that
+    reads most of it.
+    """
     rated = {form: fit(form, record) for form in forms(models)}
-    return min(rated, key=lambda form: (rated[form][0], -rated[form][1]))
+    if len(rated) == 1:
+        return next(iter(rated))
+    wrong = {form: any(faults(record, form)) for form in rated}
+    return min(rated, key=lambda form: (rated[form][0], wrong[form], -rated[form][1]))

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gymrecipe.checking.purpose import form_of
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.llama_factory import BETWEEN_OUTPUTS
 from gymrecipe.formats.models import axolotl, llama_factory, ms_swift, verl
@@ -248,7 +249,7 @@ def test_a_conversation_is_what_it_was_or_is_refused(
     if refused is not None:
         assert refused in UNUSABLE
         return
-    MODELS[name].LINES[purpose].model_validate(record)
+    form_of(record, MODELS[name].LINES[purpose]).model_validate(record)
     found = read(name, record, purpose)
     if "other" in found:
         same(found["whole"], [*example.prompt, *example.chosen], name)
@@ -278,7 +279,7 @@ def test_most_plain_conversations_are_not_refused(name: str, purpose: Purpose) -
     elif purpose != "rl":
         example.completion = answer
     record = json.loads(msgspec.json.encode(FORMATS[name].function(example)))
-    MODELS[name].LINES[purpose].model_validate(record)
+    form_of(record, MODELS[name].LINES[purpose]).model_validate(record)
     assert not list(MODELS[name].traps(record, purpose))
 
 

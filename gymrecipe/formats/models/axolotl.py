@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from gymrecipe.formats.models import rendered
 from gymrecipe.formats.models.cautions import alike, cautions, no_tools
 from gymrecipe.formats.models.chat import Answered, Pair, Whole
 from gymrecipe.formats.models.line import Line
@@ -42,16 +43,19 @@ class Ranked(Line):
     rejected: Annotated[str, Field(min_length=1)]
 
 
-LINES: dict[Purpose, type[BaseModel]] = {
+LINES: dict[Purpose, type[BaseModel] | tuple[type[BaseModel], ...]] = {
     "sft": Demonstration,
-    "dpo": Preference,
-    "kto": Labelled,
+    "dpo": (Preference, rendered.Preference),
+    "kto": (Labelled, rendered.Labelled),
     "reward_model": Ranked,
 }
 
 
 def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
     """What Axolotl 0.19 changes or drops."""
+    if isinstance(record.get("prompt"), str):
+        yield from rendered.traps(record, purpose)
+        return
     yield from cautions(record, "messages", "prompt", "completion")
     if purpose in ("dpo", "reward_model"):
         yield from alike(record)

@@ -35,7 +35,12 @@ def cautions(record: dict[str, Any], *columns: str) -> Iterator[str]:
                 )
             before = role
             calls = message.get("tool_calls") or []
-            if not message["content"].strip() and not calls:
+            if calls and message.get("content") is None:
+                yield Caution(
+                    f"{place}: no content beside its calls, for which some templates print 'None'."
+                    ' Write ""'
+                )
+            elif not message["content"].strip() and not calls:
                 yield Caution(f"{place}: a message of role '{role}' without text")
             yield from _cautions_of_keys(message, place)
             for n, call in enumerate(calls):

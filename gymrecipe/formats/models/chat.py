@@ -1,8 +1,9 @@
 """Chat: what the lines of all formats share that hold a conversation as chat messages.
 
-`Whole`, `Answered`, `Pair` and `Prompted` are lines of messages, of one of the kinds that differ in
-how calls carry their arguments: `Pair[Message]` has objects, `Pair[TextMessage]` JSON text. What
-goes from message to message (order, answers to calls) is held by `hold`, in their validators.
+`Whole`, `Answered`, `Pair`, `Sides` and `Prompted` are lines of messages, of one of the kinds that
+differ in how calls carry their arguments: `Pair[Message]` has objects, `Pair[TextMessage]` JSON
+text. What goes from message to message (order, answers to calls) is held by `hold`, in their
+validators.
 """
 
 from __future__ import annotations
@@ -65,6 +66,19 @@ class Pair(Line, Generic[Said]):
         return self
 
 
+class Sides(Line, Generic[Said]):
+    """Two whole conversations, one better than the other, and no prompt beside them."""
+
+    prompt: None = None
+    chosen: list[Said]
+    rejected: list[Said]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        hold(self, ("chosen",), ("rejected",))
+        return self
+
+
 def hold(line: Any, *conversations: tuple[str, ...], answered: bool = True) -> None:
     """Raise for all that is wrong with the conversations that these columns of a line make.
 
@@ -117,6 +131,8 @@ def _calls(placed: list[tuple[str, AnyMessage]]) -> Iterator[str]:
         if isinstance(message, Tool):
             if message.tool_call_id in waiting:
                 waiting.remove(message.tool_call_id)
+            elif waiting and not message.tool_call_id:  # outputs without ids are in order
+                waiting.pop(0)
             elif message.tool_call_id in seen:
                 yield f"{place}: call '{message.tool_call_id}' is answered twice or too late"
             else:

@@ -46,12 +46,19 @@ class Reply(Line):
         return self
 
 
-class Row(Line):
-    """A conversation; `system` and `tools` are texts, empty where there is nothing."""
+class Rule(Line):
+    """The system message, which may also be the first turn."""
 
-    conversations: list[Annotated[Question | Reply, Field(discriminator="source")]]
-    system: str
-    tools: Annotated[str, AfterValidator(_is_tools_or_nothing)] = ""
+    source: Literal["system"] = Field(alias="from")
+    value: str
+
+
+class Row(Line):
+    """A conversation; `system` and `tools` are texts, empty or missing where there is nothing."""
+
+    conversations: list[Annotated[Rule | Question | Reply, Field(discriminator="source")]]
+    system: str = ""
+    tools: Annotated[str, AfterValidator(_is_tools_or_nothing)] | None = ""
 
     @model_validator(mode="after")
     def _alternates(self) -> Self:
@@ -59,9 +66,10 @@ class Row(Line):
         return self
 
     def _faults(self) -> Iterator[str]:
-        sources = [turn.source for turn in self.conversations]
-        for i, source in enumerate(sources):
-            wanted = (ASKED, ANSWERED)[i % 2]
+        sources: list[str] = [turn.source for turn in self.conversations]
+        first = int(sources[:1] == ["system"])
+        for i, source in enumerate(sources[first:], first):
+            wanted = (ASKED, ANSWERED)[(i - first) % 2]
             if source not in wanted:
                 yield (
                     f"conversations.{i}: '{source}' where '{wanted[0]}' or '{wanted[1]}' should"
@@ -69,7 +77,7 @@ class Row(Line):
                 )
                 return
         wanted = ASKED if isinstance(self, Pair) else ANSWERED
-        if not sources or sources[-1] not in wanted:
+        if not sources[first:] or sources[-1] not in wanted:
             ending = " or ".join(f"'{name}'" for name in wanted)
             yield f"conversations: should end on {ending}: LLaMA-Factory leaves the row out"
 

@@ -8,10 +8,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from gymrecipe.formats.models.line import Line, of_json, refuse
-from gymrecipe.formats.models.parts import ToolsText
+from gymrecipe.formats.models.parts import Call, JsonText, Object
 from gymrecipe.registry import Purpose
 
 ASKED = ("user", "tool_response")
+ROLES = {"tool": "tool_response"}
+"""What it calls a role itself."""
 
 
 def _is_call(text: str) -> str:
@@ -21,12 +23,25 @@ def _is_call(text: str) -> str:
     return text
 
 
-class Said(Line):
-    """A text."""
+def _is_list(text: str) -> str:
+    of_json(text, list)
+    return text
 
-    role: Literal["system", "user", "assistant", "tool_response"]
+
+class Said(Line):
+    """A text; beside calls in the form of the chat API it may be null or missing."""
+
+    role: Literal["system", "user", "assistant", "tool", "tool_response"]
     content: str
+    tool_calls: Annotated[list[Call[Object | JsonText]], Field(default_factory=list)]
     loss: bool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _may_only_call(cls, turn: Any) -> Any:
+        if isinstance(turn, dict) and turn.get("tool_calls") and turn.get("content") is None:
+            return turn | {"content": ""}
+        return turn
 
 
 class Called(Line):
@@ -37,6 +52,7 @@ class Called(Line):
     loss: bool | None = None
 
 
+Tools = Annotated[str, AfterValidator(_is_list)] | list[dict[str, Any]] | None
 Turns = list[Annotated[Said | Called, Field(discriminator="role")]]
 
 
@@ -44,7 +60,7 @@ class Row(Line):
     """A conversation that ends on the model."""
 
     messages: Turns
-    tools: ToolsText = None
+    tools: Tools = None
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -62,7 +78,7 @@ class Pair(Row):
     """Two conversations with one prompt, the better one first."""
 
     rejected_messages: Turns
-    rejected_tools: ToolsText = None
+    rejected_tools: Tools = None
 
     @model_validator(mode="after")
     def _other_in_order(self) -> Self:
@@ -70,17 +86,29 @@ class Pair(Row):
         return self
 
 
-class Margin(Pair):
-    """A pair with its margin."""
+class Answered(Row):
+    """A conversation and what stands in place of its last answer in the worse one."""
 
-    margin: float
+    rejected_response: str | list[Said | Called]
+
+
+class Margin(Pair):
+    """A pair, and its margin where all have one."""
+
+    margin: float | None = None
+
+
+class AnsweredMargin(Answered):
+    """The same with an answer, and its margin where all have one."""
+
+    margin: float | None = None
 
 
 class Prompt(Line):
     """A conversation that the model is to continue."""
 
     messages: Turns
-    tools: ToolsText = None
+    tools: Tools = None
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -88,18 +116,18 @@ class Prompt(Line):
         return self
 
 
-LINES: dict[Purpose, type[BaseModel]] = {
+LINES: dict[Purpose, type[BaseModel] | tuple[type[BaseModel], ...]] = {
     "sft": Row,
-    "dpo": Pair,
+    "dpo": (Pair, Answered),
     "kto": Labelled,
-    "reward_model": Margin,
+    "reward_model": (Margin, AnsweredMargin),
     "rl": Prompt,
 }
 
 
 def faults(name: str, turns: Turns, answered: bool = True) -> Iterator[str]:
     """What is wrong with the order of a conversation."""
-    roles = [turn.role for turn in turns]
+    roles = [_role(turn) for turn in turns]
     if not roles or (roles[-1] in ASKED) == answered:
         yield f"{name}: should end on the {'model' if answered else 'user or a tool'}"
     before = "system"
@@ -117,18 +145,33 @@ def faults(name: str, turns: Turns, answered: bool = True) -> Iterator[str]:
         before = role
 
 
+def _role(turn: Said | Called) -> str:
+    """The role of a turn in its own words; calls are one also behind a text."""
+    if isinstance(turn, Said) and turn.tool_calls:
+        return "tool_call"
+    return ROLES.get(turn.role, turn.role)
+
+
+_READ = {"role", "content", "loss", "loss_scale", "name", "tool_calls", "tool_call_id"}
+"""The keys of a message that it reads; of `tool_call_id` only the order of the outputs."""
+
+
 def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
     """What ms-swift 4.6 takes away or misunderstands."""
     pair = "rejected_messages" in record
     if pair and record["messages"] == record["rejected_messages"]:
         yield "messages and rejected_messages say the same: nothing to prefer"
+    last = record["messages"][-1].get("content")
+    if "rejected_response" in record and record["rejected_response"] == last:
+        yield "rejected_response says the same: nothing to prefer"
     if pair and record.get("tools") and not record.get("rejected_tools"):
         yield "rejected_tools: without it the rejected side is shown no tools"
     for name in ("messages", "rejected_messages"):
         for i, turn in enumerate(record.get(name) or []):
-            if lost := sorted(turn.keys() - {"role", "content", "loss", "loss_scale", "name"}):
+            if lost := sorted(turn.keys() - _READ):
                 yield f"{name}.{i}: {', '.join(lost)}: taken away"
-            if turn["role"] in ("user", "tool_response") and "{{" in turn["content"]:
+            text = turn.get("content") or ""
+            if ROLES.get(turn["role"], turn["role"]) in ASKED and "{{" in text:
                 for place in ("{{SYSTEM}}", "{{QUERY}}", "{{ROUND0}}", "{{ROUND1}}"):
-                    if place in turn["content"]:
+                    if place in text:
                         yield f"{name}.{i}: '{place}' is replaced"

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from gymrecipe.formats.models.cautions import Caution, cautions, no_tools
+from gymrecipe.formats.models.cautions import Caution, alike, cautions, no_tools
 from gymrecipe.formats.models.chat import Whole, faults
 from gymrecipe.formats.models.line import Line, refuse
 from gymrecipe.formats.models.parts import Message, Tools
@@ -21,6 +21,13 @@ class Demonstration(Whole[Message]):
     """`openai_format`: `messages`, and `tools` as a list."""
 
     tools: Tools = None
+
+
+class Answered(Line):
+    """`ResponseDataset`: a question and its answer."""
+
+    input: str
+    output: str
 
 
 class Ranked(Line):
@@ -46,6 +53,14 @@ class Preference(Line):
         return self
 
 
+class Binary(Line):
+    """`BinaryPreferenceDataset`: a prompt and two texts."""
+
+    prompt: str | list[Message]
+    chosen: str
+    rejected: str
+
+
 class Request(Line):
     """What NeMo Gym asks the model."""
 
@@ -65,10 +80,10 @@ class GymLine(Line):
     agent_ref: Agent
 
 
-LINES: dict[Purpose, type[BaseModel]] = {
-    "sft": Demonstration,
-    "dpo": Preference,
-    "reward_model": Preference,
+LINES: dict[Purpose, type[BaseModel] | tuple[type[BaseModel], ...]] = {
+    "sft": (Demonstration, Answered),
+    "dpo": (Preference, Binary),
+    "reward_model": (Preference, Binary),
     "rl": GymLine,
 }
 
@@ -87,6 +102,9 @@ def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
 def _of_pair(record: dict[str, Any]) -> Iterator[str]:
     if record.get("tools"):
         yield "tools: do not reach the model here. Describe them in the system message"
+    if "completions" not in record:
+        yield from alike(record)
+        return
     first, second = record["completions"]
     if first["rank"] == second["rank"]:
         yield "completions: have the same rank, at which NeMo RL stops"

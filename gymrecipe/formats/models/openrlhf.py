@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from gymrecipe.formats.models.cautions import Caution, alike, cautions
-from gymrecipe.formats.models.chat import Pair, hold
+from gymrecipe.formats.models.chat import Pair, Sides, hold
 from gymrecipe.formats.models.line import Line
 from gymrecipe.formats.models.parts import Message
 from gymrecipe.registry import Purpose
@@ -25,17 +25,42 @@ class Demonstration(Line):
         return self
 
 
-class Margin(Pair[Message]):
-    """A pair with its margin."""
+class Completed(Line):
+    """`input` is the prompt, `output` the answer, for `--data.output_key output`."""
 
-    margin: float
+    input: list[Message]
+    output: list[Message]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        hold(self, ("input", "output"))
+        return self
+
+
+class Texts(Line):
+    """A question and its answer as texts."""
+
+    input: str
+    output: Annotated[str, Field(min_length=1)]
+
+
+class Margin(Pair[Message]):
+    """A pair, and its margin where it has one."""
+
+    margin: float | None = None
+
+
+class WholeMargin(Sides[Message]):
+    """A pair of whole conversations without a `--data.prompt_key`."""
+
+    margin: float | None = None
 
 
 class Prompt(Line):
-    """`input` is the prompt, `label` what the reward function is given."""
+    """`input` is the prompt, `label` what the reward function is given, of any kind."""
 
     input: list[Message]
-    label: str
+    label: Any = None
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -43,26 +68,38 @@ class Prompt(Line):
         return self
 
 
-LINES: dict[Purpose, type[BaseModel]] = {
-    "sft": Demonstration,
+class Question(Line):
+    """A question as text, which becomes a user message."""
+
+    input: str
+    label: Any = None
+
+
+LINES: dict[Purpose, type[BaseModel] | tuple[type[BaseModel], ...]] = {
+    "sft": (Demonstration, Completed, Texts),
     "dpo": Pair[Message],
-    "reward_model": Margin,
-    "rl": Prompt,
+    "reward_model": (Margin, WholeMargin),
+    "rl": (Prompt, Question),
 }
 
 
 def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
     """What OpenRLHF 0.11 drops or changes."""
-    yield from cautions(record, "input", "prompt", "chosen", "rejected")
+    if isinstance(record.get("input"), str):
+        if purpose == "rl" and "<image>" in record["input"]:
+            yield "input: '<image>' is taken for a picture"
+        return
+    yield from cautions(record, "input", "output", "prompt", "chosen", "rejected")
     if purpose in ("dpo", "reward_model"):
         yield from alike(record)
     if record.get("tools"):
         yield "tools: do not reach the model. Write format=rendered"
-    for name in ("input", "prompt", "chosen", "rejected"):
+    for name in ("input", "output", "prompt", "chosen", "rejected"):
         for i, turn in enumerate(record.get(name) or []):
             if turn.get("tool_calls"):
                 yield f"{name}.{i}: a call, whose tools do not reach the model"
-            if purpose == "rl" and "<image>" in turn["content"]:
+            if purpose == "rl" and "<image>" in (turn.get("content") or ""):
                 yield f"{name}.{i}: '<image>' is taken for a picture"
-            if name in ("chosen", "rejected") and turn["role"] != "assistant":
+            is_answer = name == "output" or (name in ("chosen", "rejected") and "prompt" in record)
+            if is_answer and turn["role"] != "assistant":
                 yield Caution(f"{name}.{i}: a turn of the environment, trained on like an answer")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, TypeAdapter
+from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 
 from gymrecipe.formats.models.line import Line, of_json
 
@@ -63,12 +63,18 @@ class User(Line):
 
 
 class Assistant(Line, Generic[Arguments]):
-    """What the model said; `content` is `""` beside mere calls."""
+    """What the model said; beside mere calls `content` is `""`, null or missing."""
 
     role: Literal["assistant"]
     content: str
     reasoning_content: str = ""
     tool_calls: Annotated[list[Call[Arguments]], Field(default_factory=list)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _may_only_call(cls, message: Any) -> Any:
+        calls = isinstance(message, dict) and message.get("tool_calls")
+        return message | {"content": ""} if calls and message.get("content") is None else message
 
 
 class Tool(Line):

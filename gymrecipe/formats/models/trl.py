@@ -7,8 +7,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from gymrecipe.formats.models import rendered
 from gymrecipe.formats.models.cautions import Caution, alike, cautions, no_tools
-from gymrecipe.formats.models.chat import Answered, Pair, Prompted, Whole
+from gymrecipe.formats.models.chat import Answered, Pair, Prompted, Sides, Whole
+from gymrecipe.formats.models.line import Line
 from gymrecipe.formats.models.parts import Message, Tools, ToolsText
 from gymrecipe.registry import Purpose
 
@@ -37,23 +39,58 @@ class Labelled(Completed):
     label: bool
 
 
-class Margin(Preference):
-    """A pair with its margin."""
+class Implied(Sides[Message]):
+    """A pair of whole conversations: TRL takes what both begin with for the prompt."""
 
-    margin: float
+    tools: Tools | ToolsText = None
+
+
+class Margin(Preference):
+    """A pair, and its margin where all have one."""
+
+    margin: float = 0.0
+
+
+class ImpliedMargin(Implied):
+    """A pair of whole conversations, and its margin where all have one."""
+
+    margin: float = 0.0
+
+
+class Text(Line):
+    """A text of any kind, all of which is trained on, and nothing that TRL would take first."""
+
+    messages: None = None
+    prompt: None = None
+    text: str
+
+
+class Ranked(rendered.Preference):
+    """A pair of texts, and its margin where all have one."""
+
+    margin: float = 0.0
+
+
+class Asked(Line):
+    """A prompt as text."""
+
+    prompt: rendered.Text
 
 
 LINES: dict[Purpose, type[BaseModel] | tuple[type[BaseModel], ...]] = {
-    "sft": (Demonstration, Completed),
-    "dpo": Preference,
-    "kto": Labelled,
-    "reward_model": Margin,
-    "rl": Prompted[Message],
+    "sft": (Demonstration, Completed, rendered.Completed, Text),
+    "dpo": (Preference, Implied, rendered.Preference),
+    "kto": (Labelled, Preference, rendered.Labelled),
+    "reward_model": (Margin, ImpliedMargin, Ranked),
+    "rl": (Prompted[Message], Asked),
 }
 
 
 def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
     """What TRL 1.16 changes, trains on unasked or stops at."""
+    if not any(isinstance(record.get(name), list) for name in ("messages", "prompt", "chosen")):
+        yield from rendered.traps(record, purpose)
+        return
     yield from cautions(record, "messages", "prompt", "completion", "chosen", "rejected")
     if purpose in ("dpo", "reward_model"):
         yield from alike(record)
@@ -62,6 +99,12 @@ def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
     if "messages" in record and "prompt" in record:
         yield "messages: TRL takes 'prompt' instead, which stands beside it. Leave one out"
     yield from no_tools(record)
+    if purpose == "dpo" and "prompt" not in record:
+        yield Caution(
+            "prompt: is missing, and TRL takes the turns for it that both sides begin with, ids of"
+            " calls included"
+        )
+        return
     for name in ("completion", "chosen", "rejected") if purpose != "reward_model" else ():
         if any(turn["role"] != "assistant" for turn in record.get(name) or []):
             yield Caution(

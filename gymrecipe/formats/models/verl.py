@@ -7,10 +7,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, model_validator
 
-from gymrecipe.formats.models.cautions import alike
+from gymrecipe.formats.models.cautions import Caution, alike
 from gymrecipe.formats.models.chat import Whole, hold
 from gymrecipe.formats.models.line import Line, of_json
-from gymrecipe.formats.models.parts import Message, ToolsText
+from gymrecipe.formats.models.parts import EitherMessage, Message, Tools, ToolsText
 from gymrecipe.registry import Purpose
 
 _WHOLE: TypeAdapter[Whole[Message]] = TypeAdapter(Whole[Message])
@@ -29,6 +29,12 @@ class Demonstration(Line):
     tools: ToolsText = None
 
 
+class Listed(Whole[EitherMessage]):
+    """`messages` as a list, for verl's own dataset class."""
+
+    tools: Tools = None
+
+
 class Texts(Line):
     """A question and two answers, which nothing renders."""
 
@@ -40,15 +46,8 @@ class Texts(Line):
 class Truth(Line):
     """What the reward function is given to hold the answer against."""
 
-    style: str
-    ground_truth: str
-
-
-class Extra(Line):
-    """What stands beside a prompt."""
-
-    index: int
-    split: str
+    style: str = ""
+    ground_truth: str | int | float | bool | list[Any] | dict[str, Any]
 
 
 class Prompt(Line):
@@ -56,10 +55,10 @@ class Prompt(Line):
 
     data_source: Annotated[str, Field(min_length=1)]
     prompt: list[Message]
-    ability: str
+    ability: str = ""
     reward_model: Truth
-    extra_info: Extra
-    agent_name: str
+    extra_info: dict[str, Any] | None = None
+    agent_name: str = ""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -67,8 +66,8 @@ class Prompt(Line):
         return self
 
 
-LINES: dict[Purpose, type[BaseModel]] = {
-    "sft": Demonstration,
+LINES: dict[Purpose, type[BaseModel] | tuple[type[BaseModel], ...]] = {
+    "sft": (Demonstration, Listed),
     "reward_model": Texts,
     "rl": Prompt,
 }
@@ -78,6 +77,8 @@ def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
     """What verl 0.9 would leave out, cut or fail on."""
     if purpose == "reward_model":
         yield from alike(record)
+    if purpose == "sft":
+        yield from _of_messages(record["messages"])
     if purpose != "rl":
         return
     for i, turn in enumerate(record["prompt"]):
@@ -88,8 +89,26 @@ def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
             )
         if turn["role"] == "developer":
             yield f"prompt.{i}: where a template refuses 'developer', the row is left out silently"
-    kwargs = record["extra_info"].get("tools_kwargs")
-    if kwargs == {}:
+    if (record.get("extra_info") or {}).get("tools_kwargs") == {}:
         yield "extra_info.tools_kwargs: an empty object cannot be written to parquet"
-    if record["agent_name"] not in ("tool_agent", "single_turn_agent"):
-        yield f"agent_name: '{record['agent_name']}' is no agent loop of verl's own"
+    name = record.get("agent_name")
+    if name and name not in ("tool_agent", "single_turn_agent"):
+        yield Caution(
+            f"agent_name: '{name}' is no agent loop of verl's own, so that `agent_loop_config_path`"
+            " has to say what it is"
+        )
+
+
+def _of_messages(messages: str | list[dict[str, Any]]) -> Iterator[str]:
+    """Of JSON text a key that is missing; of a list what verl's own dataset class fails on."""
+    if isinstance(messages, str):
+        for i, turn in enumerate(of_json(messages)):
+            if "content" not in turn:
+                yield f'messages.{i}.content: is missing, at which verl stops. Write ""'
+        return
+    for i, turn in enumerate(messages):
+        if i and turn["role"] == "tool" == messages[i - 1]["role"]:
+            yield Caution(
+                f"messages.{i}: a second output in a row: verl renders each by itself, and stops"
+                " where a template joins them. format=verl writes a dataset class that does not"
+            )

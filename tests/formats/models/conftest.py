@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from gymrecipe.checking.purpose import form_of
+
 Turn = dict[str, Any]
 ASK: Turn = {"role": "user", "content": "6 * 7?"}
 RULE: Turn = {"role": "system", "content": "Be brief."}
@@ -19,3 +21,8 @@ def call(*ids: str, name: str = "add", arguments: Any = None) -> Turn:
 
 def output(id: str) -> Turn:
     return {"role": "tool", "tool_call_id": id, "name": "add", "content": "3"}
+
+
+def validate(models: Any, record: dict[str, Any]) -> None:
+    """Hold a record against the form of a line that it has; raises ValidationError."""
+    form_of(record, models).model_validate(record)

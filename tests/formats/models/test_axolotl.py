@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from gymrecipe.formats.models.axolotl import LINES, traps
+from tests.formats.models.conftest import validate
 
 ASK, SAY = {"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}
 
@@ -19,28 +20,28 @@ def calling(arguments: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("arguments", [{"x": 1}, '{"x": 1}'])
 def test_demonstrations_take_arguments_of_both_kinds(arguments: Any) -> None:
-    LINES["sft"].model_validate({"messages": [ASK, calling(arguments)], "tools": "[]"})
+    validate(LINES["sft"], {"messages": [ASK, calling(arguments)], "tools": "[]"})
 
 
 def test_pairs_take_objects_only() -> None:
     row = {"prompt": [ASK], "chosen": [SAY], "rejected": [calling({"x": 1})]}
-    LINES["dpo"].model_validate(row)
+    validate(LINES["dpo"], row)
     with pytest.raises(ValidationError, match="arguments"):
-        LINES["dpo"].model_validate(row | {"rejected": [calling('{"x": 1}')]})
+        validate(LINES["dpo"], row | {"rejected": [calling('{"x": 1}')]})
 
 
 def test_a_label_is_a_boolean() -> None:
     row = {"prompt": [ASK], "completion": [SAY], "label": True}
-    LINES["kto"].model_validate(row)
+    validate(LINES["kto"], row)
     with pytest.raises(ValidationError, match="label"):
-        LINES["kto"].model_validate(row | {"label": 1})
+        validate(LINES["kto"], row | {"label": 1})
 
 
 def test_a_reward_model_row_needs_a_system_text_even_if_empty() -> None:
     row = {"system": "", "input": "?", "chosen": "4", "rejected": "5"}
-    LINES["reward_model"].model_validate(row)
+    validate(LINES["reward_model"], row)
     with pytest.raises(ValidationError, match="system"):
-        LINES["reward_model"].model_validate(row | {"system": None})
+        validate(LINES["reward_model"], row | {"system": None})
 
 
 @pytest.mark.parametrize(

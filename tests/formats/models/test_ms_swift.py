@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from gymrecipe.formats.models.ms_swift import LINES, traps
+from tests.formats.models.conftest import validate
 
 ASK, SAY = {"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}
 CALL = {"role": "tool_call", "content": '{"name": "f", "arguments": {}}'}
@@ -16,7 +17,7 @@ SEE = {"role": "tool_response", "content": "x"}
 
 @pytest.mark.parametrize("turns", [(ASK, SAY), (ASK, SAY, CALL, CALL, SEE, SEE, SAY), (ASK, CALL)])
 def test_its_own_roles_in_order_are_accepted(turns: Any) -> None:
-    LINES["sft"].model_validate({"messages": list(turns)})
+    validate(LINES["sft"], {"messages": list(turns)})
 
 
 @pytest.mark.parametrize(
@@ -37,28 +38,29 @@ def test_its_own_roles_in_order_are_accepted(turns: Any) -> None:
 )
 def test_other_orders_and_roles_are_refused(turns: Any, said: str) -> None:
     with pytest.raises(ValidationError, match=said):
-        LINES["sft"].model_validate({"messages": list(turns)})
+        validate(LINES["sft"], {"messages": list(turns)})
 
 
 def test_a_prompt_ends_on_what_is_asked() -> None:
-    LINES["rl"].model_validate({"messages": [ASK]})
+    validate(LINES["rl"], {"messages": [ASK]})
     with pytest.raises(ValidationError, match="should end on the user"):
-        LINES["rl"].model_validate({"messages": [ASK, SAY]})
+        validate(LINES["rl"], {"messages": [ASK, SAY]})
 
 
-def test_a_pair_for_a_reward_model_needs_its_margin() -> None:
+def test_a_margin_is_a_number_where_there_is_one() -> None:
     row: dict[str, Any] = {"messages": [ASK, SAY], "rejected_messages": [ASK, CALL]}
-    LINES["dpo"].model_validate(row)
-    LINES["reward_model"].model_validate(row | {"margin": 0.5})
+    validate(LINES["dpo"], row)
+    validate(LINES["reward_model"], row | {"margin": 0.5})
+    validate(LINES["reward_model"], row)
     with pytest.raises(ValidationError, match="margin"):
-        LINES["reward_model"].model_validate(row)
+        validate(LINES["reward_model"], row | {"margin": "0.5"})
     with pytest.raises(ValidationError, match="rejected_messages"):
-        LINES["dpo"].model_validate(row | {"rejected_messages": [ASK]})
+        validate(LINES["dpo"], row | {"rejected_messages": [ASK]})
 
 
 def test_a_label_is_a_boolean() -> None:
     with pytest.raises(ValidationError, match="label"):
-        LINES["kto"].model_validate({"messages": [ASK, SAY], "label": 1})
+        validate(LINES["kto"], {"messages": [ASK, SAY], "label": 1})
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from gymrecipe.formats.models.cautions import Caution
 from gymrecipe.formats.models.nemo_rl import LINES, traps
+from tests.formats.models.conftest import validate
 
 ASKED = {"role": "user", "content": "2+2?"}
 SAID = {"role": "assistant", "content": "4"}
@@ -27,19 +28,19 @@ def pair(
 
 def test_a_pair_has_two_ranked_completions() -> None:
     record = pair([SAID], [WRONG])
-    LINES["dpo"].model_validate(record)
+    validate(LINES["dpo"], record)
     with pytest.raises(ValidationError, match="at least 2"):
-        LINES["dpo"].model_validate(record | {"completions": record["completions"][:1]})
+        validate(LINES["dpo"], record | {"completions": record["completions"][:1]})
 
 
 def test_a_completion_that_does_not_end_on_the_assistant_is_a_fault() -> None:
     with pytest.raises(ValidationError, match=r"completions\.1\.completion: should end on"):
-        LINES["dpo"].model_validate(pair([SAID], [WRONG, ASKED]))
+        validate(LINES["dpo"], pair([SAID], [WRONG, ASKED]))
 
 
 def test_tools_as_text_are_a_fault() -> None:
     with pytest.raises(ValidationError, match="tools"):
-        LINES["sft"].model_validate({"messages": [ASKED, SAID], "tools": "[]"})
+        validate(LINES["sft"], {"messages": [ASKED, SAID], "tools": "[]"})
 
 
 @pytest.mark.parametrize(
@@ -52,12 +53,12 @@ def test_tools_as_text_are_a_fault() -> None:
 )
 def test_a_task_that_nobody_can_ask_is_a_fault(line: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="Field required"):
-        LINES["rl"].model_validate(line)
+        validate(LINES["rl"], line)
 
 
 def test_a_task_has_a_request_and_an_agent() -> None:
     line = {"responses_create_params": {"input": [ASKED]}, "agent_ref": {"name": "a"}, "id": 1}
-    LINES["rl"].model_validate(line)
+    validate(LINES["rl"], line)
     assert list(traps(line, "rl")) == []
 
 

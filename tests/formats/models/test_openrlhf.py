@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from gymrecipe.formats.models.openrlhf import LINES, traps
+from tests.formats.models.conftest import validate
 
 ASKED = {"role": "user", "content": "2+2?"}
 SAID = {"role": "assistant", "content": "4"}
@@ -21,14 +22,13 @@ PAIR = {"prompt": [ASKED], "chosen": [SAID], "rejected": [WRONG]}
     [
         ("sft", {"input": [ASKED]}),
         ("dpo", PAIR | {"chosen": "4"}),
-        ("reward_model", PAIR),
-        ("rl", {"input": [ASKED], "label": 4}),
+        ("reward_model", PAIR | {"margin": "0.5"}),
         ("rl", {"input": [ASKED, SAID], "label": "4"}),
     ],
 )
 def test_a_line_of_another_shape_is_a_fault(purpose: Any, record: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        LINES[purpose].model_validate(record)
+        validate(LINES[purpose], record)
 
 
 @pytest.mark.parametrize(
@@ -37,11 +37,13 @@ def test_a_line_of_another_shape_is_a_fault(purpose: Any, record: dict[str, Any]
         ("sft", {"input": [ASKED, SAID]}),
         ("dpo", PAIR),
         ("reward_model", PAIR | {"margin": 0.5}),
+        ("reward_model", PAIR | {"margin": None}),
+        ("rl", {"input": [ASKED], "label": 4}),
         ("rl", {"input": [ASKED], "label": "4"}),
     ],
 )
 def test_a_right_line_has_no_faults_and_no_traps(purpose: Any, record: dict[str, Any]) -> None:
-    LINES[purpose].model_validate(record)
+    validate(LINES[purpose], record)
     assert list(traps(record, purpose)) == []
 
 

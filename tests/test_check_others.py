@@ -1,0 +1,137 @@
+"""Files as other people write them: what a trainer's loader reads is no error."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from gymrecipe import check
+
+Row = dict[str, Any]
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+ASK, SAY, NO = (
+    {"role": "user", "content": "6 * 7?"},
+    {"role": "assistant", "content": "42"},
+    {"role": "assistant", "content": "43"},
+)
+HUMAN, GPT = {"from": "human", "value": "6 * 7?"}, {"from": "gpt", "value": "42"}
+CALLED = {"role": "tool_call", "content": '{"name": "f", "arguments": {}}'}
+PAIR = {"prompt": [ASK], "chosen": [SAY], "rejected": [NO]}
+WHOLE = {"chosen": [ASK, SAY], "rejected": [ASK, NO]}
+TEXTS = {"prompt": "6 * 7 =", "chosen": " 42", "rejected": " 43"}
+TASK = {"data_source": "gsm8k", "prompt": [ASK], "reward_model": {"ground_truth": "42"}}
+
+
+def acted(arguments: Any, id: str = "", **more: Any) -> list[Row]:
+    """A call and its output; without an id as the documentation of TRL and Axolotl has them."""
+    call = {"type": "function", "function": {"name": "f", "arguments": arguments}}
+    call |= {"id": id} if id else {}
+    turn = {"role": "assistant", "tool_calls": [call]} | more
+    return [ASK, turn, {"role": "tool", "name": "f", "content": "42"}, SAY]
+
+
+def levels(path: Path, format: str, purpose: str | None) -> list[tuple[str, str]]:
+    return [(one.level, one.what) for one in check.check(str(path), format, purpose).findings]
+
+
+@pytest.mark.parametrize(
+    ("format", "purpose", "row"),
+    [
+        ("trl", None, {"text": "6 * 7 = 42"}),
+        ("trl", None, {"messages": [ASK, SAY], "text": "for people"}),
+        ("trl", None, {"prompt": "6 * 7 =", "completion": " 42"}),
+        ("trl", None, {"messages": acted({}, "a", content=""), "tools": [TOOL]}),
+        ("trl", None, PAIR),
+        ("trl", None, TEXTS),
+        ("trl", "reward_model", PAIR),
+        ("trl", "reward_model", WHOLE),
+        ("trl", "reward_model", TEXTS),
+        ("trl", "kto", PAIR),
+        ("trl", None, {"prompt": "6 * 7?", "answer": "42"}),
+        ("openrlhf", None, {"input": "6 * 7?", "output": "42"}),
+        ("openrlhf", None, {"input": [ASK], "output": [SAY]}),
+        ("openrlhf", None, {"input": [ASK]}),
+        ("openrlhf", None, {"input": "6 * 7?", "label": 42}),
+        ("openrlhf", "reward_model", PAIR),
+        ("openrlhf", "reward_model", WHOLE),
+        ("llama_factory", None, {"conversations": [HUMAN, GPT]}),
+        ("llama_factory", None, {"conversations": [HUMAN, GPT], "tools": None}),
+        (
+            "llama_factory",
+            None,
+            {"conversations": [{"from": "system", "value": "Be brief."}, HUMAN, GPT]},
+        ),
+        ("llama_factory", None, {"conversations": [HUMAN], "chosen": GPT, "rejected": HUMAN | GPT}),
+        ("axolotl", None, TEXTS),
+        ("axolotl", None, {"prompt": "6 * 7 =", "completion": " 42", "label": True}),
+        ("ms_swift", None, {"messages": [ASK, SAY], "rejected_response": "43"}),
+        ("ms_swift", "reward_model", {"messages": [ASK, SAY], "rejected_response": [NO]}),
+        ("ms_swift", "reward_model", {"messages": [ASK, SAY], "rejected_messages": [ASK, NO]}),
+        ("ms_swift", None, {"messages": acted("{}", "a", content=None), "tools": [TOOL]}),
+        ("ms_swift", None, {"messages": [ASK, CALLED, {"role": "tool", "content": "42"}, SAY]}),
+        ("nemo_rl", None, {"input": "6 * 7?", "output": "42"}),
+        ("nemo_rl", None, TEXTS),
+        ("verl", None, TASK),
+        ("verl", None, TASK | {"reward_model": {"ground_truth": ["42", "42.0"], "style": "rule"}}),
+        ("verl", None, TASK | {"extra_info": {"answer": "42"}, "ability": "math"}),
+    ],
+)
+def test_what_its_loader_reads_has_no_findings(
+    format: str, purpose: str | None, row: Row, tmp_path: Path
+) -> None:
+    if row.get("rejected") == HUMAN | GPT:
+        row = row | {"rejected": GPT | {"value": "43"}}
+    path = tmp_path / "rows.jsonl"
+    labels = [row, row | {"label": False, "completion": " 43"}]
+    rows = labels if row.get("label") is True else [row]
+    path.write_text("".join(json.dumps(one) + "\n" for one in rows))
+    assert levels(path, format, purpose) == []
+
+
+@pytest.mark.parametrize(
+    ("format", "row", "said"),
+    [
+        ("trl", {"messages": acted({}, "a", content=None)}, "no content beside its calls"),
+        ("messages", {"messages": acted("{}", "a")}, "no content beside its calls"),
+        ("axolotl", {"messages": acted({}, content="")}, "no id"),
+        ("trl", WHOLE, "takes the turns for it that both sides begin with"),
+        ("verl", TASK | {"agent_name": "mine"}, "no agent loop of verl's own"),
+    ],
+)
+def test_what_costs_something_with_some_is_a_warning(
+    format: str, row: Row, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    ((level, what),) = levels(path, format, None)
+    assert level == "warning"
+    assert said in what
+
+
+@pytest.mark.parametrize(
+    ("format", "row", "said"),
+    [
+        ("trl", PAIR | {"prompt": "6 * 7?"}, "prompt: should be a list"),
+        ("ms_swift", {"messages": [ASK, SAY], "rejected_response": "42"}, "nothing to prefer"),
+        ("llama_factory", {"conversations": [GPT, HUMAN]}, "leaves the row out"),
+        ("nemo_rl", TEXTS | {"rejected": " 42"}, "nothing to prefer"),
+        ("verl", {"data_source": "a", "prompt": [ASK], "reward_model": {}}, "ground_truth"),
+    ],
+)
+def test_what_its_loader_fails_at_or_alters_is_an_error(
+    format: str, row: Row, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    assert any(level == "error" and said in what for level, what in levels(path, format, None))
+
+
+def test_a_table_of_messages_is_read_by_verls_own_dataset(tmp_path: Path) -> None:
+    pl.DataFrame(
+        [{"messages": [ASK, SAY], "tools": [TOOL | {"function": {"name": "f"}}]}]
+    ).write_parquet(path := tmp_path / "rows.parquet")
+    assert levels(path, "verl", None) == []
