@@ -94,12 +94,14 @@ def _notes(written: Written) -> list[str]:
     if written.has_tools:
         notes.append(
             "Outputs of parallel calls are joined as the Qwen and Hermes templates join them; with"
-            " a template of another family, leave out rows that have them."
+            " a template of another family, leave out rows that have them. What is said before a"
+            " call stands before `<tool_call>`: the templates of Llama 2, Mistral and LFM do not"
+            " know it, and stop there."
         )
     if written.has_reasoning:
         notes.append(
             "Thoughts stand as `<think>` before the text; a template whose `thought_words` are"
-            " others shows them as text, and fails on those before a call."
+            " others shows them as text. `reasoning: drop` leaves them out."
         )
     return notes
 

@@ -17,9 +17,10 @@ KINDS = 200
 
 
 class Alike(msgspec.Struct):
-    """Findings of one kind: the first of them, the lines of the next few, and how many."""
+    """Findings of one kind: the first of them, the next few lines, the last, and how many lines."""
 
     first: Finding
+    last: int
     next: list[int] = []
     count: int = 1
 
@@ -41,11 +42,13 @@ class Counted(msgspec.Struct):
                 self.warnings += 1
             alike = self.kinds.get((finding.level, finding.kind))
             if alike is not None:
-                alike.count += 1
-                if len(alike.next) < SHOWN_LINES - 1:
-                    alike.next.append(finding.line)
+                if finding.line != alike.last:  # it may be on a line in several places
+                    alike.count += 1
+                    if len(alike.next) < SHOWN_LINES - 1:
+                        alike.next.append(finding.line)
+                alike.last = finding.line
             elif len(self.kinds) < KINDS:
-                self.kinds[finding.level, finding.kind] = Alike(finding)
+                self.kinds[finding.level, finding.kind] = Alike(finding, finding.line)
             else:
                 self.untold += 1
             yield finding

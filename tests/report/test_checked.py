@@ -37,6 +37,15 @@ def test_findings_that_are_alike_are_shown_once_with_their_lines_and_their_numbe
     assert (into.errors, into.warnings) == (1_203, 0)
 
 
+def test_a_line_that_has_it_in_several_places_is_named_once() -> None:
+    again = [("error", line, f"a.{i}: got '{i}'") for line in (1, 1, 2, 2, 2) for i in (0, 1)]
+    assert list(checked.findings("x", counted(*again))) == [
+        "x:1: error: a.0: got '0'",
+        "  also on line 2",
+    ]
+    assert len(list(checked.findings("x", counted(*again[:4])))) == 1
+
+
 def test_kinds_without_end_are_counted_only() -> None:
     into = counted(*(("error", 1, "x" * length) for length in range(1, 252)))
     shown = list(checked.findings("x", into))
