@@ -87,6 +87,7 @@ def nemo_rl(example: Example) -> dict[str, Any]:
         record = _gym_line(example)
         return record | example.values | record  # what its verifier needs before what we add
     else:
+        check(example.values)
         for turn in (*example.prompt, *example.chosen, *example.rejected):
             for call in turn.tool_calls or ():
                 check(call.function.arguments)  # pairs it reads with `datasets`

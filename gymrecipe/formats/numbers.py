@@ -8,16 +8,25 @@ written whole, and the guides say so.
 
 from __future__ import annotations
 
+import re
 from types import NoneType
 from typing import Any
+
+import msgspec
+from msgspec import Raw
 
 from gymrecipe.rollouts.chat import Unusable
 
 _NARROW = frozenset({str, float, bool, NoneType})
+_LONG = re.compile(rb"\d{19}")
 
 
 def check(value: Any) -> None:
     """Raise Unusable with `number_too_wide` for an integer beyond 64 bits, however deep it is."""
+    if isinstance(value, Raw):
+        if not _LONG.search(value):
+            return
+        value = msgspec.json.decode(value)
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):

@@ -139,6 +139,7 @@ def _with_tools(record: dict[str, Any], example: Example) -> dict[str, Any]:
     As a list, tools of other parameters in a later part of a file stop the loader. A row without
     has null: TRL passes `[]` on, for which Llama's templates print that there are tools.
     """
+    check(example.values)
     for turns in (example.prompt, example.completion, example.chosen, example.rejected):
         as_objects(turns)
     if example.tools is not None:

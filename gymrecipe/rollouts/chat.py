@@ -30,8 +30,8 @@ UNUSABLE = {
     "parted_by_environment": "the sides of a pair do not part at one answer of the model, but at"
     " what the environment said, or where only one of them goes on",
     "no_form_for_tools": "has tools or calls, which the trainer's files have no place for",
-    "number_too_wide": "an argument is an integer beyond 64 bits, on which the trainer's loader"
-    " breaks",
+    "number_too_wide": "an argument or a column is an integer beyond 64 bits, on which the"
+    " trainer's loader breaks",
     "picture_tag": "a text holds `<image>`, which the trainer takes for a picture",
     "turns_do_not_alternate": "the trainer takes question, answer, question, … and nothing else",
     "format_markers": "a text holds what the trainer marks calls, outputs or places to fill with",
