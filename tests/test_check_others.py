@@ -43,6 +43,16 @@ def levels(path: Path, format: str, purpose: str | None) -> list[tuple[str, str]
     [
         ("trl", None, {"text": "6 * 7 = 42"}),
         ("trl", None, {"messages": [ASK, SAY], "text": "for people"}),
+        (
+            "trl",
+            None,
+            {"messages": [ASK, SAY], "completion": "for people", "chosen": [1, ASK, {"role": 1}]},
+        ),
+        ("messages", None, {"messages": [ASK, SAY], "prompt": "6 * 7?", "chosen": {"id": 1}}),
+        ("openrlhf", None, {"input": [ASK, SAY], "prompt": "6 * 7?", "rejected": ["a"]}),
+        ("axolotl", None, {"messages": [ASK, SAY], "prompt": "6 * 7?", "completion": [{}]}),
+        ("nemo_rl", None, {"messages": [ASK, SAY], "context": "for people"}),
+        ("trl", None, {"prompt": [ASK], "completion": [SAY], "chosen": [SAY | {"tool_calls": 1}]}),
         ("trl", None, {"prompt": "6 * 7 =", "completion": " 42"}),
         ("trl", None, {"messages": acted({}, "a", content=""), "tools": [TOOL]}),
         ("trl", None, PAIR),

@@ -53,7 +53,7 @@ LINES: dict[Purpose, type[BaseModel] | tuple[type[BaseModel], ...]] = {
 
 def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
     """What Axolotl 0.19 changes or drops."""
-    if isinstance(record.get("prompt"), str):
+    if purpose in ("dpo", "kto") and isinstance(record["prompt"], str):
         yield from rendered.traps(record, purpose)
         return
     yield from cautions(record, "messages", "prompt", "completion")

@@ -21,7 +21,7 @@ def cautions(record: dict[str, Any], *columns: str) -> Iterator[str]:
     known = _tool_names(record["tools"]) if "tools" in record else None
     for column in columns:
         before = ""
-        for i, message in enumerate(record.get(column) or []):
+        for i, message in turns(record, column):
             place, role = f"{column}.{i}", message["role"]
             if role == "developer":
                 yield Caution(
@@ -40,11 +40,28 @@ def cautions(record: dict[str, Any], *columns: str) -> Iterator[str]:
                     f"{place}: no content beside its calls, for which some templates print 'None'."
                     ' Write ""'
                 )
-            elif not message["content"].strip() and not calls:
+            elif not (message.get("content") or "").strip() and not calls:
                 yield Caution(f"{place}: a message of role '{role}' without text")
             yield from _cautions_of_keys(message, place)
             for n, call in enumerate(calls):
                 yield from _cautions_of_call(call, f"{place}.tool_calls.{n}", known)
+
+
+def turns(record: dict[str, Any], column: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The messages of a column, which may be one that the format does not read, of any kind."""
+    value = record.get(column)
+    for i, message in enumerate(value if isinstance(value, list) else []):
+        if _is_message(message):
+            yield i, message
+
+
+def _is_message(value: Any) -> bool:
+    try:
+        names = [call["function"]["name"] for call in value.get("tool_calls") or []]
+        said = [value["role"], value.get("content") or "", *names]
+    except (AttributeError, KeyError, TypeError):
+        return False
+    return all(isinstance(text, str) for text in said)
 
 
 def _cautions_of_keys(message: dict[str, Any], place: str) -> Iterator[str]:

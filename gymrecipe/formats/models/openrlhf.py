@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from gymrecipe.formats.models.cautions import Caution, alike, cautions
+from gymrecipe.formats.models.cautions import Caution, alike, cautions, turns
 from gymrecipe.formats.models.chat import Pair, Sides, hold
 from gymrecipe.formats.models.line import Line
 from gymrecipe.formats.models.parts import Message
@@ -95,7 +95,7 @@ def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
     if record.get("tools"):
         yield "tools: do not reach the model. Write format=rendered"
     for name in ("input", "output", "prompt", "chosen", "rejected"):
-        for i, turn in enumerate(record.get(name) or []):
+        for i, turn in turns(record, name):
             if turn.get("tool_calls"):
                 yield f"{name}.{i}: a call, whose tools do not reach the model"
             if purpose == "rl" and "<image>" in (turn.get("content") or ""):

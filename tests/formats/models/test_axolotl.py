@@ -48,6 +48,11 @@ def test_a_reward_model_row_needs_a_system_text_even_if_empty() -> None:
     ("row", "purpose", "said"),
     [
         ({"messages": [ASK, SAY], "system": "x"}, "sft", "becomes the system message"),
+        (
+            {"messages": [ASK, SAY], "system": "x", "prompt": "for people"},
+            "sft",
+            "becomes the system message",
+        ),
         ({"messages": [ASK, calling({"x": None})]}, "sft", "null argument is taken out"),
         ({"chosen": "a", "rejected": "b", "tools": "[1]"}, "reward_model", "do not reach"),
         ({"chosen": "a", "rejected": "a"}, "reward_model", "say the same"),
