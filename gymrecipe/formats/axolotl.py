@@ -16,6 +16,7 @@ import msgspec
 from gymrecipe.formats.calls import as_objects, as_text
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Guide, Written, tokens
+from gymrecipe.formats.numbers import check
 from gymrecipe.registry import format
 from gymrecipe.rollouts.chat import Message, Unusable
 

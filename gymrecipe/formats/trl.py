@@ -9,6 +9,7 @@ import msgspec
 from gymrecipe.formats.calls import as_objects
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Guide, Written, tokens
+from gymrecipe.formats.numbers import check
 from gymrecipe.registry import format
 
 _encoder = msgspec.json.Encoder()
