@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from gymrecipe.experiments.environment import environment, plugins
 from gymrecipe.experiments.export import check_export, export
 from gymrecipe.experiments.inputs import check_no_versions
 from gymrecipe.experiments.manifest import Input, Lines, Manifest, Output, StageRecord
+from gymrecipe.experiments.mapped import mapping
 from gymrecipe.fold import Fold, templates
 from gymrecipe.identity import version_id
 from gymrecipe.loading import read
@@ -39,6 +41,7 @@ from gymrecipe.rollouts.files import Source, check_unchanged
 from gymrecipe.rollouts.naming import sources
 from gymrecipe.rollouts.nothing import check_not_empty, check_rollouts
 from gymrecipe.rollouts.table import Read, Table
+from gymrecipe.settings import Settings
 from gymrecipe.usable import check_usable
 
 
@@ -95,7 +98,8 @@ def _run(plan: Plan, progress: Progress) -> Version:
     with local(workers, mishaps) as engine, ExitStack() as stack:
         try:
             cache = settings.cache_folder if settings.cache else None
-            table = read(plan, files, inputs, engine, progress, unread, cache)
+            spill = stack.enter_context(mapping(_spilled_to(settings)))
+            table = read(plan, files, inputs, engine, progress, unread, cache, spill)
         except TooManyBadRows as error:
             error.manifest = _stopped(plan, error)
             raise
@@ -116,7 +120,7 @@ def _run(plan: Plan, progress: Progress) -> Version:
             stack.callback(_remove_if_empty, folder, Path(settings.output_dir).exists())
             folder = folders.recipe_folder(Path(settings.output_dir), settings.name)
             staged = stack.enter_context(folders.staging(folder))
-        fold = Fold(plan, table, files, staged, engine, progress, rendered_by)
+        fold = Fold(plan, table, files, staged, engine, progress, rendered_by, spill)
         fold.warnings += mishaps
         record = _record(fold, id)
         check_usable(fold, record)
@@ -126,6 +130,16 @@ def _run(plan: Plan, progress: Progress) -> Version:
             return Version(None, record, examples=fold.examples)
         version = _publish(folder, staged, record)
         return _finish(plan, folder, version)
+
+
+def _spilled_to(settings: Settings) -> Path:
+    """The folder of what does not fit into memory: on the disk of the cache, which need not be
+    there yet; of a dry run, which leaves nothing, the temporary one.
+    """
+    if settings.dry_run:
+        return Path(tempfile.gettempdir())
+    folder = settings.cache_folder.absolute()
+    return next(path for path in (folder, *folder.parents) if path.is_dir())
 
 
 def _inputs(plan: Plan, files: list[Source]) -> list[Source]:

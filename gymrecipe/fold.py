@@ -24,6 +24,7 @@ from gymrecipe.remarks import check_verifier, remarks_of_filter, remarks_of_writ
 from gymrecipe.rollouts.columns import PAIR_COLUMNS, split_side
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
+from gymrecipe.rollouts.frames import Spill, as_it_is
 from gymrecipe.rollouts.table import Table
 from gymrecipe.stages.checks import Told
 from gymrecipe.stages.filter import Filter
@@ -60,7 +61,9 @@ class Fold:
         engine: Map,
         progress: Progress,
         templates: dict[str, Template],
+        spill: Spill = as_it_is,
     ) -> None:
+        self.spill = spill
         self.plan, self.table, self.files = plan, table, files
         self.templates = templates
         self.staged, self.engine, self.progress = staged, engine, progress
@@ -79,7 +82,7 @@ class Fold:
         for place, step in enumerate(plan.steps):
             self._step(step, place)
         self.used = pl.concat([pl.DataFrame(schema=fates.USE), *self.uses])
-        self.settled = fates.settle(self.fates, self.used)
+        self.settled = self.spill(fates.settle(self.fates, self.used))
 
     def write_records(self) -> int:
         """Write where every line ended beside the data. Gives the number of lines rejected."""
@@ -110,6 +113,7 @@ class Fold:
         # Together, so that what the frame and its facts share is computed once.
         with blaming(step):
             made, *told = pl.collect_all([frame.select(holds), *tables.values()])
+        made = self.spill(made)
         check_rows(step, rows.held, made)
         facts: Told = {name: table.to_dicts() for name, table in zip(tables, told, strict=True)}
         if resolved:
@@ -125,9 +129,10 @@ class Fold:
         left = made.filter(pl.col("reason").is_not_null())
         # A filter copies every column, and most stages keep every row.
         kept = made.filter(pl.col("reason").is_null()) if left.height else made
-        result = StageResult(kept.drop("reason"), tuple(name for name in names if name != "reason"))
+        held = self.spill(kept.drop("reason"))
+        result = StageResult(held, tuple(name for name in names if name != "reason"))
         del made, kept, wide, frame
-        self.fates.append(fates.leaving(left, place))
+        self.fates.append(self.spill(fates.leaving(left, place)))
         rejected = _counts(left["reason"])
         rows_in, rows_out = rows.held.height, result.held.height
         if step.source is None:
@@ -187,7 +192,8 @@ class Fold:
     ) -> tuple[int, dict[str, int]]:
         several = sum(isinstance(other.params, Write) for other in self.plan.steps) > 1
         inside = f"data/{step.name}" if several else "data"
-        rows = result.wide(self.table.rows).select(_written(step, params, result)).collect()
+        wide = result.wide(self.table.rows).select(_written(step, params, result))
+        rows = self.spill(wide.collect())
         if step is self.plan.steps[-1]:
             self.table.rows = self.table.rows.select(fates.LINES)
         if step.takes == "metrics":
@@ -215,9 +221,11 @@ class Fold:
             self.statistics[step.name] = statistics(written)
             self._check_again(step, rows, written.written)
         self.outputs += written.outputs
-        self.uses += [use.select(list(fates.USE)).cast(fates.USE) for use in written.used]
+        self.uses += [
+            self.spill(use.select(list(fates.USE)).cast(fates.USE)) for use in written.used
+        ]
         self.fates += [
-            lost.select("row", stage=pl.lit(place), reason="reason").cast(fates.FATE)
+            self.spill(lost.select("row", stage=pl.lit(place), reason="reason").cast(fates.FATE))
             for lost in written.rejected
         ]
         if written.example is not None:

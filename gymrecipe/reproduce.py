@@ -16,6 +16,7 @@ from gymrecipe.errors import ChangedError, DataError, ToolsError
 from gymrecipe.experiments import folders, inputs, manifest
 from gymrecipe.experiments.environment import packages, plugins
 from gymrecipe.experiments.manifest import Manifest, StageRecord
+from gymrecipe.experiments.mapped import mapping
 from gymrecipe.fold import Fold, templates
 from gymrecipe.formats.template import Template
 from gymrecipe.loading import read
@@ -50,15 +51,20 @@ def reproduce(
     rebuilt = _rebuilt(record)
     files = [inputs.found(file, record) for file in record.inputs]
     watched = progress or Silent()
-    with in_memory(), local(default_workers()) as engine, folders.scratch() as staged:
+    with (
+        in_memory(),
+        local(default_workers()) as engine,
+        folders.scratch() as staged,
+        mapping(staged) as spill,
+    ):
         rollouts = sum(file.holds == "rollouts" for file in record.inputs)
-        table = read(rebuilt, files[:rollouts], files[rollouts:], engine, watched)
+        table = read(rebuilt, files[:rollouts], files[rollouts:], engine, watched, spill=spill)
         for file, found in zip(record.inputs, [*table.read, *table.inputs], strict=True):
             if found.digest != file.digest:
                 raise ChangedError(f"{file.path}: not what it was when {version} was made.")
         rendered_by = templates(rebuilt)
         _check_templates(version, record, rendered_by)
-        Fold(rebuilt, table, files, staged, engine, watched, rendered_by).write_records()
+        Fold(rebuilt, table, files, staged, engine, watched, rendered_by, spill).write_records()
         return _compare(version, staged, record)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from array import array
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -19,6 +20,19 @@ _DTYPES: dict[str, pl.DataType] = {
     "Q": pl.UInt64(), "I": pl.UInt32(), "d": pl.Float64(), "b": pl.Int8(), "q": pl.Int64(),
 }  # fmt: skip
 _NULL_AT_ZERO = ("prompt_key", "index_key", "group_value")
+
+
+LARGE_ROWS = 2**20
+"""A frame of fewer rows stays in memory: a million rows of the rollout table are 90 MB."""
+
+Spill = Callable[[pl.DataFrame], pl.DataFrame]
+"""Gives a frame as it is, or where it is large the same one in a file, without memory of its own.
+"""
+
+
+def as_it_is(frame: pl.DataFrame) -> pl.DataFrame:
+    """Leaves every frame in memory."""
+    return frame
 
 
 class Held(msgspec.Struct, frozen=True):

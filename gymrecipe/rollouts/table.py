@@ -20,7 +20,16 @@ from gymrecipe.rollouts.digests import BLOCK_BYTES, digest_of, digest_prefix
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.figures import total
 from gymrecipe.rollouts.files import Source, check_unchanged
-from gymrecipe.rollouts.frames import FRAME_ROWS, Held, frame, give_back, joined
+from gymrecipe.rollouts.frames import (
+    FRAME_ROWS,
+    LARGE_ROWS,
+    Held,
+    Spill,
+    as_it_is,
+    frame,
+    give_back,
+    joined,
+)
 from gymrecipe.rollouts.lines import HEAVY
 from gymrecipe.rollouts.scan import scan
 from gymrecipe.rollouts.scanned import TYPES, Job, Metric, Scanned, task_field
@@ -92,13 +101,14 @@ def read_table(
     engine: Map,
     progress: Progress,
     cache: pathlib.Path | None = None,
+    spill: Spill = as_it_is,
 ) -> Table:
     """Scan the inputs and put the slices together; what `cache` has of them need not be scanned.
 
     Raises TooManyBadRows, RecipeError for a column that no line has, ChangedError
     for a file that changed meanwhile.
     """
-    collected = _Collected(wanted, sources)
+    collected = _Collected(wanted, sources, spill)
     remaining = wanted.limit
     folder = kept.worth(cache, sources) if wanted.limit is None else None
     for index, source in enumerate(sources):
@@ -157,9 +167,10 @@ def _jobs(
 class _Collected:
     """The slices so far, checked against max_bad_rows in file order."""
 
-    def __init__(self, wanted: Wanted, sources: list[Source]) -> None:
-        self.wanted, self.sources = wanted, sources
+    def __init__(self, wanted: Wanted, sources: list[Source], spill: Spill) -> None:
+        self.wanted, self.sources, self.spill = wanted, sources, spill
         self.frames: list[pl.DataFrame] = []
+        self.spilled: list[pl.DataFrame] = []
         self.held: list[Held] = []
         self.bad = BadLines(sources, wanted.max_bad_rows, wanted.limit)
         self.blank = self.lines = 0
@@ -201,6 +212,8 @@ class _Collected:
             )
             self.held = []
             give_back()
+        if sum(frame.height for frame in self.frames) >= LARGE_ROWS:
+            self.spilled.append(self.spill(_whole(self._taken(), as_it_is)))
 
     def close(self, source: Source, index: int, read: Read) -> None:
         """End one input."""
@@ -213,7 +226,8 @@ class _Collected:
         """The one table. Checks a percentage of bad rows, and that every column was found."""
         wanted = self.wanted
         self.bad.check(self.lines)
-        rows = _whole([empty_rows(wanted), *self._taken()]).with_row_index("row")
+        frames = [empty_rows(wanted), *self.spilled, *self._taken()]
+        rows = _whole(frames, self.spill).with_row_index("row")
         seen = [name for name in self.fields if name not in HEAVY]
         warnings: list[str] = []
         if rows.height:
@@ -240,13 +254,14 @@ class _Collected:
         return frames
 
 
-def _whole(frames: list[pl.DataFrame]) -> pl.DataFrame:
+def _whole(frames: list[pl.DataFrame], spill: Spill) -> pl.DataFrame:
     """The frames as one, without its parts: a column at a time, for it and its parts are there
     together meanwhile. A task field that some frames have is null in the others.
     """
     parts = pl.concat(frames, how="diagonal")
     frames.clear()
-    return pl.DataFrame([parts.drop_in_place(name).rechunk() for name in parts.columns])
+    columns = (parts.drop_in_place(name).rechunk().to_frame() for name in parts.columns)
+    return pl.concat([spill(column) for column in columns], how="horizontal")
 
 
 def _valued(wanted: Wanted, rows: pl.DataFrame) -> set[str]:

@@ -1,0 +1,133 @@
+"""Frames in files are those in memory, and no byte of a run depends on where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+import gymrecipe
+from gymrecipe.errors import MachineError
+from gymrecipe.experiments import mapped
+from gymrecipe.recipe.finding import recipes
+from gymrecipe.reproduce import reproduce
+from gymrecipe.rollouts import table
+from tests.test_cache import made
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mapped, "LARGE_ROWS", 3)
+    monkeypatch.setattr(table, "LARGE_ROWS", 3)
+    monkeypatch.setattr(table, "FRAME_ROWS", 2)
+
+
+@pytest.fixture
+def mapped_files(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Where each file came to be in memory."""
+    found: list[int] = []
+
+    def noted(file: IO[bytes], maps: ExitStack) -> int:
+        found.append(at := usual(file, maps))
+        return at
+
+    usual = mapped._map
+    monkeypatch.setattr(mapped, "_map", noted)
+    return found
+
+
+COLUMNS: dict[str, tuple[list[object], pl.DataType]] = {
+    "flags": ([True, None, False, True], pl.Boolean()),
+    "small": ([1, -1, None, 2], pl.Int8()),
+    "places": ([0, 2**32 - 1, 7, None], pl.UInt32()),
+    "keys": ([2**64 - 1, 0, 5, 5], pl.UInt64()),
+    "numbers": ([0.5, None, float("inf"), -0.0], pl.Float64()),
+    "texts": (["", None, "twelve bytes", "a text that is longer than twelve bytes"], pl.String()),
+    "short": (["a", "b", None, "a"], pl.String()),
+    "codes": (["a", "b", None, "a"], pl.Categorical()),
+    "reasons": (["tied", None, "tied", "gap"], pl.Enum(["gap", "tied"])),
+    "absent": ([None] * 4, pl.UInt64()),
+    "lists": ([[1], [], None, [2, 3]], pl.List(pl.UInt32())),
+}
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_a_column_in_a_file_has_the_values_that_it_had(name: str, tmp_path: Path) -> None:
+    values, dtype = COLUMNS[name]
+    frame = pl.DataFrame({name: values}, schema={name: dtype})
+    with mapped.mapping(tmp_path) as spill:
+        for part in (frame, frame.slice(1), pl.concat([frame.slice(2), frame])):
+            there = spill(part)
+            assert there.schema == part.schema
+            assert_frame_equal(there, part)
+            assert_frame_equal(there.reverse(), part.reverse())
+            absent = pl.col(name).is_null()
+            assert_frame_equal(there.filter(absent), part.filter(absent))
+
+
+def test_what_is_in_a_file_is_not_written_again(tmp_path: Path, mapped_files: list[int]) -> None:
+    frame = pl.DataFrame({"row": range(5), "reward": [0.5] * 5})
+    with mapped.mapping(tmp_path) as spill:
+        there = spill(frame)
+        spill(there.with_columns(gap=pl.col("reward") + 1))
+        assert len(mapped_files) == 3
+
+
+def test_few_rows_stay_in_memory(tmp_path: Path, mapped_files: list[int]) -> None:
+    frame = pl.DataFrame({"row": [1, 2]})
+    with mapped.mapping(tmp_path) as spill:
+        assert spill(frame) is frame
+    assert not mapped_files
+
+
+def test_a_file_has_no_name_and_is_gone_after_the_block(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"row": range(5)})
+    with mapped.mapping(tmp_path) as spill:
+        there = spill(frame)
+        assert list(tmp_path.iterdir()) == []
+        assert str(tmp_path) in Path("/proc/self/maps").read_text()
+        assert there.equals(frame)
+    assert str(tmp_path) not in Path("/proc/self/maps").read_text()
+
+
+def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(dir: Path) -> IO[bytes]:
+        return open("/dev/full", "r+b")
+
+    monkeypatch.setattr(mapped, "TemporaryFile", full)
+    with (
+        mapped.mapping(tmp_path) as spill,
+        pytest.raises(MachineError, match=f"{tmp_path}: cannot be written: No space left"),
+    ):
+        spill(pl.DataFrame({"row": range(5)}))
+
+
+@pytest.mark.parametrize("name", sorted(recipes()))
+def test_a_table_in_files_makes_the_same_bytes(
+    name: str,
+    of_the_sample: Callable[[str], gymrecipe.Version],
+    tmp_path: Path,
+    mapped_files: list[int],
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mapped, "LARGE_ROWS", 2**20)
+        patch.setattr(table, "LARGE_ROWS", 2**20)
+        usual = made(of_the_sample(name))
+    assert not mapped_files
+    assert made(gymrecipe.run(name, output_dir=str(tmp_path))) == usual
+    assert mapped_files
+
+
+def test_a_version_is_made_again_from_a_table_in_files(
+    of_the_sample: Callable[[str], gymrecipe.Version], mapped_files: list[int]
+) -> None:
+    version = of_the_sample("dpo_same_prompt")
+    assert version.path is not None
+    mapped_files.clear()
+    reproduce(version.path)
+    assert mapped_files
