@@ -252,8 +252,9 @@ def _stopped(plan: Plan, error: TooManyBadRows) -> Manifest:
 
 
 def _output(folder: Path, name: str) -> Output:
-    data = (folder / name).read_bytes()
-    return Output(name, 0, len(data), hashlib.sha256(data).hexdigest())
+    with (folder / name).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return Output(name, 0, file.tell(), digest)
 
 
 def _publish(folder: Path, staged: Path, record: Manifest) -> Version:

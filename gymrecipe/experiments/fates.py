@@ -24,6 +24,9 @@ USE = pl.Schema(
 GROUP_ROWS = 2**15
 """Rows that the files of records hold together."""
 
+PART_ROWS = 2**22
+"""Rollouts whose fates are settled together, which takes 30 bytes for each."""
+
 STREAMED_ROWS = 2**14
 """Rows that Polars passes on at a time: several such parts for each core wait to be written."""
 
@@ -57,12 +60,24 @@ def leaving(rows: pl.DataFrame, stage: int) -> pl.DataFrame:
 
 
 def settle(fates: list[pl.DataFrame], used: pl.DataFrame) -> pl.DataFrame:
-    """One fate for each rollout that is not used."""
+    """One fate for each rollout that is not used, in their order."""
+    known = pl.concat([pl.DataFrame(schema=FATE), *fates]).lazy()
+    after = int(known.select(pl.col("row").max().fill_null(0)).collect().item()) + 1
+    return pl.concat(
+        _settled(
+            known.filter(here := pl.col("row").is_between(start, start + PART_ROWS - 1)),
+            used.lazy().filter(here),
+        )
+        for start in range(0, after, PART_ROWS)
+    )
+
+
+def _settled(fates: pl.LazyFrame, used: pl.LazyFrame) -> pl.DataFrame:
     return (
-        pl.concat([pl.DataFrame(schema=FATE), *fates])
-        .join(used.select("row").unique(), on="row", how="anti")
+        fates.join(used.select("row").unique(), on="row", how="anti")
         .sort("row", "stage", "reason", descending=[False, True, False])
         .unique("row", keep="first", maintain_order=True)
+        .collect()
     )
 
 

@@ -18,6 +18,10 @@ SLICE_ROWS = 2**17
 """Rows hashed at a time: each step makes a column, and those of a whole table are large."""
 
 
+PART_ROWS = 2**22
+"""What takes 60 bytes a row is made of about so many at a time."""
+
+
 def combine(tag: int, *keys: pl.Expr) -> pl.Expr:
     """One UInt64 key of several, their order and the tag counting; null where one is null."""
 
@@ -59,6 +63,19 @@ def _sliced(function: Hash) -> Hash:
         return pl.concat(parts, rechunk=True)
 
     return whole
+
+
+def parts(key: str, rows: int) -> list[pl.Expr]:
+    """Conditions that divide so many rows by a hash, so that the rows of one key stay together:
+    what is made of all at a time may not fit into memory. Rows without a key are in the first part.
+    """
+    count = 1 + rows // PART_ROWS
+    edges = [pl.lit(2**64 * place // count, pl.UInt64) for place in range(1, count)]
+    below = [(pl.col(key) < edge).fill_null(value=True) for edge in edges]
+    above = [(pl.col(key) >= edge).fill_null(value=False) for edge in edges]
+    return [
+        low & high for low, high in zip([pl.lit(True), *above], [*below, pl.lit(True)], strict=True)
+    ]
 
 
 def _word(value: int) -> pl.Series:

@@ -14,7 +14,7 @@ all parameters (seeds differ between repeats). `auto` goes by what a line has:
 from __future__ import annotations
 
 from gymrecipe.late import pl
-from gymrecipe.rollouts.hashes import combine
+from gymrecipe.rollouts.hashes import combine, parts
 
 
 def with_task_key(
@@ -138,11 +138,16 @@ def _figures(rows: pl.DataFrame, group_by: str, num_repeats: int | None) -> dict
 
 
 def _several(rows: pl.DataFrame, among: pl.Expr, key: pl.Expr, value: pl.Expr) -> int:
-    """How many keys have more than one value, null being one, in the rows that are meant.
+    """How many keys have more than one value, null being one, in the rows that are meant."""
+    keyed = rows.select(key=key, value=value, among=among)
+    return sum(
+        _several_of(keyed.lazy().filter(pl.col("among") & part).select("key", "value").collect())
+        for part in parts("key", rows.height)
+    )
 
-    By sorting: that takes less memory than a group for each key, of which there may be many.
-    """
-    keyed = rows.lazy().filter(among).select(key=key, value=value).collect()
+
+def _several_of(keyed: pl.DataFrame) -> int:
+    """By sorting: that takes less memory than a group for each key, of which there may be many."""
     order = keyed["key"].arg_sort()
     keys, values = (keyed.drop_in_place(name).gather(order) for name in ("key", "value"))
     change = keys.eq_missing(keys.shift()) & values.ne_missing(values.shift())

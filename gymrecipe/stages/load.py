@@ -95,6 +95,7 @@ def load(rows: pl.LazyFrame, params: Load) -> tuple[pl.LazyFrame, Facts]:
     are rejected with their own reasons while they are read.
     """
     table = rows.collect()
+    rewards = describe(table["reward"])
     occurrence = _occurrence(table)
     keyed, figures = with_task_key(table, occurrence, params.group_by, params.num_repeats)
     identity = pl.col("id_lo") ^ occurrence
@@ -106,7 +107,6 @@ def load(rows: pl.LazyFrame, params: Load) -> tuple[pl.LazyFrame, Facts]:
                 pl.lit("over_limit_tasks")
             )
         )
-    rewards = describe(keyed["reward"])
     facts = {"grouping": pl.LazyFrame([figures]), "rewards": pl.LazyFrame([rewards])}
     hidden = ["index_key", "group_value", "place", "run"]
     hidden += [name for name in keyed.columns if name.startswith("task_field_")]

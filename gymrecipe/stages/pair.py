@@ -19,8 +19,9 @@ from gymrecipe.parameters import (
     check_quantile,
     is_above,
 )
-from gymrecipe.registry import STRATEGIES, Facts, stage
+from gymrecipe.registry import STRATEGIES, Facts, is_ours, stage
 from gymrecipe.rollouts.columns import PAIR_COLUMNS, SIDES
+from gymrecipe.rollouts.hashes import parts
 from gymrecipe.stages import pairless, ranking
 from gymrecipe.stages import strategies as strategies
 from gymrecipe.stages import where as language
@@ -109,17 +110,22 @@ def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
     # Of millions of rollouts: nothing here is wider than it has to be, and a column of the rollouts
     # is there only while it is looked at. `at`, `chosen` and `rejected` are places in `rollouts`.
     tiers = {"high": params.high, "low": params.low} if params.strategy == "tiers" else {}
-    ranked = ranking.ranked(rollouts, params.by, params.ties, params.across_prompts, tiers)
-    judged = _judged(rollouts, ranked, params)
-    made = _capped(judged.filter(pl.col("verdict").is_null()), rollouts, params)
-    fates = pairless.fates(rollouts, ranked, judged, made, params.by)
-    del judged
+    across, with_two = params.across_prompts, 0
+    pairs, fates = [], pairless.unpaired(rollouts, params.by)
+    for among in _parts(rollouts, params):
+        ranked = ranking.ranked(rollouts, among, params.by, params.ties, across, tiers)
+        judged = _judged(rollouts, ranked, params)
+        found = _capped(judged.filter(pl.col("verdict").is_null()), rollouts, params)
+        fates = pairless.fates(fates, rollouts, ranked, judged, found, params.by)
+        with_two += _several(column(rollouts, "task_key").gather(ranked["at"]))
+        pairs.append(found.select("gap", "chosen", "rejected"))
+        del ranked, judged, found
+    made = pl.concat(pairs)
     facts = {
         "tasks": pairless.tasks(rollouts, fates),
-        "rates": _rates(rollouts, ranked, made, params),
-        "compared": _compared(column(rollouts, params.by).gather(ranked["at"])),
+        "rates": _rates(rollouts, with_two, made, params),
+        "compared": _compared(rollouts.filter(ranking.usable(params.by)), params.by),
     }
-    del ranked
     rows = column(rollouts, "row")
     whole = made.select(
         "gap", "chosen", "rejected",
@@ -135,6 +141,14 @@ def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
             columns[f"{side}_{name}"] = gathered(rollouts, name, side)
     columns |= {name: pl.col(name) for name in ("chosen_row", "rejected_row", "reason")}
     return table.select(**columns), facts
+
+
+def _parts(rollouts: pl.LazyFrame, params: Pair) -> list[pl.Expr]:
+    """The rollouts in parts of whole tasks. A strategy of a plugin may look at all of them."""
+    ours = is_ours(STRATEGIES[params.strategy].function.__module__)
+    if params.across_prompts or not ours:
+        return [pl.lit(True)]
+    return parts("task_key", column(rollouts, pl.len()).item())
 
 
 def _judged(rollouts: pl.LazyFrame, ranked: pl.DataFrame, params: Pair) -> pl.DataFrame:
@@ -211,17 +225,18 @@ def _capped(made: pl.DataFrame, rollouts: pl.LazyFrame, params: Pair) -> pl.Data
     )
 
 
-def _rates(
-    rollouts: pl.LazyFrame, ranked: pl.DataFrame, made: pl.DataFrame, params: Pair
-) -> pl.LazyFrame:
+def _several(tasks: pl.Series) -> int:
+    """How many tasks are there more than once."""
+    tasks = tasks.sort()
+    return tasks.filter(tasks == tasks.shift()).n_unique()
+
+
+def _rates(rollouts: pl.LazyFrame, with_two: int, made: pl.DataFrame, params: Pair) -> pl.LazyFrame:
     """Pair creation rate: tasks with a pair over tasks with two usable rollouts; pairs per task.
 
     Across prompts there is no rate, for there a single rollout is enough.
     """
-    task = column(rollouts, "task_key")
-    tasks = task.gather(ranked["at"]).sort()
-    with_two = tasks.filter(tasks == tasks.shift()).n_unique()
-    with_pair = task.gather(made["chosen"]).n_unique()
+    with_pair = column(rollouts, "task_key").gather(made["chosen"]).n_unique()
     rated = with_two > 0 and not params.across_prompts
     rates = {
         "tasks_with_two": with_two,
@@ -237,8 +252,9 @@ def _rates(
     return pl.LazyFrame([rates], schema=schema)
 
 
-def _compared(values: pl.Series) -> pl.LazyFrame:
+def _compared(rollouts: pl.LazyFrame, by: str) -> pl.LazyFrame:
     """What the metric looks like that ranks: what a wide gap is depends on it."""
+    values = column(rollouts, by)
     figures = {"distinct": values.n_unique(), "least": values.min(), "most": values.max()}
     schema = {"distinct": pl.UInt32, "least": pl.Float64, "most": pl.Float64}
     return pl.LazyFrame([figures], schema=schema)

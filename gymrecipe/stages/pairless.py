@@ -15,24 +15,34 @@ NEAREST = ["tied", "gap_too_small", "gap_too_large", "identical_answers"]
 """Why a candidate is no pair, from the furthest to the nearest to one."""
 
 
+def _names(by: str) -> pl.Enum:
+    return pl.Enum(["paired", *FATES, f"missing_{by}"])
+
+
+def unpaired(rollouts: pl.LazyFrame, by: str) -> pl.Series:
+    """Of each rollout why it is in no pair, as if none could be compared."""
+    fate = partial(pl.lit, dtype=_names(by))
+    unclear = pl.when(pl.col("task_key").is_null()).then(fate("task_unclear"))
+    return column(rollouts, unclear.otherwise(fate(f"missing_{by}")))
+
+
 def fates(
+    known: pl.Series,
     rollouts: pl.LazyFrame,
     ranked: pl.DataFrame,
     judged: pl.DataFrame,
     made: pl.DataFrame,
     by: str,
 ) -> pl.Series:
-    """Of each rollout: `paired`, or why it is in no pair."""
-    names = ["paired", *FATES, f"missing_{by}"]
-    fate = partial(pl.lit, dtype=pl.Enum(names))
-    unclear = pl.when(pl.col("task_key").is_null()).then(fate("task_unclear"))
-    codes = column(rollouts, unclear.otherwise(fate(names[-1]))).to_physical()
-    groups = _group_fates(rollouts, ranked, judged, by, fate)
+    """Of each rollout: `paired`, or why it is in no pair; those that are not `ranked` as known."""
+    names = _names(by)
+    groups = _group_fates(rollouts, ranked, judged, by, partial(pl.lit, dtype=names))
     of_rows = groups.to_physical().gather(ranked["group"].rle_id())
-    codes = codes.scatter(ranked["at"], of_rows)
+    codes = known.to_physical().scatter(ranked["at"], of_rows)
+    paired = pl.Series(["paired"], dtype=names).to_physical()[0]
     for side in SIDES:
-        codes = codes.scatter(made[side], names.index("paired"))
-    return codes.cat.to(pl.Enum(names))
+        codes = codes.scatter(made[side], paired)
+    return codes.cat.to(names)
 
 
 def _group_fates(

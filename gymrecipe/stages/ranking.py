@@ -13,24 +13,26 @@ from gymrecipe.stages.lookup import column
 
 def ranked(
     rollouts: pl.LazyFrame,
+    among: pl.Expr,
     by: str,
     ties: Literal["draw", "shortest"],
     across_prompts: bool,
     tiers: dict[str, float | str],
 ) -> pl.DataFrame:
-    """The rollouts that can be compared (`at`): group by group, and in it from the best on.
+    """The rollouts `among` these that can be compared (`at`): group by group, and in it from the
+    best on.
 
     `group` is the place in this table where the group begins, `n` its size; each of the `tiers`,
     `high` and `low`, says whether a rollout is in it.
     """
-    value, task = pl.col(by), pl.col("task_key")
-    group = combine(0, task, pl.col("prompt_key").fill_null(0))
+    value = pl.col(by)
+    group = combine(0, pl.col("task_key"), pl.col("prompt_key").fill_null(0))
     keys = [] if across_prompts else [(group, False)]
     keys.append((value, True))
     if ties == "shortest":
         keys.append((pl.col("answer_chars"), False))
     keys.append((pl.col("draw"), False))
-    at = column(rollouts, pl.arg_where(value.is_not_null() & task.is_not_null()))
+    at = column(rollouts, pl.arg_where(usable(by) & among))
     for key, descending in reversed(keys):
         values = column(rollouts, key).gather(at)
         order = pl.arg_sort_by("by", descending=descending, maintain_order=True)
@@ -47,6 +49,11 @@ def ranked(
         column(rollouts, _tier(limit, value, name == "high")).gather(at).alias(name)
         for name, limit in tiers.items()
     )
+
+
+def usable(by: str) -> pl.Expr:
+    """Whether a rollout can be compared."""
+    return pl.col(by).is_not_null() & pl.col("task_key").is_not_null()
 
 
 def _tier(limit: float | str, value: pl.Expr, high: bool) -> pl.Expr:

@@ -52,12 +52,14 @@ def frames(
     return split, pl.DataFrame(uses, schema=fates.USE, orient="row")
 
 
-@given(FATES, USED)
+@given(FATES, USED, st.integers(1, ROWS + 1))
 @settings(max_examples=60, deadline=None)
 def test_one_fate_for_each_rollout_that_left_and_is_not_used(
-    left: list[tuple[int, int, str]], used: list[tuple[int, str]]
+    left: list[tuple[int, int, str]], used: list[tuple[int, str]], together: int
 ) -> None:
-    settled = fates.settle(*frames(left, used))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fates, "PART_ROWS", together)
+        settled = fates.settle(*frames(left, used))
     expected = {
         row: max(
             ((stage, reason) for r, stage, reason in left if r == row),
@@ -67,6 +69,7 @@ def test_one_fate_for_each_rollout_that_left_and_is_not_used(
         for row in {row for row, _, _ in left} - {row for row, _ in used}
     }
     assert {row: (stage, reason) for row, stage, reason in settled.iter_rows()} == expected
+    assert settled["row"].is_sorted()
     assert settled.height == len(expected)
 
 

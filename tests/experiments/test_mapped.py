@@ -13,10 +13,10 @@ from polars.testing import assert_frame_equal
 
 import gymrecipe
 from gymrecipe.errors import MachineError
-from gymrecipe.experiments import mapped
+from gymrecipe.experiments import fates, mapped
 from gymrecipe.recipe.finding import recipes
 from gymrecipe.reproduce import reproduce
-from gymrecipe.rollouts import table
+from gymrecipe.rollouts import hashes, table
 from tests.test_cache import made
 
 
@@ -25,6 +25,8 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mapped, "LARGE_ROWS", 3)
     monkeypatch.setattr(table, "LARGE_ROWS", 3)
     monkeypatch.setattr(table, "FRAME_ROWS", 2)
+    for module in (hashes, fates):
+        monkeypatch.setattr(module, "PART_ROWS", 50)
 
 
 @pytest.fixture
@@ -108,7 +110,7 @@ def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("name", sorted(recipes()))
-def test_a_table_in_files_makes_the_same_bytes(
+def test_a_table_in_files_and_parts_makes_the_same_bytes(
     name: str,
     of_the_sample: Callable[[str], gymrecipe.Version],
     tmp_path: Path,
@@ -117,6 +119,8 @@ def test_a_table_in_files_makes_the_same_bytes(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mapped, "LARGE_ROWS", 2**20)
         patch.setattr(table, "LARGE_ROWS", 2**20)
+        patch.setattr(hashes, "PART_ROWS", 2**20)
+        patch.setattr(fates, "PART_ROWS", 2**20)
         usual = made(of_the_sample(name))
     assert not mapped_files
     assert made(gymrecipe.run(name, output_dir=str(tmp_path))) == usual

@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gymrecipe.rollouts.hashes import combine, uniform
+from gymrecipe.rollouts import hashes
+from gymrecipe.rollouts.hashes import combine, parts, uniform
 
 WORD = 2**64 - 1
 WORDS = st.integers(0, WORD)
@@ -86,3 +88,17 @@ def test_draws_of_neighbours_look_random() -> None:
     assert max(tenths) < 1100
     rising = sum(a < b for a, b in itertools.pairwise(found))
     assert 4800 < rising < 5200
+
+
+@given(st.lists(st.none() | WORDS, max_size=30), st.integers(1, 9))
+def test_each_row_is_in_one_part_with_all_rows_of_its_key(
+    words: list[int | None], most: int
+) -> None:
+    frame = pl.DataFrame({"key": pl.Series(words, dtype=pl.UInt64)}).with_row_index()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hashes, "PART_ROWS", most)
+        found = [frame.filter(part) for part in parts("key", frame.height)]
+    assert len(found) == 1 + frame.height // most
+    assert sorted(row for part in found for row in part["index"]) == list(range(len(words)))
+    keys = [key for part in found for key in set(part["key"])]
+    assert len(keys) == len(set(keys))
