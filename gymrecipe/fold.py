@@ -24,7 +24,7 @@ from gymrecipe.remarks import check_verifier, remarks_of_filter, remarks_of_writ
 from gymrecipe.rollouts.columns import PAIR_COLUMNS, split_side
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
-from gymrecipe.rollouts.frames import Spill, as_it_is
+from gymrecipe.rollouts.frames import LARGE_ROWS, Spill, as_it_is, give_back
 from gymrecipe.rollouts.table import Table
 from gymrecipe.stages.checks import Told
 from gymrecipe.stages.filter import Filter
@@ -192,8 +192,7 @@ class Fold:
     ) -> tuple[int, dict[str, int]]:
         several = sum(isinstance(other.params, Write) for other in self.plan.steps) > 1
         inside = f"data/{step.name}" if several else "data"
-        wide = result.wide(self.table.rows).select(_written(step, params, result))
-        rows = self.spill(wide.collect())
+        rows = self._collected(result, _written(step, params, result))
         if step is self.plan.steps[-1]:
             self.table.rows = self.table.rows.select(fates.LINES)
         if step.takes == "metrics":
@@ -215,6 +214,7 @@ class Fold:
                     self.progress.advance,
                 )
             self.progress.end()
+            give_back()
             if purpose_of(step) == "rl":
                 check_verifier(params, written)
             self.warnings += remarks_of_write(self.plan, step, params, rows, written)
@@ -231,6 +231,16 @@ class Fold:
         if written.example is not None:
             self.examples[step.name] = written.example
         return written.rows, dict(written.reasons)
+
+    def _collected(self, result: StageResult, names: list[str]) -> pl.DataFrame:
+        """Columns of a result. Of many rows each is in memory alone, for those of a pair take 160
+        bytes together.
+        """
+        wide = result.wide(self.table.rows)
+        if result.held.height < LARGE_ROWS:
+            return wide.select(names).collect()
+        columns = [self.spill(wide.select(name).collect()) for name in names]
+        return pl.concat(columns, how="horizontal")
 
     def _judge(self, step: Step, checks: list[dict[str, Any]]) -> None:
         for row in checks:

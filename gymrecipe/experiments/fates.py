@@ -116,7 +116,7 @@ def write_records(
     )  # fmt: skip
     rejects = unused.merge_sorted(unread, key="at").drop("at")
     places = (
-        used.sort("output", "at", "side", "row")
+        _in_order(used)
         .lazy()
         .select(
             pl.col("output", "side").cast(pl.String),
@@ -129,6 +129,18 @@ def write_records(
         rejects.sink_parquet(folder / REJECTS, row_group_size=GROUP_ROWS)
         places.sink_parquet(folder / USED, row_group_size=GROUP_ROWS)
     return fates.height + bad.height
+
+
+def _in_order(used: pl.DataFrame) -> pl.DataFrame:
+    """By file, place there, side and rollout."""
+    parts = []
+    for file in used["output"].unique().cast(pl.String).sort():
+        there = used.filter(pl.col("output") == file)
+        at = pl.col("at").fill_null(0)
+        for start in range(0, 1 + int(there.select(at.max()).item()), PART_ROWS):
+            part = there.filter(at.is_between(start, start + PART_ROWS - 1))
+            parts.append(part.sort("at", "side", "row"))
+    return pl.concat([used.clear(), *parts])
 
 
 def _where(rows: pl.DataFrame, paths: pl.Series) -> dict[str, pl.Expr]:

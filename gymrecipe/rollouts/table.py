@@ -227,7 +227,7 @@ class _Collected:
         wanted = self.wanted
         self.bad.check(self.lines)
         frames = [empty_rows(wanted), *self.spilled, *self._taken()]
-        rows = _whole(frames, self.spill).with_row_index("row")
+        rows = self.spill(_whole(frames, self.spill).with_row_index("row"))
         seen = [name for name in self.fields if name not in HEAVY]
         warnings: list[str] = []
         if rows.height:

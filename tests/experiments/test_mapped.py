@@ -12,6 +12,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import gymrecipe
+from gymrecipe import fold
 from gymrecipe.errors import MachineError
 from gymrecipe.experiments import fates, mapped
 from gymrecipe.recipe.finding import recipes
@@ -25,6 +26,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mapped, "LARGE_ROWS", 3)
     monkeypatch.setattr(table, "LARGE_ROWS", 3)
     monkeypatch.setattr(table, "FRAME_ROWS", 2)
+    monkeypatch.setattr(fold, "LARGE_ROWS", 3)
     for module in (hashes, fates):
         monkeypatch.setattr(module, "PART_ROWS", 50)
 
@@ -119,6 +121,7 @@ def test_a_table_in_files_and_parts_makes_the_same_bytes(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mapped, "LARGE_ROWS", 2**20)
         patch.setattr(table, "LARGE_ROWS", 2**20)
+        patch.setattr(fold, "LARGE_ROWS", 2**20)
         patch.setattr(hashes, "PART_ROWS", 2**20)
         patch.setattr(fates, "PART_ROWS", 2**20)
         usual = made(of_the_sample(name))
