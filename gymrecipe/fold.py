@@ -110,9 +110,15 @@ class Fold:
         # What a stage of a plugin makes of the rollouts' columns is not known.
         ours = is_ours(step.stage.function.__module__)
         holds = narrow(frame, rows, self.table.rows) if ours and step.source is not None else names
+        reason = pl.col("reason").cast(pl.Categorical())
+        held = frame.select(reason if name == "reason" else name for name in holds)
+        # A filter looks at each row alone; in memory, the reasons it may give take 140 bytes a row.
+        streams = isinstance(params, Filter) and rows.held.height >= LARGE_ROWS
         # Together, so that what the frame and its facts share is computed once.
         with blaming(step):
-            made, *told = pl.collect_all([frame.select(holds), *tables.values()])
+            made, *told = pl.collect_all(
+                [held, *tables.values()], engine="streaming" if streams else "auto"
+            )
         made = self.spill(made)
         check_rows(step, rows.held, made)
         facts: Told = {name: table.to_dicts() for name, table in zip(tables, told, strict=True)}
@@ -129,8 +135,8 @@ class Fold:
         left = made.filter(pl.col("reason").is_not_null())
         # A filter copies every column, and most stages keep every row.
         kept = made.filter(pl.col("reason").is_null()) if left.height else made
-        held = self.spill(kept.drop("reason"))
-        result = StageResult(held, tuple(name for name in names if name != "reason"))
+        kept = self.spill(kept.drop("reason"))
+        result = StageResult(kept, tuple(name for name in names if name != "reason"))
         del made, kept, wide, frame
         self.fates.append(self.spill(fates.leaving(left, place)))
         rejected = _counts(left["reason"])
