@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -139,7 +140,7 @@ def _spilled_to(settings: Settings) -> Path:
     if settings.dry_run:
         return Path(tempfile.gettempdir())
     folder = settings.cache_folder.absolute()
-    return next(path for path in (folder, *folder.parents) if path.is_dir())
+    return next(path for path in (folder, *folder.parents) if os.path.isdir(path))
 
 
 def _inputs(plan: Plan, files: list[Source]) -> list[Source]:

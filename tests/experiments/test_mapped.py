@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import polars as pl
 import pytest
@@ -128,6 +129,27 @@ def test_a_table_in_files_and_parts_makes_the_same_bytes(
     assert not mapped_files
     assert made(gymrecipe.run(name, output_dir=str(tmp_path))) == usual
     assert mapped_files
+
+
+@pytest.mark.parametrize(
+    ("knobs", "there"),
+    [({}, "."), ({"cache_dir": "fast/cache"}, "fast"), ({"dry_run": True}, tempfile.gettempdir())],
+)
+def test_files_are_on_the_disk_of_the_cache(
+    knobs: dict[str, Any], there: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fast").mkdir()
+    folders = set()
+
+    def noted(dir: Path) -> IO[bytes]:
+        folders.add(dir)
+        return usual(dir=dir)
+
+    usual = mapped.TemporaryFile
+    monkeypatch.setattr(mapped, "TemporaryFile", noted)
+    gymrecipe.run("ppo", output_dir="deep/experiments", **knobs)
+    assert folders == {tmp_path / there}
 
 
 def test_a_version_is_made_again_from_a_table_in_files(
