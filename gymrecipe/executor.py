@@ -99,7 +99,7 @@ def _run(plan: Plan, progress: Progress) -> Version:
     with local(workers, mishaps) as engine, ExitStack() as stack:
         try:
             cache = settings.cache_folder if settings.cache else None
-            spill = stack.enter_context(mapping(_spilled_to(settings)))
+            spill = mapping(_spilled_to(settings))
             table = read(plan, files, inputs, engine, progress, unread, cache, spill)
         except TooManyBadRows as error:
             error.manifest = _stopped(plan, error)

@@ -51,12 +51,8 @@ def reproduce(
     rebuilt = _rebuilt(record)
     files = [inputs.found(file, record) for file in record.inputs]
     watched = progress or Silent()
-    with (
-        in_memory(),
-        local(default_workers()) as engine,
-        folders.scratch() as staged,
-        mapping(staged) as spill,
-    ):
+    with in_memory(), local(default_workers()) as engine, folders.scratch() as staged:
+        spill = mapping(staged)
         rollouts = sum(file.holds == "rollouts" for file in record.inputs)
         table = read(rebuilt, files[:rollouts], files[rollouts:], engine, watched, spill=spill)
         for file, found in zip(record.inputs, [*table.read, *table.inputs], strict=True):

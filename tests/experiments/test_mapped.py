@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,16 +32,16 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def mapped_files(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Where each file came to be in memory."""
-    found: list[int] = []
+def mapped_files(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The columns that came to be shown from a file."""
+    found: list[str] = []
 
-    def noted(file: IO[bytes], maps: ExitStack) -> int:
-        found.append(at := usual(file, maps))
-        return at
+    def noted(file: IO[bytes]) -> pl.Series:
+        found.append((shown := usual(file)).name)
+        return shown
 
-    usual = mapped._map
-    monkeypatch.setattr(mapped, "_map", noted)
+    usual = mapped._shown
+    monkeypatch.setattr(mapped, "_shown", noted)
     return found
 
 
@@ -62,41 +61,51 @@ COLUMNS: dict[str, tuple[list[object], pl.DataType]] = {
 
 
 @pytest.mark.parametrize("name", COLUMNS)
-def test_a_column_in_a_file_has_the_values_that_it_had(name: str, tmp_path: Path) -> None:
+def test_a_column_in_a_file_has_the_values_that_it_had(
+    name: str, tmp_path: Path, mapped_files: list[str]
+) -> None:
     values, dtype = COLUMNS[name]
     frame = pl.DataFrame({name: values}, schema={name: dtype})
-    with mapped.mapping(tmp_path) as spill:
-        for part in (frame, frame.slice(1), pl.concat([frame.slice(2), frame])):
-            there = spill(part)
-            assert there.schema == part.schema
-            assert_frame_equal(there, part)
-            assert_frame_equal(there.reverse(), part.reverse())
-            absent = pl.col(name).is_null()
-            assert_frame_equal(there.filter(absent), part.filter(absent))
+    spill = mapped.mapping(tmp_path)
+    for part in (frame, frame.slice(1), pl.concat([frame.slice(2), frame])):
+        there = spill(part)
+        assert there.schema == part.schema
+        assert_frame_equal(there, part)
+        assert_frame_equal(there.reverse(), part.reverse())
+        absent = pl.col(name).is_null()
+        assert_frame_equal(there.filter(absent), part.filter(absent))
+    assert mapped_files == [name] * 3
 
 
-def test_what_is_in_a_file_is_not_written_again(tmp_path: Path, mapped_files: list[int]) -> None:
+def test_what_is_in_a_file_is_not_written_again(tmp_path: Path, mapped_files: list[str]) -> None:
     frame = pl.DataFrame({"row": range(5), "reward": [0.5] * 5})
-    with mapped.mapping(tmp_path) as spill:
-        there = spill(frame)
-        spill(there.with_columns(gap=pl.col("reward") + 1))
-        assert len(mapped_files) == 3
+    codes = pl.Series(["a", "b", "a", "a", "b"], dtype=pl.Enum(["a", "b"]))
+    spill = mapped.mapping(tmp_path)
+    there = spill(frame.with_columns(codes=codes))
+    spill(there.with_columns(gap=pl.col("reward") + 1))
+    assert mapped_files == ["row", "reward", "codes", "gap"]
 
 
-def test_few_rows_stay_in_memory(tmp_path: Path, mapped_files: list[int]) -> None:
+def test_few_rows_stay_in_memory(tmp_path: Path, mapped_files: list[str]) -> None:
     frame = pl.DataFrame({"row": [1, 2]})
-    with mapped.mapping(tmp_path) as spill:
-        assert spill(frame) is frame
+    assert mapped.mapping(tmp_path)(frame) is frame
     assert not mapped_files
 
 
-def test_a_file_has_no_name_and_is_gone_after_the_block(tmp_path: Path) -> None:
+def test_without_pyarrow_all_rows_stay_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mapped, "find_spec", lambda name: None)
     frame = pl.DataFrame({"row": range(5)})
-    with mapped.mapping(tmp_path) as spill:
-        there = spill(frame)
-        assert list(tmp_path.iterdir()) == []
-        assert str(tmp_path) in Path("/proc/self/maps").read_text()
-        assert there.equals(frame)
+    assert mapped.mapping(tmp_path)(frame) is frame
+
+
+def test_a_file_has_no_name_and_is_gone_with_its_frame(tmp_path: Path) -> None:
+    there = mapped.mapping(tmp_path)(pl.DataFrame({"row": range(5)}))
+    assert list(tmp_path.iterdir()) == []
+    assert str(tmp_path) in Path("/proc/self/maps").read_text()
+    assert there["row"].to_list() == [0, 1, 2, 3, 4]
+    del there
     assert str(tmp_path) not in Path("/proc/self/maps").read_text()
 
 
@@ -105,10 +114,8 @@ def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         return open("/dev/full", "r+b")
 
     monkeypatch.setattr(mapped, "TemporaryFile", full)
-    with (
-        mapped.mapping(tmp_path) as spill,
-        pytest.raises(MachineError, match=f"{tmp_path}: cannot be written: No space left"),
-    ):
+    spill = mapped.mapping(tmp_path)
+    with pytest.raises(MachineError, match=f"{tmp_path}: cannot be written: No space left"):
         spill(pl.DataFrame({"row": range(5)}))
 
 
@@ -117,7 +124,7 @@ def test_a_table_in_files_and_parts_makes_the_same_bytes(
     name: str,
     of_the_sample: Callable[[str], gymrecipe.Version],
     tmp_path: Path,
-    mapped_files: list[int],
+    mapped_files: list[str],
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mapped, "LARGE_ROWS", 2**20)
@@ -153,7 +160,7 @@ def test_files_are_on_the_disk_of_the_cache(
 
 
 def test_a_version_is_made_again_from_a_table_in_files(
-    of_the_sample: Callable[[str], gymrecipe.Version], mapped_files: list[int]
+    of_the_sample: Callable[[str], gymrecipe.Version], mapped_files: list[str]
 ) -> None:
     version = of_the_sample("dpo_same_prompt")
     assert version.path is not None
