@@ -8,7 +8,6 @@ on as with any frame, and comes out the same.
 
 from __future__ import annotations
 
-import mmap
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -60,7 +59,10 @@ def _shown(file: IO[bytes]) -> pl.Series:
     import pyarrow
 
     file.flush()
-    table = pyarrow.ipc.open_file(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)).read_all()
+    # By Arrow's own map: one of Python's would be let go of by whichever thread of Polars drops the
+    # column last, which has to wait for Python.
+    with pyarrow.memory_map(f"/dev/fd/{file.fileno()}") as map:
+        table = pyarrow.ipc.open_file(map).read_all()
     return pl.DataFrame(pl.from_arrow(table, rechunk=False)).to_series()
 
 
