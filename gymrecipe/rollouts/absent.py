@@ -35,10 +35,10 @@ def check_found(
         if name_of(path) not in found and path not in hoped
     ]
     unscored = wanted.reward != ("reward",) and not scored
-    other = _kinds(sources).get(name_of(wanted.reward), "") if unscored else ""
+    other = _kinds(sources, _lines(wanted)).get(name_of(wanted.reward), "") if unscored else ""
     if unscored and not other:
         absent.append((wanted.reward_at, (wanted.reward,)))
-    below = paths(sources, NEAR_LINES) if absent else []
+    below = paths(sources, _lines(wanted)) if absent else []
     problems = [
         f"{place}: {_on_no_line(sought)}{_got(wanted.given.get(place))}."
         f" {_near(sought[0], seen, below, wanted.names)}"
@@ -67,7 +67,7 @@ def of_other_kinds(
         and len(column.paths) == 1
         and not (column.optional and column.default)  # the `task_type` of lines that have none
     ]
-    kinds = _kinds(sources) if without or not scored else {}
+    kinds = _kinds(sources, _lines(wanted)) if without or not scored else {}
     if not scored and (there := kinds.get(name_of(wanted.reward), "")):
         yield f"reward: {_of_no_kind('reward', 'number', there)}, so that every reward is missing."
     for column in without:
@@ -109,7 +109,7 @@ def stand_ins(
         for path in listed
         if name_of(path) not in found
     ]
-    below = paths(sources, NEAR_LINES) if alone or vain else []
+    below = paths(sources, _lines(wanted)) if alone or vain else []
     for column in alone:
         yield (
             f"{wanted.places.get(column.name, 'columns')}: {_on_no_line(column.paths)}, so"
@@ -125,9 +125,14 @@ def stand_ins(
         )
 
 
-def _kinds(sources: list[Source]) -> dict[str, str]:
+def _lines(wanted: Wanted) -> int:
+    """How many lines are looked at: none that the table has not read."""
+    return NEAR_LINES if wanted.limit is None else min(NEAR_LINES, wanted.limit)
+
+
+def _kinds(sources: list[Source], most: int) -> dict[str, str]:
     """What stands at each path of the first lines, nulls aside."""
-    seen, _ = fields(sources, NEAR_LINES)
+    seen, _ = fields(sources, most)
     return {
         field.name: " or ".join(_ONE[kind] for kind in sorted(field.types - {"null"}))
         for field in seen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -39,9 +40,8 @@ def _found(sources: list[Source], most: int) -> tuple[dict[tuple[str, ...], Fiel
     found: dict[tuple[str, ...], Field] = {}
     read = 0
     for source in sources:
-        for line in lines(blocks(source, 0, source.size), 0, 2**63, False):
-            if read == most:
-                break
+        stream = lines(blocks(source, 0, source.size), 0, 2**63, False)
+        for line in islice(stream, most - read):
             read += 1
             try:
                 value = msgspec.json.decode(line.data or b"")
