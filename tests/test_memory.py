@@ -16,8 +16,8 @@ from gymrecipe.rollouts import hashes, table
 slices.SLICE_ROWS = slices.LAP_ROWS = fates.GROUP_ROWS = hashes.SLICE_ROWS = 2**12
 table.SLICE_BYTES = slices.SLICE_BYTES = 2**19
 if sys.argv[3] == "files":
-    mapped.LARGE_ROWS = table.LARGE_ROWS = fold.LARGE_ROWS = 2**12
-    hashes.PART_ROWS = fates.PART_ROWS = 2**12
+    mapped.LARGE_ROWS = table.LARGE_ROWS = fold.LARGE_ROWS = 2**14
+    hashes.PART_ROWS = fates.PART_ROWS = 2**14
 
 most = 0
 def look():
@@ -27,8 +27,9 @@ def look():
         with open("/proc/self/smaps_rollup") as file:
             kb = {words[0]: int(words[1]) for words in map(str.split, file) if len(words) == 3}
         most = max(most, kb["Anonymous:"] - kb["LazyFree:"])
-        time.sleep(0.002)
-threading.Thread(target=look, daemon=True).start()
+        time.sleep(0.01)
+if sys.argv[3] == "files":
+    threading.Thread(target=look, daemon=True).start()
 gymrecipe.run("dpo_same_prompt", input=sys.argv[1], output_dir=sys.argv[2],
               **{"engine.workers": 1})
 # Not getrusage: its figure is no less than the memory of the process that started this one.
