@@ -90,6 +90,7 @@ def _interrupted() -> int:
 
 def _end_of_hearing() -> None:
     """What comes when all is done but the telling changes nothing any more."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
         if signal.getsignal(number) in (_unwind, _unwind_late):
             signal.signal(number, signal.SIG_IGN)
@@ -134,8 +135,9 @@ def _bug(kind: type[BaseException], error: BaseException, trace: TracebackType |
 
 def _unwind(number: int, frame: FrameType | None) -> None:
     _came.append(number)
+    # Whoever is called by other code than Python may swallow what is raised: it is looked at again.
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
     if _is_in_polars(frame):  # where what is raised would be a panic of Rust: a little later
-        signal.setitimer(signal.ITIMER_REAL, 0.01)
         return
     if number == signal.SIGINT:
         raise KeyboardInterrupt
@@ -144,12 +146,13 @@ def _unwind(number: int, frame: FrameType | None) -> None:
 
 
 def _unwind_late(_: int, frame: FrameType | None) -> None:
-    """Unwind now, unless Polars has seen the signal too and that is being done: what is raised
-    would strike what takes away what is half made.
+    """Unwind now, unless that is being done, as where Polars has seen the signal too: what is
+    raised would strike what takes away what is half made.
     """
     error = sys.exc_info()[1]
     while error is not None:
         if isinstance(error, (KeyboardInterrupt, _Terminated)):
+            signal.setitimer(signal.ITIMER_REAL, 0.01)
             return
         error = error.__context__
     _unwind(_came[0], frame)

@@ -635,6 +635,7 @@ def test_an_error_that_a_library_makes_of_an_interruption_is_told_as_one(
         return 0
 
     before = signal.signal(signal.SIGTERM, cli._unwind)
+    monkeypatch.setattr(signal, "setitimer", lambda which, seconds: None)
     monkeypatch.setattr(cli, "_came", [])
     monkeypatch.setattr(cli, "_dispatch", struck)
     try:
@@ -670,6 +671,8 @@ def test_an_interruption_that_polars_raises_itself_is_not_raised_again_while_it_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(cli, "_came", [signal.SIGINT])
+    armed: list[float] = []
+    monkeypatch.setattr(signal, "setitimer", lambda which, seconds: armed.append(seconds))
     taken_away = []
 
     def interrupted() -> None:
@@ -685,6 +688,7 @@ def test_an_interruption_that_polars_raises_itself_is_not_raised_again_while_it_
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert taken_away
+    assert armed == [0.01]  # in case it was swallowed
     with pytest.raises(KeyboardInterrupt):
         cli._unwind_late(signal.SIGALRM, None)
 
@@ -1268,3 +1272,25 @@ def test_the_values_of_a_parameter_are_told(said: Said) -> None:
         annotation = Write.model_fields[name].annotation
         for part in (annotation, *get_args(annotation)):
             assert all(f"`{value}`" in line for value in get_args(part) if isinstance(value, str))
+
+
+def test_an_interruption_that_somebody_swallows_comes_again(tmp_path: Path) -> None:
+    script = tmp_path / "swallowing.py"
+    script.write_text(
+        "import os, signal, sys, time\n"
+        "from gymrecipe import cli\n"
+        "class Swallows:\n"
+        "    def __del__(self):\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        time.sleep(0.001)\n"
+        "def run(words):\n"
+        "    sys.unraisablehook = lambda told: None\n"
+        "    Swallows()\n"
+        "    time.sleep(20)\n"
+        "    return 0\n"
+        "cli._dispatch = run\n"
+        "cli.console()\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60)
+    said = "gymrecipe: interrupted; no version is left half made.\n"
+    assert (done.returncode, done.stderr) == (130, said)
