@@ -7,8 +7,6 @@ is there by name, and those of its rollouts are gathered if something reads them
 
 from __future__ import annotations
 
-from functools import partial
-
 import msgspec
 
 from gymrecipe.late import pl
@@ -63,9 +61,5 @@ def _places(names: tuple[str, ...], rollouts: pl.DataFrame) -> dict[str, tuple[s
 
 def _gathered(rollouts: pl.DataFrame, column: str, at: str, name: str) -> pl.Expr:
     values = rollouts[column]
-    gather = partial(_gather, values)
-    return pl.col(at).map_batches(gather, values.dtype, is_elementwise=True).alias(name)
-
-
-def _gather(values: pl.Series, at: pl.Series) -> pl.Series:
-    return values.gather(at)
+    looked_up = pl.col(at).map_batches(lambda at: values[at], values.dtype, is_elementwise=True)
+    return looked_up.alias(name)

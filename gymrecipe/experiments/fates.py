@@ -52,11 +52,10 @@ def leaving(rows: pl.DataFrame, stage: int) -> pl.DataFrame:
     if "rows" in rows.columns:
         rows = rows.select("reason", row="rows").explode("row")
     names = [name for name in ("row", "chosen_row", "rejected_row") if name in rows.columns]
-    parts = [
-        rows.select(row=name, stage=pl.lit(stage), reason="reason").drop_nulls("row").cast(FATE)
-        for name in names
-    ]
-    return pl.concat(parts) if parts else pl.DataFrame(schema=FATE)
+    if not names:
+        return pl.DataFrame(schema=FATE)
+    parts = [rows.select(row=name, stage=pl.lit(stage), reason="reason") for name in names]
+    return pl.concat(parts).drop_nulls("row").cast(FATE)
 
 
 def settle(fates: list[pl.DataFrame], used: pl.DataFrame) -> pl.DataFrame:
@@ -153,7 +152,7 @@ def _where(rows: pl.DataFrame, paths: pl.Series) -> dict[str, pl.Expr]:
 
 
 def _looked_up(values: pl.Series, at: pl.Expr) -> pl.Expr:
-    return at.map_batches(lambda at: values.gather(at), values.dtype, is_elementwise=True)
+    return at.map_batches(lambda at: values[at], values.dtype, is_elementwise=True)
 
 
 def _identity(rows: pl.DataFrame) -> pl.Expr:
@@ -161,7 +160,7 @@ def _identity(rows: pl.DataFrame) -> pl.Expr:
 
     def digits(row: pl.Series) -> pl.Series:
         halves = array("Q", bytes(16 * len(row)))
-        halves[::2], halves[1::2] = (array("Q", rows[n].gather(row)) for n in ("id_hi", "id_lo"))
+        halves[::2], halves[1::2] = (array("Q", rows[n][row]) for n in ("id_hi", "id_lo"))
         if sys.byteorder == "little":
             halves.byteswap()
         text = halves.tobytes().hex()

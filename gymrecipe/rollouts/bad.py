@@ -183,7 +183,7 @@ class BadLines:
         reasons = pl.Series(REASONS, dtype=pl.Enum(REASONS))
         columns = {
             "source": pl.Series(self.source, dtype=pl.UInt32),
-            "reason": reasons.gather(pl.Series(self.runs.reason, dtype=pl.UInt8)),
+            "reason": reasons[pl.Series(self.runs.reason, dtype=pl.UInt8)],
         }
         for name in ("line", "offset", "length", "count"):
             columns[name] = pl.Series(getattr(self.runs, name), dtype=pl.UInt64)

@@ -149,8 +149,6 @@ def _several(rows: pl.DataFrame, among: pl.Expr, key: pl.Expr, value: pl.Expr) -
 def _several_of(keyed: pl.DataFrame) -> int:
     """By sorting: that takes less memory than a group for each key, of which there may be many."""
     order = keyed["key"].arg_sort()
-    keys, values = (keyed.drop_in_place(name).gather(order) for name in ("key", "value"))
-    change = keys.eq_missing(keys.shift()) & values.ne_missing(values.shift())
-    if len(change):
-        change[0] = False
-    return keys.filter(change).n_unique()
+    keys, values = (keyed.drop_in_place(name)[order] for name in ("key", "value"))
+    change = keys[1:].eq_missing(keys[:-1]) & values[1:].ne_missing(values[:-1])
+    return keys[1:].filter(change).n_unique()

@@ -117,7 +117,7 @@ def _occurrence(table: pl.DataFrame) -> pl.Expr:
     """Which of equal lines a line is: 0 for the first."""
     first = pl.lit(0, pl.UInt64)
     halves = table["id_lo"].sort()
-    twice = halves.filter(halves == halves.shift()).unique()
+    twice = halves[1:].filter(halves[1:] == halves[:-1]).unique()
     if twice.is_empty():
         return first
     place = pl.int_range(pl.len(), dtype=pl.UInt64).over("id_hi", "id_lo")

@@ -14,7 +14,7 @@ def gathered(rollouts: pl.LazyFrame, name: str, at: str) -> pl.Expr:
     """A column of the rollouts at these places, which is looked up only if something reads it."""
 
     def looked_up(places: pl.Series) -> pl.Series:
-        return column(rollouts, name).gather(places)
+        return column(rollouts, name)[places]
 
     dtype = rollouts.collect_schema()[name]
     return pl.col(at).map_batches(looked_up, return_dtype=dtype)

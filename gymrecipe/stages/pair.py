@@ -117,7 +117,7 @@ def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
         judged = _judged(rollouts, ranked, params)
         found = _capped(judged.filter(pl.col("verdict").is_null()), rollouts, params)
         fates = pairless.fates(fates, rollouts, ranked, judged, found, params.by)
-        with_two += _several(column(rollouts, "task_key").gather(ranked["at"]))
+        with_two += _several(column(rollouts, "task_key")[ranked["at"]])
         pairs.append(found.select("gap", "chosen", "rejected"))
         del ranked, judged, found
     made = pl.concat(pairs)
@@ -129,7 +129,7 @@ def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
     rows = column(rollouts, "row")
     whole = made.select(
         "gap", "chosen", "rejected",
-        chosen_row=rows.gather(made["chosen"]), rejected_row=rows.gather(made["rejected"]),
+        chosen_row=rows[made["chosen"]], rejected_row=rows[made["rejected"]],
     ).sort("chosen_row", "rejected_row")  # fmt: skip
     left = fates != "paired"
     halves = pl.DataFrame({"chosen_row": rows.filter(left), "reason": fates.filter(left)})
@@ -157,7 +157,7 @@ def _judged(rollouts: pl.LazyFrame, ranked: pl.DataFrame, params: Pair) -> pl.Da
     tiers = {name: pl.lit(True) for name in ("high", "low") if name not in ranked.columns}
     offered = ranked.lazy().drop("at").with_columns(place=place, **tiers)
     first = pl.col("group")
-    size = first.map_batches(lambda places: ranked["n"].gather(places), return_dtype=pl.Int32)
+    size = first.map_batches(lambda places: ranked["n"][places], return_dtype=pl.Int32)
     there = pl.all_horizontal(pl.col(f"{side}_place").is_between(0, size - 1) for side in SIDES)
     judged: pl.DataFrame = (
         STRATEGIES[params.strategy]
@@ -173,7 +173,7 @@ def _judged(rollouts: pl.LazyFrame, ranked: pl.DataFrame, params: Pair) -> pl.Da
         .collect()
     )
     value, answer = (
-        [column(rollouts, name).gather(judged[side]) for side in SIDES]
+        [column(rollouts, name)[judged[side]] for side in SIDES]
         for name in (params.by, "answer_key")
     )
     return judged.with_columns(
@@ -228,7 +228,7 @@ def _capped(made: pl.DataFrame, rollouts: pl.LazyFrame, params: Pair) -> pl.Data
 def _several(tasks: pl.Series) -> int:
     """How many tasks are there more than once."""
     tasks = tasks.sort()
-    return tasks.filter(tasks == tasks.shift()).n_unique()
+    return tasks[1:].filter(tasks[1:] == tasks[:-1]).n_unique()
 
 
 def _rates(rollouts: pl.LazyFrame, with_two: int, made: pl.DataFrame, params: Pair) -> pl.LazyFrame:
@@ -236,7 +236,7 @@ def _rates(rollouts: pl.LazyFrame, with_two: int, made: pl.DataFrame, params: Pa
 
     Across prompts there is no rate, for there a single rollout is enough.
     """
-    with_pair = column(rollouts, "task_key").gather(made["chosen"]).n_unique()
+    with_pair = column(rollouts, "task_key")[made["chosen"]].n_unique()
     rated = with_two > 0 and not params.across_prompts
     rates = {
         "tasks_with_two": with_two,

@@ -37,7 +37,7 @@ def fates(
     """Of each rollout: `paired`, or why it is in no pair; those that are not `ranked` as known."""
     names = _names(by)
     groups = _group_fates(rollouts, ranked, judged, by, partial(pl.lit, dtype=names))
-    of_rows = groups.to_physical().gather(ranked["group"].rle_id())
+    of_rows = groups.to_physical()[ranked["group"].rle_id()]
     codes = known.to_physical().scatter(ranked["at"], of_rows)
     paired = pl.Series(["paired"], dtype=names).to_physical()[0]
     for side in SIDES:
@@ -54,13 +54,13 @@ def _group_fates(
 ) -> pl.Series:
     """Why the rollouts of each group that are in no pair are in none."""
     groups = ranked["group"].rle().struct.unnest().rename({"len": "n", "value": "group"})
-    first = ranked["at"].gather(groups["group"])
-    last = ranked["at"].gather(groups["group"] + groups["n"] - 1)
-    value, task = column(rollouts, by), column(rollouts, "task_key").gather(first)
+    first = ranked["at"][groups["group"]]
+    last = ranked["at"][groups["group"] + groups["n"] - 1]
+    value, task = column(rollouts, by), column(rollouts, "task_key")[first]
     tasks = task.sort()
-    several = tasks.filter(tasks == tasks.shift()).unique()
+    several = tasks[1:].filter(tasks[1:] == tasks[:-1]).unique()
     groups = groups.with_columns(
-        equal=value.gather(first) - value.gather(last) <= TOLERANCE,
+        equal=value[first] - value[last] <= TOLERANCE,
         one_of_several=task.is_in(several.implode()),
     )
     if tiers := [name for name in ("high", "low") if name in ranked.columns]:

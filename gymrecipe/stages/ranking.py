@@ -34,19 +34,19 @@ def ranked(
     keys.append((pl.col("draw"), False))
     at = column(rollouts, pl.arg_where(usable(by) & among))
     for key, descending in reversed(keys):
-        values = column(rollouts, key).gather(at)
+        values = column(rollouts, key)[at]
         order = pl.arg_sort_by("by", descending=descending, maintain_order=True)
-        at = at.gather(values.rename("by").to_frame().select(order).to_series())
+        at = at[values.rename("by").to_frame().select(order).to_series()]
     if across_prompts:
         runs = pl.zeros(len(at), pl.UInt32, eager=True)
         sizes = pl.Series([len(at)] if len(at) else [], dtype=pl.UInt32)
     else:
-        groups = column(rollouts, group).gather(at)
+        groups = column(rollouts, group)[at]
         runs, sizes = groups.rle_id(), groups.rle().struct.field("len")
-    table = pl.DataFrame({"at": at, "group": (sizes.cum_sum() - sizes).gather(runs)})
-    table = table.with_columns(n=sizes.cast(pl.Int32).gather(runs))
+    table = pl.DataFrame({"at": at, "group": (sizes.cum_sum() - sizes)[runs]})
+    table = table.with_columns(n=sizes.cast(pl.Int32)[runs])
     return table.with_columns(
-        column(rollouts, _tier(limit, value, name == "high")).gather(at).alias(name)
+        column(rollouts, _tier(limit, value, name == "high"))[at].alias(name)
         for name, limit in tiers.items()
     )
 

@@ -96,8 +96,8 @@ def tasks(rollouts: pl.LazyFrame, params: Tasks) -> tuple[pl.LazyFrame, Facts]:
 def _of_other_prompts(shown: pl.DataFrame) -> pl.Series:
     """Where the rollouts are whose task is mostly asked with another prompt, null being one."""
     task, prompt = shown["task_key"], shown["prompt_key"]
-    change = (task == task.shift()) & prompt.ne_missing(prompt.shift())
-    several = task.filter(change).unique()
+    change = (task[1:] == task[:-1]) & prompt[1:].ne_missing(prompt[:-1])
+    several = task[1:].filter(change).unique()
     among = shown.filter(pl.col("task_key").is_in(several.implode()))
     # Of prompts that are as frequent the first by draw.
     frequent = (

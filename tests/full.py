@@ -1,0 +1,12 @@
+"""How much is tried: what fits into every test run, or all of it (`make test-faults`, …)."""
+
+from __future__ import annotations
+
+import os
+
+FULL = os.environ.get("GYMRECIPE_TESTS") == "full"
+
+
+def often(quick: int, full: int) -> int:
+    """How often to try: in every test run, and in the full set."""
+    return full if FULL else quick
