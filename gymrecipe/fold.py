@@ -24,7 +24,7 @@ from gymrecipe.remarks import check_verifier, remarks_of_filter, remarks_of_writ
 from gymrecipe.rollouts.columns import PAIR_COLUMNS, split_side
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
-from gymrecipe.rollouts.frames import LARGE_ROWS, Spill, as_it_is, give_back
+from gymrecipe.rollouts.frames import LARGE_ROWS, Spill, give_back, unspilled
 from gymrecipe.rollouts.table import Table
 from gymrecipe.stages.checks import Told
 from gymrecipe.stages.filter import Filter
@@ -61,7 +61,7 @@ class Fold:
         engine: Map,
         progress: Progress,
         templates: dict[str, Template],
-        spill: Spill = as_it_is,
+        spill: Spill = unspilled,
     ) -> None:
         self.spill = spill
         self.plan, self.table, self.files = plan, table, files

@@ -14,7 +14,7 @@ from gymrecipe.reads import expressions, places
 from gymrecipe.rollouts.columns import MADE, PAIR_COLUMNS, name_of, parse_path
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
-from gymrecipe.rollouts.frames import Spill, as_it_is, give_back
+from gymrecipe.rollouts.frames import Spill, give_back, unspilled
 from gymrecipe.rollouts.inputs import read_inputs, with_inputs
 from gymrecipe.rollouts.table import Read, Table, read_table
 from gymrecipe.rollouts.wanted import Wanted
@@ -30,7 +30,7 @@ def read(
     progress: Progress,
     unread: frozenset[str] = frozenset(),
     cache: Path | None = None,
-    spill: Spill = as_it_is,
+    spill: Spill = unspilled,
 ) -> Table:
     """The rollout table of the files, but for columns that nothing reads, with the places of the
     tasks' input rows. What an earlier run left of it in `cache` is not read again.

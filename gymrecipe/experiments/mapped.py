@@ -16,7 +16,7 @@ from typing import IO
 import polars as pl
 
 from gymrecipe.experiments.disk import writing
-from gymrecipe.rollouts.frames import LARGE_ROWS, Spill, as_it_is
+from gymrecipe.rollouts.frames import LARGE_ROWS, Spill, unspilled
 
 
 def mapping(folder: Path) -> Spill:
@@ -27,7 +27,7 @@ def mapping(folder: Path) -> Spill:
     run that is killed.
     """
     if find_spec("pyarrow") is None:
-        return as_it_is
+        return unspilled
     written: set[int | None] = set()
 
     def spill(frame: pl.DataFrame) -> pl.DataFrame:

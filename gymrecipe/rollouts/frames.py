@@ -30,7 +30,7 @@ Spill = Callable[[pl.DataFrame], pl.DataFrame]
 """
 
 
-def as_it_is(frame: pl.DataFrame) -> pl.DataFrame:
+def unspilled(frame: pl.DataFrame) -> pl.DataFrame:
     """Leaves every frame in memory."""
     return frame
 
@@ -145,9 +145,8 @@ def _present(name: str, dtype: pl.DataType) -> pl.Expr:
 
 def _texts(codes: Any, texts: list[str], column: Column | None) -> pl.Series:
     """What the codes mean, after a named column's pattern and default."""
-    known = pl.Series(texts, dtype=pl.String)
+    known = pl.Series([None, *texts], dtype=pl.String)
     if column and column.pattern:
         known = known.str.extract(column.pattern, 1)
-    known = known.extend(pl.Series([None], dtype=pl.String))
-    values = known.gather(pl.Series(codes, dtype=pl.Int32).replace(-1, len(texts)))
+    values = known[(pl.Series(codes, dtype=pl.Int32) + 1).cast(pl.UInt32)]  # -1 is none
     return values.fill_null(column.default) if column and column.default is not None else values

@@ -25,10 +25,10 @@ from gymrecipe.rollouts.frames import (
     LARGE_ROWS,
     Held,
     Spill,
-    as_it_is,
     frame,
     give_back,
     joined,
+    unspilled,
 )
 from gymrecipe.rollouts.lines import HEAVY
 from gymrecipe.rollouts.scan import scan
@@ -101,7 +101,7 @@ def read_table(
     engine: Map,
     progress: Progress,
     cache: pathlib.Path | None = None,
-    spill: Spill = as_it_is,
+    spill: Spill = unspilled,
 ) -> Table:
     """Scan the inputs and put the slices together; what `cache` has of them need not be scanned.
 
@@ -213,7 +213,7 @@ class _Collected:
             self.held = []
             give_back()
         if sum(frame.height for frame in self.frames) >= LARGE_ROWS:
-            self.spilled.append(self.spill(_whole(self._taken(), as_it_is)))
+            self.spilled.append(self.spill(_whole(self._taken(), unspilled)))
 
     def close(self, source: Source, index: int, read: Read) -> None:
         """End one input."""
