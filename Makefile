@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 TRAINERS := .venv-trainers
 
-.PHONY: help demo test lint check fuzz test-trainers test-faults test-security wheel
+.PHONY: help demo test lint check fuzz test-trainers test-faults test-laws test-security wheel
 .PHONY: golden bench clean
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make test-loaders    load it with the loaders of verl, LLaMA-Factory, Axolotl, ms-swift, OpenRLHF"
 	@echo "make test-faults     kill it, fill its disk, cut its power: the full set, a quarter of an hour"
 	@echo "make fuzz            read mutated lines and hold them against a strict decoder (SECONDS=300 SEED=…)"
+	@echo "make test-laws       the laws of the suite with other examples, ten times as many"
 	@echo "make test-security   hostile recipes, text, names, links: the full set, a few minutes"
 	@echo "make golden  write the expected outputs of the golden tests anew"
 	@echo "make bench   measure it side by side with what people would use instead (SIZE=1GB ROUNDS=5)"
@@ -45,10 +46,12 @@ test-trainers: $(TRAINERS)/.ready
 
 include tests/loaders/loaders.mk
 
+FAULTS := tests/faults tests/corpus tests/experiments/test_mapped.py tests/test_memory.py
+
 # The full set of kills, failing disks, races and power cuts: a quarter of an hour.
 test-faults: $(VENV)/.ready
 	mkdir -p build && rm -f build/figures.jsonl
-	GYMRECIPE_FAULTS=full GYMRECIPE_FIGURES=$(CURDIR)/build/figures.jsonl $(RUN) -m pytest tests/faults tests/corpus -n 2
+	GYMRECIPE_TESTS=full GYMRECIPE_FIGURES=$(CURDIR)/build/figures.jsonl $(RUN) -m pytest $(FAULTS) -n 2
 	$(RUN) tests/faults/figures.py build/figures.jsonl
 
 SECONDS ?= 300
@@ -57,9 +60,13 @@ ROLLOUTS ?= ../shared/rollouts
 fuzz: $(VENV)/.ready
 	$(RUN) -m tests.corpus.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(if $(wildcard $(ROLLOUTS)),--rollouts $(ROLLOUTS))
 
+# Every law of the suite with other examples, ten times as many.
+test-laws: $(VENV)/.ready
+	GYMRECIPE_TESTS=full $(RUN) -m pytest -m hypothesis -n auto
+
 # Every payload in every place: a few minutes.
 test-security: $(VENV)/.ready
-	GYMRECIPE_SECURITY=full $(RUN) -m pytest tests/security -n 2
+	GYMRECIPE_TESTS=full $(RUN) -m pytest tests/security -n 2
 
 lint: $(VENV)/.ready
 	$(RUN) -m ruff check .

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 
 import gymrecipe
+from tests.full import FULL
 
 # A shell in the background lets Ctrl-C be ignored, and nohup a lost terminal; the commands of the
 # tests would inherit that.
@@ -27,10 +28,11 @@ for _number, _usual in (
 # As in the command: there is next to no garbage to be looked for.
 gc.set_threshold(100_000, 20, 20)
 
-# How long an example takes says how busy the machine is, not whether the code is right.
-settings.register_profile("gymrecipe", deadline=None, max_examples=40)
-settings.register_profile("thorough", deadline=None, max_examples=400)
-settings.load_profile(os.environ.get("GYMRECIPE_HYPOTHESIS", "gymrecipe"))
+# The same examples in every run, and others in every full one (`make test-laws`). How long one
+# takes says how busy the machine is, not whether the code is right.
+settings.register_profile("same", deadline=None, max_examples=25, derandomize=True)
+settings.register_profile("full", deadline=None, max_examples=400)
+settings.load_profile("full" if FULL else "same")
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from tests.full import FULL
+
 SMALL, LARGE = 40_000, 160_000
 CODE = """
 import sys, threading, time, gymrecipe
@@ -63,5 +67,6 @@ def test_a_rollout_costs_few_bytes(tmp_path: Path) -> None:
     assert cost(tmp_path, "memory") < 170
 
 
+@pytest.mark.skipif(not FULL, reason="the full set does this: make test-faults")
 def test_with_its_table_in_files_a_rollout_costs_fewer(tmp_path: Path) -> None:
     assert cost(tmp_path, "files") < 120

@@ -18,7 +18,8 @@ from gymrecipe.rollouts import cut, known, messages, reader
 from tests.corpus.fuzz import LINES, good_lines, tried
 from tests.corpus.mutations import text_of
 from tests.corpus.oracle import faults
-from tests.faults.conftest import figure, often
+from tests.faults.conftest import figure
+from tests.full import often
 from tests.rollouts.test_members import VALUES
 
 REAL = Path(__file__).parents[3] / "shared" / "rollouts"

@@ -3,7 +3,6 @@
 import ast
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import gymrecipe
 from gymrecipe.errors import DataError, InputError, RecipeError
 from gymrecipe.experiments.explain import explain
 from gymrecipe.reasons import FATES, meaning
-from gymrecipe.recipe.finding import recipes
 from gymrecipe.rollouts.chat import UNUSABLE
 from gymrecipe.rollouts.why import BAD_LINE
 from tests.experiments.conftest import MISSING, graded, rollout, run, save
@@ -137,15 +135,6 @@ def test_a_version_without_its_records_is_a_sentence(name: str, damage: Any, fol
     damage(version.path / name)
     with pytest.raises(DataError, match=f"{name}: missing, or not the table.*`verify`"):
         about(version, "a.jsonl:1")
-
-
-def test_every_reason_that_a_recipe_gave_on_the_sample_has_a_meaning(
-    of_the_sample: Callable[[str], gymrecipe.Version],
-) -> None:
-    for name in recipes():
-        for stage in of_the_sample(name).manifest.stages:
-            for reason in stage.rejected:
-                assert meaning(reason), f"{name}: {stage.name}: {reason}"
 
 
 def reasons_named() -> set[str]:

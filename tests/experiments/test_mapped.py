@@ -18,6 +18,7 @@ from gymrecipe.experiments import fates, mapped
 from gymrecipe.recipe.finding import recipes
 from gymrecipe.reproduce import reproduce
 from gymrecipe.rollouts import hashes, table
+from tests.full import often
 from tests.test_cache import made
 
 
@@ -119,7 +120,7 @@ def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         spill(pl.DataFrame({"row": range(5)}))
 
 
-@pytest.mark.parametrize("name", sorted(recipes()))
+@pytest.mark.parametrize("name", sorted(recipes())[:: often(3, 1)])
 def test_a_table_in_files_and_parts_makes_the_same_bytes(
     name: str,
     of_the_sample: Callable[[str], gymrecipe.Version],

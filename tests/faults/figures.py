@@ -1,6 +1,6 @@
 """Draws the table of `docs/guarantees.md` from the figures of a full run.
 
-GYMRECIPE_FAULTS=full GYMRECIPE_FIGURES=figures.jsonl python -m pytest tests/faults tests/corpus
+GYMRECIPE_TESTS=full GYMRECIPE_FIGURES=figures.jsonl python -m pytest tests/faults tests/corpus
 python tests/faults/figures.py figures.jsonl
 """
 

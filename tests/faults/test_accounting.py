@@ -22,7 +22,8 @@ from gymrecipe.experiments import fates, rejects
 from gymrecipe.rollouts import scan
 from gymrecipe.rollouts.wanted import Wanted
 from tests.experiments.conftest import rollout
-from tests.faults.conftest import figure, often
+from tests.faults.conftest import figure
+from tests.full import often
 
 FILES_A_RUN = 20
 Line = tuple[bytes, str | None]

@@ -12,7 +12,8 @@ import pytest
 
 from gymrecipe.rollouts import files
 from tests.experiments.conftest import rollout
-from tests.faults.conftest import FULL, PYTHON, figure
+from tests.faults.conftest import PYTHON, figure
+from tests.full import FULL
 
 LONG = 500 * 2**20 if FULL else 100 * 2**20
 SPACE = 4 * 2**30

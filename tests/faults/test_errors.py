@@ -12,17 +12,16 @@ import pytest
 from gymrecipe.experiments import manifest, references
 from tests.experiments.conftest import graded, save
 from tests.faults.conftest import (
-    FULL,
     HERE,
     PYTHON,
     figure,
     half_versions,
     needs_strace,
-    often,
     points,
     strace,
     struck,
 )
+from tests.full import FULL, often
 
 LAST_STEPS = [*PYTHON, str(HERE / "last_steps.py")]
 COMMAND = [*PYTHON, str(HERE / "command.py"), "+recipe=dpo_same_prompt", "again=true"]

@@ -12,7 +12,8 @@ import pytest
 
 from gymrecipe.experiments import references
 from tests.experiments.conftest import graded, rollout, save
-from tests.faults.conftest import HERE, PYTHON, figure, half_versions, often
+from tests.faults.conftest import HERE, PYTHON, figure, half_versions
+from tests.full import often
 
 
 @contextmanager

@@ -20,7 +20,8 @@ from gymrecipe.experiments.manifest import Manifest
 from gymrecipe.progress import Silent
 from gymrecipe.rollouts import files, table
 from tests.experiments.conftest import graded, save
-from tests.faults.conftest import PYTHON, figure, often
+from tests.faults.conftest import PYTHON, figure
+from tests.full import often
 
 
 def run(rollouts: Path, out: Path) -> gymrecipe.Version:

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from gymrecipe.experiments import ledger, references
-from tests.faults.conftest import HERE, PYTHON, figure, half_versions, often
+from tests.faults.conftest import HERE, PYTHON, figure, half_versions
+from tests.full import often
 
 LAST_STEPS = [*PYTHON, str(HERE / "last_steps.py")]
 

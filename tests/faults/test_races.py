@@ -12,7 +12,8 @@ import pytest
 from gymrecipe.experiments import folders, ledger, publishing, references
 from gymrecipe.experiments.verify import verify
 from tests.experiments.conftest import graded, save
-from tests.faults.conftest import figure, often
+from tests.faults.conftest import figure
+from tests.full import often
 
 RUNS = """
 import sys

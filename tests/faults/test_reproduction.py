@@ -20,7 +20,8 @@ from gymrecipe.errors import GymrecipeError
 from gymrecipe.experiments import manifest
 from gymrecipe.reproduce import reproduce
 from tests.experiments.conftest import graded, save
-from tests.faults.conftest import FULL, HERE, figure, often
+from tests.faults.conftest import HERE, figure
+from tests.full import FULL, often
 
 COMMAND = [sys.executable, str(HERE / "command.py")]
 RUN = ["+recipe=dpo_same_prompt", "again=true", "shard_rows=7", "order=shuffled",

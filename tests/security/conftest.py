@@ -8,15 +8,7 @@ import sys
 import unicodedata
 from pathlib import Path
 
-FULL = os.environ.get("GYMRECIPE_SECURITY") == "full"
-"""Whether everything is tried (`make test-security`) or what fits into a test run."""
-
 PYTHON = [sys.executable, "-X", "utf8"]
-
-
-def often(quick: int, full: int) -> int:
-    """How often to try: in every test run, and in the full set."""
-    return full if FULL else quick
 
 
 def unseen(text: str) -> set[str]:

@@ -16,7 +16,7 @@ from gymrecipe.experiments import export, ledger, references
 from gymrecipe.experiments.verify import verify
 from gymrecipe.rollouts import kept
 from tests.experiments.conftest import graded, run, save
-from tests.security.conftest import FULL, often
+from tests.full import FULL, often
 
 PLANTED = [
     "v0001", "v0002", "v0003/manifest.json", "latest", "versions.jsonl", "v1.0", ".staging-x",

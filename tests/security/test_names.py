@@ -11,7 +11,7 @@ import pytest
 from gymrecipe import plan
 from gymrecipe.cli import main
 from tests.experiments.conftest import graded, save
-from tests.security.conftest import often
+from tests.full import often
 
 NAMES = [
     "", ".", "..", "...", "../x", "../../x", "x/..", "x/../../y", "/x", "/etc/passwd", "//x", "./x",

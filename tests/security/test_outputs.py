@@ -22,7 +22,8 @@ from gymrecipe.cli import main
 from gymrecipe.experiments import card as cards
 from gymrecipe.report import page, safe
 from tests.experiments.conftest import rollout, save
-from tests.security.conftest import PYTHON, often, unseen
+from tests.full import often
+from tests.security.conftest import PYTHON, unseen
 from tests.security.payloads import HTML, TERMINAL
 
 STYLES = re.compile(r"\x1b\[[0-9;]*m")

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.experiments.conftest import graded, save
+from tests.full import often
 from tests.recipe.test_hostile import HARMLESS, REFUSED
-from tests.security.conftest import often
 
 AUDITED = Path(__file__).parent / "audited.py"
 CALL = "{_target_: os.system, _args_: ['touch canary']}"

@@ -13,7 +13,7 @@ import pytest
 
 from gymrecipe.cli import main
 from gymrecipe.rollouts.naming import is_url
-from tests.security.conftest import FULL
+from tests.full import FULL
 
 URLS = [
     "http://127.0.0.1:9/a.jsonl", "https://169.254.169.254/latest/meta-data", "http://[::1]:9/a",
