@@ -88,6 +88,8 @@ def _run(plan: Plan, progress: Progress) -> Version:
     unread = rehearse(plan) if large else frozenset()
     folder = Path(settings.output_dir) / settings.name
     folders.check_folder(folder)
+    if not settings.dry_run:
+        folders.check_can_be_made(folder)
     links.check_latest(folder)
     ledger.check(folder)
     if settings.tag is not None:

@@ -526,12 +526,24 @@ def test_a_copy_that_could_not_be_written_is_told_before_anything_is_read(
 def test_a_read_only_output_folder_is_a_sentence(open_folder: Path) -> None:
     (open_folder / "locked").mkdir(mode=0o555)
     done = unprivileged(open_folder, PAIRS, "output_dir=locked")
+    assert (done.returncode, done.stderr) == (  # and no word of what was read
+        6,
+        "gymrecipe: locked/dpo_same_prompt: cannot be written: Permission denied."
+        " Check who may write there, or set another output_dir.\n",
+    )
+    assert everything(open_folder / "locked") == set()
+    assert unprivileged(open_folder, PAIRS, "output_dir=locked", "dry_run=true").returncode == 0
+
+
+def test_a_read_only_folder_of_versions_is_a_sentence(open_folder: Path) -> None:
+    (open_folder / "locked/dpo_same_prompt").mkdir(mode=0o555, parents=True)
+    done = unprivileged(open_folder, PAIRS, "output_dir=locked")
     assert done.returncode == 6, done.stderr
     assert re.search(
         "gymrecipe: locked.*: cannot be written: Permission denied. .*output_dir", done.stderr
     )
     assert "Traceback" not in done.stderr
-    assert everything(open_folder / "locked") == set()
+    assert everything(open_folder / "locked/dpo_same_prompt") == set()
 
 
 # Processes: signals, pipes, workers

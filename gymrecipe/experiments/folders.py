@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -36,6 +37,15 @@ def check_folder(folder: Path) -> None:
                 f"{path}: another user's folder in which anybody may replace files. Make one of"
                 " your own in it and set output_dir to that."
             )
+
+
+def check_can_be_made(folder: Path) -> None:
+    """Raise MachineError where a recipe's folder is not there and nobody lets us make it."""
+    way = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if way != folder and not os.access(way, os.W_OK | os.X_OK):
+        read_only = os.statvfs(way).f_flag & os.ST_RDONLY
+        with writing(folder):
+            raise OSError(errno.EROFS if read_only else errno.EACCES, "")
 
 
 def _is_anybodys(status: os.stat_result) -> bool:
