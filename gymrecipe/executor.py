@@ -120,7 +120,8 @@ def _run(plan: Plan, progress: Progress) -> Version:
         if settings.dry_run:
             staged = stack.enter_context(folders.scratch())
         else:
-            stack.callback(_remove_if_empty, folder, Path(settings.output_dir).exists())
+            missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
+            stack.callback(_remove_empty, missing)
             folder = folders.recipe_folder(Path(settings.output_dir), settings.name)
             staged = stack.enter_context(folders.staging(folder))
         fold = Fold(plan, table, files, staged, engine, progress, rendered_by, spill)
@@ -164,12 +165,11 @@ def _reads(table: Table) -> list[tuple[Read, str]]:
     return [(read, "rollouts") for read in table.read] + [(read, "tasks") for read in table.inputs]
 
 
-def _remove_if_empty(folder: Path, keep_parent: bool) -> None:
+def _remove_empty(made: list[Path]) -> None:
     """A run that published nothing leaves no folder behind that it made."""
     with suppress(OSError):
-        folder.rmdir()
-        if not keep_parent:
-            folder.parent.rmdir()
+        for folder in made:
+            folder.rmdir()
 
 
 def _record(fold: Fold, id: str) -> Manifest:

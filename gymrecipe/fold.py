@@ -99,7 +99,8 @@ class Fold:
     def _step(self, step: Step, place: int) -> None:
         rows = self._rows(step)
         wide = rows.wide(self.table.rows)
-        params, resolved = resolve(step, wide)
+        with naming_what_is_missing(self.plan, step, wide):
+            params, resolved = resolve(step, wide)
         metrics = NO_METRICS
         if step.stage.reads == "metrics":
             metrics = self.table.metric_rows.join(rows.held, on="row", how="semi").lazy()

@@ -8,6 +8,7 @@ from gymrecipe.errors import RecipeError
 from gymrecipe.experiments.data import WriteResult
 from gymrecipe.late import pl
 from gymrecipe.plan import Plan
+from gymrecipe.rollouts.columns import key_of
 from gymrecipe.stages import where as language
 from gymrecipe.stages.filter import Filter
 from gymrecipe.stages.write import Write
@@ -42,6 +43,8 @@ def remarks_of_write(
     plan: Plan, step: Step, params: Write, rows: pl.DataFrame, written: WriteResult
 ) -> Iterator[str]:
     """What is said of the rows that a write was given, and of what it made of them."""
+    if not written.rows:
+        yield f"{step.name}: wrote no rows; the stages above it say why."
     if purpose_of(step) == "rl":
         yield from _missing_inputs(step, rows)
         yield from _nothing_to_verify(plan, step, params, written)
@@ -100,9 +103,7 @@ def check_verifier(params: Write, written: WriteResult) -> None:
     """Raise RecipeError for fields of the verifier that no row has: they are misspelt."""
     if params.verifier_fields is None or not written.rows:
         return
-    absent = [
-        n for n in params.verifier_fields if n.rpartition(".")[2] not in written.contents.verifier
-    ]
+    absent = [n for n in params.verifier_fields if key_of(n) not in written.contents.verifier]
     if absent:
         raise RecipeError(
             *(

@@ -185,7 +185,7 @@ def _value(what: str, text: str, wanted: type) -> Any:
             return text
         raise RecipeError(f"{what} has no value. Write {what.split()[-1]}=VALUE.")
     value: Any = None
-    with suppress(yaml.YAMLError):
+    with suppress(yaml.YAMLError, ValueError):  # an impossible date
         value = yaml.safe_load(text)
     if type(value) is not wanted or (type(value) is int and value < 1):
         raise RecipeError(f"{what} should be {_KINDS[wanted]}, got '{text}'.")

@@ -20,6 +20,7 @@ from gymrecipe.checking.finding import Finding
 from gymrecipe.checking.purpose import forms, guess
 from gymrecipe.checking.rows import rows
 from gymrecipe.errors import InputError, RecipeError
+from gymrecipe.formats.ms_swift import PLACES
 from gymrecipe.registry import FORMATS
 from gymrecipe.rollouts.files import open_source, sample_path
 
@@ -527,3 +528,11 @@ def spoiled(value: Any) -> Iterator[Any]:
         for i in range(min(len(value), 4)):
             yield value[:i] + value[i + 1 :]
             yield from ([*value[:i], part, *value[i + 1 :]] for part in spoiled(value[i]))
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_place_that_ms_swift_fills_is_told(place: str, tmp_path: Path) -> None:
+    said = [{"role": "user", "content": f"what is {place}?"}, {"role": "assistant", "content": "x"}]
+    (tmp_path / "a.jsonl").write_text(json.dumps({"messages": said}) + "\n")
+    found = check.check(str(tmp_path / "a.jsonl"), "ms_swift", "sft")
+    assert [one.what for one in found.findings] == [f"messages.0: '{place}' is replaced"]

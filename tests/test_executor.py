@@ -12,7 +12,7 @@ import pytest
 import gymrecipe
 from gymrecipe.engines import local, workers
 from gymrecipe.errors import DataError, RecipeError
-from gymrecipe.experiments import slices
+from gymrecipe.experiments import manifest, slices
 from gymrecipe.rollouts import bad, table
 from gymrecipe.rollouts.files import sample_path
 from tests.rollouts.conftest import rollout
@@ -471,3 +471,52 @@ def test_memory_does_not_grow_with_the_length_of_trajectories(tmp_path: Path) ->
 
     # 600 lines of 400 kB are 240 MB; slices and buffers may cost 120 MB, not the trajectories.
     assert peak(400_000) - peak(100) < 120_000
+
+
+def test_two_columns_may_be_made_of_one_field(tmp_path: Path) -> None:
+    write(path := tmp_path / "a.jsonl", rollout("a", metadata={"x": "math"}))
+    named = {"cat": {"path": "metadata.x", "default": "none"}}
+    columns = {"cat": "one", "metadata.x": "two"}
+    knobs = {"columns": named, "stages.write.columns": columns, "input": str(path)}
+    version = run(tmp_path, "sft_threshold", **knobs)
+    assert version.path is not None
+    (line,) = (version.path / "data/train.jsonl").read_bytes().splitlines()
+    record = json.loads(line)
+    assert (record["one"], record["two"]) == ("math", "math")
+
+
+def test_a_column_of_texts_may_end_in_the_name_of_a_key(tmp_path: Path) -> None:
+    write(path := tmp_path / "a.jsonl", rollout("a", metadata={"x": "math"}))
+    named = {"my_task_key": {"path": "metadata.x", "default": "none"}}
+    knobs = {"columns": named, "stages.write.columns": ["my_task_key"], "input": str(path)}
+    version = run(tmp_path, "sft_threshold", **knobs)
+    assert version.path is not None
+    assert json.loads((version.path / "data/train.jsonl").read_text())["my_task_key"] == "math"
+
+
+def test_a_write_that_wrote_nothing_beside_another_is_a_red_flag(tmp_path: Path) -> None:
+    version = run(tmp_path, "sft_and_dpo", min_gap=5)
+    assert "dpo: wrote no rows; the stages above it say why." in version.manifest.warnings
+
+
+def test_a_quantile_of_a_column_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    stage = {"use": "filter", "after": "pair", "min_reward": "p50"}
+    with pytest.raises(RecipeError, match="needs the column 'reward', which pairs do not have"):
+        run(tmp_path, "dpo_same_prompt", **{"+stages.best": stage})
+
+
+def test_folders_that_were_made_for_nothing_are_gone(tmp_path: Path) -> None:
+    (tmp_path / "nest").mkdir()
+    with pytest.raises(DataError):
+        run(tmp_path / "nest/a/b/c", min_gap=5)
+    assert list((tmp_path / "nest").iterdir()) == []
+
+
+def test_a_manifest_that_is_nested_too_deep_hides_no_other(tmp_path: Path) -> None:
+    first = run(tmp_path)
+    assert first.path is not None
+    (first.path.with_name("v0002")).mkdir()
+    (first.path.with_name("v0002") / "manifest.json").write_text("[" * 100_000)
+    assert run(tmp_path).path == first.path
+    with pytest.raises(DataError, match=r"v0002/manifest\.json: not a manifest"):
+        manifest.read(first.path.with_name("v0002"))

@@ -144,3 +144,8 @@ def test_a_recipe_by_its_bare_name_is_offered_as_one() -> None:
         parse(["dpo_same_prompt"])
     with pytest.raises(RecipeError, match=r"Did you mean 'stages'\?$"):
         parse(["stags"])
+
+
+def test_a_date_that_there_is_not_is_no_number() -> None:
+    with pytest.raises(RecipeError, match=r"limit should be a whole number .*got '2026-02-30'"):
+        knobs(parse(["columns", "limit=2026-02-30"]), limit=1)

@@ -175,13 +175,13 @@ def _job(
     values: dict[str, list[Any]] = {}
     canonical = parts(pairs) if params.format == "custom" else {}
     for name, to in columns_of(params, purpose).items():
+        columns[to] = name
         if name in canonical:
-            columns[name] = to
-        elif table_column(name, pairs, known) is not None:
-            columns[name] = to
+            continue
+        if table_column(name, pairs, known) is not None:
             values[name] = []
         else:
-            columns[path_of(name, pairs, named)] = to
+            columns[to] = path_of(name, pairs, named)
     format = FORMATS[params.format]
     fields = params.verifier_fields
     return WriteJob(

@@ -41,7 +41,7 @@ def check_folder(folder: Path) -> None:
 
 def check_can_be_made(folder: Path) -> None:
     """Raise MachineError where a recipe's folder is not there and nobody lets us make it."""
-    way = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    way = next(path for path in (folder, *folder.parents) if os.path.exists(path))
     if way != folder and not os.access(way, os.W_OK | os.X_OK):
         read_only = os.statvfs(way).f_flag & os.ST_RDONLY
         with writing(folder):

@@ -39,7 +39,7 @@ def append(folder: Path, record: dict[str, Any]) -> None:
     Raises DurabilityError: the version of the record is published before its line is written.
     """
     with _told(folder, str(record.get("version"))), _locked(folder) as file:
-        _add(folder, file, record)
+        _add(file, record)
 
 
 def complete(version: Path) -> None:
@@ -55,7 +55,7 @@ def complete(version: Path) -> None:
         with _locked(folder) as file:
             for missing in _missing(folder):  # another process may have added some meanwhile
                 if record := _entry_of(missing):
-                    _add(folder, file, record)
+                    _add(file, record)
 
 
 @contextmanager
@@ -96,7 +96,7 @@ def _is_still(path: Path, file: BinaryIO) -> bool:
         return False
 
 
-def _add(folder: Path, file: BinaryIO, record: dict[str, Any]) -> None:
+def _add(file: BinaryIO, record: dict[str, Any]) -> None:
     end = file.seek(0, os.SEEK_END)
     if end and os.pread(file.fileno(), 1, end - 1) != b"\n":
         file.write(b"\n")
@@ -246,24 +246,28 @@ def entry(manifest: Manifest, manifest_sha256: str, tag: str | None = None) -> d
 
 def resolved(stage: StageRecord) -> dict[str, float]:
     """The thresholds that were asked for as quantiles, as the numbers that these came to."""
-    return {row["parameter"]: row["resolved"] for row in stage.facts.get("resolved", [])}
+    return {
+        row["parameter"]: row["resolved"]
+        for row in stage.facts.get("resolved", [])
+        if {"parameter", "resolved"} <= row.keys()
+    }
 
 
-COUNTS_WITH: dict[tuple[str, str], tuple[str, str | None]] = {
-    ("pair", "high"): ("strategy", "tiers"),
-    ("pair", "low"): ("strategy", "tiers"),
-    ("filter", "success_at"): ("min_success_rate", None),
+COUNTS_WITH: dict[tuple[str, str], tuple[tuple[str, ...], str | None]] = {
+    ("pair", "high"): (("strategy",), "tiers"),
+    ("pair", "low"): (("strategy",), "tiers"),
+    ("filter", "success_at"): (("min_success_rate", "max_success_rate"), None),
 }
-"""Parameters of stages that count only with a value of another one, or with any of it (None)."""
+"""Parameters of stages that count only where one of others has a value, or has any (None)."""
 
 
 def in_force(stage: StageRecord, name: str) -> bool:
     """Whether a parameter of the stage decided anything."""
     if (stage.use, name) not in COUNTS_WITH:
         return True
-    other, wanted = COUNTS_WITH[stage.use, name]
-    value = stage.parameters.get(other)
-    return value is not None and wanted in (None, value)
+    others, wanted = COUNTS_WITH[stage.use, name]
+    values = [stage.parameters.get(other) for other in others]
+    return any(value is not None and wanted in (None, value) for value in values)
 
 
 def _numbers(stage: StageRecord) -> dict[str, float]:

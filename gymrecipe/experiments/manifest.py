@@ -113,7 +113,7 @@ def read(folder: Path) -> Manifest:
         raise InputError(f"{path}: cannot be read: {error.strerror}.") from None
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{path}: not a manifest: {error}.") from None
     if manifest.schema > SCHEMA:
         raise DataError(

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from gymrecipe.beside import table_column
 from gymrecipe.formats.job import Side, WriteJob
 from gymrecipe.late import pl
+from gymrecipe.rollouts.columns import split_side
 
 SLICE_BYTES = 8 * 2**20
 """Source bytes that one slice of a write reads."""
@@ -90,7 +91,7 @@ def _part(side: Side, low: int, high: int) -> Side:
 
 def _values(rows: pl.DataFrame, column: str) -> list[Any]:
     values = rows[column].to_list()
-    if column.endswith(KEYS):
+    if split_side(column)[1] in KEYS:
         return [None if key is None else f"{key:016x}" for key in values]
     return values
 

@@ -27,12 +27,12 @@ class WriteJob(msgspec.Struct, frozen=True):
     """One slice of the rows to write, and the file `target` that their records go to.
 
     `sources` are uncompressed files. `sides` is one, or the chosen and the rejected one; `inputs`
-    says where the input row of each task lies. `columns` names the columns beside the messages:
-    what each is made of, and its name in the record. It is made of `values` where the table has
-    it; of the conversation where the format is `custom` and it names a part of it; else it is a
-    path into the line. `own` holds what the purpose needs of the table: `label`, `reward`,
-    `margin`. `first` is the place of the slice's first row in its split; where rows are not read in
-    the order of their split, `slots` are the places of all of them there.
+    says where the input row of each task lies. `columns` are the columns beside the messages: the
+    name of each in the record, and what it is made of: of `values` where the table has it; of the
+    conversation where the format is `custom` and it is a part of it; else of what is at this path
+    of the line. `own` holds what the purpose needs of the table: `label`, `reward`, `margin`.
+    `first` is the place of the slice's first row in its split; where rows are not read in the
+    order of their split, `slots` are the places of all of them there.
     """
 
     target: str

@@ -54,7 +54,7 @@ def _each(lines: tuple[bytes, ...], read: Callable[[bytes], Made]) -> list[Made]
 
 def _has_messages(job: WriteJob) -> bool:
     if job.format == "custom":
-        return any(source in parts(len(job.sides) == 2) for source in job.columns)
+        return any(source in parts(len(job.sides) == 2) for source in job.columns.values())
     return job.format != "raw"
 
 
@@ -80,7 +80,7 @@ def _ask(example: Example, job: WriteJob, sources: Sources, row: int) -> None:
 
 def _speak(example: Example, job: WriteJob) -> None:
     spoken = _each(example.lines, lambda line: conversation(line, job.reading))
-    if job.has_tools and (job.format != "custom" or "tools" in job.columns):
+    if job.has_tools and (job.format != "custom" or "tools" in job.columns.values()):
         example.tools = spoken[0].tools
     example.refused = any(side.refused for side in spoken)
     if len(spoken) == 1:

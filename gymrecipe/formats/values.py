@@ -19,7 +19,7 @@ Value = Callable[[int, Example], Any]
 
 def values_of(job: WriteJob) -> dict[str, Value]:
     """How each column of a job is filled, by its name; decided once for all rows."""
-    return {name: _value(source, job) for source, name in job.columns.items()}
+    return {name: _value(source, job) for name, source in job.columns.items()}
 
 
 def _value(source: str, job: WriteJob) -> Value:

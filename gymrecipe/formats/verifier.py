@@ -5,8 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw
 
-from gymrecipe.errors import RecipeError
-from gymrecipe.rollouts.columns import find, parse_path
+from gymrecipe.rollouts.columns import find, key_of, parse_path
 from gymrecipe.rollouts.lines import prompt_of
 from gymrecipe.rollouts.said import raw_text
 
@@ -25,11 +24,12 @@ _object = msgspec.json.Decoder(dict[str, Raw])
 def fields_of(line: bytes, is_input: bool, asked: tuple[str, ...] | None) -> dict[str, Raw]:
     """The fields for the verifier.
 
-    `asked` names them (a missing one is null). Else they are all fields of an input row that are
-    not the request or the collector's own, or the SHARED ones of a rollout line.
+    `asked` are their paths, and each is known by its last key (a missing one is null). Else they
+    are all fields of an input row that are not the request or the collector's own, or the SHARED
+    ones of a rollout line.
     """
     if asked is not None:
-        return {name.rpartition(".")[2]: _at(line, name) for name in asked}
+        return {key_of(name): _at(line, name) for name in asked}
     fields = _object.decode(line)
     if not is_input:
         return {name: fields[name] for name in SHARED if name in fields}
@@ -74,8 +74,5 @@ def agent_of(line: bytes) -> str | None:
 
 
 def _at(line: bytes, name: str) -> Raw:
-    try:
-        found = find(line, parse_path(name))
-    except ValueError as error:
-        raise RecipeError(f"verifier_fields: {error}") from None
+    found = find(line, parse_path(name))
     return Raw(b"null") if found is None else Raw(bytes(found))

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from numbers import Integral, Real
 from typing import Any
 
 import yaml
@@ -21,7 +22,7 @@ ALIASES = {"input_jsonl_fpath": "input"}
 """Names that `ng_collect_rollouts` has for knobs of ours."""
 
 TEXTS = {
-    "agent", "chat_template", "input", "name", "materialized_inputs", "output_dir",
+    "agent", "cache_dir", "chat_template", "input", "name", "materialized_inputs", "output_dir",
     "output_jsonl_fpath", "prompt_from", "system", "tag", "tokenizer",
 }  # fmt: skip
 """Knobs that are texts however they look: `tag=1.10` is not 1.1."""
@@ -170,10 +171,10 @@ def in_grammar(value: Any) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, float):
-        return repr(float(value))  # a float of numpy has a repr of its own
-    if isinstance(value, int):
-        return repr(value)
+    if isinstance(value, Integral):
+        return repr(int(value))  # the numbers of numpy have a repr of their own
+    if isinstance(value, Real):
+        return repr(float(value))
     if isinstance(value, list | tuple) and _fits_grammar(value):
         return f"[{','.join(in_grammar(part) for part in value)}]"
     if isinstance(value, dict) and _fits_grammar(value):

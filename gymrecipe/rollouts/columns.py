@@ -99,6 +99,11 @@ def split_side(name: str) -> tuple[str, str]:
     return (side, rest) if underscore and side in SIDES else ("", name)
 
 
+def of_pair(name: str) -> str:
+    """The column of a pair that a name means: a bare one means the task that both sides answer."""
+    return name if name in PAIR_COLUMNS or split_side(name)[0] else f"chosen_{name}"
+
+
 def parse_path(name: str) -> Path:
     """`metadata.category` or `field["pass@1"]["mean"]` as a path; numbers count list items.
 
@@ -118,6 +123,11 @@ def parse_path(name: str) -> Path:
     if not all(_SEGMENT.fullmatch(segment) for segment in segments) or segments[0].isdigit():
         raise ValueError(f"'{name}' is not a path; write it as a.b or field[\"an odd key\"]")
     return tuple(int(segment) if segment.isdigit() else segment for segment in segments)
+
+
+def key_of(name: str) -> str:
+    """The last key of a path, which is how a verifier knows the field."""
+    return str(parse_path(name)[-1])
 
 
 def name_of(path: Path) -> str:

@@ -11,7 +11,7 @@ from gymrecipe.errors import hint
 from gymrecipe.late import pl
 from gymrecipe.parameters import Params, Reads
 from gymrecipe.registry import Facts, stage, unit_of
-from gymrecipe.rollouts.columns import GENERAL, PAIR_COLUMNS, split_side
+from gymrecipe.rollouts.columns import GENERAL, of_pair
 
 DESIRABLE = {True: "desirable", False: "undesirable"}
 """What the groups of the column `label` are called."""
@@ -64,9 +64,7 @@ def balance(rows: pl.LazyFrame, params: Balance) -> tuple[pl.LazyFrame, Facts]:
     elif params.by == "label":
         group = pl.col("label").replace_strict(DESIRABLE, return_dtype=pl.String)
     else:
-        # A bare name means the task that both sides of a pair answer.
-        own = params.by in PAIR_COLUMNS or split_side(params.by)[0] != ""
-        name = f"chosen_{params.by}" if pairs and not own else params.by
+        name = of_pair(params.by) if pairs else params.by
         group = pl.col(name).cast(pl.String).fill_null(GENERAL)
     orders = {
         "draw": (),

@@ -11,7 +11,7 @@ from typing import Any
 from gymrecipe.late import pl
 from gymrecipe.parameters import TOLERANCE
 from gymrecipe.registry import check, unit_of
-from gymrecipe.rollouts.columns import GENERAL
+from gymrecipe.rollouts.columns import GENERAL, of_pair
 from gymrecipe.rollouts.figures import mean, std
 
 Told = dict[str, list[dict[str, Any]]]
@@ -204,7 +204,7 @@ def largest_category(
     if by is None or not rows.height:
         return None
     of_pairs = unit_of(rows.columns) == "pairs"
-    categories = rows[f"chosen_{by}" if of_pairs else by].fill_null(GENERAL)
+    categories = rows[of_pair(by) if of_pairs else by].fill_null(GENERAL)
     if (categories == GENERAL).all():
         return None
     largest: int = max(categories.unique_counts())

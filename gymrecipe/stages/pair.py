@@ -93,7 +93,7 @@ class Pair(Params):
         return self
 
 
-@stage(takes="rollouts", makes="pairs", version=2)
+@stage(takes="rollouts", makes="pairs", version=3)
 def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
     """Pair better with worse rollouts of the same prompt.
 
@@ -174,7 +174,7 @@ def _judged(rollouts: pl.LazyFrame, ranked: pl.DataFrame, params: Pair) -> pl.Da
     )
     value, answer = (
         [column(rollouts, name)[judged[side]] for side in SIDES]
-        for name in (params.by, "answer_key")
+        for name in (pl.col(params.by).cast(pl.Float64), "answer_key")
     )
     return judged.with_columns(
         gap=value[0] - value[1], verdict=answer[0] == answer[1]

@@ -10,6 +10,7 @@ from gymrecipe.errors import RecipeError, hint
 from gymrecipe.late import pl
 from gymrecipe.parameters import TOLERANCE, Params, Quantile, Reads
 from gymrecipe.registry import CHECKS, Facts, Purpose, stage, unit_of
+from gymrecipe.rollouts.columns import of_pair
 from gymrecipe.stages import checks as ours
 from gymrecipe.stages.checks import Told
 
@@ -155,7 +156,7 @@ def _judged(names: list[str], params: Validate) -> list[str]:
     """The columns that the checks read: of a pair there are many that none does."""
     if not all(CHECKS[check].function.__module__ == ours.__name__ for check in params.limits()):
         return names  # what a check of a plugin reads is not known
-    by = (params.category, f"chosen_{params.category}")
+    by = () if params.category is None else (params.category, of_pair(params.category))
     return [name for name in names if name in ours.READ or name in by]
 
 

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from gymrecipe.late import pl
 from gymrecipe.parameters import Params
 from gymrecipe.registry import FORMATS, File, PairsAt, Purpose, Reasoning, stage, unit_of
+from gymrecipe.rollouts.columns import key_of
 from gymrecipe.rollouts.hashes import uniform
 
 
@@ -81,6 +82,16 @@ class Write(Params):
     def _known(cls, value: str) -> str:
         if value not in FORMATS:
             raise ValueError(f"should be one of {', '.join(sorted(FORMATS))}")
+        return value
+
+    @field_validator("verifier_fields")
+    @classmethod
+    def _apart(cls, value: list[str] | None) -> list[str] | None:
+        first: dict[str, str] = {}
+        for name in value or ():
+            if (other := first.setdefault(key_of(name), name)) != name:
+                said = f"'{other}' and '{name}' end alike"
+                raise ValueError(f"{said}, and a verifier knows a field by its last key")
         return value
 
 

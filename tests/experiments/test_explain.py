@@ -42,6 +42,7 @@ def recipe(folder: Path, *stages: str) -> Path:
          "a.jsonl:1: rejected by stage 's0': below_min_reward (below the least allowed reward)."
          " Its parameters: min_reward=0.5."),
         ("use: filter, min_reward: 0.5, min_success_rate: 0.2", 1, "success_at=1.0"),
+        ("use: filter, min_reward: 0.5, max_success_rate: 0.2", 1, "success_at=1.0"),
         ("use: filter, min_reward: p50", 1, "Its parameters: min_reward=p50 (0.333333)."),
         ("use: filter, max_reward: 0.0", 12, "above_max_reward (above the most allowed reward)"),
         ("use: filter, where: reward > 0.5", 1, "where (the expression `where` does not hold)."

@@ -124,7 +124,7 @@ def test_a_fault_of_the_pair_itself_is_of_side_0(path: Path) -> None:
 
 def test_across_prompts_each_side_is_a_whole_conversation(path: Path) -> None:
     lines = rollout("4"), rollout("6", asked="3+3?")
-    columns = {"chosen": "good", "rejected": "bad"}
+    columns = {"good": "chosen", "bad": "rejected"}
     found = pair(path, *lines, format="custom", across_prompts=True, columns=columns)
     (record,) = records(found)
     assert [message["content"] for message in record["good"]] == ["2+2?", "4"]
@@ -158,7 +158,7 @@ def test_files_are_closed_also_after_an_error(path: Path) -> None:
 
 
 def test_columns_are_table_values_or_paths_into_the_line(path: Path) -> None:
-    columns = {"reward": "score", "info.n": "n", "missing": "gone"}
+    columns = {"score": "reward", "n": "info.n", "gone": "missing"}
     line = rollout("4", info={"n": 1}).replace(b'"n": 1', b'"n": 1.50')
     found = single(path, line, columns=columns, values={"reward": [0.25]})
     assert data(found).endswith(b',"score":0.25,"n":1.50,"gone":null}\n')
@@ -166,7 +166,7 @@ def test_columns_are_table_values_or_paths_into_the_line(path: Path) -> None:
 
 def test_paths_of_a_pair_name_their_side(path: Path) -> None:
     lines = rollout("4", n=1), rollout("5", n=2)
-    columns = {"chosen.n": "n_chosen", "rejected.n": "n_rejected", "gap": "reward_gap"}
+    columns = {"n_chosen": "chosen.n", "n_rejected": "rejected.n", "reward_gap": "gap"}
     (record,) = records(pair(path, *lines, columns=columns, values={"gap": [0.5]}))
     assert list(record)[3:] == ["n_chosen", "n_rejected", "reward_gap"]
     assert (record["n_chosen"], record["n_rejected"], record["reward_gap"]) == (1, 2, 0.5)
@@ -178,7 +178,7 @@ def test_a_path_of_a_pair_without_a_side_is_an_error_of_the_recipe(path: Path) -
 
 
 def test_custom_makes_columns_of_parts_of_the_conversation(path: Path) -> None:
-    columns = {"user": "question", "answer": "answer", "reward": "score", "topic": "topic"}
+    columns = {"question": "user", "answer": "answer", "score": "reward", "topic": "topic"}
     found = single(
         path, rollout("4", topic="sums"), format="custom", columns=columns, values={"reward": [1.0]}
     )

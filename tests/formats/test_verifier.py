@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from gymrecipe.errors import RecipeError
 from gymrecipe.formats.verifier import agent_of, fields_of, is_row_of, request_of
 
 LINE = json.dumps(
@@ -39,9 +38,10 @@ def test_fields_that_are_named_are_taken_as_they_stand_and_a_missing_one_is_null
     assert plain(LINE, False, ("meta.n", "gone")) == {"n": b"1.5", "gone": b"null"}
 
 
-def test_a_name_that_is_no_path_is_an_error_of_the_recipe() -> None:
-    with pytest.raises(RecipeError, match="verifier_fields: 'a b' is not a path"):
-        fields_of(LINE, False, ("a b",))
+def test_a_field_has_the_last_key_of_its_path() -> None:
+    line = b'{"field": {"a.b": 1}, "odd key": {"x": 2}}'
+    asked = ('field["field"]["a.b"]', 'field["odd key"]["x"]')
+    assert plain(line, False, asked) == {"a.b": b"1", "x": b"2"}
 
 
 def line_of(asks: Any) -> bytes:

@@ -3,6 +3,7 @@
 # ruff: noqa: E501 (a payload reads best on one line)
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -257,3 +258,13 @@ def test_a_sweep_that_cannot_be_counted_is_refused(override: str) -> None:
 def test_a_sweep_over_nothing_is_refused() -> None:
     with pytest.raises(RecipeError, match=r"seed=range\(1,1\): has no values. Write at least one"):
         expand_sweep(["min_gap=0.1,0.2", "seed=range(1,1)"])
+
+
+def test_the_folder_of_the_cache_is_a_text() -> None:
+    assert value("cache_dir=1.10", "cache_dir") == "1.10"
+
+
+def test_any_kind_of_number_is_written_as_one() -> None:
+    numpy = pytest.importorskip("numpy")
+    assert in_grammar(numpy.int64(5)) == "5"
+    assert in_grammar(numpy.float32(0.5)) == in_grammar(Fraction(1, 2)) == "0.5"

@@ -632,3 +632,12 @@ def test_a_tier_is_a_number_a_quantile_or_an_expression(value: object) -> None:
 @pytest.mark.parametrize("value", [1, 0.7, "p90", "p99.9", "accuracy >= 0.8", "passed"])
 def test_a_tier_can_be_said_in_three_ways(value: object) -> None:
     assert Pair.model_validate({"strategy": "tiers", "high": value}).high == value
+
+
+def test_a_gap_of_a_count_has_a_sign() -> None:
+    params = Pair(strategy="tiers", by="turns", high="reward > 0.5", low="reward < 0.5")
+    rows = rollouts({"reward": [1.0, 0.0], "turns": [2, 4]}).cast({"turns": pl.UInt32})
+    made, fates = paired(params, rows)
+    assert (made, set(fates.values())) == ([], {"gap_too_small"})
+    (pair,), _ = paired(params, rows.with_columns(turns=5 - pl.col("turns")))
+    assert pair[2] == 2.0

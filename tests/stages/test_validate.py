@@ -205,3 +205,9 @@ def test_the_largest_category_needs_a_column() -> None:
 def test_limits_are_numbers_and_levels_have_names(limits: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match=r"checks\.rows"):
         Validate.model_validate({"checks": {"rows": limits}})
+
+
+@pytest.mark.parametrize("category", ["category", "chosen_category", "rejected_category"])
+def test_the_category_of_a_pair_is_that_of_a_side(category: str) -> None:
+    rows = pairs({"chosen_category": ["a", "a", "b"], "rejected_category": ["c", "d", "d"]})
+    assert checked(Validate(category=category), rows)["largest_category"]["figure"] == 2 / 3

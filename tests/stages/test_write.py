@@ -139,3 +139,10 @@ def test_the_held_out_share_is_a_number_below_one(value: object) -> None:
 def test_a_shard_has_a_row(value: object) -> None:
     with pytest.raises(ValidationError, match="shard_rows"):
         Write.model_validate({"shard_rows": value})
+
+
+def test_fields_for_the_verifier_that_end_alike_are_refused() -> None:
+    with pytest.raises(ValidationError, match=r"'a\.id' and 'b\.id' end alike"):
+        Write(verifier_fields=["a.id", "uuid", "b.id"])
+    with pytest.raises(ValidationError, match="'a b' is not a path"):
+        Write(verifier_fields=["a b"])

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from gymrecipe.formats.models.line import Line, of_json, refuse
 from gymrecipe.formats.models.parts import Call, JsonText, Object
+from gymrecipe.formats.ms_swift import PLACES, REACT
 from gymrecipe.registry import Purpose
 
 ASKED = ("user", "tool_response")
@@ -171,7 +172,9 @@ def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
             if lost := sorted(turn.keys() - _READ):
                 yield f"{name}.{i}: {', '.join(lost)}: taken away"
             text = turn.get("content") or ""
+            if turn["role"] == "tool_call" and all(mark in text for mark in REACT):
+                yield f"{name}.{i}: {' and '.join(REACT)} in a call are taken for one in ReAct form"
             if ROLES.get(turn["role"], turn["role"]) in ASKED and "{{" in text:
-                for place in ("{{SYSTEM}}", "{{QUERY}}", "{{ROUND0}}", "{{ROUND1}}"):
+                for place in PLACES:
                     if place in text:
                         yield f"{name}.{i}: '{place}' is replaced"
