@@ -168,8 +168,8 @@ def _reads(table: Table) -> list[tuple[Read, str]]:
 def _remove_empty(made: list[Path]) -> None:
     """A run that published nothing leaves no folder behind that it made."""
     with suppress(OSError):
-        for folder in made:
-            folder.rmdir()
+        while made and not os.listdir(made[0]):
+            made.pop(0).rmdir()
 
 
 def _record(fold: Fold, id: str) -> Manifest:
