@@ -57,11 +57,11 @@ def own_keys(format: str, purpose: Purpose) -> frozenset[str]:
     a plugin makes of it nobody can know.
     """
     write = FORMATS[format].function
-    if format in ("raw", "custom") or not is_ours(write.__module__):
+    if format == "custom" or not is_ours(write.__module__):
         return frozenset()
     example = Example(
         purpose=purpose,
-        lines=(b"{}",),
+        lines=(b"{}", b"{}") if STANDARD[purpose] is _COMPARED else (b"{}",),
         values={},
         prompt=[Message("user", "1+1?")],
         completion=[Message("assistant", "2")],
@@ -76,7 +76,8 @@ def own_keys(format: str, purpose: Purpose) -> frozenset[str]:
         verifier={"expected_answer": Raw(b'"2"')},
         template=Template(_PLAIN, None, ""),
     )
-    return frozenset(write(example))
+    record = write(example)
+    return frozenset(record) if isinstance(record, dict) else frozenset()  # a line as it is
 
 
 def columns_of(params: Write, purpose: Purpose) -> dict[str, str]:
@@ -107,14 +108,18 @@ def table_column(name: str, pairs: bool, named: Iterable[str]) -> str | None:
 
 
 def path_of(name: str, pairs: bool, named: dict[str, NamedColumn]) -> str:
-    """The path in the line that a name means, of a pair with its side in front."""
+    """The path in the line that a name means, of a pair with its side in front; spelled so that no
+    part of an example and no column of the table is called like it.
+    """
     side, _, rest = name.partition(".")
     at = side if pairs and side in SIDES and rest else ""
     bare = rest if at else name
     if bare in named:
         path = named[bare].path
         bare = path if isinstance(path, str) else path[0]
-    return f"{at or 'chosen'}.{bare}" if pairs else bare
+    if pairs:
+        return f"{at or 'chosen'}.{bare}"
+    return f'field["{bare}"]' if bare.isidentifier() else bare
 
 
 def made_of_text(column: NamedColumn) -> bool:

@@ -50,6 +50,16 @@ def run(folder: Path, recipe: str, **knobs: Any) -> gymrecipe.Version:
             "'kto_tag' itself",
         ),
         ("reward_model_pairs", {"stages.write.columns": {"gap": "margin"}}, "'margin' itself"),
+        (
+            "reward_model_pairs",
+            {"format": "raw", "stages.write.columns": {"gap": "margin"}},
+            "'raw' writes 'margin' itself",
+        ),
+        (
+            "dpo_same_prompt",
+            {"format": "raw", "stages.write.columns": {"accuracy": "chosen"}},
+            "'raw' writes 'chosen' itself",
+        ),
         ("rl_prompts", {"stages.write.columns": {"rollouts": "agent_ref"}}, "'agent_ref' itself"),
         (
             "verl_rl",

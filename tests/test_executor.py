@@ -13,6 +13,7 @@ import gymrecipe
 from gymrecipe.engines import local, workers
 from gymrecipe.errors import DataError, RecipeError
 from gymrecipe.experiments import manifest, slices
+from gymrecipe.experiments.verify import verify
 from gymrecipe.rollouts import bad, table
 from gymrecipe.rollouts.files import sample_path
 from tests.rollouts.conftest import rollout
@@ -520,3 +521,35 @@ def test_a_manifest_that_is_nested_too_deep_hides_no_other(tmp_path: Path) -> No
     assert run(tmp_path).path == first.path
     with pytest.raises(DataError, match=r"v0002/manifest\.json: not a manifest"):
         manifest.read(first.path.with_name("v0002"))
+
+
+def test_a_named_column_may_have_a_field_called_like_a_part_of_the_example(tmp_path: Path) -> None:
+    write(path := tmp_path / "a.jsonl", rollout("a") | {"answer": "GOLD", "prompt": "P"})
+    knobs = {"columns": {"gold": "answer", "p": "prompt"}, "format": "custom", "input": str(path)}
+    columns = {"gold": "g", "p": "p", "answer": "said"}
+    version = run(tmp_path, "sft_threshold", **knobs, **{"stages.write.columns": columns})
+    assert version.path is not None
+    record = json.loads((version.path / "data/train.jsonl").read_text())
+    assert (record["g"], record["p"]) == ("GOLD", "P")
+    assert record["said"] != "GOLD"
+
+
+def test_a_branch_without_rows_leaves_a_whole_version(tmp_path: Path) -> None:
+    version = run(tmp_path, "sft_and_dpo", min_gap=5)
+    assert version.path is not None
+    assert os.listdir(version.path / "data") == ["sft"]
+    assert verify(version.path) == []
+
+
+def test_tasks_in_custom_columns_are_not_asked_for_a_conversation(tmp_path: Path) -> None:
+    image = [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]
+    line = rollout("a", task_id="t1") | {"responses_create_params": {"input": image}}
+    write(path := tmp_path / "a.jsonl", line)
+    columns = "{task_id: task_id, success_rate: rate}"
+    (tmp_path / "rl.yaml").write_text(
+        "stages:\n  load: {use: load}\n  tasks: {use: tasks}\n"
+        f"  write: {{use: write, purpose: rl, format: custom, columns: {columns}}}\n"
+    )
+    version = run(tmp_path, str(tmp_path / "rl.yaml"), input=str(path))
+    assert version.path is not None
+    assert json.loads((version.path / "data/train.jsonl").read_text())["task_id"] == "t1"

@@ -123,6 +123,9 @@ def write_data(
             made = _only(part, pl.Series(usable, dtype=pl.Int8).cast(pl.Boolean))
             _account(written, part, made, places, sides, faults)
             kept.append(made)
+    if not written.outputs:  # a folder without a file of the manifest is not the version's
+        with writing(target):
+            target.rmdir()
     written.written = pl.concat(kept)
     return written
 

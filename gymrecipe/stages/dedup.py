@@ -20,8 +20,9 @@ class Dedup(Params):
 
     use: Literal["dedup"] = "dedup"
     same: Literal["line", "answer", "prompt"] = "line"
-    """`line`: equal bytes. `answer`: the same task, and the model said and called the same.
-    `prompt`: of tasks, such as those of two runs; rows whose prompt is not recorded stay."""
+    """`line`: equal bytes. `answer`: the same task and prompt, and the model said and called
+    the same. `prompt`: of tasks, such as those of two runs; rows whose prompt is not recorded
+    stay."""
 
 
 @stage(takes=("rollouts", "tasks"), version=1)
