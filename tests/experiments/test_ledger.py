@@ -280,7 +280,8 @@ def test_lines_that_are_added_while_the_ledger_is_rebuilt_are_not_lost(tmp_path)
         ledger.append(tmp_path, {"version": f"v{number:04d}"})
     assert rebuilding.returncode == 0
     assert number > 10
-    assert sorted(told(tmp_path)) == [f"v{n:04d}" for n in range(1, number + 1)]
+    # Where nothing waits for a disk there may be more than ten thousand.
+    assert sorted(int(name[1:]) for name in told(tmp_path)) == list(range(1, number + 1))
 
 
 def test_the_verb_rebuilds_and_says_what_it_found(tmp_path, capsys, monkeypatch):
