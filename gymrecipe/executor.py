@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -120,9 +120,8 @@ def _run(plan: Plan, progress: Progress) -> Version:
         if settings.dry_run:
             staged = stack.enter_context(folders.scratch())
         else:
-            missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
-            stack.callback(_remove_empty, missing)
-            folder = folders.recipe_folder(Path(settings.output_dir), settings.name)
+            made = folders.recipe_folder(Path(settings.output_dir), settings.name)
+            folder = stack.enter_context(made)
             staged = stack.enter_context(folders.staging(folder))
         fold = Fold(plan, table, files, staged, engine, progress, rendered_by, spill)
         fold.warnings += mishaps
@@ -163,13 +162,6 @@ def _inputs(plan: Plan, files: list[Source]) -> list[Source]:
 def _reads(table: Table) -> list[tuple[Read, str]]:
     """What was read of each file, and what it holds."""
     return [(read, "rollouts") for read in table.read] + [(read, "tasks") for read in table.inputs]
-
-
-def _remove_empty(made: list[Path]) -> None:
-    """A run that published nothing leaves no folder behind that it made."""
-    with suppress(OSError):
-        while made and not os.listdir(made[0]):
-            made.pop(0).rmdir()
 
 
 def _record(fold: Fold, id: str) -> Manifest:

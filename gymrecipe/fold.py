@@ -224,6 +224,8 @@ class Fold:
             give_back()
             if purpose_of(step) == "rl":
                 check_verifier(params, written)
+            if several and not written.rows:  # where it is the only one, the run ends with that
+                self.warnings.append(f"{step.name}: wrote no rows; the stages above it say why.")
             self.warnings += remarks_of_write(self.plan, step, params, rows, written)
             self.statistics[step.name] = statistics(written)
             self._check_again(step, rows, written.written)

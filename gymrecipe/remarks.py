@@ -43,8 +43,6 @@ def remarks_of_write(
     plan: Plan, step: Step, params: Write, rows: pl.DataFrame, written: WriteResult
 ) -> Iterator[str]:
     """What is said of the rows that a write was given, and of what it made of them."""
-    if not written.rows:
-        yield f"{step.name}: wrote no rows; the stages above it say why."
     if purpose_of(step) == "rl":
         yield from _missing_inputs(step, rows)
         yield from _nothing_to_verify(plan, step, params, written)

@@ -11,6 +11,7 @@ import msgspec
 
 from gymrecipe.late import pl
 from gymrecipe.rollouts.columns import PAIR_COLUMNS, SIDES
+from gymrecipe.rollouts.places import looked_up
 
 ROWS = {"row": ""} | {f"{side}_row": f"{side}_" for side in SIDES}
 """The columns that say which rollouts a row is, and how the columns of each are called."""
@@ -60,6 +61,4 @@ def _places(names: tuple[str, ...], rollouts: pl.DataFrame) -> dict[str, tuple[s
 
 
 def _gathered(rollouts: pl.DataFrame, column: str, at: str, name: str) -> pl.Expr:
-    values = rollouts[column]
-    looked_up = pl.col(at).map_batches(lambda at: values[at], values.dtype, is_elementwise=True)
-    return looked_up.alias(name)
+    return looked_up(rollouts[column], pl.col(at)).alias(name)

@@ -536,3 +536,14 @@ def test_a_place_that_ms_swift_fills_is_told(place: str, tmp_path: Path) -> None
     (tmp_path / "a.jsonl").write_text(json.dumps({"messages": said}) + "\n")
     found = check.check(str(tmp_path / "a.jsonl"), "ms_swift", "sft")
     assert [one.what for one in found.findings] == [f"messages.0: '{place}' is replaced"]
+
+
+def test_a_call_that_ms_swift_takes_for_react_is_told(tmp_path: Path) -> None:
+    call = json.dumps({"name": "f", "arguments": {"x": "Action: a", "y": "Action Input: b"}})
+    roles = {"user": "hi", "tool_call": call, "tool_response": "x", "assistant": "done"}
+    said = [{"role": role, "content": content} for role, content in roles.items()]
+    (tmp_path / "a.jsonl").write_text(json.dumps({"messages": said}) + "\n")
+    (found,) = check.check(str(tmp_path / "a.jsonl"), "ms_swift", "sft").findings
+    assert found.what == (
+        "messages.1: Action: and Action Input: in a call are taken for one in ReAct form"
+    )

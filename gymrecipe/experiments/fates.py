@@ -15,6 +15,7 @@ import polars as pl
 
 from gymrecipe.experiments.disk import no_link, writing
 from gymrecipe.experiments.manifest import REJECTS, USED
+from gymrecipe.rollouts.places import looked_up
 
 FATE = pl.Schema({"row": pl.UInt32(), "stage": pl.UInt16(), "reason": pl.Categorical()})
 USE = pl.Schema(
@@ -96,17 +97,17 @@ def write_records(
     names = pl.Series(stages, dtype=pl.String)
     unused = fates.lazy().select(
         **where,
-        stage=_looked_up(names, pl.col("stage")),
+        stage=looked_up(names, pl.col("stage")),
         reason=pl.col("reason").cast(pl.String),
         id=_identity(rows),
-        at=_looked_up(rows["source"], pl.col("row")).cast(pl.UInt64) * _LINES + where["line"],
+        at=looked_up(rows["source"], pl.col("row")).cast(pl.UInt64) * _LINES + where["line"],
     )
     at_source = pl.Series(paths, dtype=pl.String)
     unread = (
         bad.lazy()  # in file order
         .select(
             "line", "offset", "bytes", pl.col("reason").cast(pl.String),
-            source=_looked_up(at_source, pl.col("source")),
+            source=looked_up(at_source, pl.col("source")),
             stage=pl.lit(stages[0]),
             id=pl.lit(""),
             at=pl.col("source").cast(pl.UInt64) * _LINES + pl.col("line"),
@@ -146,13 +147,9 @@ def _where(rows: pl.DataFrame, paths: pl.Series) -> dict[str, pl.Expr]:
     """Where the line of each rollout is."""
     row = pl.col("row")
     return {
-        "source": _looked_up(paths, _looked_up(rows["source"], row)),
-        **{n: _looked_up(rows[n], row).cast(pl.UInt64) for n in ("line", "offset", "bytes")},
+        "source": looked_up(paths, looked_up(rows["source"], row)),
+        **{n: looked_up(rows[n], row).cast(pl.UInt64) for n in ("line", "offset", "bytes")},
     }
-
-
-def _looked_up(values: pl.Series, at: pl.Expr) -> pl.Expr:
-    return at.map_batches(lambda at: values[at], values.dtype, is_elementwise=True)
 
 
 def _identity(rows: pl.DataFrame) -> pl.Expr:

@@ -9,7 +9,8 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 
 from gymrecipe.errors import InputError, MachineError, RecipeError
@@ -24,7 +25,7 @@ def check_folder(folder: Path) -> None:
     """Raise InputError where a file stands in the way of a recipe's folder, or where somebody else
     decides what it is: by a link of theirs, or because anybody may change a folder of theirs.
     """
-    way = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), folder)
+    way = _nearest(folder)
     if os.path.lexists(way) and not way.is_dir():
         raise InputError(f"{way}: a file, not a folder. Set another output_dir.")
     trusted = {0, os.geteuid()}
@@ -41,11 +42,16 @@ def check_folder(folder: Path) -> None:
 
 def check_can_be_made(folder: Path) -> None:
     """Raise MachineError where a recipe's folder is not there and nobody lets us make it."""
-    way = next(path for path in (folder, *folder.parents) if os.path.exists(path))
+    way = _nearest(folder)
     if way != folder and not os.access(way, os.W_OK | os.X_OK):
         read_only = os.statvfs(way).f_flag & os.ST_RDONLY
         with writing(folder):
             raise OSError(errno.EROFS if read_only else errno.EACCES, "")
+
+
+def _nearest(folder: Path) -> Path:
+    """What there is of a folder and those above it, a link that leads nowhere too."""
+    return next((path for path in (folder, *folder.parents) if os.path.lexists(path)), folder)
 
 
 def _is_anybodys(status: os.stat_result) -> bool:
@@ -65,12 +71,25 @@ def _led_through(path: Path, seen: set[Path]) -> Iterator[Path]:
             yield from _led_through(part.parent / os.readlink(part), seen)
 
 
-def recipe_folder(output_dir: Path, name: str) -> Path:
-    """The folder that keeps the versions of a recipe, made if there is none."""
+@contextmanager
+def recipe_folder(output_dir: Path, name: str) -> Iterator[Path]:
+    """The folder that keeps the versions of a recipe, made if there is none. What was made is gone
+    at the end of the block where nothing came into it.
+    """
     if not NAME.fullmatch(name):
         raise RecipeError(f"{name!r}: not a name for a recipe's versions. Allowed: {NAME_RULE}.")
     folder = output_dir / name
     missing = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
+    try:  # from before it is there, so that a Ctrl-C cannot come in between
+        _make(folder, missing)
+        yield folder
+    finally:
+        with suppress(OSError):
+            for path in takewhile(lambda path: not os.listdir(path), missing):
+                path.rmdir()
+
+
+def _make(folder: Path, missing: list[Path]) -> None:
     try:
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -79,7 +98,6 @@ def recipe_folder(output_dir: Path, name: str) -> Path:
     except MachineError:
         check_folder(folder)
         raise
-    return folder
 
 
 @contextmanager

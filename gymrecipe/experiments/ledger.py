@@ -148,7 +148,7 @@ def _lines(data: bytes) -> list[tuple[int, dict[str, Any] | None]]:
 def _record(line: bytes) -> dict[str, Any] | None:
     try:
         record = msgspec.json.decode(line, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except manifest.UNREADABLE:
         return None
     name = record.get("version")
     return record if isinstance(name, str) and VERSION.fullmatch(name) else None

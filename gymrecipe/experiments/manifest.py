@@ -15,6 +15,9 @@ FILE = "manifest.json"
 REJECTS, USED = "rejects.parquet", "used.parquet"
 """The records of where every line ended."""
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding a record raises that is none, of a text that is none, or nested too deep."""
+
 
 class Lines(msgspec.Struct, frozen=True):
     """Where every line read ended: `read == used + rejected`."""
@@ -113,7 +116,7 @@ def read(folder: Path) -> Manifest:
         raise InputError(f"{path}: cannot be read: {error.strerror}.") from None
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise DataError(f"{path}: not a manifest: {error}.") from None
     if manifest.schema > SCHEMA:
         raise DataError(

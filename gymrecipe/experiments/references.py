@@ -58,7 +58,7 @@ class _Id(msgspec.Struct):
 def find(folder: Path, id: str) -> Path | None:
     """The newest version with this id."""
     for version in reversed(versions(folder)):
-        with suppress(OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        with suppress(OSError, *manifest.UNREADABLE):
             data = (version / manifest.FILE).read_bytes()
             if msgspec.json.decode(data, type=_Id).id == id:
                 return version

@@ -60,13 +60,13 @@ def _has_messages(job: WriteJob) -> bool:
 
 def _ask(example: Example, job: WriteJob, sources: Sources, row: int) -> None:
     line = known = example.lines[0]
-    if not _has_messages(job):
-        check(line)
-    else:
+    if speaks := _has_messages(job):
         example.prompt, tools = asked(line, job.reading, FORMATS[job.format].copies_request)
         example.tools = tools if job.has_tools else None
+    else:
+        check(line)
     has_input = job.inputs is not None and job.inputs.bytes[row] > 0
-    if job.inputs and has_input and _has_messages(job):
+    if job.inputs and has_input and speaks:
         known = sources.read(job.inputs, row)
         check(known)
         if not is_row_of(known, line):

@@ -113,6 +113,11 @@ def ms_swift(example: Example) -> dict[str, Any]:
     return record | example.values
 
 
+def in_react(calls: list[str]) -> bool:
+    """Whether it takes the calls for some in ReAct form."""
+    return all(any(mark in call for call in calls) for mark in REACT)
+
+
 def _parted(prompt: list[Message], answer: list[Message]) -> list[dict[str, Any]]:
     """A conversation of which only the answer is trained."""
     said = _said([*prompt, *answer])
@@ -143,7 +148,7 @@ def _parts(message: Message) -> Iterator[dict[str, Any]]:
     if message.reasoning_content:
         raise Unusable("reasoning_beside_text")
     calls = [_encoder.encode(call.function).decode() for call in message.tool_calls or []]
-    if all(any(mark in call for call in calls) for mark in REACT):
+    if in_react(calls):
         raise Unusable("format_markers")
     if message.content or not calls:
         yield {"role": "assistant", "content": message.content}

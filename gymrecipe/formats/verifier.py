@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw
 
-from gymrecipe.rollouts.columns import find, key_of, parse_path
+from gymrecipe.rollouts.columns import Path, find, parse_path
 from gymrecipe.rollouts.lines import prompt_of
 from gymrecipe.rollouts.said import raw_text
 
@@ -29,7 +29,7 @@ def fields_of(line: bytes, is_input: bool, asked: tuple[str, ...] | None) -> dic
     ones of a rollout line.
     """
     if asked is not None:
-        return {key_of(name): _at(line, name) for name in asked}
+        return {str(path[-1]): _at(line, path) for path in map(parse_path, asked)}
     fields = _object.decode(line)
     if not is_input:
         return {name: fields[name] for name in SHARED if name in fields}
@@ -53,7 +53,7 @@ def is_row_of(row: bytes, line: bytes) -> bool:
 
 
 def _said(line: bytes) -> list[tuple[str | None, ...]]:
-    items = prompt_of(_at(line, "responses_create_params.input"))
+    items = prompt_of(_at(line, ("responses_create_params", "input")))
     return [
         (item.type or "message", item.role, item.name, raw_text(item.content)) for item in items
     ]
@@ -61,7 +61,7 @@ def _said(line: bytes) -> list[tuple[str | None, ...]]:
 
 def request_of(line: bytes) -> Raw:
     """The `responses_create_params` as they stand; null where there are none."""
-    return _at(line, "responses_create_params")
+    return _at(line, ("responses_create_params",))
 
 
 def agent_of(line: bytes) -> str | None:
@@ -73,6 +73,6 @@ def agent_of(line: bytes) -> str | None:
         return None
 
 
-def _at(line: bytes, name: str) -> Raw:
-    found = find(line, parse_path(name))
+def _at(line: bytes, path: Path) -> Raw:
+    found = find(line, path)
     return Raw(b"null") if found is None else Raw(bytes(found))

@@ -40,6 +40,14 @@ def quantile(values: pl.Series, percent: float) -> float | None:
     return _quantile(values.drop_nulls().sort(), percent)
 
 
+def repeated(values: pl.Series) -> pl.Series:
+    """The values that are there more than once. By sorting: that takes less memory than a group for
+    each value.
+    """
+    ordered = values.sort()
+    return ordered[1:].filter(ordered[1:] == ordered[:-1]).unique()
+
+
 def describe(values: pl.Series) -> dict[str, float | int | None]:
     """n, missing, distinct values, mean, sample std, and the quantiles p0 (least) to p100."""
     present = values.drop_nulls().sort()

@@ -203,8 +203,8 @@ def largest_category(
     """The share of the largest category of the column `by`; None where every row is `general`."""
     if by is None or not rows.height:
         return None
-    of_pairs = unit_of(rows.columns) == "pairs"
-    categories = rows[of_pair(by) if of_pairs else by].fill_null(GENERAL)
+    pairs = unit_of(rows.columns) == "pairs"
+    categories = rows[of_pair(by) if pairs else by].fill_null(GENERAL)
     if (categories == GENERAL).all():
         return None
     largest: int = max(categories.unique_counts())

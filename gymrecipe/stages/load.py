@@ -10,7 +10,7 @@ from gymrecipe.late import pl
 from gymrecipe.parameters import Params
 from gymrecipe.registry import Facts, stage
 from gymrecipe.rollouts.columns import parse_path
-from gymrecipe.rollouts.figures import describe
+from gymrecipe.rollouts.figures import describe, repeated
 from gymrecipe.rollouts.files import SAMPLE
 from gymrecipe.rollouts.hashes import uniform
 from gymrecipe.rollouts.tasks import with_task_key
@@ -116,8 +116,7 @@ def load(rows: pl.LazyFrame, params: Load) -> tuple[pl.LazyFrame, Facts]:
 def _occurrence(table: pl.DataFrame) -> pl.Expr:
     """Which of equal lines a line is: 0 for the first."""
     first = pl.lit(0, pl.UInt64)
-    halves = table["id_lo"].sort()
-    twice = halves[1:].filter(halves[1:] == halves[:-1]).unique()
+    twice = repeated(table["id_lo"])
     if twice.is_empty():
         return first
     place = pl.int_range(pl.len(), dtype=pl.UInt64).over("id_hi", "id_lo")

@@ -21,6 +21,7 @@ from gymrecipe.parameters import (
 )
 from gymrecipe.registry import STRATEGIES, Facts, is_ours, stage
 from gymrecipe.rollouts.columns import PAIR_COLUMNS, SIDES
+from gymrecipe.rollouts.figures import repeated
 from gymrecipe.rollouts.hashes import parts
 from gymrecipe.stages import pairless, ranking
 from gymrecipe.stages import strategies as strategies
@@ -117,7 +118,7 @@ def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
         judged = _judged(rollouts, ranked, params)
         found = _capped(judged.filter(pl.col("verdict").is_null()), rollouts, params)
         fates = pairless.fates(fates, rollouts, ranked, judged, found, params.by)
-        with_two += _several(column(rollouts, "task_key")[ranked["at"]])
+        with_two += len(repeated(column(rollouts, "task_key")[ranked["at"]]))
         pairs.append(found.select("gap", "chosen", "rejected"))
         del ranked, judged, found
     made = pl.concat(pairs)
@@ -223,12 +224,6 @@ def _capped(made: pl.DataFrame, rollouts: pl.LazyFrame, params: Pair) -> pl.Data
         .select(made.columns)
         .collect()
     )
-
-
-def _several(tasks: pl.Series) -> int:
-    """How many tasks are there more than once."""
-    tasks = tasks.sort()
-    return tasks[1:].filter(tasks[1:] == tasks[:-1]).n_unique()
 
 
 def _rates(rollouts: pl.LazyFrame, with_two: int, made: pl.DataFrame, params: Pair) -> pl.LazyFrame:

@@ -9,6 +9,7 @@ from gymrecipe.late import pl
 from gymrecipe.parameters import TOLERANCE
 from gymrecipe.reasons import FATES
 from gymrecipe.rollouts.columns import SIDES
+from gymrecipe.rollouts.figures import repeated
 from gymrecipe.stages.lookup import column
 
 NEAREST = ["tied", "gap_too_small", "gap_too_large", "identical_answers"]
@@ -57,11 +58,9 @@ def _group_fates(
     first = ranked["at"][groups["group"]]
     last = ranked["at"][groups["group"] + groups["n"] - 1]
     value, task = column(rollouts, by), column(rollouts, "task_key")[first]
-    tasks = task.sort()
-    several = tasks[1:].filter(tasks[1:] == tasks[:-1]).unique()
     groups = groups.with_columns(
         equal=value[first] - value[last] <= TOLERANCE,
-        one_of_several=task.is_in(several.implode()),
+        one_of_several=task.is_in(repeated(task).implode()),
     )
     if tiers := [name for name in ("high", "low") if name in ranked.columns]:
         found = ranked.group_by("group", maintain_order=True).agg(pl.col(tiers).any())

@@ -36,17 +36,22 @@ def test_staging_is_locked_while_it_is_worked_on(tmp_path):
 
 
 def test_a_recipe_folder_is_made_with_its_parents(tmp_path):
-    folder = folders.recipe_folder(tmp_path / "a" / "b", "dpo")
-    assert folder == tmp_path / "a" / "b" / "dpo"
-    assert folder.is_dir()
-    assert folders.recipe_folder(tmp_path / "a" / "b", "dpo") == folder
+    with folders.recipe_folder(tmp_path / "a" / "b", "dpo") as folder:
+        assert folder == tmp_path / "a" / "b" / "dpo"
+        assert folder.is_dir()
+        with folders.recipe_folder(tmp_path / "a" / "b", "dpo") as again:
+            assert again == folder
+        assert folder.is_dir()
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("below", [".", "deeper", "deeper/still"])
 def test_a_file_in_the_way_of_the_output_folder_is_named(tmp_path, below):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(InputError, match=r"file: a file, not a folder\. Set another output_dir\."):
-        folders.recipe_folder(tmp_path / "file" / below, "dpo")
+    made = folders.recipe_folder(tmp_path / "file" / below, "dpo")
+    said = r"file: a file, not a folder\. Set another output_dir\."
+    with pytest.raises(InputError, match=said), made:
+        pass
     assert (tmp_path / "file").read_text() == "mine"
 
 
@@ -54,8 +59,8 @@ def test_a_file_in_the_way_of_the_output_folder_is_named(tmp_path, below):
     "name", ["", ".", "..", "../x", "/abs", "a/b", "a\0b", "-x", ".x", "a\n", "é", "x" * 101]
 )
 def test_names_that_leave_the_folder_are_refused(tmp_path, name):
-    with pytest.raises(RecipeError, match="not a name"):
-        folders.recipe_folder(tmp_path, name)
+    with pytest.raises(RecipeError, match="not a name"), folders.recipe_folder(tmp_path, name):
+        pass
     with pytest.raises(RecipeError, match="not a name"):
         links.check_tag(tmp_path, name)
     assert os.listdir(tmp_path) == []

@@ -95,6 +95,12 @@ def test_a_line_that_cannot_be_written_does_not_unpublish_the_version(tmp_path, 
         ledger.append(tmp_path, {"version": "v0003"})
 
 
+def test_a_threshold_without_its_parts_is_passed_over():
+    facts = {"resolved": [{"asked": "p50"}, {"parameter": "min_gap", "resolved": 0.25}]}
+    stage = StageRecord("pair", "pair", 1, "rollouts", "pairs", "", {}, 4, 2, {}, facts)
+    assert ledger.resolved(stage) == {"min_gap": 0.25}
+
+
 def test_an_entry_tells_what_was_set_and_what_came_of_it():
     asked = {"resolved": [{"parameter": "min_gap", "asked": "p50", "resolved": 0.25}]}
 

@@ -181,7 +181,7 @@ def test_each_failing_sync_ends_with_no_version_or_with_an_unconfirmed_one(tmp_p
     fsync = os.fsync
 
     def outcome(failing: int) -> str:
-        folder = folders.recipe_folder(tmp_path, f"recipe{failing}")
+        (folder := tmp_path / f"recipe{failing}").mkdir()
         calls = iter(range(1, 99))
 
         def fail(handle: int) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from gymrecipe.errors import InputError
-from gymrecipe.experiments import folders, links, references
+from gymrecipe.experiments import links, references
 from tests.experiments.conftest import publish
 
 
@@ -27,7 +27,7 @@ def test_find_gives_the_newest_version_of_an_id_past_broken_manifests(tmp_path):
 
 
 def test_a_version_is_found_by_path_number_tag_or_recipe(tmp_path, monkeypatch):
-    folder = folders.recipe_folder(tmp_path, "dpo")
+    (folder := tmp_path / "dpo").mkdir()
     first, second = publish(folder), publish(folder)
     links.tag(folder, first, "v1.0")
     (folder / "latest").unlink()
@@ -54,7 +54,7 @@ def test_a_version_is_found_by_path_number_tag_or_recipe(tmp_path, monkeypatch):
     ],
 )
 def test_an_unknown_reference_names_what_there_is(tmp_path, reference, message):
-    folder = folders.recipe_folder(tmp_path, "dpo")
+    (folder := tmp_path / "dpo").mkdir()
     links.tag(folder, publish(folder), "v1.0")
     publish(folder)
     (tmp_path / "other").mkdir()

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from gymrecipe.formats.example import Example
 from gymrecipe.registry import Purpose
 from gymrecipe.rollouts.chat import Function, Message, ToolCall
+from tests.full import few
 
-FEW = settings(max_examples=settings.default.max_examples // 2)  # type: ignore[union-attr]
+FEW = few(2)
 """For what is tried with every format and purpose."""
 
 ODD = ["", " ", "\n", "a\n", "null", "[]", '{"a":1}', "2024-01-01", "<think>", "</tools>", "\u2028"]

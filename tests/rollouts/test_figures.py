@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gymrecipe.rollouts.figures import QUANTILES, describe, mean, quantile, std, total
+from gymrecipe.rollouts.figures import QUANTILES, describe, mean, quantile, repeated, std, total
 
 REWARDS = st.lists(
     st.none() | st.floats(-100, 100) | st.sampled_from([0.0, 1.0, 0.1, 0.7]), max_size=30
@@ -102,3 +102,9 @@ def test_values_at_the_edge_of_floats_are_no_crash(values: list[float]) -> None:
 def test_a_total_is_exact(values: list[float], chance: random.Random) -> None:
     exact = float(sum(map(Fraction, values), Fraction(0)))
     assert total(values) == total(chance.sample(values, len(values))) == exact
+
+
+def test_a_value_that_is_there_more_than_once_is_repeated_and_a_missing_one_is_not() -> None:
+    values = pl.Series([3, None, 1, 3, 2, 1, 3, None])
+    assert sorted(repeated(values)) == [1, 3]
+    assert repeated(values.clear()).to_list() == repeated(values.head(1)).to_list() == []

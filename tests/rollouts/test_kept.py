@@ -19,7 +19,7 @@ import polars as pl
 import pytest
 import xxhash
 from backports import zstd
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gymrecipe.engines.local import local
@@ -29,7 +29,7 @@ from gymrecipe.rollouts.bad import TooManyBadRows
 from gymrecipe.rollouts.columns import Column
 from gymrecipe.rollouts.entries import Entry
 from gymrecipe.rollouts.table import Table
-from tests.full import often
+from tests.full import few, often
 from tests.rollouts.conftest import Write, read, rollout
 from tests.rollouts.test_table import COLUMNS, lines_of_all_kinds
 
@@ -269,7 +269,7 @@ def test_only_what_was_appended_is_scanned(jsonl: Write, cache: Path) -> None:
     assert done(path, cache) == {}
 
 
-@settings(max_examples=settings.default.max_examples // 2)  # type: ignore[union-attr]
+@few(2)
 @given(data=st.data())
 def test_a_file_that_grows_in_any_pieces_gives_what_a_scan_gives(data: st.DataObject) -> None:
     lines = [

@@ -7,13 +7,14 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gymrecipe.reasons import FATES
 from gymrecipe.registry import STRATEGIES
 from gymrecipe.stages.pair import Pair, pair
+from tests.full import few
 from tests.stages.conftest import Columns, call, rollouts, shuffles
 
 Made = list[tuple[int, int, float]]
@@ -43,7 +44,7 @@ def facts_of(params: Pair, columns: Columns) -> dict[str, Any]:
     return call(rollouts(columns), params)[1]
 
 
-FEW = settings(max_examples=settings.default.max_examples // 3)  # type: ignore[union-attr]
+FEW = few(3)
 """An example is a dozen queries."""
 
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from gymrecipe.formats.models.line import Line, of_json, refuse
 from gymrecipe.formats.models.parts import Call, JsonText, Object
-from gymrecipe.formats.ms_swift import PLACES, REACT
+from gymrecipe.formats.ms_swift import PLACES, REACT, in_react
 from gymrecipe.registry import Purpose
 
 ASKED = ("user", "tool_response")
@@ -172,7 +172,7 @@ def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
             if lost := sorted(turn.keys() - _READ):
                 yield f"{name}.{i}: {', '.join(lost)}: taken away"
             text = turn.get("content") or ""
-            if turn["role"] == "tool_call" and all(mark in text for mark in REACT):
+            if turn["role"] == "tool_call" and in_react([text]):
                 yield f"{name}.{i}: {' and '.join(REACT)} in a call are taken for one in ReAct form"
             if ROLES.get(turn["role"], turn["role"]) in ASKED and "{{" in text:
                 for place in PLACES:
