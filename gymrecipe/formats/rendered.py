@@ -49,7 +49,7 @@ def guide(written: Written) -> Guide:
 
 @format(
     purposes=("sft", "dpo", "kto", "reward_model", "rl"),
-    version=1,
+    version=2,
     guide=guide,
     advice={"buffer": "`format=messages` writes scored trajectories"},
 )
@@ -77,8 +77,11 @@ def _continuation(example: Example, prompt: str, said: list[Message]) -> str:
     if not whole.startswith(prompt) or whole == prompt:
         raise Unusable("not_a_continuation")
     text = whole[len(prompt) :]
-    # A line end after the model's own mark: TRL would append a second mark after it.
-    return text if said[-1].content.endswith("\n") else text.rstrip("\n")
+    # A line end after the model's own mark: TRL would append a second mark after it. Where the
+    # template has no mark, the line ends may be the answer's own.
+    marked, own = text.rstrip("\n"), said[-1].content
+    has_own = own.endswith("\n") and marked.endswith(own.rstrip("\n"))
+    return text if has_own else marked
 
 
 def _render(example: Example, messages: list[Message], opens: bool) -> str:

@@ -16,7 +16,7 @@ from gymrecipe.formats.rendered import guide, rendered
 from gymrecipe.formats.template import Template, read_template
 from gymrecipe.registry import FORMATS
 from gymrecipe.rollouts.chat import Message, Unusable
-from tests.formats.conversations import ACTED, PROMPT, TOOLS
+from tests.formats.conversations import ACTED, NOW, PROMPT, TOOLS
 
 ASKED = Message("user", "2+2?")
 SAID = Message("assistant", "4")
@@ -89,6 +89,22 @@ def test_line_ends_that_the_answer_has_itself_stay(tmp_path: Path) -> None:
     example = Example("sft", (), {}, prompt=[ASKED], completion=[Message("assistant", "4\n\n")])
     example.template = template(tmp_path, text)
     assert rendered(example)["completion"] == "assistant:4\n\n\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "text"),
+    [
+        (Message("assistant", "4\n\n"), "4\n\n</s>"),
+        (Message("assistant", "<think>\nHm.\n</think>\n\n", tool_calls=[NOW]),
+         "<think>\nHm.\n</think>\n\ncall now{}</s>"),
+    ],
+)  # fmt: skip
+def test_after_the_end_mark_no_line_end_stays_whatever_the_text_ends_on(
+    said: Message, text: str, tmp_path: Path
+) -> None:
+    example = Example("sft", (), {}, prompt=[ASKED], completion=[said])
+    example.template = template(tmp_path)
+    assert rendered(example)["completion"] == text
 
 
 def test_a_prompt_that_is_printed_otherwise_before_an_answer_is_refused(tmp_path: Path) -> None:
