@@ -62,6 +62,8 @@ def rendered(example: Example) -> dict[str, Any]:
     elif example.purpose != "rl":
         record["chosen"] = _continuation(example, prompt, example.chosen)
         record["rejected"] = _continuation(example, prompt, example.rejected)
+        if record["chosen"] == record["rejected"]:  # the template prints no thoughts, say
+            raise Unusable("identical_answers")
     if example.purpose == "kto":
         record["label"] = example.label
     elif example.purpose == "reward_model":

@@ -68,6 +68,14 @@ def test_a_pair_has_two_sides_and_a_margin_for_a_reward_model_only(tmp_path: Pat
     assert rendered(msgspec.structs.replace(pair, purpose="reward_model"))["margin"] == 0.5
 
 
+def test_a_pair_whose_sides_the_template_prints_the_same_is_refused(tmp_path: Path) -> None:
+    thought = Message("assistant", "4", reasoning_content="Hm.")
+    pair = Example("dpo", (), {}, prompt=[ASKED], chosen=[SAID], rejected=[thought])
+    pair.template = template(tmp_path)
+    with pytest.raises(Unusable, match="identical_answers"):
+        rendered(pair)
+
+
 def test_a_labelled_completion_has_a_boolean(tmp_path: Path) -> None:
     example = Example("kto", (), {}, prompt=[ASKED], completion=[SAID], label=False)
     example.template = template(tmp_path)
