@@ -115,9 +115,13 @@ def faults(parts: dict[str, Sequence[AnyMessage]], answered: bool = True) -> Ite
 
 
 def _order(placed: list[tuple[str, AnyMessage]]) -> Iterator[str]:
-    for place, message in placed[1:]:
-        if message.role in ("system", "developer"):
-            yield f"{place}: a '{message.role}' message can only be the first"
+    begun = False
+    for number, (place, message) in enumerate(placed):
+        if number and message.role == "system":
+            yield f"{place}: a 'system' message can only be the first"
+        elif begun and message.role == "developer":
+            yield f"{place}: a 'developer' message can only be at the head"
+        begun = begun or message.role not in ("system", "developer")
     if all(message.role not in ("user", "tool") for _, message in placed):
         yield f"{placed[0][0]}: nothing is asked: no user or tool message in the conversation"
 

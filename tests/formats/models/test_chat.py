@@ -23,6 +23,7 @@ def whole(*turns: Turn, form: Any = Whole[Message]) -> list[str]:
         (ASK, SAY),
         (RULE, ASK, SAY),
         ({**RULE, "role": "developer"}, ASK, SAY),
+        (RULE, {**RULE, "role": "developer"}, ASK, SAY),  # `developer: keep` writes both
         (ASK, call("a"), output("a"), SAY),
         (ASK, call("a", "b"), output("b"), output("a"), SAY),
         (ASK, call("a"), output("a"), call("b"), output("b"), SAY),
@@ -45,6 +46,10 @@ def test_a_conversation_that_is_right_has_no_fault(turns: tuple[Turn, ...]) -> N
         ((ASK, call("a"), output("a")), "messages: should end on the assistant, ends on 'tool'"),
         ((ASK, RULE, SAY), "messages.1: a 'system' message can only be the first"),
         ((RULE, RULE, ASK, SAY), "messages.1: a 'system' message can only be the first"),
+        (
+            (ASK, {**RULE, "role": "developer"}, SAY),
+            "messages.1: a 'developer' message can only be at the head",
+        ),
         ((RULE, SAY), "messages.0: nothing is asked: no user or tool message"),
         ((ASK, call("a"), SAY), "messages.1.tool_calls: call 'a' has no tool message"),
         ((ASK, call("a", "b"), output("a"), SAY), "messages.1.tool_calls: call 'b' has no tool"),
