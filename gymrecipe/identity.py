@@ -49,7 +49,9 @@ def version_id(
         for step in plan.steps
     ]
     reads = zip(files, [*table.read, *table.inputs], strict=True)
-    inputs = [[file.run, read.digest] for file, read in reads]
+    inputs: list[list[int | str]] = [[file.run, read.digest] for file, read in reads]
+    for tasks in inputs[len(table.read) :]:  # else they would be taken for more rollouts
+        tasks.append("tasks")
     named = {name: column.model_dump() for name, column in plan.named.items()}
     digests = [template.digest for template in rendered_by.values()]
     code = [found] if (found := plugins()) else []

@@ -403,6 +403,16 @@ def test_input_rows_go_to_their_runs_beside_an_entry_of_sidecars(tmp_path: Path)
     assert not any("have no row" in said for said in version.manifest.warnings)
 
 
+def test_input_rows_that_were_once_read_as_rollouts_make_another_version(tmp_path: Path) -> None:
+    _, inputs = solved_sometimes(tmp_path, "0?", "1?")
+    files = str(tmp_path / "r*.jsonl")
+    alone = run(tmp_path, "rl_prompts", input=files, sidecars=True)
+    knobs = {"input": files, "materialized_inputs": str(inputs)}
+    joined = run(tmp_path, "rl_prompts", **knobs)
+    assert alone.manifest.lines.read == joined.manifest.lines.read + 2
+    assert (joined.existed, run(tmp_path, "rl_prompts", **knobs).existed) == (False, True)
+
+
 def test_prompts_with_nothing_to_verify_are_counted(tmp_path: Path) -> None:
     rollouts, _ = solved_sometimes(tmp_path)
     said = "write: 2 of 2 rows have nothing to verify an answer by"
