@@ -17,6 +17,7 @@ from gymrecipe.late import pl
 NOT_READ = "not read"
 EXAMPLES = 5
 WHERE = ["source", "line"]
+PLACE = [*WHERE, "offset", "bytes"]
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -65,8 +66,8 @@ def diff(a: Path, b: Path) -> Difference:
             knobs=_changes(old, new, _knobs),
             counts=_changes(old, new, _counts),
             inputs=_inputs(old, new),
-            gained=_moved(b, a),
-            lost=_moved(a, b),
+            gained=_moved(b, new, a, old),
+            lost=_moved(a, old, b, new),
             pairs_gained=_count(pairs_b.join(pairs_a, on=["chosen", "rejected"], how="anti")),
             pairs_lost=_count(pairs_a.join(pairs_b, on=["chosen", "rejected"], how="anti")),
         )
@@ -125,12 +126,18 @@ def _inputs(old: Manifest, new: Manifest) -> list[Change]:
     return [Change(path, a.get(path), b.get(path)) for path in a | b]
 
 
-def _moved(having: Path, lacking: Path) -> list[Moved]:
-    used = _lines(having).filter(pl.col("reason") == "").drop("stage", "reason")
+def _moved(having: Path, used_in: Manifest, lacking: Path, read_in: Manifest) -> list[Moved]:
+    used = _lines(having, used_in).filter(pl.col("reason") == "").drop("stage", "reason")
+    others = _lines(lacking, read_in).drop(PLACE)
+    bad = _bad(lacking, read_in, used_in)
     moved = (
-        used.join(_lines(lacking).drop(WHERE), on=["id", "occurrence"], how="left")
-        .filter(pl.col("reason").ne_missing(""))
-        .with_columns(pl.col("stage").fill_null(""), pl.col("reason").fill_null(NOT_READ))
+        used.join(others, on=["id", "occurrence"], how="left")
+        .join(bad, on=PLACE, how="left", suffix="_bad")
+        .with_columns(
+            stage=pl.coalesce("stage", "stage_bad", pl.lit("")),
+            reason=pl.coalesce("reason", "reason_bad", pl.lit(NOT_READ)),
+        )
+        .filter(pl.col("reason") != "")
         .group_by("stage", "reason")
         .agg(
             count=pl.len(),
@@ -142,21 +149,46 @@ def _moved(having: Path, lacking: Path) -> list[Moved]:
     return [Moved(**row) for row in moved.to_dicts()]
 
 
-def _lines(version: Path) -> pl.LazyFrame:
+def _lines(version: Path, record: Manifest) -> pl.LazyFrame:
     """Every rollout that a version read, with an empty `reason` where it used it.
 
-    Equal lines have one id; `occurrence` tells them apart.
+    Equal lines have one id; `occurrence` tells them apart, in the order of the inputs whatever
+    their names.
     """
     from gymrecipe.experiments.fates import table
 
-    used = table(version / USED).select("id", *WHERE).unique(WHERE)
+    used = table(version / USED).select("id", *PLACE).unique(WHERE)
     rejects = table(version / REJECTS).filter(pl.col("id") != "")
     fates = [
         used.with_columns(stage=pl.lit(""), reason=pl.lit("")),
-        rejects.select("id", *WHERE, "stage", "reason"),
+        rejects.select("id", *PLACE, "stage", "reason"),
     ]
-    lines = pl.concat(fates).sort(WHERE)
+    paths = pl.Series("source", [file.path for file in _rollouts(record)], dtype=pl.String)
+    order = pl.LazyFrame(paths).with_row_index("file")
+    lines = pl.concat(fates).join(order, on="source", how="left").sort("file", *WHERE).drop("file")
     return lines.with_columns(occurrence=pl.int_range(pl.len()).over("id"))
+
+
+def _bad(version: Path, record: Manifest, other: Manifest) -> pl.LazyFrame:
+    """The lines that were no rollouts to a version, which have no id, where another one has them.
+
+    What a recipe asks of a line decides about that too.
+    """
+    from gymrecipe.experiments.fates import table
+
+    same = {file.digest: file.path for file in _rollouts(other)}
+    own = {(file.digest, file.path) for file in _rollouts(other)}
+    moved = {
+        file.path: same[file.digest]
+        for file in _rollouts(record)
+        if file.digest in same and (file.digest, file.path) not in own
+    }
+    bad = table(version / REJECTS).filter(pl.col("id") == "").drop("id")
+    return bad.with_columns(pl.col("source").replace(moved))
+
+
+def _rollouts(record: Manifest) -> list[Input]:
+    return [file for file in record.inputs if file.holds == "rollouts"]
 
 
 def _pairs(version: Path) -> pl.LazyFrame:

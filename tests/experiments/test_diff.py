@@ -244,3 +244,31 @@ def test_equal_lines_are_counted_each(tmp_path: Path) -> None:
     ]
     assert diff(few.path, every.path).gained == found.lost
     assert Change("lines.used", 4, 2) in found.counts
+
+
+def test_equal_lines_are_told_apart_by_the_order_of_the_inputs_whatever_their_names(
+    tmp_path: Path,
+) -> None:
+    once = {"stages.once": {"use": "dedup", "after": "good"}}
+    files = [str(save(tmp_path / name, [rollout("a", "1")])) for name in ("b", "c")]
+    one = run(tmp_path, "sft_threshold", input=files, **once)
+    other = run(tmp_path, "sft_threshold", input=files[::-1], again=True, **once)
+    assert one.path is not None
+    assert other.path is not None
+    assert one.manifest.id == other.manifest.id
+    found = diff(one.path, other.path)
+    assert (found.gained, found.lost) == ([], [])
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "moved.jsonl"])
+def test_a_line_that_is_bad_to_one_recipe_was_read_by_it(tmp_path: Path, name: str) -> None:
+    lines = [rollout("a", "1", level=1), rollout("b", "2", level=2**53 + 1)]
+    path, other = (str(save(tmp_path / file, lines)) for file in ("a.jsonl", name))
+    without = run(tmp_path, "sft_threshold", input=path)
+    asks = {"stages.good.where": "level > 0"}
+    asking = run(tmp_path, "sft_threshold", input=other, **asks)
+    assert without.path is not None
+    assert asking.path is not None
+    moved = [Moved("load", "int_precision", 1, [f"{path}:2"])]
+    assert diff(without.path, asking.path).lost == moved
+    assert diff(asking.path, without.path).gained == moved
