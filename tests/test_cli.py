@@ -1092,6 +1092,12 @@ def test_versions_lists_them(made: Said) -> None:
     assert re.search(r"dpo_same_prompt/v0001 .* 10 +20 +3 +\+?input=a.jsonl min_gap=0.3", out)
 
 
+def test_versions_shows_every_tag_of_a_version(said: Said) -> None:
+    for tag in ("v1.0", "best"):
+        assert said("+recipe=sft_threshold", f"tag={tag}")[0] == 0
+    assert re.search(r"sft_threshold/v0001 +best, v1.0 ", said("versions")[1])
+
+
 def test_versions_lists_them_beside_one_whose_manifest_is_broken(made_anew: Said) -> None:
     Path("experiments/dpo_same_prompt/v0001/manifest.json").write_text("{")
     code, out, _ = made_anew("versions")

@@ -14,6 +14,9 @@ from gymrecipe.experiments.manifest import REJECTS, USED, Input, Manifest
 from gymrecipe.late import pl
 from gymrecipe.reasons import meaning
 
+MOST_DIGITS = 18
+"""No number of a line has more, and Python refuses to read thousands."""
+
 
 def explain(version: Path, line: str) -> list[str]:
     """Sentences about the line `file:number`: where it was used, or which stage rejected it.
@@ -22,9 +25,14 @@ def explain(version: Path, line: str) -> list[str]:
     """
     record = manifest.read(version)
     name, _, number = line.rpartition(":")
-    if not name or not number.isdecimal():
+    if not name or not number.isdecimal() or len(number) > MOST_DIGITS:
         raise RecipeError(f"{line}: not a line. Write file:number, such as rollouts.jsonl:17.")
     file = _input(version, record, name)
+    if file.holds != "rollouts":
+        raise InputError(
+            f"{file.path}: {version} read its input rows beside the rollouts (materialized_inputs)."
+            " Name a line of the rollouts."
+        )
     at = (pl.col("source") == file.path) & (pl.col("line") == int(number))
     if int(number) <= file.lines:
         if rejected := _rows(version / REJECTS, at):
@@ -36,7 +44,7 @@ def explain(version: Path, line: str) -> list[str]:
 
 def _input(version: Path, record: Manifest, name: str) -> Input:
     """The input that a name means: as it was written, another way to the same file, or the bare
-    name of one.
+    name of one; files of rollouts before those of input rows.
     """
     here, there = os.getcwd(), str(record.environment.get("folder", ""))
     files = record.inputs
@@ -45,6 +53,7 @@ def _input(version: Path, record: Manifest, name: str) -> Input:
         [file for file in files if _real(there, file.path) == _real(here, name)],
         [file for file in files if os.path.basename(file.path) == name],
     ):
+        found = [file for file in found if file.holds == "rollouts"] or found
         if len(found) > 1:
             several = ", ".join(file.path for file in found)
             raise InputError(f"{name}: several inputs have this name: {several}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
@@ -76,8 +77,17 @@ def snippets(version: Path, lines: list[Reject]) -> list[str]:
         for number, piece in _pieces(source, spans):
             heads[number] += piece
         check_unchanged(source)
-        texts += [head.decode(errors="backslashreplace") for head in heads]
+        texts += [
+            _text(head, cut=len(head) < line.bytes)
+            for head, line in zip(heads, of_source, strict=True)
+        ]
     return texts
+
+
+def _text(head: bytes, cut: bool) -> str:
+    """The bytes as text, without the character that they are cut in."""
+    decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+    return decoder.decode(head, final=not cut)
 
 
 def _again(version: Path, lines: list[Reject]) -> list[tuple[Source, list[Reject]]]:

@@ -143,9 +143,10 @@ def versions(root: Path, names: list[str]) -> Rows:
         paths = references.versions(folder)
         if names and not paths:
             raise RecipeError(f"versions: {folder} has no versions.{hint(name, there)}")
-        tags = {version: tag for tag, version in references.tags(folder).items()} if paths else {}
+        tags = references.tags(folder) if paths else {}
         for path in paths:
-            row = {"version": f"{name}/{path.name}", "tag": tags.get(path.name, "")}
+            own = [tag for tag, version in tags.items() if version == path.name]
+            row = {"version": f"{name}/{path.name}", "tag": ", ".join(own)}
             rows.append(row | _version(path))
     return rows
 

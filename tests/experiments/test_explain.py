@@ -119,12 +119,27 @@ def test_signs_of_patterns_in_the_path_of_a_version_mean_themselves(folder: Path
     assert about(version, "a.jsonl:1").startswith("a.jsonl:1: used in")
 
 
-@pytest.mark.parametrize("line", ["a.jsonl", "a.jsonl:", "a.jsonl:x", ":3", "a.jsonl:²", "a:-1"])
+@pytest.mark.parametrize(
+    "line", ["a.jsonl", "a.jsonl:", "a.jsonl:x", ":3", "a.jsonl:²", "a:-1", f"a:{'9' * 5000}"]
+)
 def test_what_is_no_line_is_an_error(line: str, folder: Path) -> None:
     save(folder / "a.jsonl", graded())
     version = run(folder, input="a.jsonl")
     with pytest.raises(RecipeError, match=r"not a line. Write file:number"):
         about(version, line)
+
+
+def test_input_rows_are_not_taken_for_rollouts(folder: Path) -> None:
+    task = {"_ng_task_index": 0, "agent_ref": {"name": "a"}}
+    asked = {"responses_create_params": {"input": "p"}, **task}
+    save(folder / "a.jsonl", [rollout("p", "a", 1.0, **asked), rollout("p", "b", 0.0, **asked)])
+    save(folder / "a_materialized_inputs.jsonl", [{**asked, "expected_answer": "a"}])
+    rows = "a_materialized_inputs.jsonl"
+    version = run(folder, "rl_prompts", input="a.jsonl", materialized_inputs=rows)
+    with pytest.raises(InputError, match=f"{rows}: .*v0001 read its input rows beside the rollout"):
+        about(version, f"{rows}:1")
+    version = run(folder, "rl_prompts", input="a.jsonl", materialized_inputs="a.jsonl")
+    assert about(version, "a.jsonl:1") == "a.jsonl:1: used in data/train.jsonl:1."
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"PAR1")])

@@ -63,6 +63,14 @@ def test_the_bytes_come_back_as_they_were(version: Path) -> None:
     assert max(map(len, pieces)) < 500_000  # a line of any length is never held whole
 
 
+def test_a_snippet_ends_before_a_character_that_it_would_cut(tmp_path: Path) -> None:
+    lines = [b"x" + "\u20ac".encode() * 100, b"x" * 199 + b"\xff", "x\u20ac".encode()[:-1]]
+    made = run(tmp_path, input=str(save(tmp_path / "a", [*lines, *graded()])), max_bad_rows=3)
+    assert made.path is not None
+    heads = snippets(made.path, rejects(made.path, stage="load"))
+    assert heads == ["x" + "\u20ac" * 66, "x" * 199 + "\\xff", "x\\xe2\\x82"]
+
+
 def test_a_snippet_is_the_head_of_a_line(version: Path) -> None:
     assert snippets(version, rejects(version, stage="load")) == [
         "no json", "", "\\xff\\xfe {", '{"a": "\x1b[2J\u202e"', "x" * 200, "  ", "[]",
