@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from gymrecipe.experiments.manifest import REJECTS, USED, Input, Manifest
 from gymrecipe.late import pl
 from gymrecipe.reasons import meaning
 
-MOST_DIGITS = 18
-"""No number of a line has more, and Python refuses to read thousands."""
+_NUMBER = re.compile(r"[0-9]{1,18}")
+"""Of a line: no file has more."""
 
 
 def explain(version: Path, line: str) -> list[str]:
@@ -25,7 +26,7 @@ def explain(version: Path, line: str) -> list[str]:
     """
     record = manifest.read(version)
     name, _, number = line.rpartition(":")
-    if not name or not number.isdecimal() or len(number) > MOST_DIGITS:
+    if not name or not _NUMBER.fullmatch(number):
         raise RecipeError(f"{line}: not a line. Write file:number, such as rollouts.jsonl:17.")
     file = _input(version, record, name)
     if file.holds != "rollouts":
@@ -65,7 +66,11 @@ def _input(version: Path, record: Manifest, name: str) -> Input:
 
 
 def _real(folder: str, path: str) -> str:
-    return os.path.realpath(os.path.join(folder, path))
+    whole = os.path.join(folder, path)
+    try:
+        return os.path.realpath(whole)
+    except UnicodeEncodeError:  # made where the system's encoding had the name
+        return whole
 
 
 def _rows(path: Path, wanted: pl.Expr) -> list[dict[str, Any]]:

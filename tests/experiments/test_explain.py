@@ -2,7 +2,10 @@
 
 import ast
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +116,19 @@ def test_a_bare_name_that_several_inputs_have_is_an_error(folder: Path) -> None:
         about(version, "a.jsonl:1")
 
 
+def test_a_folder_that_the_systems_encoding_lacks_is_not_in_the_way(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(folder / "ü/a.jsonl", graded())
+    monkeypatch.chdir(folder / "ü")
+    version = run(Path(".."), input="a.jsonl")
+    line = [sys.executable, "-m", "gymrecipe", "explain", str(version.path), "../a.jsonl:1"]
+    encoding = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    told = subprocess.run(line, env={**os.environ, **encoding}, capture_output=True, text=True)
+    assert "../a.jsonl: not an input of" in told.stderr
+    assert told.returncode == 2
+
+
 def test_signs_of_patterns_in_the_path_of_a_version_mean_themselves(folder: Path) -> None:
     save(folder / "a.jsonl", graded())
     version = run(folder / "out[1]*", input="a.jsonl")
@@ -120,7 +136,8 @@ def test_signs_of_patterns_in_the_path_of_a_version_mean_themselves(folder: Path
 
 
 @pytest.mark.parametrize(
-    "line", ["a.jsonl", "a.jsonl:", "a.jsonl:x", ":3", "a.jsonl:²", "a:-1", f"a:{'9' * 5000}"]
+    "line",
+    ["a.jsonl", "a.jsonl:", "a.jsonl:x", ":3", "a.jsonl:²", "a:-1", f"a:{'9' * 5_000}"],
 )
 def test_what_is_no_line_is_an_error(line: str, folder: Path) -> None:
     save(folder / "a.jsonl", graded())
