@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from gymrecipe.errors import DataError
 from gymrecipe.experiments import manifest
@@ -21,7 +22,7 @@ PLACE = [*WHERE, "offset", "bytes"]
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One value that differs; None on the side that has no such thing."""
+    """One value that differs; UNSET on the side that has no such thing."""
 
     name: str
     a: Any
@@ -108,11 +109,8 @@ def _changes(
     old: Manifest, new: Manifest, values: Callable[[Manifest], dict[str, Any]]
 ) -> list[Change]:
     a, b = values(old), values(new)
-    return [
-        Change(name, a.get(name), b.get(name))
-        for name in a | b
-        if (a.get(name), type(a.get(name))) != (b.get(name), type(b.get(name)))
-    ]
+    changes = [Change(name, a.get(name, UNSET), b.get(name, UNSET)) for name in a | b]
+    return [each for each in changes if (each.a, type(each.a)) != (each.b, type(each.b))]
 
 
 def _inputs(old: Manifest, new: Manifest) -> list[Change]:
@@ -123,7 +121,7 @@ def _inputs(old: Manifest, new: Manifest) -> list[Change]:
         return {input.path: input for input in one.inputs if input.digest not in known}
 
     a, b = only(old, new), only(new, old)
-    return [Change(path, a.get(path), b.get(path)) for path in a | b]
+    return [Change(path, a.get(path, UNSET), b.get(path, UNSET)) for path in a | b]
 
 
 def _moved(having: Path, used_in: Manifest, lacking: Path, read_in: Manifest) -> list[Moved]:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 from rich.console import Console
 
 from gymrecipe.experiments.diff import Change, Difference, Moved
@@ -129,11 +130,24 @@ def _mean(figures: dict[str, Any], name: str) -> Any:
 def _changes(title: str, changes: list[Change]) -> Table:
     table = Table((styled(title, "bold"), ""), between=" ")
     for change in changes[:MOST_CHANGES]:
-        a, b = (asked(value) for value in (change.a, change.b))
+        a, b = _told_apart(change.a, change.b)
         table.rows.append((styled(change.name, most=60), [*words(a), "→", *words(b)]))
     if len(changes) > MOST_CHANGES:
         table.rows.append((f"and {len(changes) - MOST_CHANGES:,} more", []))
     return table
+
+
+def _told_apart(*values: Any) -> list[str]:
+    """Values that differ, as texts that do: in full where they are the same to the digits and
+    characters of a knob.
+    """
+    short = ["-" if value is UNSET else asked(value) for value in values]
+    if len({*short}) > 1:
+        return short
+    full = ["-" if value is UNSET else json.dumps(value, ensure_ascii=False) for value in values]
+    signs = enumerate(zip(*full, strict=False))
+    start = next((place for place, (a, b) in signs if a != b), 0) - MOST_TEXT // 2
+    return [safe(f"…{text[start:]}" if start > 0 else text, MOST_TEXT) for text in full]
 
 
 def _counts(changes: list[Change]) -> Table:
@@ -142,7 +156,8 @@ def _counts(changes: list[Change]) -> Table:
     for change in changes[:MOST_CHANGES]:
         a, b = change.a, change.b
         by = f"{b - a:+,}" if isinstance(a, int) and isinstance(b, int) else ""
-        table.rows.append((styled(change.name, most=60), number(a), number(b), styled(by, "dim")))
+        shown = ("-" if count is UNSET else number(count) for count in (a, b))
+        table.rows.append((styled(change.name, most=60), *shown, styled(by, "dim")))
     return table
 
 

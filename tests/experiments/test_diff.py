@@ -3,6 +3,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from msgspec import UNSET
 
 from gymrecipe.errors import DataError, InputError
 from gymrecipe.experiments.diff import Change, Moved, diff, flatten
@@ -128,10 +129,10 @@ def test_knobs_differ_under_dotted_names(tmp_path):
         Change("min_gap", 0.2, 0.3),
         Change("columns.x.path", "p", "q"),
         Change("stages.pair.min_gap", 0.2, 0.3),
-        Change("stages.check.use", "check", None),
-        Change("stages.check.version", 1, None),
-        Change("stages.check.purpose", "dpo", None),
-        Change("again", None, True),
+        Change("stages.check.use", "check", UNSET),
+        Change("stages.check.version", 1, UNSET),
+        Change("stages.check.purpose", "dpo", UNSET),
+        Change("again", UNSET, True),
     ]
 
 
@@ -149,6 +150,15 @@ def test_true_is_not_one(tmp_path):
     a = version(tmp_path / "v0001", [], parameters={"limit": 1})
     b = version(tmp_path / "v0002", [], parameters={"limit": True})
     assert diff(a, b).knobs == [Change("limit", 1, True)]
+
+
+def test_null_is_not_nothing(tmp_path):
+    """As for a column that every format has by itself, and that this leaves out."""
+    kept = {"columns": {"level": "level"}}
+    left_out = {"columns": {"level": "level", "task_type": None}}
+    a = version(tmp_path / "v0001", [], stages=[stage("write", 0, 0, **kept)])
+    b = version(tmp_path / "v0002", [], stages=[stage("write", 0, 0, **left_out)])
+    assert diff(a, b).knobs == [Change("stages.write.columns.task_type", UNSET, None)]
 
 
 def test_counts_of_lines_stages_and_outputs_differ(tmp_path):

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import UNSET
 from rich.console import Console
 
 import gymrecipe
@@ -191,7 +192,7 @@ def draw_everything(text: str, console: Console) -> None:
     )
     moved = [Moved(text, text, 2, [text])]
     changes = [Change(text, text, {text: text})]
-    inputs = [Change(text, Input(text, 0, 1, 1, text), None)]
+    inputs = [Change(text, Input(text, 0, 1, 1, text), UNSET)]
     difference(Difference(text, text, changes, changes, inputs, moved, moved, 1, 1), console)
     listing([{text: text, "n": 1}], [text, "n", text], console)
     example(text, text, console)
@@ -447,8 +448,8 @@ def test_a_difference_shows_knobs_counts_and_why_rollouts_went():
             a="dpo/v0001",
             b="dpo/v0002",
             knobs=[Change("min_gap", 0.2, 0.3)],
-            counts=[Change("lines.used", 1114, 96), Change("data/x.jsonl", None, 4)],
-            inputs=[Change("b.jsonl", None, Input("b.jsonl", 0, 2_000, 7, "abcdef"))],
+            counts=[Change("lines.used", 1114, 96), Change("data/x.jsonl", UNSET, 4)],
+            inputs=[Change("b.jsonl", UNSET, Input("b.jsonl", 0, 2_000, 7, "abcdef"))],
             gained=[],
             lost=[Moved("pair", "gap_too_small", 8, ["a.jsonl:4"])],
             pairs_gained=0,
@@ -464,6 +465,23 @@ def test_a_difference_shows_knobs_counts_and_why_rollouts_went():
     assert "b.jsonl + 7 lines · 2.0 kB · abcdef" in said
     assert "pair -8 gap_too_small a.jsonl:4, …" in said
     assert "lost -9" in said
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "said"),
+    [
+        (UNSET, None, "- → null"),
+        (0.3, 0.30000000000000004, "0.3 → 0.30000000000000004"),
+        (1, 1.0, "1 → 1.0"),
+        ("1", 1, '"1" → 1'),
+        (["p" * 90 + "a"], ["p" * 90 + "b"], f'["{"p" * 90}a"] → ["{"p" * 90}b"]'),
+        ("p" * 900 + "a", "p" * 900 + "b", f'…{"p" * 200}a" → …{"p" * 200}b"'),
+    ],
+)
+def test_two_knobs_that_differ_are_told_apart(a: object, b: object, said: str):
+    console = plain()
+    difference(Difference("a", "b", [Change("knob", a, b)], [], [], [], [], 0, 0), console)
+    assert shown(console).split("knob", 1)[1].strip() == said
 
 
 def test_no_difference_is_said_in_words():
