@@ -25,6 +25,12 @@ not go."""
 
 OTHERS = ("ls-files", "--others", "--exclude-standard", ":(glob)*.y*ml")
 
+ELSEWHERE = (
+    "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE", "GIT_PREFIX",
+)  # fmt: skip
+"""Variables by which git looks at another repository than that of the folder."""
+
 PACKAGES = ("hydra-core", "msgspec", "omegaconf", "polars", "pydantic", "xxhash")
 """The packages whose versions can show in the bytes of a version."""
 
@@ -35,12 +41,17 @@ def environment(command: str, overrides: tuple[str, ...], recipe_folder: str) ->
         "gymrecipe": gymrecipe.__version__,
         "python": platform.python_version(),
         "packages": packages(),
-        "command": hidden(command),
+        "command": hidden(_utf8(command)),
         "overrides": [hidden(override) for override in overrides],
-        "folder": os.getcwd(),
+        "folder": _utf8(os.getcwd()),
         "git": _git(recipe_folder),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _utf8(text: str) -> str:
+    """What the system gave us, as JSON can hold it: bytes that are no text are written out."""
+    return os.fsencode(text).decode(errors="backslashreplace")
 
 
 def packages() -> dict[str, str]:
@@ -119,10 +130,13 @@ def _without_filters(settings: list[str]) -> list[str]:
 
 
 def _asking(folder: str, *words: str) -> subprocess.Popen[str]:
-    """Git, asked to run nothing of the repository's own, and to fetch and write nothing."""
+    """Git, asked to run nothing of the repository's own, and to fetch and write nothing; of this
+    folder, whatever repository a hook of git has put into the environment.
+    """
+    own = {name: value for name, value in os.environ.items() if name not in ELSEWHERE}
     return subprocess.Popen(
         ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", folder, *words],
-        env={**os.environ, "GIT_ALLOW_PROTOCOL": "", "GIT_NO_LAZY_FETCH": "1"},
+        env={**own, "GIT_ALLOW_PROTOCOL": "", "GIT_NO_LAZY_FETCH": "1"},
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         errors="replace",
     )  # fmt: skip

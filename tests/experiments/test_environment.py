@@ -1,5 +1,6 @@
 """The environment of a run, and the commit of the folder that the recipe lies in."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -48,6 +49,28 @@ def test_it_holds_the_tools_the_command_and_the_overrides(tmp_path: Path) -> Non
 def test_a_clean_repository_gives_its_commit(repository: Path) -> None:
     head = git(repository, "rev-parse", "HEAD")
     assert of(repository) == {"commit": head, "dirty": False}
+
+
+def test_the_repository_of_a_hook_that_runs_it_is_not_asked(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = git(repository, "rev-parse", "HEAD")
+    git(tmp_path, "init", "-q", "other")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other/.git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path / "other"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "other/.git/index"))
+    assert of(repository) == {"commit": head, "dirty": False}
+
+
+def test_a_folder_and_a_command_that_are_not_utf8_are_written_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / os.fsdecode(b"a\xff")
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    found = environment(os.fsdecode(b"x --config-dir \xe9"), (), "")
+    assert found["folder"] == str(tmp_path / "a\\xff")
+    assert found["command"] == "x --config-dir \\xe9"
 
 
 @pytest.mark.parametrize("change", ["recipes/a.yaml", "code.py", "recipes/new.yaml"])
