@@ -127,7 +127,12 @@ def _say_beside(version: Path, settings: Settings) -> None:
     if settings.tag is not None:
         say.note(f"{version.with_name(settings.tag)}: a link to {version.name}.")
     if settings.output_jsonl_fpath is not None:
-        say.note(f"{settings.output_jsonl_fpath}: a copy of the data of {version.name}.")
+        from gymrecipe.experiments.export import validation_path
+
+        target = Path(settings.output_jsonl_fpath)
+        for copy in (target, validation_path(target)):
+            if copy.is_file():
+                say.note(f"{copy}: a copy of the data of {version.name}.")
 
 
 def _sweep(words: Words) -> int:

@@ -46,12 +46,8 @@ def remarks_of_write(
     if purpose_of(step) == "rl":
         yield from _missing_inputs(step, rows)
         yield from _nothing_to_verify(plan, step, params, written)
-    if params.validation_fraction and written.rows and not _held_out(written):
-        yield (
-            f"{step.name}: validation_fraction={params.validation_fraction:g} holds out"
-            f" none of {written.rows} rows, for each prompt is drawn by itself. Raise it,"
-            " or draw with another seed."
-        )
+    if params.validation_fraction and written.rows:
+        yield from _one_sided(step, params, written)
     if written.contents.refused:
         yield (
             f"{step.name}: {written.contents.refused} of {written.rows} rows have an answer"
@@ -61,8 +57,16 @@ def remarks_of_write(
         yield f"{step.name}: {LATE}"
 
 
-def _held_out(written: WriteResult) -> bool:
-    return "validation" in written.written["split"]
+def _one_sided(step: Step, params: Write, written: WriteResult) -> Iterator[str]:
+    """That nothing was held out, or everything."""
+    splits = written.written["split"].unique().to_list()
+    if len(splits) == 1:
+        share, do = ("all", "Lower") if splits == ["validation"] else ("none", "Raise")
+        yield (
+            f"{step.name}: validation_fraction={params.validation_fraction:g} holds out"
+            f" {share} of {written.rows} rows, for each prompt is drawn by itself. {do} it,"
+            " or draw with another seed."
+        )
 
 
 def _missing_inputs(step: Step, rows: pl.DataFrame) -> Iterator[str]:

@@ -792,6 +792,20 @@ def test_what_is_made_beside_a_version_is_told_also_when_it_was_there(said: Said
     assert "a copy" not in said(*line, "dry_run=true")[2]
 
 
+def test_only_a_copy_that_there_is_is_told(said: Said) -> None:
+    line = (PAIRS, "output_jsonl_fpath=out.jsonl", "again=true")
+    told = {
+        fraction: said(*line, f"validation_fraction={fraction}")[2].split("\n")[-3:]
+        for fraction in (0.3, 0.9999)
+    }
+    assert told[0.3][:2] == [
+        "out.jsonl: a copy of the data of v0001.",
+        "out_validation.jsonl: a copy of the data of v0001.",
+    ]
+    assert told[0.9999][1] == "out_validation.jsonl: a copy of the data of v0002."
+    assert not told[0.9999][0].startswith("out.jsonl")
+
+
 def test_cfg_shows_the_recipe_and_resolve_its_values(said: Said) -> None:
     assert "min_gap: ${min_gap}" in said(PAIRS, "--cfg", "job", "min_gap=0.7")[1]
     _, out, _ = said(PAIRS, "--cfg", "job", "--resolve", "min_gap=0.7")

@@ -428,7 +428,10 @@ def test_prompts_with_an_answer_have_something_to_verify(tmp_path: Path) -> None
     assert not any("verify" in warning for warning in version.manifest.warnings)
 
 
-def test_a_split_that_holds_out_nothing_is_told(tmp_path: Path) -> None:
+def test_a_split_that_holds_out_nothing_or_everything_is_told(tmp_path: Path) -> None:
+    whole = run(tmp_path, "sft_threshold", limit=8, seed=1, validation_fraction=0.9999)
+    said = "write: validation_fraction=0.9999 holds out all of"
+    assert any(warning.startswith(said) for warning in whole.manifest.warnings)
     few = run(tmp_path, "sft_threshold", limit=8, seed=1, validation_fraction=0.01)
     said = "write: validation_fraction=0.01 holds out none of"
     assert any(warning.startswith(said) for warning in few.manifest.warnings)
