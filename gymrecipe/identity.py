@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import msgspec
 
@@ -41,7 +42,7 @@ def version_id(
             "version": step.stage.version,
             "source": step.source,
             "parameters": {
-                name: value
+                name: _in_order(value) if name == "columns" else value
                 for name, value in step.params.model_dump(mode="json").items()
                 if name not in NOT_IN_ID
             },
@@ -57,3 +58,8 @@ def version_id(
     code = [found] if (found := plugins()) else []
     decided = [stages, formats, inputs, named, *digests, *code]
     return hashlib.sha256(msgspec.json.encode(decided, order="deterministic")).hexdigest()
+
+
+def _in_order(columns: Any) -> Any:
+    """The columns of a write so that their order, which is that of a record's keys, counts too."""
+    return [*columns.items()] if isinstance(columns, dict) and columns else columns

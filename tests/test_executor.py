@@ -16,6 +16,7 @@ from gymrecipe.experiments import manifest, slices
 from gymrecipe.experiments.verify import verify
 from gymrecipe.rollouts import bad, table
 from gymrecipe.rollouts.files import sample_path
+from tests.experiments.conftest import records
 from tests.rollouts.conftest import rollout
 
 FILES = ("data/train.jsonl", "rejects.parquet", "used.parquet")
@@ -124,6 +125,17 @@ def test_whatever_can_change_the_data_changes_the_id(
     knobs: dict[str, Any], usual_id: str, tmp_path: Path
 ) -> None:
     assert run(tmp_path, **{"min_gap": 0.3, **knobs}).manifest.id != usual_id
+
+
+def test_the_order_of_columns_changes_the_id_as_it_does_the_records(tmp_path: Path) -> None:
+    columns = {"answer": "a", "reward": "r"}
+    knobs = {"stages.write.format": "custom", "limit": 20}
+    one = run(tmp_path, "sft_threshold", **knobs, **{"stages.write.columns": columns})
+    columns = dict(reversed(columns.items()))
+    other = run(tmp_path, "sft_threshold", **knobs, **{"stages.write.columns": columns})
+    assert not other.existed
+    firsts = [next(iter(records(version)[0])) for version in (one, other)]
+    assert firsts == ["a", "r"]
 
 
 def test_a_changed_byte_of_the_input_changes_the_id(tmp_path: Path) -> None:
