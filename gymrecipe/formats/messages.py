@@ -8,6 +8,7 @@ from gymrecipe.formats.calls import as_text
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Guide, Written, tokens
 from gymrecipe.registry import format
+from gymrecipe.rollouts.chat import Unusable
 
 
 def guide(written: Written) -> Guide:
@@ -48,7 +49,7 @@ def guide(written: Written) -> Guide:
 
 @format(
     purposes=("sft", "dpo", "buffer"),
-    version=2,
+    version=3,
     guide=guide,
     advice={
         "kto": "trl, llama_factory, axolotl and ms_swift have a form for it",
@@ -70,5 +71,7 @@ def messages(example: Example) -> dict[str, Any]:
     if example.tools is not None:
         record["tools"] = example.tools or None  # Llama's templates print an empty list as tools
     if example.purpose == "buffer":
+        if example.reward is None:
+            raise Unusable("missing_reward")
         record["reward"] = example.reward
     return record | example.values

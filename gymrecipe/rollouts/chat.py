@@ -42,6 +42,7 @@ UNUSABLE = {
     " run?",
     "no_request": "the line has no `responses_create_params` to ask it again with",
     "no_agent": "the line does not say which agent ran it (`agent_ref.name`)",
+    "missing_reward": "it has no value for reward",
     "not_a_continuation": "the template prints the prompt otherwise when an answer follows",
     "template_refused": "the chat template raised an error on these messages",
 }

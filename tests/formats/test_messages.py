@@ -12,7 +12,7 @@ import pytest
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Written
 from gymrecipe.formats.messages import guide, messages
-from gymrecipe.rollouts.chat import Function, Message, ToolCall
+from gymrecipe.rollouts.chat import Function, Message, ToolCall, Unusable
 
 ASKED = Message("user", "2+2?")
 SAID = Message("assistant", "4")
@@ -40,6 +40,11 @@ def test_a_scored_trajectory_has_its_reward() -> None:
     assert plain(example)["reward"] == 0.25
 
 
+def test_a_trajectory_without_a_reward_is_not_a_scored_one() -> None:
+    with pytest.raises(Unusable, match="missing_reward"):
+        messages(Example("buffer", (b"",), {}, prompt=[ASKED], completion=[SAID]))
+
+
 def test_arguments_are_json_text() -> None:
     call = ToolCall(id="a", function=Function("f", {"x": 1e22, "y": 2**53 + 1}))
     turn = Message("assistant", "", tool_calls=[call])
@@ -58,7 +63,7 @@ def test_the_example_keeps_its_objects() -> None:
 def test_token_ids_stay_beside_calls() -> None:
     call = ToolCall(id="a", function=Function("f", {}))
     turn = Message("assistant", "", tool_calls=[call], generation_token_ids=[7, 8])
-    found = plain(Example("buffer", (b"",), {}, completion=[turn]))["messages"][0]
+    found = plain(Example("buffer", (b"",), {}, completion=[turn], reward=1.0))["messages"][0]
     assert found["generation_token_ids"] == [7, 8]
 
 
