@@ -19,6 +19,7 @@ from gymrecipe.formats.guide import Guide, Written, tokens
 from gymrecipe.formats.numbers import check
 from gymrecipe.registry import format
 from gymrecipe.rollouts.chat import Message, Unusable
+from gymrecipe.rollouts.sides import same
 
 TYPES = {
     "sft": [
@@ -98,7 +99,7 @@ def _notes(written: Written) -> list[str]:
 
 @format(
     purposes=("sft", "dpo", "kto", "reward_model"),
-    version=2,
+    version=3,
     guide=guide,
     files=("jsonl",),
     pairs_at=("decision", "trajectory"),
@@ -149,6 +150,7 @@ def _ranked(example: Example) -> dict[str, Any]:
 
 
 def _plain(messages: list[Message], role: str) -> str:
-    if len(messages) != 1 or messages[0] != Message(role, messages[0].content):
+    """The one message that there is, as text; token ids are not of it."""
+    if len(messages) != 1 or not same(messages, [Message(role, messages[0].content)]):
         raise Unusable("needs_template")
     return messages[0].content

@@ -18,6 +18,7 @@ from gymrecipe.formats.guide import Guide, Written, tokens
 from gymrecipe.formats.truth import ground_truth
 from gymrecipe.registry import format
 from gymrecipe.rollouts.chat import Message, Unusable
+from gymrecipe.rollouts.sides import same
 
 DATASET = Path(__file__).with_name("verl_dataset.py.txt")
 """The dataset class; it imports verl, so it is no module of ours."""
@@ -108,7 +109,7 @@ def _rl_notes(written: Written) -> list[str]:
 
 @format(
     purposes=("sft", "reward_model", "rl"),
-    version=1,
+    version=2,
     guide=guide,
     files=("parquet",),
     advice={
@@ -140,8 +141,10 @@ def _text(value: Any) -> str:
 
 
 def _plain(messages: list[Message], role: str, example: Example) -> str:
-    """The one message that there is, as text: nothing renders it."""
-    if len(messages) != 1 or example.tools or messages[0] != Message(role, messages[0].content):
+    """The one message that there is, as text: nothing renders it, and token ids are not of it."""
+    if example.tools or len(messages) != 1:
+        raise Unusable("needs_template")
+    if not same(messages, [Message(role, messages[0].content)]):
         raise Unusable("needs_template")
     return messages[0].content
 

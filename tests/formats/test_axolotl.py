@@ -81,6 +81,12 @@ def test_longer_ones_and_tools_are_refused_for_reward_models(
         )
 
 
+def test_an_answer_with_token_ids_is_a_text_all_the_same() -> None:
+    kept = Message("assistant", "4", generation_token_ids=[7, 8])
+    found = plain(Example("reward_model", (), {}, [ASKED], chosen=[kept], rejected=[SAID]))
+    assert found["chosen"] == "4"
+
+
 @pytest.mark.parametrize("purpose", ["sft", "dpo", "kto", "reward_model"])
 def test_the_block_is_yaml_and_a_file_beside_the_data(purpose: Any) -> None:
     made = guided(purpose)

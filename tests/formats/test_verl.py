@@ -58,6 +58,12 @@ def test_what_a_template_would_have_to_render_is_refused(
         verl(Example("reward_model", (), {}, prompt, chosen=answer, rejected=[SAID], tools=tools))
 
 
+def test_an_answer_with_token_ids_is_a_text_all_the_same() -> None:
+    kept = Message("assistant", "4", generation_token_ids=[7, 8])
+    found = plain(Example("reward_model", (), {}, [ASKED], chosen=[kept], rejected=[SAID]))
+    assert found["chosen"] == "4"
+
+
 def test_a_prompt_has_what_the_rl_trainer_and_its_reward_function_read() -> None:
     example = Example("rl", (), {"rate": 0.5}, PROMPT, tools=TOOLS, index=7, split="validation")
     example.agent, example.verifier = "math", {"expected_answer": Raw(b'"4"')}
