@@ -15,8 +15,8 @@ from gymrecipe.stages.write import Write
 from gymrecipe.steps import Step, purpose_of
 
 LATE = (
-    "order=strict leaves rows with other keys or types behind the first ones; a loader that infers"
-    " the columns from the first 10 MB, as datasets does, may fail on them or fill nulls in."
+    " leaves rows with other keys or types behind the first {}; a loader that infers the columns"
+    " from the first 10 MB, as datasets does, may fail on them or fill nulls in."
 )
 
 
@@ -54,7 +54,10 @@ def remarks_of_write(
             " that the model's API marked as a refusal; refusals=reject leaves them out."
         )
     if written.is_late:
-        yield f"{step.name}: {LATE}"
+        knob, first = "order=strict", "ones"
+        if params.order != "strict":
+            knob, first = f"shard_rows={params.shard_rows}", "file"
+        yield f"{step.name}: {knob}{LATE.format(first)}"
 
 
 def _one_sided(step: Step, params: Write, written: WriteResult) -> Iterator[str]:

@@ -291,6 +291,13 @@ def test_a_strict_order_that_hides_keys_from_a_loader_is_a_red_flag(tmp_path: Pa
     assert not any("order=strict" in said for said in version.manifest.warnings)
 
 
+def test_a_first_file_too_small_to_show_every_key_is_a_red_flag(tmp_path: Path) -> None:
+    version = run(tmp_path, "sft_threshold", shard_rows=1)
+    assert any("shard_rows=1 leaves rows" in said for said in version.manifest.warnings)
+    version = run(tmp_path, "sft_threshold", shard_rows=40)
+    assert not any("shard_rows" in said for said in version.manifest.warnings)
+
+
 def test_quantile_thresholds_are_resolved_and_both_are_logged(tmp_path: Path) -> None:
     version = run(tmp_path, "sft_threshold", min_reward="p50")
     stage = version.manifest.stages[1]

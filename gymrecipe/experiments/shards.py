@@ -32,7 +32,7 @@ class Shards:
     the whole split in the first file, which is where a loader of all of them looks, and those of
     its own in each other. They are known when all rows have come; until then the rows stand in
     their files as they came, and afterwards most of them stay where they are. `is_late`
-    says of a strict one that some of them stand behind others.
+    says that some of them stand behind others, which is strict, or have no room in the first file.
     """
 
     def __init__(
@@ -104,18 +104,23 @@ class Shards:
         self.is_late = self.strict and bool(self.lengths) and self._led(came) != came
         if not self.leads or not self.lengths:
             return [[rows] for rows in self._came()]
+        self.is_late = self.most < len(self.lengths) and self.most < len(self._leaders(came))
         shards = list(_cut(self._led(came), self.most))
         return [*shards[:1], *map(self._led, shards[1:])]
 
-    def _led(self, rows: list[Span]) -> list[Span]:
-        """The rows with those that show every key and type first."""
+    def _leaders(self, rows: list[Span]) -> list[int]:
+        """The rows that together show every key and type of all these."""
         first: dict[int, int] = {}  # the first row of each shape
         for start, stop in rows:
             for shape in dict.fromkeys(self.shape[start:stop]):
                 if shape not in first:
                     first[shape] = self.shape.index(shape, start)
         places = list(first.values())
-        found = [places[place] for place in leaders(list(self.shapes), array("I", first))]
+        return [places[place] for place in leaders(list(self.shapes), array("I", first))]
+
+    def _led(self, rows: list[Span]) -> list[Span]:
+        """The rows with those that show every key and type first."""
+        found = self._leaders(rows)
         if found == list(islice(chain.from_iterable(range(*span) for span in rows), len(found))):
             return rows
         return [*((row, row + 1) for row in found), *_without(rows, sorted(found))]
