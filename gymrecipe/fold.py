@@ -21,7 +21,7 @@ from gymrecipe.plan import Plan
 from gymrecipe.progress import Progress
 from gymrecipe.registry import CHECKS, FORMATS, is_ours
 from gymrecipe.remarks import check_verifier, remarks_of_filter, remarks_of_write
-from gymrecipe.rollouts.columns import PAIR_COLUMNS, split_side
+from gymrecipe.rollouts.columns import INPUT, PAIR_COLUMNS, split_side
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.frames import LARGE_ROWS, Spill, give_back, unspilled
@@ -295,7 +295,7 @@ def _written(step: Step, params: Write, rows: StageResult) -> list[str]:
     return [
         name
         for name in rows.names
-        if {name, split_side(name)[1]} & needed or name.startswith("input_")
+        if {name, split_side(name)[1]} & needed or name.startswith(INPUT)
     ]
 
 

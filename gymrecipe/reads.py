@@ -150,7 +150,7 @@ def _column(
         return
     name = _bare(step, name)
     side, rest = split_side(name)
-    if side and rest in BUILT_IN and step.takes != "pairs":
+    if side and rest in (*BUILT_IN, "row") and step.takes != "pairs":
         raise ValueError(f"'{name}' is a column of pairs, and {step.takes} have none yet")
     if name in BUILT_IN or name in made:
         known = made[name] if name in made else BUILT_IN[name][0]

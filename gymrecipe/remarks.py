@@ -8,7 +8,7 @@ from gymrecipe.errors import RecipeError
 from gymrecipe.experiments.data import WriteResult
 from gymrecipe.late import pl
 from gymrecipe.plan import Plan
-from gymrecipe.rollouts.columns import key_of
+from gymrecipe.rollouts.columns import INPUT, SPLIT, key_of
 from gymrecipe.stages import where as language
 from gymrecipe.stages.filter import Filter
 from gymrecipe.stages.write import Write
@@ -62,7 +62,7 @@ def remarks_of_write(
 
 def _one_sided(step: Step, params: Write, written: WriteResult) -> Iterator[str]:
     """That nothing was held out, or everything."""
-    splits = written.written["split"].unique().to_list()
+    splits = written.written[SPLIT].unique().to_list()
     if len(splits) == 1:
         share, do = ("all", "Lower") if splits == ["validation"] else ("none", "Raise")
         yield (
@@ -74,7 +74,8 @@ def _one_sided(step: Step, params: Write, written: WriteResult) -> Iterator[str]
 
 def _missing_inputs(step: Step, rows: pl.DataFrame) -> Iterator[str]:
     """A task without an input row has another verifier's fields than the others."""
-    missing = rows["input_source"].null_count() if "input_source" in rows.columns else 0
+    place = f"{INPUT}source"
+    missing = rows[place].null_count() if place in rows.columns else 0
     if missing:
         yield (
             f"{step.name}: {missing} of {rows.height} tasks have no row in materialized_inputs;"

@@ -585,3 +585,40 @@ def test_tasks_in_custom_columns_are_not_asked_for_a_conversation(tmp_path: Path
     version = run(tmp_path, str(tmp_path / "rl.yaml"), input=str(path))
     assert version.path is not None
     assert json.loads((version.path / "data/train.jsonl").read_text())["task_id"] == "t1"
+
+
+NAMES = ("split", "task_field_0", "input_source", "input_offset", "input_bytes")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_field_may_be_called_as_we_call_a_column(name: str, tmp_path: Path) -> None:
+    rows = [rollout(f"q{i}", **{name: i}, _ng_task_index=i) for i in range(4)]
+    asked = [rollout(f"q{i}", _ng_task_index=i, expected_answer="4") for i in range(4)]
+    for file, lines in (("rollouts", rows), ("inputs", asked)):
+        (tmp_path / file).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    version = run(
+        tmp_path,
+        "rl_prompts",
+        input=str(tmp_path / "rollouts"),
+        materialized_inputs=str(tmp_path / "inputs"),
+        agent="agent",
+        **{"stages.ran.where": f"{name} > 0", "stages.learnable.where": "rollouts == 1"},
+    )
+    assert version.path is not None
+    lines = (version.path / "data/train.jsonl").read_text().splitlines()
+    assert [json.loads(line)["expected_answer"] for line in lines] == ["4"] * 3
+
+
+def test_a_column_of_the_recipe_called_split_holds_nothing_out(tmp_path: Path) -> None:
+    rows = [rollout(f"q{i}", metadata={"split": "validation"}) for i in range(4)]
+    path = tmp_path / "rollouts"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    version = run(
+        tmp_path,
+        "sft_threshold",
+        input=str(path),
+        columns={"split": {"path": "metadata.split", "default": "none"}},
+        **{"stages.write.columns": ["split"]},
+    )
+    data = [output.path for output in version.manifest.outputs if output.rows]
+    assert data == ["data/train.jsonl"]

@@ -138,7 +138,7 @@ def test_a_pair_may_write_a_named_column_of_one_side(tmp_path: Path) -> None:
     assert set(columns(tmp_path, "c: {path: a.b, default: d}", PAIR, write)) == {"c"}
 
 
-@pytest.mark.parametrize("name", ["gap", "chosen_reward", "rejected_turns"])
+@pytest.mark.parametrize("name", ["gap", "chosen_reward", "rejected_turns", "chosen_row"])
 def test_a_column_of_pairs_is_refused_before_there_are_any(name: str, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=f"'{name}' is a column of pairs, and rollouts have none"):
         columns(tmp_path, "", where(f"{name} > 0.1"), WRITE)

@@ -27,7 +27,7 @@ from gymrecipe.formats.job import Encoded, WriteJob
 from gymrecipe.formats.template import Template
 from gymrecipe.registry import FORMATS, PLUGINS, Purpose
 from gymrecipe.rollouts.chat import Reading
-from gymrecipe.rollouts.columns import MADE, SIDES
+from gymrecipe.rollouts.columns import INPUT, MADE, SIDES, SPLIT
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
 from gymrecipe.settings import NamedColumn
@@ -92,10 +92,10 @@ def write_data(
     kept = [rows.clear()]
     known = _held(rows, named)
     on_disk = sum(source.size for source in sources)
-    read = (*sides, "input_") if "input_source" in rows.columns else sides
+    read = (*sides, INPUT) if f"{INPUT}source" in rows.columns else sides
     with plain(sources, rows, read, folder) as (paths, rows):
         for split in ("train", "validation"):
-            part = _only(rows, rows["split"] == split)
+            part = _only(rows, rows[SPLIT] == split)
             shards = Shards(
                 target, inside, split, file, params.shard_rows, params.order == "strict"
             )
@@ -147,7 +147,7 @@ OF_BOTH = ("prompts_differ", "identical_answers", "parted_by_environment")
 def write_metrics(rows: pl.DataFrame, entered: pl.Series, folder: Path, inside: str) -> WriteResult:
     """Write a table of metrics as JSON lines, a metric each; it uses every row that entered."""
     encoder = msgspec.json.Encoder()
-    lines = [encoder.encode(row) for row in rows.drop("split").iter_rows(named=True)]
+    lines = [encoder.encode(row) for row in rows.drop(SPLIT).iter_rows(named=True)]
     data = b"".join(line + b"\n" for line in lines)
     target = folder / inside
     with writing(target):

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from gymrecipe.beside import table_column
 from gymrecipe.formats.job import Side, WriteJob
 from gymrecipe.late import pl
-from gymrecipe.rollouts.columns import split_side
+from gymrecipe.rollouts.columns import INPUT, split_side
 
 SLICE_BYTES = 8 * 2**20
 """Source bytes that one slice of a write reads."""
@@ -55,7 +55,7 @@ def slices(
         slots = None if order is None else order[start : start + LAP_ROWS]
         lap = rows.slice(start, LAP_ROWS) if slots is None else rows[pl.Series(slots)]
         taken = tuple(_side(lap, side) for side in sides)
-        inputs = _side(lap, "input_") if "input_source" in rows.columns else None
+        inputs = _side(lap, INPUT) if f"{INPUT}source" in rows.columns else None
         values = {name: _values(lap, column) for name, column in columns.items()}
         own = {name: lap[OWN[job.purpose][name]].to_list() for name in job.own}
         for low, high in _cuts([side.bytes for side in taken]):

@@ -69,6 +69,18 @@ OF_A_ROLLOUT = (
 SIDES = ("chosen", "rejected")
 """The two rollouts of a pair."""
 
+SPLIT = "the split"
+"""The column of a write that says which file a row goes to."""
+
+INPUT = "input "
+"""Before the columns that say where the input row of a task is, as a side is before a pair's."""
+
+TASK_FIELD = "task field "
+"""Before the number of a task field: the column that holds its key.
+
+These three have a space, for no field of a line has a column of such a name: it is `field["…"]`.
+"""
+
 PAIR_COLUMNS = ("gap", "draw", "task_key", "prompt_key")
 """What a pair has of its own; every rollout column is there as `chosen_…` and `rejected_…`."""
 

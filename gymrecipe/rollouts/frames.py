@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from gymrecipe.rollouts.columns import Column
+from gymrecipe.rollouts.columns import TASK_FIELD, Column
 from gymrecipe.rollouts.scanned import Scanned
 
 FRAME_ROWS = 2**14
@@ -100,7 +100,7 @@ def frame(
     columns are left out.
     """
     none = array("Q", bytes(8 * len(arrays["line"])))
-    fields = {name for name in arrays if name.startswith("task_field_")}
+    fields = {name for name in arrays if name.startswith(TASK_FIELD)}
     left_out = {*texts, *unread, *(name for name in fields if arrays[name] == none)}
     columns = {
         name: pl.Series(values, dtype=_DTYPES[values.typecode])
@@ -138,7 +138,7 @@ def _present(name: str, dtype: pl.DataType) -> pl.Expr:
         return column.replace(-1, None).cast(pl.Boolean)
     if name == "output_tokens":
         return column.replace(-1, None)
-    if name in _NULL_AT_ZERO or name.startswith("task_field_"):
+    if name in _NULL_AT_ZERO or name.startswith(TASK_FIELD):
         return column.replace(0, None)
     return column
 

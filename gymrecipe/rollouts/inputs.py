@@ -16,6 +16,7 @@ from msgspec import Raw
 
 from gymrecipe.errors import DataError
 from gymrecipe.late import pl
+from gymrecipe.rollouts.columns import INPUT
 from gymrecipe.rollouts.digests import digest_prefix
 from gymrecipe.rollouts.files import Source, blocks, check_unchanged, lines
 from gymrecipe.rollouts.lines import NULL
@@ -108,34 +109,28 @@ def _row(data: bytes | None, at: str) -> _Row:
 
 
 def with_inputs(rows: pl.DataFrame, inputs: list[Inputs], first_source: int) -> pl.DataFrame:
-    """The rows (`run`, `index_key`) with the place of their input rows as `input_source`,
-    `input_offset`, `input_bytes`, `input_id_hi` and `input_id_lo`, null where there is none.
+    """The rows (`run`, `index_key`) with the place of their input rows: `source`, `offset`,
+    `bytes`, `id_hi` and `id_lo`, each behind INPUT, null where there is none.
 
     One file is of all runs; else the n-th is of the n-th run, for an index means something only
-    inside a run. `input_source` counts on from `first_source`.
+    inside a run. The source counts on from `first_source`.
     """
-    schema = {
-        "run": pl.UInt32, "index_key": pl.UInt64, "input_source": pl.UInt32,
-        "input_offset": pl.UInt64, "input_bytes": pl.UInt64, "input_id_hi": pl.UInt64,
-        "input_id_lo": pl.UInt64,
-    }  # fmt: skip
+    schema = {"run": pl.UInt32, "index_key": pl.UInt64, f"{INPUT}source": pl.UInt32}
+    places = ("offset", "bytes", "id_hi", "id_lo")
     tables = [
         pl.DataFrame(
             {
-                "run": pl.repeat(place, len(read.index_key), eager=True),
+                "run": pl.repeat(run, len(read.index_key), eager=True),
                 "index_key": pl.Series(read.index_key, dtype=pl.UInt64),
-                "input_source": pl.repeat(first_source + place, len(read.index_key), eager=True),
-                "input_offset": pl.Series(read.offset, dtype=pl.UInt64),
-                "input_bytes": pl.Series(read.bytes, dtype=pl.UInt64),
-                "input_id_hi": pl.Series(read.id_hi, dtype=pl.UInt64),
-                "input_id_lo": pl.Series(read.id_lo, dtype=pl.UInt64),
-            },
+                f"{INPUT}source": pl.repeat(first_source + run, len(read.index_key), eager=True),
+            }
+            | {f"{INPUT}{at}": pl.Series(getattr(read, at), dtype=pl.UInt64) for at in places},
             schema_overrides=schema,
         )
-        for place, read in enumerate(inputs)
+        for run, read in enumerate(inputs)
     ]
-    places = pl.concat(tables)
+    found = pl.concat(tables)
     on = ["index_key"] if len(inputs) == 1 else ["run", "index_key"]
     if len(inputs) == 1:
-        places = places.drop("run")
-    return rows.join(places, on=on, how="left", maintain_order="left")
+        found = found.drop("run")
+    return rows.join(found, on=on, how="left", maintain_order="left")

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from gymrecipe.rollouts.columns import Column, Path
+from gymrecipe.rollouts.columns import TASK_FIELD, Column, Path
 from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.runs import Runs
 
@@ -25,7 +25,7 @@ Digests = list[bytes]
 
 def task_field(index: int) -> str:
     """The column that holds the key of the n-th task field."""
-    return f"task_field_{index}"
+    return f"{TASK_FIELD}{index}"
 
 
 class Job(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ all parameters (seeds differ between repeats). `auto` goes by what a line has:
 from __future__ import annotations
 
 from gymrecipe.late import pl
+from gymrecipe.rollouts.columns import TASK_FIELD
 from gymrecipe.rollouts.hashes import combine, parts
 
 
@@ -37,7 +38,7 @@ def _auto(rows: pl.DataFrame, occurrence: pl.Expr) -> pl.Expr:
     fields = [
         name
         for name in rows.columns
-        if name.startswith("task_field_") and rows[name].null_count() < rows.height
+        if name.startswith(TASK_FIELD) and rows[name].null_count() < rows.height
     ]
     known = pl.col("prompt_key").is_not_null()
     prompt = pl.col("prompt_key").fill_null(0)

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from gymrecipe.late import pl
 from gymrecipe.parameters import Params
 from gymrecipe.registry import Facts, stage
-from gymrecipe.rollouts.columns import parse_path
+from gymrecipe.rollouts.columns import TASK_FIELD, parse_path
 from gymrecipe.rollouts.figures import describe, repeated
 from gymrecipe.rollouts.files import SAMPLE
 from gymrecipe.rollouts.hashes import uniform
@@ -109,7 +109,7 @@ def load(rows: pl.LazyFrame, params: Load) -> tuple[pl.LazyFrame, Facts]:
         )
     facts = {"grouping": pl.LazyFrame([figures]), "rewards": pl.LazyFrame([rewards])}
     hidden = ["index_key", "group_value", "place", "run"]
-    hidden += [name for name in keyed.columns if name.startswith("task_field_")]
+    hidden += [name for name in keyed.columns if name.startswith(TASK_FIELD)]
     return keyed.drop(hidden, strict=False).lazy(), facts
 
 

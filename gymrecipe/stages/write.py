@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from gymrecipe.late import pl
 from gymrecipe.parameters import Params
 from gymrecipe.registry import FORMATS, File, PairsAt, Purpose, Reasoning, stage, unit_of
-from gymrecipe.rollouts.columns import key_of
+from gymrecipe.rollouts.columns import SPLIT, key_of
 from gymrecipe.rollouts.hashes import uniform
 
 
@@ -95,7 +95,7 @@ class Write(Params):
         return value
 
 
-@stage(takes=("rollouts", "tasks", "pairs", "metrics"), makes="nothing", version=3)
+@stage(takes=("rollouts", "tasks", "pairs", "metrics"), makes="nothing", version=4)
 def write(rows: pl.LazyFrame, params: Write) -> pl.LazyFrame:
     """Write the rows as `train` and `validation` in a trainer's format.
 
@@ -104,14 +104,12 @@ def write(rows: pl.LazyFrame, params: Write) -> pl.LazyFrame:
     """
     unit = unit_of(rows.collect_schema())
     if unit == "metrics":
-        return rows.with_columns(split=pl.lit("metrics"))
+        return rows.with_columns(pl.lit("metrics").alias(SPLIT))
     key = pl.coalesce("prompt_key", "task_key", (pl.col("draw") * 2**53).cast(pl.UInt64))
     held_out = uniform(key, params.seed, "split") < params.validation_fraction
     pairs = unit == "pairs"
     order = ["chosen_row", "rejected_row"] if pairs else ["row"]
     if params.order == "shuffled":
         order = ["draw", *(["rejected_draw"] if pairs else []), *order]
-    return rows.with_columns(
-        split=pl.when(held_out).then(pl.lit("validation")).otherwise(pl.lit("train")),
-        reason=pl.lit(None, pl.String),
-    ).sort(order)
+    split = pl.when(held_out).then(pl.lit("validation")).otherwise(pl.lit("train"))
+    return rows.with_columns(split.alias(SPLIT), reason=pl.lit(None, pl.String)).sort(order)

@@ -12,6 +12,7 @@ import xxhash
 
 from gymrecipe.errors import DataError
 from gymrecipe.formats.verifier import is_row_of
+from gymrecipe.rollouts.columns import INPUT
 from gymrecipe.rollouts.files import open_source
 from gymrecipe.rollouts.inputs import Inputs, read_inputs, with_inputs
 from tests.rollouts.conftest import read, rollout
@@ -37,12 +38,12 @@ def found(rollouts: Path, *inputs: Path) -> list[Any]:
     table = with_inputs(read(rollouts).rows, [inputs_of(path) for path in inputs], 1)
     rows = []
     for place in table.iter_rows(named=True):
-        if place["input_source"] is None:
+        if place[f"{INPUT}source"] is None:
             rows.append(None)
             continue
-        data = inputs[place["input_source"] - 1].read_bytes()
-        line = data[place["input_offset"] :][: place["input_bytes"]]
-        halves = (place["input_id_hi"] << 64) | place["input_id_lo"]
+        data = inputs[place[f"{INPUT}source"] - 1].read_bytes()
+        line = data[place[f"{INPUT}offset"] :][: place[f"{INPUT}bytes"]]
+        halves = (place[f"{INPUT}id_hi"] << 64) | place[f"{INPUT}id_lo"]
         assert xxhash.xxh3_128_intdigest(line) == halves
         rows.append(json.loads(line))
     return rows
@@ -90,8 +91,8 @@ def test_each_run_has_its_own_file(tmp_path: Path) -> None:
     first = inputs_of(write(tmp_path / "1.jsonl", asked(0, agent=None, n=1)))
     second = inputs_of(write(tmp_path / "2.jsonl", asked(0, agent=None, n="two")))
     rows = read(one, two).rows
-    assert with_inputs(rows, [first, second], 5)["input_source"].to_list() == [5, 6]
-    assert with_inputs(rows, [first], 5)["input_source"].to_list() == [5, 5]
+    assert with_inputs(rows, [first, second], 5)[f"{INPUT}source"].to_list() == [5, 6]
+    assert with_inputs(rows, [first], 5)[f"{INPUT}source"].to_list() == [5, 5]
 
 
 def test_rows_keep_their_order_and_number(tmp_path: Path) -> None:

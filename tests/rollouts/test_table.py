@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal
 from gymrecipe.engines.local import local
 from gymrecipe.errors import DataError
 from gymrecipe.rollouts import digests, files, table
-from gymrecipe.rollouts.columns import Column
+from gymrecipe.rollouts.columns import TASK_FIELD, Column
 from gymrecipe.rollouts.table import Table
 from tests.rollouts.conftest import Write, read, rollout
 
@@ -105,8 +105,8 @@ def test_sources_and_runs_count_from_zero(jsonl: Write) -> None:
 def test_an_empty_table_has_the_columns_of_a_full_one(jsonl: Write) -> None:
     full = read(jsonl(*lines_of_all_kinds()), columns=COLUMNS).rows
     empty = read(jsonl(name="empty.jsonl"), columns=COLUMNS).rows
-    fields = [name for name in full.columns if name.startswith("task_field_")]
-    assert fields == ["task_field_0"]  # the only one that has values
+    fields = [name for name in full.columns if name.startswith(TASK_FIELD)]
+    assert fields == [f"{TASK_FIELD}0"]  # the only one that has values
     assert full.drop(fields).schema == empty.schema
     assert empty.height == 0
 

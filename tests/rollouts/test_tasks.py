@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gymrecipe.rollouts import files, table
+from gymrecipe.rollouts.scanned import task_field
 from gymrecipe.rollouts.tasks import with_task_key
 from tests.rollouts.conftest import Write, keyed, rollout
 
@@ -134,7 +135,7 @@ Row = tuple[int | None, int | None, int | None, int | None, int | None]
 
 
 def frame(rows: list[Row]) -> pl.DataFrame:
-    names = ("prompt_key", "index_key", "task_field_0", "task_field_1", "task_field_2")
+    names = ("prompt_key", "index_key", *map(task_field, range(3)))
     columns = {name: [row[i] for row in rows] for i, name in enumerate(names)}
     numbers = list(range(len(rows)))
     fixed = {"run": [0] * len(rows), "id_hi": numbers, "id_lo": numbers, "row": numbers}

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from gymrecipe.rollouts.columns import TASK_FIELD
 from gymrecipe.stages.load import Load, load
 from tests.rollouts.conftest import keyed, read, rollout
 
@@ -79,7 +80,7 @@ def test_a_rollout_whose_task_is_unclear_counts_as_a_task(tmp_path: Path) -> Non
 def test_nothing_that_only_grouping_needs_is_left(tmp_path: Path) -> None:
     names = keyed(write(tmp_path / "a", LINES)).columns
     hidden = {"index_key", "group_value", "place", "occurrence", "run"}
-    assert not [name for name in names if name in hidden or name.startswith("task_field")]
+    assert not [name for name in names if name in hidden or name.startswith(TASK_FIELD)]
 
 
 def test_an_empty_table_can_be_loaded(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 import gymrecipe.formats
+from gymrecipe.rollouts.columns import SPLIT
 from gymrecipe.stages.write import Write
 from tests.stages.conftest import Columns, call, pairs, rollouts, shuffles
 
@@ -21,9 +22,9 @@ MANY: Columns = {"prompt_key": [2**40 + i // 4 for i in range(4000)]}
 
 def held_out(rows: pl.LazyFrame, **params: Any) -> set[int]:
     table, _ = call(rows, Write(**params))
-    assert set(table["split"]) <= {"train", "validation"}
+    assert set(table[SPLIT]) <= {"train", "validation"}
     assert table["reason"].null_count() == table.height
-    return set(table.filter(pl.col("split") == "validation")["prompt_key"])
+    return set(table.filter(pl.col(SPLIT) == "validation")["prompt_key"])
 
 
 def test_nothing_is_held_out_unless_asked_for() -> None:
@@ -36,8 +37,8 @@ def test_about_the_asked_share_of_prompts_is_held_out() -> None:
 
 def test_a_prompt_is_held_out_whole() -> None:
     table, _ = call(rollouts(MANY), Write(validation_fraction=0.5))
-    splits = table.group_by("prompt_key").agg(pl.col("split").n_unique())
-    assert set(splits["split"]) == {1}
+    splits = table.group_by("prompt_key").agg(pl.col(SPLIT).n_unique())
+    assert set(splits[SPLIT]) == {1}
 
 
 def test_a_larger_share_holds_out_more_prompts_and_never_others() -> None:
@@ -68,15 +69,15 @@ def test_another_seed_holds_out_others() -> None:
 def test_rollouts_without_a_prompt_go_by_their_task() -> None:
     rows = rollouts({"prompt_key": [None] * 400, "task_key": [2**40 + i // 4 for i in range(400)]})
     table, _ = call(rows, Write(validation_fraction=0.5))
-    splits = table.group_by("task_key").agg(pl.col("split").n_unique())
-    assert set(splits["split"]) == {1}
-    assert table["split"].n_unique() == 2
+    splits = table.group_by("task_key").agg(pl.col(SPLIT).n_unique())
+    assert set(splits[SPLIT]) == {1}
+    assert table[SPLIT].n_unique() == 2
 
 
 def test_rollouts_without_a_prompt_and_a_task_go_by_themselves() -> None:
     rows = rollouts({"prompt_key": [None] * 400, "task_key": [None] * 400})
     table, _ = call(rows, Write(validation_fraction=0.5))
-    assert 130 < table["split"].to_list().count("validation") < 270
+    assert 130 < table[SPLIT].to_list().count("validation") < 270
 
 
 def test_rollouts_stand_as_their_lines_stand() -> None:
@@ -111,10 +112,10 @@ def test_shuffled_pairs_of_one_chosen_rollout_stand_by_the_draw_of_the_other() -
 def test_metrics_are_one_table_in_their_order() -> None:
     rows = pl.LazyFrame({"metric": ["b", "a"], "count": [1, 1], "mean": [0.5, 0.5]})
     table, _ = call(rows, Write(validation_fraction=0.5))
-    assert table.select("metric", "split").rows() == [("b", "metrics"), ("a", "metrics")]
+    assert table.select("metric", SPLIT).rows() == [("b", "metrics"), ("a", "metrics")]
 
 
-@pytest.mark.parametrize("name", ["gap", "metric"])
+@pytest.mark.parametrize("name", ["gap", "metric", "split"])
 def test_rollouts_may_have_a_field_of_any_name(name: str) -> None:
     assert held_out(rollouts({name: [1.0, 2.0]})) == set()
 
