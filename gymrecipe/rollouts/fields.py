@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from gymrecipe.rollouts.columns import name_of
-from gymrecipe.rollouts.files import Source, blocks, lines
+from gymrecipe.rollouts.files import Source, blocks, lines, without_mark
 
 DEPTH = 4
 """How deep objects are looked into; the trajectories themselves are not listed."""
@@ -44,7 +44,7 @@ def _found(sources: list[Source], most: int) -> tuple[dict[tuple[str, ...], Fiel
         for line in islice(stream, most - read):
             read += 1
             try:
-                value = msgspec.json.decode(line.data or b"")
+                value = msgspec.json.decode(without_mark(line).data or b"")
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 continue
             if isinstance(value, dict):

@@ -7,6 +7,7 @@ import os
 import stat
 import sys
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -33,7 +34,12 @@ SWELLING, SWELLING_BYTES = 200, 64 * 2**20
 """A compressed file may swell to so many times its size, and to so many bytes in any case."""
 
 Compression = Literal["", "gzip", "zstd"]
-_MAGIC: dict[bytes, Compression] = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_MAGIC: dict[bytes, Compression] = {
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    # A frame of zstd that readers skip, which comes first in what pzstd writes.
+    **{bytes((number, 0x2A, 0x4D, 0x18)): "zstd" for number in range(0x50, 0x60)},
+}
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -219,6 +225,14 @@ def lines(stream: Iterator[bytes], offset: int, end: int, partial: bool) -> Iter
     if held and not skip:
         data = None if held > MAX_LINE_BYTES else b"".join(pending)
         yield RawLine(offset, held, data, False)
+
+
+def without_mark(line: RawLine) -> RawLine:
+    """The line, where it is the first one without a byte order mark before it."""
+    if line.offset or line.data is None or not line.data.startswith(BOM_UTF8):
+        return line
+    mark = len(BOM_UTF8)
+    return RawLine(mark, line.length - mark, line.data[mark:], line.whole)
 
 
 def starts_inside_a_line(source: Source, start: int) -> bool:

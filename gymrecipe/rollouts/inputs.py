@@ -18,7 +18,7 @@ from gymrecipe.errors import DataError
 from gymrecipe.late import pl
 from gymrecipe.rollouts.columns import INPUT
 from gymrecipe.rollouts.digests import digest_prefix
-from gymrecipe.rollouts.files import Source, blocks, check_unchanged, lines
+from gymrecipe.rollouts.files import Source, blocks, check_unchanged, lines, without_mark
 from gymrecipe.rollouts.lines import NULL
 from gymrecipe.rollouts.prompts import index_key, value_key
 
@@ -62,9 +62,10 @@ def read_inputs(source: Source) -> Inputs:
     agents: dict[int, set[int]] = {}
     number = length = 0
     stream = blocks(source, 0, 2**63)
-    for number, line in enumerate(lines(stream, 0, 2**63, False), start=1):
+    found = map(without_mark, lines(stream, 0, 2**63, False))
+    for number, line in enumerate(found, start=1):
         length = line.offset + line.length + line.whole
-        if line.length == 0:
+        if line.data is not None and not line.data.strip():
             continue
         row = _row(line.data, f"{source.name}:{number}")
         task = value_key(row.task)

@@ -194,8 +194,10 @@ def halves_of(line: Line[Part], answered: bool = True) -> Halves[Part] | None:
         tools = line.response.tools
     if not prompt and not is_null(line.messages):
         prompt = prompt_of(line.messages)
-        if output is None:  # `messages` is the whole conversation, not what the model was shown
-            roles = [item.role for item in prompt]
+        roles = [item.role for item in prompt]
+        # Without a response `messages` is the whole conversation, not what the model was shown; a
+        # response of an unknown form is none, but is what answers a last question.
+        if output is None and (line.response is None or roles[-1:] == ["assistant"]):
             answer = roles.index("assistant") if "assistant" in roles else len(roles)
             prompt, output = prompt[:answer], prompt[answer:] or None
     if output is None:

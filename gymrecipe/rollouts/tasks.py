@@ -134,7 +134,7 @@ def _figures(rows: pl.DataFrame, group_by: str, num_repeats: int | None) -> dict
         figures["groups_with_several_prompts"] = _several(rows, pl.lit(True), task, prompt)
     if group_by == "consecutive" and num_repeats is not None:
         sizes = rows["task_key"].value_counts()["count"]
-        figures["incomplete_groups"] = int((sizes < num_repeats).sum())
+        figures["incomplete_groups"] = int((sizes.cast(pl.Int64) < num_repeats).sum())
     return figures
 
 

@@ -125,9 +125,9 @@ def _quota(proportions: dict[str, float | list[float]]) -> pl.Expr:
     size = pl.min_horizontal(
         *((pl.col("__group") == name).sum() / least for name, (least, _) in ranges.items())
     )
-    quota = pl.lit(0)
+    quota = pl.lit(0.0)
     for name, (_, most) in ranges.items():
         # 1e-9 so that 3 * (2 / 3) keeps 2 rows, not 1.
-        kept = (size * most + 1e-9).floor().cast(pl.Int64)
+        kept = (size * most + 1e-9).floor()
         quota = pl.when(pl.col("__group") == name).then(kept).otherwise(quota)
     return quota

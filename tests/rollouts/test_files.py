@@ -225,6 +225,17 @@ def test_several_members_are_one_stream(tmp_path: Path, kind: str) -> None:
     assert read(path).rows.height == 50
 
 
+@pytest.mark.parametrize("number", [0x50, 0x5F])
+def test_a_zstd_file_may_begin_with_a_frame_that_readers_skip(tmp_path: Path, number: int) -> None:
+    skipped = bytes((number, 0x2A, 0x4D, 0x18, 4, 0, 0, 0)) + b"size"
+    path = tmp_path / "a"
+    path.write_bytes(skipped + zstd.compress(GOOD))
+    assert (read(path).rows.height, read(path).read[0].bytes) == (50, len(GOOD))
+    path.write_bytes(skipped[:10])
+    with pytest.raises(DataError, match="the zstd data is cut off or broken"):
+        read(path)
+
+
 @pytest.mark.parametrize("kind", PACK)
 def test_a_compressed_file_cut_anywhere_is_an_error_that_names_it(
     tmp_path: Path, kind: str

@@ -126,6 +126,16 @@ def test_a_line_that_is_no_row_is_an_error_with_its_number(line: str, tmp_path: 
         inputs_of(path)
 
 
+def test_input_rows_are_read_as_rollouts_are_behind_a_mark_and_between_blank_lines(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "in.jsonl"
+    rows = [json.dumps(asked(0, truth="x")), " \t", json.dumps(asked(1, truth="y")), ""]
+    path.write_bytes(("\ufeff" + "\r\n".join(rows)).encode())
+    assert [row["truth"] for row in found(scored(tmp_path, 1, 0), path)] == ["y", "x"]
+    assert (inputs_of(path).lines, inputs_of(path).length) == (3, path.stat().st_size)
+
+
 def test_a_file_without_indices_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no line has `_ng_task_index`"):
         inputs_of(write(tmp_path / "in.jsonl", {"responses_create_params": {"input": "q"}}))

@@ -68,6 +68,11 @@ def test_messages_beside_a_response_are_all_what_the_model_was_shown() -> None:
     assert (len(prompt), output) == (3, [("assistant", "5")])
 
 
+def test_messages_that_end_on_an_answer_are_whole_beside_what_a_server_says_of_it() -> None:
+    line = {"messages": [ASKED, SAID], "response": {"usage": {"output_tokens": 1}}}
+    assert told(line) == ([("user", "2+2?")], [("assistant", "4")])
+
+
 @pytest.mark.parametrize("response", [{"output": []}, []])
 def test_an_empty_response_is_a_rollout_with_nothing_said(response: Any) -> None:
     assert told({"messages": [ASKED], "response": response}) == ([("user", "2+2?")], [])
@@ -117,6 +122,8 @@ def test_tools_are_found_wherever_they_are(where: str) -> None:
         {"reward": 1.0},
         {"messages": [ASKED]},
         {"messages": []},
+        {"messages": [ASKED, SAID, ASKED], "response": {"content": "5"}},
+        {"messages": [ASKED, SAID, ASKED], "response": {"choices": [{"message": SAID}]}},
         {"response": None},
         {"response": {}},
         {"responses_create_params": {"input": [ASKED]}},

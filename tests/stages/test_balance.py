@@ -116,6 +116,11 @@ def test_thirds_lose_no_row_to_rounding() -> None:
     assert proportions({"a": 10, "b": 5}, {"a": 0.1 + 0.2, "b": 0.3}) == {"a": 5, "b": 5}
 
 
+def test_a_share_with_any_room_is_no_overflow() -> None:
+    assert proportions({"a": 4, "b": 4}, {"a": [1e-20, 1]}) == {"a": 4}
+    assert proportions({"a": 4, "b": 2}, {"a": [1e-300, 1e300], "b": 1}) == {"a": 4, "b": 2}
+
+
 def test_shares_and_percentages_mean_the_same() -> None:
     counts = {"a": 50, "b": 7, "c": 9}
     assert proportions(counts, {"a": 70, "b": 20, "c": 10}) == proportions(

@@ -104,6 +104,14 @@ def test_consecutive_groups_report_mixed_prompts_and_an_incomplete_end(tmp_path:
     assert found["incomplete_groups"] == 1
 
 
+@pytest.mark.parametrize("repeats", [2**32, 2**63 - 1])
+def test_any_number_of_repeats_is_one_incomplete_group(repeats: int, tmp_path: Path) -> None:
+    rows = read(write(tmp_path / "a", [rollout(p) for p in "aab"])).rows
+    params = Load(group_by="consecutive", num_repeats=repeats)
+    (found,) = load(rows.lazy(), params)[1]["grouping"].collect().to_dicts()
+    assert (found["tasks"], found["incomplete_groups"]) == (1, 1)
+
+
 @pytest.mark.parametrize("value", [0, 10, "0%", "1%", "0.5%", "100%", None])
 def test_bad_rows_are_allowed_as_a_count_or_a_share(value: Any) -> None:
     assert Load(max_bad_rows=value).max_bad_rows == value
