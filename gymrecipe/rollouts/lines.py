@@ -78,6 +78,7 @@ class Response(msgspec.Struct, Generic[Part]):
     tool_calls: Part = NULL
     reasoning_content: str | None = None
     reasoning: Part = NULL
+    refusal: Part = NULL
 
 
 HEAVY = ("responses_create_params", "response", "messages", "output")
@@ -125,6 +126,7 @@ _OUTPUT: Any = (
     str | list[Item[Any] | list[Any]] | None,
 )
 _MESSAGES: Any = (msgspec.json.Decoder(str | list[Item] | None), str | list[Item[Any]] | None)
+_REFUSAL: Any = (msgspec.json.Decoder(str | None), str | None)
 _METADATA: Any = (msgspec.json.Decoder(Metadata), Metadata)
 _line = msgspec.json.Decoder(Line)
 
@@ -260,6 +262,7 @@ def reply(line: Line[Part]) -> list[Item[Part]] | None:
                 tool_calls=response.tool_calls,
                 reasoning_content=response.reasoning_content,
                 reasoning=response.reasoning,
+                refusal=read(response.refusal, _REFUSAL),
             )
         ]
     output = read(line.output, _OUTPUT)

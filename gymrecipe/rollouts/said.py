@@ -51,7 +51,7 @@ def said(items: list[Item]) -> Said:
             in_call = True
             chars = 0
         if kind == "message":
-            text = raw_text(item.content)
+            text = raw_text(item.content) or item.refusal or ""
             chars += len(text)
             parts.append(text)
             text_seen = text_seen or bool(text and not text.isspace())

@@ -423,9 +423,13 @@ def test_other_metadata_is_left_alone() -> None:
     assert talk(said("4"), metadata={"audio_url": None, "seed": "data:text/plain,1"})
 
 
-def test_a_chat_message_that_refuses_says_why() -> None:
+@pytest.mark.parametrize("is_response", [False, True])
+def test_a_chat_message_that_refuses_says_why(is_response: bool) -> None:
     message = {"role": "assistant", "content": None, "refusal": "I can't."}
-    found = conversation(json.dumps({"messages": [ASKED, message]}).encode())
+    line = {"messages": [ASKED, message]}
+    if is_response:
+        line = {"messages": [ASKED], "response": message}
+    found = conversation(json.dumps(line).encode())
     assert (found.completion[0].content, found.refused) == ("I can't.", True)
 
 

@@ -142,6 +142,13 @@ def test_a_response_without_usage_has_no_token_count(row: Any, usage: Any) -> No
     assert row(line(said("4"), response={"usage": usage}))["output_tokens"] is None
 
 
+def test_a_chat_message_that_refuses_has_said_something(row: Any) -> None:
+    refusal = {"role": "assistant", "content": None, "refusal": "I can't."}
+    rows = [row(line(refusal)), row({"messages": [USER], "response": refusal})]
+    assert [(found["empty"], found["answer_chars"]) for found in rows] == [(False, 8)] * 2
+    assert {found["answer_key"] for found in rows} == {row(line(said("I can't.")))["answer_key"]}
+
+
 # Flags
 
 FLAGS = ("truncated", "failed", "masked", "empty", "unanswered_calls", "has_tools")
