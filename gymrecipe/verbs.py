@@ -227,7 +227,8 @@ def _rejects(words: Words) -> int:
             row["begins"] = text
     say.table(shown)
     if not shown:
-        say.note(f"{path}: every line was used.")
+        both = f"stage '{given['stage']}' rejected no line as '{given['reason']}'."
+        say.note(f"{path}: {both if given['stage'] else 'every line was used.'}")
     return 0
 
 

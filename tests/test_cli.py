@@ -1153,6 +1153,12 @@ def test_explain_of_what_was_not_read_is_an_error(line: str, sentence: str, made
     assert re.search(sentence, err)
 
 
+def test_a_reason_that_another_stage_gave_is_not_taken_for_none(made: Said) -> None:
+    code, out, err = made("rejects", "dpo_same_prompt/v0001", "stage=pair", "reason=bad_json")
+    assert (code, out) == (0, "")
+    assert err.endswith("v0001: stage 'pair' rejected no line as 'bad_json'.\n")
+
+
 def test_verify_tells_a_whole_version_from_a_tampered_one(made_anew: Said, tmp_path: Path) -> None:
     assert made_anew("verify", "dpo_same_prompt/v0001")[0] == 0
     data = tmp_path / "experiments/dpo_same_prompt/v0001/data/train.jsonl"
