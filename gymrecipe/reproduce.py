@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from gymrecipe import plan
 from gymrecipe.calls import in_memory
 from gymrecipe.engines.local import default_workers, local
-from gymrecipe.errors import ChangedError, DataError, ToolsError
+from gymrecipe.errors import ChangedError, DataError, InputError, RecipeError, ToolsError
 from gymrecipe.experiments import folders, inputs, manifest
 from gymrecipe.experiments.environment import packages, plugins
 from gymrecipe.experiments.manifest import Manifest, StageRecord
@@ -24,6 +24,7 @@ from gymrecipe.plan import Plan
 from gymrecipe.progress import Progress, Silent
 from gymrecipe.recipe.composing import HERE
 from gymrecipe.registry import FORMATS, STAGES
+from gymrecipe.rollouts.files import Source
 from gymrecipe.settings import Settings
 
 SHOWN = 200
@@ -54,7 +55,11 @@ def reproduce(
     with in_memory(), local(default_workers()) as engine, folders.scratch() as staged:
         spill = mapping(staged)
         rollouts = sum(file.holds == "rollouts" for file in record.inputs)
-        table = read(rebuilt, files[:rollouts], files[rollouts:], engine, watched, spill=spill)
+        try:
+            table = read(rebuilt, files[:rollouts], files[rollouts:], engine, watched, spill=spill)
+        except (DataError, InputError, RecipeError):
+            _check_inputs(version, record, files)  # what was said may be of other bytes
+            raise
         for file, found in zip(record.inputs, [*table.read, *table.inputs], strict=True):
             if found.digest != file.digest:
                 raise ChangedError(f"{file.path}: not what it was when {version} was made.")
@@ -122,6 +127,13 @@ def _here(stage: StageRecord, record: Manifest) -> dict[str, Any]:
         return stage.parameters
     named = {name: stage.parameters[name] for name in HERE if stage.parameters.get(name)}
     return stage.parameters | {name: inputs.placed(path, record) for name, path in named.items()}
+
+
+def _check_inputs(version: Path, record: Manifest, files: list[Source]) -> None:
+    """Raise ChangedError for an input that is another one, as far as any of it was read."""
+    for file, source in zip(record.inputs, files, strict=True):
+        if file.bytes:
+            inputs.check_same(source, file, version)
 
 
 def _check_templates(version: Path, record: Manifest, now: dict[str, Template]) -> None:

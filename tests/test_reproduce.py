@@ -276,3 +276,31 @@ def test_nothing_is_left_behind_and_the_version_is_untouched(folder: Path) -> No
     before = {file: file.lstat().st_mtime_ns for file in folder.rglob("*")}
     reproduce(version)
     assert before == {file: file.lstat().st_mtime_ns for file in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [b"no json"] * 90,
+        [rollout("p", "a"), rollout("p", "b", 0.0)],  # without the field that is asked for
+    ],
+)
+def test_an_input_that_cannot_be_read_any_more_as_it_was_has_changed(
+    name: str, lines: list[Any], folder: Path
+) -> None:
+    save(folder / "a.jsonl", [line | {"level": 1} for line in graded()])
+    (folder / "a.jsonl.gz").write_bytes(gzip.compress((folder / "a.jsonl").read_bytes()))
+    version = path(run(folder, input=name, **{"stages.usable.where": "level > 0"}))
+    (folder / "a.jsonl.gz").write_bytes(gzip.compress(save(folder / "a.jsonl", lines).read_bytes()))
+    with pytest.raises(ChangedError, match=rf"{name}: not what it was when .*v0001 was made"):
+        reproduce(version)
+
+
+def test_a_compressed_input_that_is_cut_off_now_has_changed(folder: Path) -> None:
+    whole = gzip.compress((folder / "a.jsonl").read_bytes())
+    (folder / "a.jsonl.gz").write_bytes(whole)
+    version = path(run(folder, input="a.jsonl.gz"))
+    (folder / "a.jsonl.gz").write_bytes(whole[:-9])
+    with pytest.raises(ChangedError, match=r"a\.jsonl\.gz: not what it was"):
+        reproduce(version)
