@@ -256,10 +256,10 @@ class Fold:
             if row["ok"]:
                 continue
             low = row["min"] is not None and row["figure"] < row["min"]
-            limit = f"at least {row['min']:.6g}" if low else f"at most {row['max']:.6g}"
+            figure, limit = _told_apart(row["figure"], row["min" if low else "max"])
             said = (
-                f"{step.name}: {row['check']} is {row['figure']:.4g}, should be {limit}."
-                f" {CHECKS[row['check']].advice}"
+                f"{step.name}: {row['check']} is {figure}, should be at"
+                f" {'least' if low else 'most'} {limit}. {CHECKS[row['check']].advice}"
             )
             (self.stops if row["level"] == "stop" else self.warnings).append(said)
 
@@ -303,6 +303,19 @@ def _counted(rows: pl.LazyFrame) -> pl.DataFrame:
     """Of rows that are checked, which they are and what the checks in COUNTS read of them."""
     names = rows.collect_schema().names()
     return rows.select(name for name in (*ROWS, "label") if name in names).collect()
+
+
+def _told_apart(figure: float, limit: float) -> tuple[str, str]:
+    """A figure and the limit that it does not keep: short, unless they would seem to agree."""
+    short = _short(figure, 4), _short(limit, 6)
+    seen = [float(text) for text in short]
+    if seen[0] != seen[1] and (seen[0] < seen[1]) == (figure < limit):
+        return short
+    return repr(figure), repr(limit)
+
+
+def _short(value: float, digits: int) -> str:
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.{digits}g}"
 
 
 def _format_version(params: Any) -> int | UnsetType:

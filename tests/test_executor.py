@@ -173,6 +173,31 @@ def test_a_check_set_to_stop_publishes_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("checks", "said"),
+    [
+        ({"rows": {"min": 1_234_567}}, "rows is 12345, should be at least 1234567."),
+        ({"mean_reward": {"min": 0.3}}, "mean_reward is 0.2999998, should be at least 0.3."),
+        ({"mean_reward": {"max": 0.2999997}}, "is 0.2999998, should be at most 0.2999997."),
+        ({"mean_reward": {"min": 0.4}}, "mean_reward is 0.3, should be at least 0.4."),
+    ],
+)
+def test_a_figure_and_the_limit_that_it_does_not_keep_never_look_alike(
+    checks: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "own.yaml"
+    stages = {"load": {"use": "load"}, "check": {"use": "validate", "checks": checks}}
+    path.write_text(json.dumps({"stages": stages | {"write": {"use": "write"}}}))
+    line = {"response": "a", "reward": 0.2999998}
+    rollouts = tmp_path / "a.jsonl"
+    with rollouts.open("w") as file:
+        for number in range(12_345 if "rows" in checks else 4):
+            asked = {"messages": [{"role": "user", "content": f"{number}?"}]}
+            file.write(json.dumps(asked | line) + "\n")
+    warnings = run(tmp_path, str(path), input=str(rollouts)).manifest.warnings
+    assert any(said in warning for warning in warnings)
+
+
 def test_a_check_on_rows_is_made_again_on_what_was_written(tmp_path: Path) -> None:
     lines = sample_path().read_text().splitlines()
     broken = [line.replace('"function_call_output"', '"mcp_call"') for line in lines]
