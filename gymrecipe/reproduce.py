@@ -114,11 +114,17 @@ def _rebuilt(record: Manifest) -> Plan:
     try:
         return plan.rebuild(record.parameters, steps, Settings(name=record.name))
     except (ValidationError, KeyError) as error:
-        said = str(error).splitlines()[-1].strip()
+        said = _first(error) if isinstance(error, ValidationError) else str(error)
         raise ToolsError(
             f"{record.name}/{record.version}: its manifest asks for what is not here: {said}. Is a"
             " plugin missing (--plugin), or was it made by another gymrecipe?"
         ) from None
+
+
+def _first(error: ValidationError) -> str:
+    """The first thing that is wrong with parameters: which, and why."""
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def _here(stage: StageRecord, record: Manifest) -> dict[str, Any]:

@@ -259,15 +259,17 @@ def test_other_tools_are_told_before_anything_is_read(folder: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [{"format": "of_a_plugin"}, {"no_such_parameter": 1}, {"validation_fraction": "x"}],
+    ids=["format", "no_such_parameter", "validation_fraction"],
 )
 def test_parameters_that_are_not_known_here_are_a_sentence(
     change: dict[str, Any], folder: Path
 ) -> None:
+    (name,) = change
     version = path(run(folder, input="a.jsonl"))
     record = json.loads((version / "manifest.json").read_text())
     record["stages"][-1]["parameters"] |= change
     edit(version, record)
-    with pytest.raises(ToolsError, match=r"its manifest asks for what is not here.*--plugin"):
+    with pytest.raises(ToolsError, match=rf"asks for what is not here: {name}: [^\n]*--plugin"):
         reproduce(version)
 
 
