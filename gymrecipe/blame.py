@@ -74,12 +74,20 @@ def check_rows(step: Step, rows: pl.DataFrame, made: pl.DataFrame) -> None:
 
 def check_made(step: Step, made: Any) -> None:
     """Raise RecipeError where a stage does not give a frame, or a frame and its facts."""
+    what = f"stages.{step.name}: {_named('stage', step.stage.name, step.stage.function)}"
     frame, facts = made if isinstance(made, tuple) and len(made) == 2 else (made, {})
     if not isinstance(frame, pl.LazyFrame) or not isinstance(facts, dict):
         raise RecipeError(
-            f"stages.{step.name}: {_named('stage', step.stage.name, step.stage.function)} gives a"
-            f" {type(made).__name__}, not a LazyFrame of Polars, or one with a dict of such facts."
+            f"{what} gives a {type(made).__name__}, not a LazyFrame of Polars, or one with a dict"
+            " of such facts."
         )
+    for name, table in facts.items():
+        if not isinstance(table, pl.LazyFrame):
+            raise RecipeError(
+                f"{what} gives a {type(table).__name__} as its facts '{name}', not a LazyFrame."
+            )
+        if name == "warnings" and "message" not in table.collect_schema().names():
+            raise RecipeError(f"{what} gives `warnings` without their column `message`.")
 
 
 def _is_of_a_plugin(module: str) -> bool:

@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 import msgspec
 
+from gymrecipe.errors import hint
 from gymrecipe.late import pl
 from gymrecipe.parameters import Params
 
@@ -136,12 +137,9 @@ def stage(
 
     def register(function: Function) -> Function:
         units = (takes,) if isinstance(takes, str) else takes
-        for unit in (*units, *([makes] if makes and makes != "nothing" else [])):
-            if unit not in get_args(Unit):
-                raise ValueError(
-                    f"the stage '{function.__name__}' takes or makes '{unit}'; there are"
-                    f" {', '.join(get_args(Unit))}"
-                )
+        what = f"the stage '{function.__name__}'"
+        made = () if makes in (None, "nothing") else (makes,)
+        _all_of(f"{what} takes or makes", (*units, *made), Unit)
         params = _params(function)
         entry = Stage(function.__name__, function, params, units, makes, version, reads)
         _add("stage", STAGES, entry)
@@ -156,12 +154,30 @@ def _params(function: Callable[..., Any]) -> type[Params]:
     globals = vars(sys.modules[function.__module__])
     alone = SimpleNamespace(__annotations__=said)
     params = get_type_hints(alone, globals, include_extras=True).get("params")
-    if isinstance(params, type) and issubclass(params, Params):
-        return params
-    raise TypeError(
-        f"the stage '{function.__name__}' needs a second parameter `params` that is annotated with"
-        " its model, which is a class of Params"
-    )
+    name = function.__name__
+    if not isinstance(params, type) or not issubclass(params, Params):
+        raise TypeError(
+            f"the stage '{name}' needs a second parameter `params` that is annotated with its"
+            " model, which is a class of Params"
+        )
+    use = params.model_fields.get("use")
+    if use is None or get_args(use.annotation) != (name,):
+        raise TypeError(
+            f"the model {params.__name__} of the stage '{name}' needs a field"
+            f""" `use: Literal["{name}"] = "{name}"`"""
+        )
+    return params
+
+
+def _all_of(said: str, names: Any, allowed: Any) -> None:
+    """Raise where one of the names is not of a Literal, or where a text stands for several."""
+    known = get_args(allowed)
+    if isinstance(names, str):
+        raise TypeError(f"""{said} the text "{names}"; write a tuple, ("{names}",)""")
+    for name in names:
+        if name not in known:
+            listed = ", ".join(known)
+            raise ValueError(f"{said} '{name}'; there are {listed}.{hint(str(name), known)}")
 
 
 def strategy(function: Function) -> Function:
@@ -185,6 +201,11 @@ def format(
     """Register a format under its function's name; see `Format` for the rest."""
 
     def register(function: Function) -> Function:
+        what = f"the format '{function.__name__}' has"
+        _all_of(f"{what} the purposes", purposes, Purpose)
+        _all_of(f"{what} the files", files, File)
+        _all_of(f"{what} pairs_at", pairs_at, PairsAt)
+        _all_of(f"{what} reasoning", (reasoning,), Reasoning)
         entry = Format(
             function.__name__,
             function,
@@ -208,6 +229,7 @@ def check(*, takes: tuple[Unit, ...], advice: str) -> Callable[[Function], Funct
     """Register a check under its function's name; the function gives the figure, or None."""
 
     def register(function: Function) -> Function:
+        _all_of(f"the check '{function.__name__}' takes", takes, Unit)
         _add("check", CHECKS, Check(function.__name__, function, takes, advice))
         return function
 

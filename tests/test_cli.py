@@ -962,6 +962,10 @@ def broken(rows: pl.LazyFrame, params: Broken) -> pl.LazyFrame:
             return rows.drop("row")
         case "wrong":
             return rows.collect()
+        case "counts":
+            return rows, {"turns": 5}
+        case "tells":
+            return rows, {"warnings": pl.LazyFrame({"msg": ["Mind this."]})}
     return rows
 
 @format(purposes=("sft",), version=1)
@@ -973,6 +977,11 @@ def cracked(example):
 def odd(example):
     """Give what is no record."""
     return {"a": {1, object()}}
+
+@format(purposes=("sft",), version=1)
+def tall(example):
+    """Give two lines as one record."""
+    return b"{" + bytes([10]) + b"}"
 
 @format(purposes=("sft",), version=1)
 def number(example):
@@ -1009,6 +1018,12 @@ def halved(ranked):
         (["+stages.b={use: broken, how: hides, after: load}"], "takes away the column 'row'"),
         (["+stages.b={use: broken, how: wrong, after: load}"],
          "gives a DataFrame, not a LazyFrame of Polars"),
+        (["+stages.b={use: broken, how: counts, after: load}"],
+         "the stage 'broken' of the plugin NAME gives a int as its facts 'turns', not a LazyFrame"),
+        (["+stages.b={use: broken, how: tells, after: load}"],
+         "the stage 'broken' of the plugin NAME gives `warnings` without their column `message`"),
+        (["format=tall"], "the format 'tall' of the plugin NAME failed: ValueError: a record is"
+         " one line, and this one has a line feed in it"),
         (["format=cracked"], "the format 'cracked' of the plugin NAME failed: IndexErr"),
         (["format=odd"], "stages.write: the format 'odd' of the plugin NAME failed: TypeError"),
         (["format=number"], "the format 'number' of the plugin NAME failed: TypeError: a record is"

@@ -59,6 +59,8 @@ def encode(job: WriteJob) -> Encoded:
         if isinstance(record, dict):
             encoder.encode_into(record, text)
         elif isinstance(record, bytes):
+            if b"\n" in record:  # it would be several rows
+                raise ValueError("a record is one line, and this one has a line feed in it")
             text[:] = record
         else:
             raise TypeError(f"a record is a dict or bytes, not {type(record).__name__}")
