@@ -13,6 +13,7 @@ from gymrecipe.words import Words
 
 if TYPE_CHECKING:
     from gymrecipe.executor import Version
+    from gymrecipe.experiments.manifest import Manifest
     from gymrecipe.report.terminal import SweepRow
     from gymrecipe.settings import Settings
 
@@ -112,7 +113,7 @@ def _run(path: Path, overrides: list[str], words: Words) -> Version:
             f"{version.path} has the same id already; nothing was written (again=true writes)."
         )
     if version.path is not None:
-        _say_beside(version.path, plan.settings)
+        _say_beside(version.path, version.manifest, plan.settings)
     # As asked now: a version that was there before may have been made with another `json`.
     with publishing.beside(version.path) if version.path is not None else nullcontext():
         if plan.settings.json_:
@@ -122,17 +123,16 @@ def _run(path: Path, overrides: list[str], words: Words) -> Version:
     return version
 
 
-def _say_beside(version: Path, settings: Settings) -> None:
+def _say_beside(version: Path, record: Manifest, settings: Settings) -> None:
     """Say what was made beside a version."""
+    from gymrecipe.experiments.export import copies
+
     if settings.tag is not None:
         say.note(f"{version.with_name(settings.tag)}: a link to {version.name}.")
     if settings.output_jsonl_fpath is not None:
-        from gymrecipe.experiments.export import validation_path
-
-        target = Path(settings.output_jsonl_fpath)
-        for copy in (target, validation_path(target)):
-            if copy.is_file():
-                say.note(f"{copy}: a copy of the data of {version.name}.")
+        for copy, file in copies(record, Path(settings.output_jsonl_fpath)).items():
+            if file is not None:
+                say.note(f"{copy}: a copy of {file} of {version.name}.")
 
 
 def _sweep(words: Words) -> int:

@@ -787,23 +787,16 @@ def test_what_is_made_beside_a_version_is_told_also_when_it_was_there(said: Said
         assert (code, out) == (0, "experiments/dpo_same_prompt/v0001\n")
         assert err.endswith(
             "experiments/dpo_same_prompt/v1.0: a link to v0001.\n"
-            "out.jsonl: a copy of the data of v0001.\n"
+            "out.jsonl: a copy of data/train.jsonl of v0001.\n"
         )
     assert "a copy" not in said(*line, "dry_run=true")[2]
 
 
-def test_only_a_copy_that_there_is_is_told(said: Said) -> None:
-    line = (PAIRS, "output_jsonl_fpath=out.jsonl", "again=true")
-    told = {
-        fraction: said(*line, f"validation_fraction={fraction}")[2].split("\n")[-3:]
-        for fraction in (0.3, 0.9999)
-    }
-    assert told[0.3][:2] == [
-        "out.jsonl: a copy of the data of v0001.",
-        "out_validation.jsonl: a copy of the data of v0001.",
-    ]
-    assert told[0.9999][1] == "out_validation.jsonl: a copy of the data of v0002."
-    assert not told[0.9999][0].startswith("out.jsonl")
+def test_only_copies_that_were_made_are_told(said: Said, tmp_path: Path) -> None:
+    knobs = ("output_jsonl_fpath=out.jsonl", "validation_fraction=0.999")
+    err = said("+recipe=sft_threshold", *knobs, "limit=20")[2]
+    assert err.endswith("\nout_validation.jsonl: a copy of data/validation.jsonl of v0001.\n")
+    assert not (tmp_path / "out.jsonl").exists()
 
 
 def test_cfg_shows_the_recipe_and_resolve_its_values(said: Said) -> None:

@@ -53,17 +53,24 @@ def validation_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}_validation{path.suffix}")
 
 
-def export(version: Path, record: Manifest, path: Path) -> None:
-    """Copy the one train file, and the validation file if there is one, by rename.
-
-    Without a validation file an earlier one of ours is taken away: it held out other rows.
-    """
+def copies(record: Manifest, path: Path) -> dict[Path, str | None]:
+    """Which file of a version has its copy where; None where its split has no rows."""
     outputs = {Path(output.path).name: output.path for output in record.outputs}
-    targets = {"train.jsonl": path, "validation.jsonl": validation_path(path)}
-    for name, target in targets.items():
+    return {
+        path: outputs.get("train.jsonl"),
+        validation_path(path): outputs.get("validation.jsonl"),
+    }
+
+
+def export(version: Path, record: Manifest, path: Path) -> None:
+    """Copy the train file and the validation file, as far as there are such, by rename.
+
+    Where there is none an earlier one of ours is taken away: it held other rows.
+    """
+    for target, file in copies(record, path).items():
         with disk.writing(target):
-            if name in outputs:
-                _copy(version / outputs[name], target)
+            if file is not None:
+                _copy(version / file, target)
             elif os.path.lexists(target) and _is_ours(target, version.parent):
                 target.unlink()
 
