@@ -64,7 +64,7 @@ def unknown(composed: Composed, knobs: dict[str, Any]) -> Iterator[str]:
         given = [key for key in composed.overridden if key.split(".")[0] == name]
         if name in used or (name in usual and not given):
             continue
-        allowed = [*usual, *composed.base]
+        allowed = [*usual, *composed.base, "stages", "examples"]
         if name in usual:
             yield (
                 f"{caller}: {name}: changes nothing, got '{composed.overridden[given[0]]}':"
@@ -155,6 +155,8 @@ def _parameter(names: list[str]) -> str:
 
 
 def _message(problem: Any) -> str:
+    if problem["type"] in ("dict_type", "model_type"):
+        return "should be a mapping"
     text = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     return text[:1].lower() + text[1:]
 
@@ -179,8 +181,10 @@ def with_value(message: str, value: Any) -> str:
     """The message with the value that it is about, and the nearest of the names it lists."""
     shown = _in_yaml(value)
     shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}…"
-    if isinstance(value, dict) or shown in message:
+    limit = message.startswith("should be ") and not isinstance(value, str)
+    if isinstance(value, dict) or (shown in message and not limit):
         return f"{message}." if not message.endswith((".", "?", ")")) else message
     listed = message.partition("should be one of ")[2].split(", ")
+    listed += re.findall(r"'(\w+)'", message) if message.startswith("should be '") else []
     near = near_quantile(value) if "quantile" in message else ""
     return f"{message}, got {shown}.{near or hint(str(value), filter(None, listed))}"

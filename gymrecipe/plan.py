@@ -17,7 +17,7 @@ from gymrecipe.fit import unfit
 from gymrecipe.guards import references
 from gymrecipe.reads import columns_read, lists_of_paths, places, unused
 from gymrecipe.recipe.composing import Composed
-from gymrecipe.recipe.reading import as_yaml
+from gymrecipe.recipe.reading import as_yaml, kind
 from gymrecipe.registry import STAGES
 from gymrecipe.rollouts.columns import BUILT_IN, OWN, PAIR_COLUMNS, Column, Path, merge, split_side
 from gymrecipe.settings import NamedColumn, Settings, WorkedExample
@@ -75,7 +75,10 @@ def plan(composed: Composed) -> Plan:
     examples = _examples(example_values, composed, problems)
     steps: list[Step] = []
     if not isinstance(stage_values, dict) or not stage_values:
-        problems.append(fault(composed, "stages", "a recipe needs stages, such as load and write"))
+        said = "a recipe needs stages, such as load and write"
+        if stage_values and not isinstance(stage_values, dict):
+            said = f"should be a mapping from names to stages, not a {kind(stage_values)}"
+        problems.append(fault(composed, "stages", said))
     else:
         steps = build(stage_values, knobs, composed, problems)
     columns: list[Column] = []

@@ -63,9 +63,10 @@ def build(
         if not isinstance(value, dict) or not isinstance(value.get("use"), str):
             known = [other for other, it in values.items() if isinstance(it, dict) and "use" in it]
             near = hint(str(name), map(str, set(known) - {name}))
-            said = (
-                f"there is no such stage; a stage says what it uses, such as {{use: filter}}.{near}"
-            )
+            written = composed.file.get("stages")
+            said = "a stage says what it uses, such as {use: filter}."
+            if not isinstance(written, dict) or name not in written:
+                said = f"there is no such stage; {said}{near}"
             if not isinstance(value, dict):
                 said = with_value(
                     "should be a mapping that says what the stage uses, such as {use: filter}",

@@ -91,6 +91,10 @@ def test_a_fault_of_two_knobs_is_told_of_the_one_that_was_set() -> None:
         ("stages.pair.strategy=best_vs_worts", "best_vs_worst"),
         ("stages.pair.use=pari", "pair"),
         ("format=trll", "trl"),
+        ("stages.check.purpose=dop", "dpo"),
+        ("stages.pair.ties=shortst", "shortest"),
+        ("order=shufled", "shuffled"),
+        ("stage.pair.min_gap=1", "stages"),
         ("stages.check.checks={mean_gp: {min: 1}}", "mean_gap"),
         ("stages.check.checks={mean_gap: {mim: 1}}", "min"),
         ("columns={c: {path: a, regx: b}}", "regex"),
@@ -105,6 +109,21 @@ def test_an_unknown_name_at_any_level_names_the_nearest(override: str, guess: st
         problem.startswith(f"command line: {key}") and problem.endswith(f"Did you mean '{guess}'?")
         for problem in caught.value.problems
     )
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("stages.check.checks={mean_gap: 0.1}", "checks.mean_gap: should be a mapping, got 0.1."),
+        ("columns={c: [a, b]}", "columns.c: should be a mapping, got ['a', 'b']."),
+        ("validation_fraction=1", "validation_fraction: should be less than 1, got 1."),
+        ("stages.pair.max_pairs_per_task=0", "should be greater than or equal to 1, got 0."),
+    ],
+)
+def test_what_should_be_there_is_in_words_of_yaml_and_the_value_beside_it(
+    override: str, expected: str
+) -> None:
+    assert said([override]).endswith(expected)
 
 
 def test_a_name_like_no_other_has_no_guess() -> None:
@@ -143,6 +162,26 @@ def test_a_knob_that_no_stage_uses_is_refused(tmp_path: Path) -> None:
         f"{path}: fomat: no stage uses this knob. Write ${{fomat}} where it belongs, or take it"
         " out. Did you mean 'format'?"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("stage:\n  load: {use: load}\n", "or take it out. Did you mean 'stages'?"),
+        ("stages:\n- {use: load}\n",
+         "stages: should be a mapping from names to stages, not a list"),
+        ("stages: {load: {use: load}, a: {completed: true}, b: {use: write}}\n",
+         "stages.a: a stage says what it uses, such as {use: filter}."),
+    ],
+)  # fmt: skip
+def test_stages_that_are_none_are_told_for_what_they_are(
+    text: str, expected: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(text)
+    with pytest.raises(RecipeError) as caught:
+        plan(compose(path, []))
+    assert caught.value.problems[0].endswith(expected)
 
 
 def test_overriding_the_place_of_a_knob_leaves_the_knob_alone() -> None:
