@@ -20,6 +20,9 @@ MOST_ROWS = 20
 MOST_CHARACTERS = 300
 
 _LINK = re.compile(r"://|@|(?:www\.|mailto:|xmpp:)", re.IGNORECASE)
+_MARK = re.compile(r"[\\`|*\[\]#~$]|(?<![^\W_])_|_(?![^\W_])")
+"""What means something to Markdown; an underscore does so beside a word, and not in it."""
+
 _IN_CODE = str.maketrans({"`": "'", "|": "\u00a6", "<": "\u2039", ">": "\u203a"})
 """What would end a cell or its code, and what is a tag to a reader that knows no code."""
 
@@ -57,7 +60,7 @@ def escape(value: Any) -> str:
     if _LINK.search(text):  # Markdown makes links of these by itself, but not in code
         return f"`{text.translate(_IN_CODE)}`"
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`|*\[\]#~$])", r"\\\1", text)
+    return _MARK.sub(r"\\\g<0>", text)
 
 
 def _section(title: str, *parts: str) -> list[str]:

@@ -185,6 +185,7 @@ def test_text_from_data_stays_in_its_cell(text):
 def test_escape_shows_a_value_as_it_is():
     assert escape("a|b`c\n<d>&[e]") == "a\\|b\\`c &lt;d&gt;&amp;\\[e\\]"
     assert escape("gap_too_small") == "gap_too_small"
+    assert escape("_keep_ é_è __x__") == "\\_keep\\_ é_è \\_\\_x\\_\\_"
 
 
 @pytest.mark.parametrize("text", ["https://a.b", "www.a.b", "a@b.c", "ftp://x", "mailto:a"])
