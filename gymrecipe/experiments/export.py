@@ -8,7 +8,7 @@ import secrets
 import shutil
 from pathlib import Path
 
-from gymrecipe.errors import GymrecipeError, RecipeError
+from gymrecipe.errors import DataError, GymrecipeError, RecipeError
 from gymrecipe.experiments import disk, manifest, references
 from gymrecipe.experiments.manifest import Manifest
 from gymrecipe.rollouts.files import Source
@@ -63,11 +63,17 @@ def copies(record: Manifest, path: Path) -> dict[Path, str | None]:
 
 
 def export(version: Path, record: Manifest, path: Path) -> None:
-    """Copy the train file and the validation file, as far as there are such, by rename.
+    """Copy the train file and the validation file, as far as there are such, by rename. Raises
+    DataError where somebody took one from a version that was there before.
 
     Where there is none an earlier one of ours is taken away: it held other rows.
     """
     for target, file in copies(record, path).items():
+        if file is not None and not (version / file).is_file():
+            raise DataError(
+                f"{target}: nothing to copy, for {version / file} is gone. See what `verify` says"
+                " of the version; again=true makes another."
+            )
         with disk.writing(target):
             if file is not None:
                 _copy(version / file, target)

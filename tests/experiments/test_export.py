@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import gymrecipe
-from gymrecipe.errors import MachineError, RecipeError
+from gymrecipe.errors import DataError, MachineError, RecipeError
 from gymrecipe.experiments import disk
 from tests.experiments.conftest import graded, run, save
 
@@ -50,6 +50,14 @@ def test_a_version_that_exists_is_copied_too(source: str, tmp_path: Path) -> Non
     run(tmp_path, input=source)
     assert exported(tmp_path, source).existed
     assert (tmp_path / "out.jsonl").is_file()
+
+
+def test_a_version_whose_file_somebody_took_is_told_as_that(source: str, tmp_path: Path) -> None:
+    version = run(tmp_path, input=source)
+    assert version.path is not None
+    (version.path / "data/train.jsonl").unlink()
+    with pytest.raises(DataError, match=r"out.jsonl: nothing to copy, for .*train.jsonl is gone"):
+        exported(tmp_path, source)
 
 
 def test_a_validation_file_of_an_earlier_version_does_not_stay(source: str, tmp_path: Path) -> None:
