@@ -13,12 +13,15 @@ from gymrecipe.plan import Plan
 from gymrecipe.registry import FORMATS
 from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.table import Table
+from gymrecipe.stages.load import Load
 from gymrecipe.stages.write import Write
 
 NOT_IN_ID = {
     "input", "sidecars", "materialized_inputs", "max_bad_rows", "tokenizer", "chat_template",
 }  # fmt: skip
-"""Parameters that say where something is or what is tolerated, not what comes out."""
+"""Parameters of load and write that say where something is or what is tolerated, not what comes
+out. What a plugin's stage means by such a name nobody can know.
+"""
 
 
 def version_id(
@@ -44,7 +47,7 @@ def version_id(
             "parameters": {
                 name: _in_order(value) if name == "columns" else value
                 for name, value in step.params.model_dump(mode="json").items()
-                if name not in NOT_IN_ID
+                if name not in NOT_IN_ID or not isinstance(step.params, Load | Write)
             },
         }
         for step in plan.steps

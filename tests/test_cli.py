@@ -882,6 +882,19 @@ def test_a_plugin_brings_a_stage_and_a_format_to_the_workers_too(
     assert "stage 'even' version 1, here none" in without.stderr
 
 
+def test_a_parameter_of_a_plugin_enters_the_id_whatever_its_name(
+    tmp_path: Path, eager: list[str]
+) -> None:
+    named = PLUGIN.replace('"even"] = "even"', '"even"] = "even"\n    tokenizer: int = 1')
+    (tmp_path / "my_stages.py").write_text(named)
+    (tmp_path / "own.yaml").write_text(RECIPE)
+    line = [*eager, "+recipe=own.yaml", "--plugin", "my_stages", "limit=20"]
+    for number in (1, 2):
+        words = [*line, f"stages.even.tokenizer={number}"]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+        assert done.stdout == f"experiments/own/v000{number}\n", done.stderr
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
