@@ -100,7 +100,7 @@ def alike(record: dict[str, Any]) -> Iterator[str]:
     """Whether both sides of a pair say the same; call ids do not count."""
     chosen, rejected = record["chosen"], record["rejected"]
     # The first one looks at little, and hardly any pair gets beyond it.
-    if _texts(chosen) == _texts(rejected) and _without_ids(chosen) == _without_ids(rejected):
+    if _texts(chosen) == _texts(rejected) and without_ids(chosen) == without_ids(rejected):
         yield "chosen and rejected say the same: nothing to prefer"
 
 
@@ -108,9 +108,10 @@ def _texts(said: Any) -> Any:
     return [turn.get("content") for turn in said] if isinstance(said, list) else said
 
 
-def _without_ids(said: Any) -> Any:
+def without_ids(said: Any) -> Any:
+    """What is said, without the ids of calls."""
     if isinstance(said, list):
-        return [_without_ids(part) for part in said]
+        return [without_ids(part) for part in said]
     if isinstance(said, dict):
-        return {k: _without_ids(v) for k, v in said.items() if k not in ("id", "tool_call_id")}
+        return {k: without_ids(v) for k, v in said.items() if k not in ("id", "tool_call_id")}
     return said

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
+from gymrecipe.formats.models.cautions import without_ids
 from gymrecipe.formats.models.line import Line, of_json, refuse
 from gymrecipe.formats.models.parts import Call, JsonText, Object
 from gymrecipe.formats.ms_swift import PLACES, REACT, in_react
@@ -19,7 +21,8 @@ ROLES = {"tool": "tool_response"}
 
 def _is_call(text: str) -> str:
     call = of_json(text, said="the JSON text of a call")
-    if not isinstance(call, dict) or not isinstance(call.get("arguments"), dict):
+    parts = (call.get("name"), call.get("arguments")) if isinstance(call, dict) else (None, None)
+    if not isinstance(parts[0], str) or not isinstance(parts[1], dict):
         raise ValueError("should be an object with 'name' and, as an object, 'arguments'")
     return text
 
@@ -137,13 +140,31 @@ def faults(name: str, turns: Turns, answered: bool = True) -> Iterator[str]:
             yield f"{name}.{i}: a system message can only be the first"
         if role == "user" and before in ASKED:
             yield f"{name}.{i}: a user message behind a '{before}': ms-swift glues or drops them"
-        if role == "tool_response" and before not in ("tool_call", "tool_response"):
-            yield f"{name}.{i}: answers no call"
         if role in ("assistant", "tool_call") and before == "system":
             yield f"{name}.{i}: begins with the model"
         if role == "assistant" and before in ("assistant", "tool_call"):
             yield f"{name}.{i}: a second message of the model, glued to the one before"
         before = role
+    yield from _unanswered(name, turns, roles)
+
+
+def _unanswered(name: str, turns: Turns, roles: list[str]) -> Iterator[str]:
+    """The calls and outputs that are not one for one; calls at the very end may be open."""
+    waiting, caller = 0, 0
+    for i, (role, before) in enumerate(zip([*roles, ""], ["", *roles], strict=True)):
+        if role == "tool_response":
+            if not waiting:
+                yield f"{name}.{i}: answers no call"
+            waiting = max(waiting - 1, 0)
+            continue
+        begins = role != "tool_call" or before != "tool_call"
+        if waiting and begins and (role or before == "tool_response"):
+            yield f"{name}.{caller}: a call has no output that answers it"
+        if begins:
+            waiting, caller = 0, i
+        if role == "tool_call":
+            turn = turns[i]
+            waiting += len(turn.tool_calls) if isinstance(turn, Said) else 1
 
 
 def _role(turn: Said | Called) -> str:
@@ -160,7 +181,7 @@ _READ = {"role", "content", "loss", "loss_scale", "name", "tool_calls", "tool_ca
 def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
     """What ms-swift 4.6 takes away or misunderstands."""
     pair = "rejected_messages" in record
-    if pair and record["messages"] == record["rejected_messages"]:
+    if pair and without_ids(record["messages"]) == without_ids(record["rejected_messages"]):
         yield "messages and rejected_messages say the same: nothing to prefer"
     last = record["messages"][-1].get("content")
     if "rejected_response" in record and record["rejected_response"] == last:
@@ -168,13 +189,23 @@ def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
     if pair and record.get("tools") and not record.get("rejected_tools"):
         yield "rejected_tools: without it the rejected side is shown no tools"
     for name in ("messages", "rejected_messages"):
+        yield from _react(name, record.get(name) or [])
         for i, turn in enumerate(record.get(name) or []):
             if lost := sorted(turn.keys() - _READ):
                 yield f"{name}.{i}: {', '.join(lost)}: taken away"
             text = turn.get("content") or ""
-            if turn["role"] == "tool_call" and in_react([text]):
-                yield f"{name}.{i}: {' and '.join(REACT)} in a call are taken for one in ReAct form"
             if ROLES.get(turn["role"], turn["role"]) in ASKED and "{{" in text:
                 for place in PLACES:
                     if place in text:
                         yield f"{name}.{i}: '{place}' is replaced"
+
+
+def _react(name: str, turns: list[dict[str, Any]]) -> Iterator[str]:
+    """Where the calls of one message, taken together, are read as one in ReAct form."""
+    numbered = groupby(enumerate(turns), key=lambda one: one[1]["role"] == "tool_call")
+    for group in (list(group) for calls, group in numbered if calls):
+        if in_react([turn["content"] for _, turn in group]):
+            yield (
+                f"{name}.{group[0][0]}: {' and '.join(REACT)} in a call are taken for one in ReAct"
+                " form"
+            )

@@ -8,11 +8,13 @@ import pytest
 from pydantic import ValidationError
 
 from gymrecipe.formats.models.ms_swift import LINES, traps
+from gymrecipe.formats.ms_swift import REACT
 from tests.formats.models.conftest import validate
 
 ASK, SAY = {"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}
 CALL = {"role": "tool_call", "content": '{"name": "f", "arguments": {}}'}
 SEE = {"role": "tool_response", "content": "x"}
+TOLD = {"id": "", "type": "function", "function": {"name": "f", "arguments": {}}}
 
 
 @pytest.mark.parametrize("turns", [(ASK, SAY), (ASK, SAY, CALL, CALL, SEE, SEE, SAY), (ASK, CALL)])
@@ -30,9 +32,15 @@ def test_its_own_roles_in_order_are_accepted(turns: Any) -> None:
         ((SAY, ASK, SAY), "begins with the model"),
         ((ASK, SAY, SAY), "a second message"),
         ((ASK, SEE, SAY), "answers no call"),
+        ((ASK, CALL, SEE, SEE, SAY), "messages.3: answers no call"),
+        ((ASK, CALL, CALL, SEE, SAY), "messages.1: a call has no output that answers it"),
+        ((ASK, CALL, ASK, SAY), "messages.1: a call has no output that answers it"),
+        ((ASK, CALL, CALL, SEE, CALL, SEE, SAY), "messages.1: a call has no output"),
+        ((ASK, {**SAY, "tool_calls": [TOLD, TOLD]}, SEE, SAY), "messages.1: a call has no output"),
         ((ASK, SAY, {"role": "system", "content": ""}, SAY), "only be the first"),
         ((ASK, {**CALL, "content": "f()"}), "JSON text of a call"),
         ((ASK, {**CALL, "content": '{"name": "f", "arguments": "{}"}'}), "as an object"),
+        ((ASK, {**CALL, "content": '{"arguments": {}}'}), "an object with 'name'"),
         ((ASK, {**SAY, "role": "developer"}, SAY), "role"),
     ],
 )
@@ -43,6 +51,9 @@ def test_other_orders_and_roles_are_refused(turns: Any, said: str) -> None:
 
 def test_a_prompt_ends_on_what_is_asked() -> None:
     validate(LINES["rl"], {"messages": [ASK]})
+    validate(LINES["rl"], {"messages": [ASK, CALL, CALL, SEE, SEE]})
+    with pytest.raises(ValidationError, match=r"messages.1: a call has no output"):
+        validate(LINES["rl"], {"messages": [ASK, CALL, CALL, SEE]})
     with pytest.raises(ValidationError, match="should end on the user"):
         validate(LINES["rl"], {"messages": [ASK, SAY]})
 
@@ -69,6 +80,17 @@ def test_a_label_is_a_boolean() -> None:
         ({"messages": [ASK, SAY | {"reasoning_content": "Hm."}]}, "taken away"),
         ({"messages": [ASK | {"content": "{{QUERY}}"}, SAY]}, "is replaced"),
         ({"messages": [ASK, SAY], "rejected_messages": [ASK, SAY]}, "say the same"),
+        (
+            {
+                "messages": [ASK, SAY | {"tool_calls": [TOLD | {"id": "a"}]}],
+                "rejected_messages": [ASK, SAY | {"tool_calls": [TOLD | {"id": "b"}]}],
+            },
+            "say the same",
+        ),
+        (
+            {"messages": [ASK, *(CALL | {"content": f"{{{mark!r}}}"} for mark in REACT)]},
+            "messages.1: Action: and Action Input: in a call",
+        ),
         (
             {"messages": [ASK, SAY], "rejected_messages": [ASK, CALL], "tools": "[1]"},
             "shown no tools",
