@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
@@ -20,6 +21,19 @@ def _is_tools_or_nothing(text: str) -> str:
     return text
 
 
+_MARKED = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
+_THOUGHTS = re.compile(r"<think>\n.*?\n</think>\n\n", re.DOTALL)
+
+
+def _calls_of(value: str) -> tuple[str, str]:
+    """The text that is decoded as calls, and what stands behind it: its formatter looks for marks
+    first, then for thoughts.
+    """
+    if marked := _MARKED.search(value):
+        return marked[1], value[marked.end() :]
+    return _THOUGHTS.sub("", value, count=1), ""
+
+
 class Question(Line):
     """What a person or a tool said."""
 
@@ -36,11 +50,12 @@ class Reply(Line):
     @model_validator(mode="after")
     def _calls(self) -> Self:
         if self.source == "function_call":
-            _, mark, behind = self.value.partition("<tool_call>")
-            calls = of_json(behind.partition("</tool_call>")[0] if mark else self.value)
+            calls = of_json(_calls_of(self.value)[0])
             for call in calls if isinstance(calls, list) else [calls]:
                 if not isinstance(call, dict) or not {"name", "arguments"} <= call.keys():
                     raise ValueError("a call should have 'name' and 'arguments'")
+                if not isinstance(call["name"], str):
+                    raise ValueError("'name' should be a text")
                 if not isinstance(call["arguments"], dict):
                     raise ValueError("'arguments' should be an object: text is encoded twice")
         return self
@@ -114,6 +129,11 @@ def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
             yield f"conversations.{i}: '{{{{idx}}}}' is replaced by the number of the turn"
         if source == "function_call":
             yield from _of_call(value, f"conversations.{i}")
+        if source == "system" and record.get("system"):
+            yield "system: is not read where the first turn is a system message, too"
+    for side in ("chosen", "rejected") if purpose in ("dpo", "reward_model") else ():
+        if record[side]["from"] == "function_call":
+            yield from _of_call(record[side]["value"], side)
     last = record["conversations"][-1] if record["conversations"] else {}
     if purpose == "kto" and last.get("value") == "" and record["kto_tag"]:
         yield "kto_tag: a wanted answer that is empty counts as an unwanted one"
@@ -123,9 +143,10 @@ def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
 
 
 def _of_call(value: str, place: str) -> Iterator[str]:
-    _, mark, behind = value.partition("<tool_call>")
-    calls = behind.partition("</tool_call>")[0] if mark else value
+    calls, behind = _calls_of(value)
     if "<think>" in calls:
         yield f"{place}: '<think>' inside the calls is taken out of them. Write \\u003c for '<'"
-    if behind.count("</tool_call>") > 1:
+    if "</tool_call>" in behind:
         yield f"{place}: the calls end at the first '</tool_call>'. Write \\u003c for '<'"
+    elif behind.strip():
+        yield f"{place}: a text behind the calls, which is put before them"

@@ -25,6 +25,7 @@ def row(*turns: Any, **more: Any) -> dict[str, Any]:
         (ASK, CALL),
         (ASK, CALL, SEE, SAY),
         (ASK, {**CALL, "value": f"So:\n<tool_call>{CALL['value']}</tool_call>"}, SEE, SAY),
+        (ASK, {**CALL, "value": f"<think>\nHm.\n</think>\n\n{CALL['value']}"}, SEE, SAY),
     ],
 )
 def test_what_alternates_is_accepted(turns: Any) -> None:
@@ -40,6 +41,8 @@ def test_what_alternates_is_accepted(turns: Any) -> None:
         ((), "should end on"),
         ((ASK, {**CALL, "value": "f(x)"}), "JSON text"),
         ((ASK, {**CALL, "value": '[{"name": "f"}]'}), "'arguments'"),
+        ((ASK, {**CALL, "value": '[{"name": 1, "arguments": {}}]'}), "'name' should be a text"),
+        ((ASK, {**CALL, "value": f"So:\n<tool_call>{CALL['value']}"}), "JSON text"),
         ((ASK, {**CALL, "value": '[{"name": "f", "arguments": "{}"}]'}), "encoded twice"),
     ],
 )
@@ -75,6 +78,13 @@ def test_a_pair_ends_on_the_question_and_has_one_message_a_side() -> None:
         (row({**ASK, "value": "{{idx}}"}, SAY), "sft", "number of the turn"),
         (row(ASK, {**CALL, "value": '[{"name": "f<think>"}]'}), "sft", "taken out"),
         (row(ASK, {**CALL, "value": "<tool_call>[]</tool_call></tool_call>"}), "sft", "first"),
+        (
+            row(ASK, {**CALL, "value": f"<tool_call>{CALL['value']}</tool_call>So."}),
+            "sft",
+            "before",
+        ),
+        (row(ASK, chosen=SAY, rejected={**CALL, "value": '[{"name": "<think>"}]'}), "dpo", "taken"),
+        (row({"from": "system", "value": "a"}, ASK, SAY) | {"system": "b"}, "sft", "is not read"),
         (row(ASK, {**SAY, "value": ""}, kto_tag=True), "kto", "unwanted"),
         (row({**ASK, "value": "<image>"}, SAY), "sft", "model that sees"),
         (row(ASK, chosen=SAY, rejected=SAY), "dpo", "say the same"),
