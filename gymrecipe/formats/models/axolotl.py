@@ -56,7 +56,7 @@ def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
     if purpose in ("dpo", "kto") and isinstance(record["prompt"], str):
         yield from rendered.traps(record, purpose)
         return
-    yield from cautions(record, "messages", "prompt", "completion")
+    yield from cautions(record, "messages", "prompt", "completion", "chosen", "rejected")
     if purpose in ("dpo", "reward_model"):
         yield from alike(record)
     if purpose in ("dpo", "kto"):
@@ -66,11 +66,19 @@ def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
             yield "system: a column of this name becomes the system message"
         for i, message in enumerate(record["messages"]):
             for n, call in enumerate(message.get("tool_calls") or []):
-                arguments = call["function"]["arguments"]
-                if isinstance(arguments, dict) and None in arguments.values():
+                if _has_null(call["function"]["arguments"]):
                     yield (
                         f"messages.{i}.tool_calls.{n}: a null argument is taken out. Write the"
                         " arguments as JSON text"
                     )
+        if _has_null(record.get("tools")):
+            yield "tools: nulls in a schema are taken out. Write the tools as JSON text"
     if purpose == "reward_model" and record.get("tools"):
         yield "tools: do not reach the model here. Write format=rendered"
+
+
+def _has_null(value: Any) -> bool:
+    """Whether a key of an object has a null, however deep: `remove_none_values` takes it out."""
+    if isinstance(value, dict):
+        return any(part is None or _has_null(part) for part in value.values())
+    return isinstance(value, list) and any(map(_has_null, value))

@@ -18,6 +18,14 @@ def calling(arguments: Any) -> dict[str, Any]:
     return {"role": "assistant", "content": "", "tool_calls": [call]}
 
 
+NO_TEXT = calling({}) | {"content": None}
+X = {"type": "string", "default": None}
+NULL = {
+    "type": "function",
+    "function": {"name": "f", "parameters": {"type": "object", "properties": {"x": X}}},
+}
+
+
 @pytest.mark.parametrize("arguments", [{"x": 1}, '{"x": 1}'])
 def test_demonstrations_take_arguments_of_both_kinds(arguments: Any) -> None:
     validate(LINES["sft"], {"messages": [ASK, calling(arguments)], "tools": "[]"})
@@ -54,6 +62,13 @@ def test_a_reward_model_row_needs_a_system_text_even_if_empty() -> None:
             "becomes the system message",
         ),
         ({"messages": [ASK, calling({"x": None})]}, "sft", "null argument is taken out"),
+        ({"messages": [ASK, calling({"x": [{"y": None}]})]}, "sft", "null argument is taken out"),
+        ({"messages": [ASK, SAY], "tools": [NULL]}, "sft", "nulls in a schema"),
+        (
+            {"prompt": [ASK], "chosen": [SAY], "rejected": [NO_TEXT]},
+            "dpo",
+            "rejected.0: no content",
+        ),
         ({"chosen": "a", "rejected": "b", "tools": "[1]"}, "reward_model", "do not reach"),
         ({"chosen": "a", "rejected": "a"}, "reward_model", "say the same"),
     ],
