@@ -5,20 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from gymrecipe.formats.models import rendered
 from gymrecipe.formats.models.cautions import alike, cautions, no_tools
 from gymrecipe.formats.models.chat import Answered, Pair, Whole
-from gymrecipe.formats.models.line import Line
+from gymrecipe.formats.models.line import Line, of_json
 from gymrecipe.formats.models.parts import EitherMessage, Message, Tools, ToolsText
 from gymrecipe.registry import Purpose
 
 
 class Demonstration(Whole[EitherMessage]):
-    """`type: chat_template`, which decodes arguments and tools from text."""
+    """`type: chat_template`, which decodes arguments, tools, their parameters, and messages as a
+    whole from text.
+    """
 
     tools: Tools | ToolsText = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, record: Any) -> Any:
+        return _decoded(record) if isinstance(record, dict) else record
 
 
 class Preference(Pair[Message]):
@@ -43,6 +50,29 @@ class Ranked(Line):
     rejected: Annotated[str, Field(min_length=1)]
 
 
+def _decoded(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with its texts decoded that are lists or the parameters of a tool."""
+    texts = {name: _value(record[name], list) for name in ("messages", "tools") if name in record}
+    if isinstance(tools := texts.get("tools"), list):
+        texts["tools"] = [_with_parameters(tool) for tool in tools]
+    return record | texts
+
+
+def _with_parameters(tool: Any) -> Any:
+    function = tool.get("function") if isinstance(tool, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("parameters"), str):
+        return tool
+    return tool | {"function": function | {"parameters": _value(function["parameters"], dict)}}
+
+
+def _value(value: Any, wanted: type) -> Any:
+    """What a text holds where that is of the wanted type; anything else as it is."""
+    try:
+        return of_json(value, wanted) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
 LINES: dict[Purpose, type[BaseModel] | tuple[type[BaseModel], ...]] = {
     "sft": Demonstration,
     "dpo": (Preference, rendered.Preference),
@@ -56,6 +86,8 @@ def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
     if purpose in ("dpo", "kto") and isinstance(record["prompt"], str):
         yield from rendered.traps(record, purpose)
         return
+    if purpose == "sft":
+        in_text, record = isinstance(record.get("tools"), str), _decoded(record)
     yield from cautions(record, "messages", "prompt", "completion", "chosen", "rejected")
     if purpose in ("dpo", "reward_model"):
         yield from alike(record)
@@ -71,7 +103,7 @@ def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
                         f"messages.{i}.tool_calls.{n}: a null argument is taken out. Write the"
                         " arguments as JSON text"
                     )
-        if _has_null(record.get("tools")):
+        if not in_text and _has_null(record.get("tools")):
             yield "tools: nulls in a schema are taken out. Write the tools as JSON text"
     if purpose == "reward_model" and record.get("tools"):
         yield "tools: do not reach the model here. Write format=rendered"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -29,6 +30,22 @@ NULL = {
 @pytest.mark.parametrize("arguments", [{"x": 1}, '{"x": 1}'])
 def test_demonstrations_take_arguments_of_both_kinds(arguments: Any) -> None:
     validate(LINES["sft"], {"messages": [ASK, calling(arguments)], "tools": "[]"})
+
+
+def test_demonstrations_may_have_messages_tools_and_parameters_as_text() -> None:
+    turns: Any = [ASK, calling("{}")]
+    schema = {"type": "function", "function": {"name": "f", "parameters": '{"type": "object"}'}}
+    rows: list[Any] = [
+        {"messages": json.dumps(turns), "tools": json.dumps([schema])},
+        {"messages": turns, "tools": [schema]},
+    ]
+    for row in rows:
+        validate(LINES["sft"], row)
+        assert list(traps(row, "sft")) == []
+    with pytest.raises(ValidationError, match="should end on the assistant"):
+        validate(LINES["sft"], {"messages": json.dumps([ASK])})
+    with pytest.raises(ValidationError, match="list"):
+        validate(LINES["sft"], {"messages": "hi"})
 
 
 def test_pairs_take_objects_only() -> None:
