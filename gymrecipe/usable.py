@@ -7,6 +7,7 @@ from typing import Any
 from gymrecipe.errors import DataError
 from gymrecipe.experiments.manifest import Manifest, StageRecord
 from gymrecipe.fold import Fold
+from gymrecipe.registry import FORMATS
 from gymrecipe.rollouts.chat import CHANGED_BY
 
 ADVICE = {
@@ -44,5 +45,9 @@ def _advice(stage: StageRecord, knobs: dict[str, Any]) -> str:
         if chosen in values.split(" or ") or (chosen is not None and values in ("PATH", "NAME")):
             return f"{name}={chosen} is set already, and nothing else lets them through."
         them = "them" if len(stage.rejected) == 1 else f"the {stage.rejected[most]} {most}"
-        return f"{CHANGED_BY[most]} may let {them} through."
+        through = f"{CHANGED_BY[most]} may let {them} through"
+        format = stage.parameters["format"]
+        if name == "pairs_at" and values not in FORMATS[format].pairs_at:
+            return f"{through}, with another format than {format}."
+        return f"{through}."
     return ADVICE.get(most, f"Change what stage '{stage.name}' asks for, or collect more rollouts.")

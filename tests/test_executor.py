@@ -278,6 +278,17 @@ def test_a_setting_that_is_in_force_is_not_advised(tmp_path: Path) -> None:
         run(tmp_path, "ppo", input=str(path), ending="trim")
 
 
+def test_pairs_that_a_format_cannot_carry_are_not_advised_for_it(tmp_path: Path) -> None:
+    rows = [rollout("a", reward=reward) for reward in (1, 0)]
+    rows[1]["response"]["output"] *= 2
+    rows[1]["response"]["output"].insert(1, {"role": "user", "content": "Sure?"})
+    write(path := tmp_path / "a.jsonl", *rows)
+    with pytest.raises(DataError, match=r"pairs_at=trajectory may let them through\."):
+        run(tmp_path, input=str(path), pairs_at="decision")
+    with pytest.raises(DataError, match=r"may let them through, with another format than nemo_rl"):
+        run(tmp_path, input=str(path), format="nemo_rl")
+
+
 def test_of_several_reasons_the_advice_is_about_the_most_frequent_one(tmp_path: Path) -> None:
     rows = [rollout(f"{n}?", reward=n % 2) for n in (0, 1)]
     write(path := tmp_path / "a.jsonl", *rows, rollout([{"role": "assistant", "content": "?"}]))
