@@ -90,6 +90,7 @@ def flatten(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 def _knobs(version: Manifest) -> dict[str, Any]:
     stages = {
         stage.name: {"use": stage.use, "version": stage.version}
+        | ({"from": stage.source} if stage.source else {})
         | stage.parameters
         | {f"{name} (resolved)": number for name, number in resolved(stage).items()}
         for stage in version.stages
@@ -182,7 +183,7 @@ def _bad(version: Path, record: Manifest, other: Manifest) -> pl.LazyFrame:
         if file.digest in same and (file.digest, file.path) not in own
     }
     bad = table(version / REJECTS).filter(pl.col("id") == "").drop("id")
-    return bad.with_columns(pl.col("source").replace(moved))
+    return bad.with_columns(pl.col("source").replace(moved)).unique(PLACE)  # of several copies
 
 
 def _rollouts(record: Manifest) -> list[Input]:

@@ -15,7 +15,7 @@ from gymrecipe.experiments.manifest import (
     StageRecord,
     encode,
 )
-from tests.experiments.conftest import rollout, run, save
+from tests.experiments.conftest import graded, rollout, run, save
 
 USED = {
     "output": pl.String,
@@ -268,6 +268,27 @@ def test_equal_lines_are_told_apart_by_the_order_of_the_inputs_whatever_their_na
     assert one.manifest.id == other.manifest.id
     found = diff(one.path, other.path)
     assert (found.gained, found.lost) == ([], [])
+
+
+def test_a_stage_that_takes_from_another_one_is_a_difference(tmp_path: Path) -> None:
+    path = str(save(tmp_path / "a.jsonl", graded()))
+    knobs = {"input": path, "min_reward": 0.3}
+    one = run(tmp_path, "sft_and_dpo", **knobs)
+    other = run(tmp_path, "sft_and_dpo", **knobs, **{"stages.pair.from": "good"})
+    assert one.path is not None
+    assert other.path is not None
+    assert diff(one.path, other.path).knobs == [Change("stages.pair.from", "usable", "good")]
+
+
+def test_a_bad_line_of_several_copies_is_counted_once(tmp_path: Path) -> None:
+    lines = [rollout("a", "1", level=1), rollout("b", "2", level=2**53 + 1)]
+    path, *copies = (str(save(tmp_path / name, lines)) for name in ("a", "b", "c"))
+    without = run(tmp_path, "sft_threshold", input=path)
+    asking = run(tmp_path, "sft_threshold", input=copies, **{"stages.good.where": "level > 0"})
+    assert without.path is not None
+    assert asking.path is not None
+    lost = diff(without.path, asking.path).lost
+    assert lost == [Moved("load", "int_precision", 1, [f"{path}:2"])]
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "moved.jsonl"])
