@@ -6,6 +6,7 @@ from array import array
 from bisect import bisect_left
 from codecs import BOM_UTF8
 from collections import Counter
+from collections.abc import Mapping
 from itertools import accumulate, islice, repeat
 
 from gymrecipe.errors import DataError
@@ -23,6 +24,7 @@ FEW = 10_000
 
 MEND = "Mend the file, or raise max_bad_rows."
 TAKE_OUT = "Take the blank lines out."
+ASK = "Ask for another field, or mend the file."
 NONE = "None of them is a rollout: is this a rollout file of NeMo Gym?"
 
 
@@ -170,7 +172,9 @@ class BadLines:
         self, at: int, nth: int, said: str, lines: int, reasons: dict[str, int], mend: str = ""
     ) -> TooManyBadRows:
         source, reason = self.sources[self.source[at]], REASONS[self.runs.reason[at]]
-        mend = mend or (NONE if BAD_LEAST < lines <= sum(reasons.values()) else MEND)
+        if not mend and BAD_LEAST < lines <= sum(reasons.values()):
+            mend = ASK if are_asked_too_much(reasons) else NONE
+        mend = mend or MEND
         return TooManyBadRows(
             f"{source.name}:{self.runs.line[at] + nth}: {reason}: {BAD_LINE[reason]}. {said}"
             f" {in_lines(source) or mend}",
@@ -200,6 +204,11 @@ class BadLines:
         return pl.DataFrame(
             [runs.select(values.alias(n).explode())[n] for n, values in each.items()]
         )
+
+
+def are_asked_too_much(reasons: Mapping[str, int]) -> bool:
+    """Whether lines that are no rollouts for these reasons are some to a recipe that asks less."""
+    return reasons.keys() <= {"blank", "int_precision"}
 
 
 def _most_bytes(source: Source) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from gymrecipe.errors import DataError
 from gymrecipe.late import pl
-from gymrecipe.rollouts.bad import in_lines
+from gymrecipe.rollouts.bad import ASK, are_asked_too_much, in_lines
 from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.table import Table
 from gymrecipe.rollouts.why import BAD_LINE
@@ -35,6 +35,8 @@ def _none(table: Table, sources: Sequence[Source]) -> str:
     if counts.keys() <= {"blank"}:
         return f"{said}, {'all' if read > 1 else 'and it is'} blank." if read else f"{said}."
     reasons = ", ".join(f"{count} {reason}" for reason, count in counts.items())
+    if are_asked_too_much(counts):
+        return f"{said} ({reasons}). {ASK}"
     converted = next(filter(None, map(in_lines, sources)), "")
     return f"{said} ({reasons}). {converted or 'Is this a rollout file of NeMo Gym?'}"
 

@@ -15,7 +15,7 @@ BAD_LINE = {
     "not_utf8": "bytes that are not UTF-8",
     "bad_json": "text that is not JSON",
     "trailing_data": "more text after the JSON object",
-    "truncated_tail": "the last line has no line feed and is cut off: still being written?",
+    "truncated_tail": "the last line has no line feed and is cut off (still being written?)",
     "non_finite": "NaN, Infinity, or a number too large to be one",
     "int_precision": "an integer that no float holds, where a number is read",
     "duplicate_key": "a key twice in an object out of which something is read",

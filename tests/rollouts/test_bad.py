@@ -55,6 +55,10 @@ def test_a_higher_limit_is_advised_only_where_it_would_help(jsonl: Write) -> Non
     assert few[0].endswith("Mend the file, or raise max_bad_rows.")
     assert some[0].endswith("Mend the file, or raise max_bad_rows.")
     assert none[0].endswith("None of them is a rollout: is this a rollout file of NeMo Gym?")
+    lines = [rollout(reward=2**53 + 1)] * 20
+    wide = outcome(jsonl(*lines, name="wide.jsonl"), max_bad_rows=None)
+    assert wide is not None
+    assert wide[0].endswith("allows 10. Ask for another field, or mend the file.")
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -30,6 +30,19 @@ def test_each_reason_is_told_with_its_first_line(jsonl: Write) -> None:
     ]
 
 
+def test_a_number_that_is_too_wide_is_no_doubt_about_the_file(jsonl: Write) -> None:
+    assert said(jsonl(rollout(reward=2**53 + 1)))[-1] == (
+        "a.jsonl: no rollouts: 1 line read (1 int_precision). Ask for another field, or mend the"
+        " file."
+    )
+
+
+def test_a_last_line_that_is_cut_off_ends_its_sentence_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"reward": 1')
+    assert said(str(path))[0].endswith("is cut off (still being written?).")
+
+
 @pytest.mark.parametrize(
     ("lines", "sentence"),
     [
