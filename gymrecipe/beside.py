@@ -184,7 +184,7 @@ def _parsed(name: str, pairs: bool, named: dict[str, NamedColumn]) -> Path:
 
 def _is_canonical(name: str, step: Step) -> bool:
     assert isinstance(step.params, Write)
-    return step.params.format == "custom" and name in parts(step.takes == "pairs")
+    return step.params.format == "custom" and name in parts(purpose_of(step))
 
 
 def held(named: dict[str, NamedColumn], made: set[str]) -> set[str]:

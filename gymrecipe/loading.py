@@ -19,7 +19,7 @@ from gymrecipe.rollouts.inputs import read_inputs, with_inputs
 from gymrecipe.rollouts.table import Read, Table, read_table
 from gymrecipe.rollouts.wanted import Wanted
 from gymrecipe.stages.write import Write
-from gymrecipe.steps import Step
+from gymrecipe.steps import Step, purpose_of
 
 
 def read(
@@ -93,4 +93,4 @@ def _others(step: Step) -> Iterator[str]:
     if step.takes == "pairs":
         yield from PAIR_COLUMNS
     if isinstance(step.params, Write) and step.params.format == "custom":
-        yield from parts(step.takes == "pairs")
+        yield from parts(purpose_of(step))

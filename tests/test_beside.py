@@ -196,3 +196,27 @@ def test_a_task_writes_columns_of_its_own_of_its_line_and_of_the_recipe(tmp_path
     assert isinstance(made["spread"], float)
     assert made["kind"] == made["its"] == made["task_type"]
     assert len(made["key"]) == 16
+
+
+@pytest.mark.parametrize(
+    ("recipe", "names"),
+    [
+        ("rl_prompts", ("answer", "completion", "messages")),
+        ("sft_threshold", ("request", "verifier")),
+    ],
+)
+def test_custom_reads_a_field_of_the_line_that_is_called_like_a_part_of_another_purpose(
+    recipe: str, names: tuple[str, ...], tmp_path: Path
+) -> None:
+    fields = {name: f"the {name} of the line" for name in names if name != "messages"}
+    lines = save(tmp_path / "a.jsonl", [line | fields for line in graded(2)])
+    columns = {"stages.write.columns": list(names)}
+    made = row(tmp_path, recipe, input=str(lines), format="custom", **columns)
+    assert {name: made[name] for name in fields} == fields
+    assert "messages" not in names or made["messages"][-1]["role"] == "user"
+
+
+def test_custom_refuses_a_part_of_another_purpose_that_no_line_has(tmp_path: Path) -> None:
+    columns = {"stages.write.columns": ["request"]}
+    with pytest.raises(RecipeError, match=r"request.*' is on no line"):
+        run(tmp_path, "sft_threshold", format="custom", **columns)

@@ -176,7 +176,7 @@ def _job(
     pairs, known = len(sides) == 2, _held(rows, named)
     columns: dict[str, str] = {}
     values: dict[str, list[Any]] = {}
-    canonical = parts(pairs) if params.format == "custom" else {}
+    canonical = parts(purpose) if params.format == "custom" else {}
     for name, to in columns_of(params, purpose).items():
         columns[to] = name
         if name in canonical:

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from gymrecipe.formats.example import Example
-from gymrecipe.registry import format
+from gymrecipe.registry import Purpose, format
 from gymrecipe.rollouts.chat import Message
 
 
 @format(
-    purposes=("sft", "dpo", "kto", "reward_model", "rl", "buffer"), version=1, across_prompts=True
+    purposes=("sft", "dpo", "kto", "reward_model", "rl", "buffer"), version=2, across_prompts=True
 )
 def custom(example: Example) -> dict[str, Any]:
     """The columns that the recipe names and no other."""
@@ -33,10 +33,14 @@ SINGLE = _SHARED | {
     "completion": lambda example: example.completion,
     "messages": lambda example: [*example.prompt, *example.completion],
     "answer": lambda example: _last(example.completion, "assistant"),
+}
+"""What a column may be made of, beside table columns and paths: for one rollout …"""
+
+TASK = _SHARED | {
     "request": lambda example: example.request,
     "verifier": lambda example: example.verifier,
 }
-"""What a column may be made of, beside table columns and paths: for one rollout or task …"""
+"""… for a task, which has no answer: `answer` is a field of its line, and often its verifier's …"""
 
 PAIR = _SHARED | {
     "chosen": lambda example: example.chosen,
@@ -50,6 +54,8 @@ OF_ONE_PROMPT = ("prompt", "system", "user")
 """The parts that pairs across prompts do not have, for their sides share none."""
 
 
-def parts(pairs: bool) -> dict[str, Callable[[Example], Any]]:
-    """The parts of an example that a column may name."""
-    return PAIR if pairs else SINGLE
+def parts(purpose: Purpose) -> dict[str, Callable[[Example], Any]]:
+    """The parts of an example for this purpose that a column may name."""
+    if purpose in ("dpo", "reward_model"):
+        return PAIR
+    return TASK if purpose == "rl" else SINGLE

@@ -54,7 +54,7 @@ def _each(lines: tuple[bytes, ...], read: Callable[[bytes], Made]) -> list[Made]
 
 def _has_messages(job: WriteJob) -> bool:
     if job.format == "custom":
-        return any(source in parts(len(job.sides) == 2) for source in job.columns.values())
+        return any(source in parts(job.purpose) for source in job.columns.values())
     return job.format != "raw"
 
 

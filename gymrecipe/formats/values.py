@@ -23,7 +23,7 @@ def values_of(job: WriteJob) -> dict[str, Value]:
 
 
 def _value(source: str, job: WriteJob) -> Value:
-    if job.format == "custom" and (made := parts(len(job.sides) == 2).get(source)) is not None:
+    if job.format == "custom" and (made := parts(job.purpose).get(source)) is not None:
         return lambda row, example: made(example)
     if source in job.values:
         held = job.values[source]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Raw
 
-from gymrecipe.formats.custom import PAIR, SINGLE, custom
+from gymrecipe.formats.custom import PAIR, SINGLE, TASK, custom
 from gymrecipe.formats.example import Example
 from gymrecipe.rollouts.chat import Message
 
@@ -28,8 +28,6 @@ def test_the_parts_of_a_demonstration() -> None:
         "completion": [CALLED, SAID],
         "messages": [*PROMPT, CALLED, SAID],
         "answer": "4",
-        "request": Raw(b"null"),
-        "verifier": {},
     }
 
 
@@ -54,6 +52,11 @@ def test_a_missing_part_is_null() -> None:
 def test_the_parts_of_a_task() -> None:
     request, verifier = Raw(b'{"input":"a?"}'), {"answer": Raw(b"4")}
     example = Example("rl", (b"",), {}, prompt=PROMPT, request=request, verifier=verifier)
-    assert SINGLE["prompt"](example) == PROMPT
-    assert SINGLE["request"](example) == request
-    assert SINGLE["verifier"](example) == verifier
+    assert {name: part(example) for name, part in TASK.items()} == {
+        "prompt": PROMPT,
+        "system": "s",
+        "user": "b?",
+        "tools": [],
+        "request": request,
+        "verifier": verifier,
+    }
