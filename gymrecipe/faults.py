@@ -128,8 +128,9 @@ def _given(composed: Composed, below: str, model: type[BaseModel], said: str) ->
     words = re.findall(r"\w+", said)
     for name in sorted(model.model_fields, key=lambda name: name not in words):
         place = _knob_of(composed, f"{below}.{name}")
-        if place in composed.overridden:
-            return place
+        for key in composed.overridden:
+            if f"{key}.".startswith(f"{place}."):
+                return key
     return ""
 
 

@@ -155,6 +155,13 @@ def test_a_fault_of_two_parameters_is_the_command_lines_if_one_was_given_there()
     assert said(["stages.pair.max_gap=0.1"]).startswith("command line: stages.pair.max_gap: ")
 
 
+def test_a_fault_of_a_whole_stage_is_the_command_lines_if_a_part_was_given_there() -> None:
+    place = "stages.check.checks.largest_category"
+    assert said([f"{place}={{max: 0.3}}"]) == (
+        f"command line: {place}: largest_category needs a category: the column to judge."
+    )
+
+
 def test_a_knob_that_no_stage_uses_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
     path.write_text("fomat: raw\nstages:\n  load: {use: load}\n  write: {use: write}\n")

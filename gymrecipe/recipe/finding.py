@@ -56,7 +56,7 @@ def locate(recipe: str, folders: Iterable[Path] = ()) -> Path:
         except OSError as error:  # of a folder that may not be looked into
             raise RecipeError(f"recipe: {recipe}: cannot be read: {error.strerror}.") from None
         if not is_file:
-            raise RecipeError(f"recipe: no such file, got '{recipe}'.")
+            raise RecipeError(f"recipe: no such file, got '{recipe}'.{_near(path)}")
         return path
     if "," in recipe:
         raise RecipeError(
@@ -64,8 +64,20 @@ def locate(recipe: str, folders: Iterable[Path] = ()) -> Path:
         )
     known = recipes(folders)
     if not _NAME.fullmatch(recipe) or recipe not in known:
+        guess = hint(recipe, known) or _near(Path(f"{recipe}.yaml"))
         raise RecipeError(
             f"recipe: no recipe is named '{recipe}'. There are {', '.join(sorted(known))};"
-            f" or give the path of a .yaml file.{hint(recipe, known)}"
+            f" or give the path of a .yaml file.{guess}"
         )
     return known[recipe]
+
+
+def _near(path: Path) -> str:
+    """Which file of its folder may be meant by the path of a recipe that is not there."""
+    try:
+        beside = [
+            str(other) for pattern in ("*.yaml", "*.yml") for other in path.parent.glob(pattern)
+        ]
+    except (OSError, ValueError):  # a folder that may not be looked into, or has no such name
+        return ""
+    return hint(str(path), beside)

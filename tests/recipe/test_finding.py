@@ -37,6 +37,13 @@ def test_an_unknown_recipe_names_the_nearest() -> None:
         locate("dpo_same_promt")
 
 
+@pytest.mark.parametrize("name", ["short_win.yaml", "short_wins", "short_wins.yml"])
+def test_a_path_that_is_not_there_names_the_nearest_beside_it(name: str, tmp_path: Path) -> None:
+    (tmp_path / "short_wins.yaml").write_text("")
+    with pytest.raises(RecipeError, match=rf"Did you mean '{tmp_path}/short_wins\.yaml'\?\Z"):
+        locate(f"{tmp_path}/{name}")
+
+
 @pytest.mark.parametrize(
     "name",
     [
