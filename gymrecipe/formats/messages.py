@@ -30,7 +30,8 @@ def guide(written: Written) -> Guide:
         ]
         notes.append(
             "A message has null for each key that it does not have, which some templates take for"
-            " a call or print: take those keys out. `tools` is JSON text."
+            " a call or print: take those keys out. `tools` is JSON text, and so are messages that"
+            " have token ids."
         )
     return Guide(
         load=[("python", "\n".join(lines))],

@@ -79,6 +79,9 @@ class Response(msgspec.Struct, Generic[Part]):
     reasoning_content: str | None = None
     reasoning: Part = NULL
     refusal: Part = NULL
+    prompt_token_ids: Part = NULL
+    generation_token_ids: Part = NULL
+    generation_log_probs: Part = NULL
 
 
 HEAVY = ("responses_create_params", "response", "messages", "output")
@@ -263,6 +266,9 @@ def reply(line: Line[Part]) -> list[Item[Part]] | None:
                 reasoning_content=response.reasoning_content,
                 reasoning=response.reasoning,
                 refusal=read(response.refusal, _REFUSAL),
+                prompt_token_ids=response.prompt_token_ids,
+                generation_token_ids=response.generation_token_ids,
+                generation_log_probs=response.generation_log_probs,
             )
         ]
     output = read(line.output, _OUTPUT)

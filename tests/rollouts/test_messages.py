@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from gymrecipe.rollouts.chat import Conversation, Message, Reading, Unusable
@@ -431,6 +432,17 @@ def test_a_chat_message_that_refuses_says_why(is_response: bool) -> None:
         line = {"messages": [ASKED], "response": message}
     found = conversation(json.dumps(line).encode())
     assert (found.completion[0].content, found.refused) == ("I can't.", True)
+
+
+def test_a_response_of_one_chat_message_may_refuse_and_has_its_token_ids() -> None:
+    ids = {"prompt_token_ids": [1], "generation_token_ids": [2], "generation_log_probs": [-0.5]}
+    message = {"role": "assistant", "content": None, "refusal": "I can't."} | ids
+    line = json.dumps({"messages": [ASKED], "response": message}).encode()
+    found = conversation(line, Reading(token_ids="keep"))
+    assert found.refused
+    assert msgspec.to_builtins(found.completion) == [
+        {"role": "assistant", "content": "I can't."} | ids
+    ]
 
 
 def test_reasoning_of_several_parts_is_a_line_a_part() -> None:

@@ -250,6 +250,13 @@ def test_characters_are_counted_not_bytes(row: Any) -> None:
     assert row(line(said("né😀")))["answer_chars"] == 3
 
 
+def test_a_chat_message_that_refuses_is_not_empty(row: Any) -> None:
+    refusing = {"role": "assistant", "content": None, "refusal": "No."}
+    for more in ({"messages": [USER, refusing]}, {"messages": [USER], "response": refusing}):
+        found = row({"reward": 0.0} | more)
+        assert (found["answer_chars"], found["empty"]) == (3, False)
+
+
 def test_items_are_those_of_the_response_and_not_of_the_prompt_at_its_head(row: Any) -> None:
     assert row(line(THOUGHT, said("4")))["output_items"] == 2
     assert row(line(USER, THOUGHT, said("4"), input=[]))["output_items"] == 2
