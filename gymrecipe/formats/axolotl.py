@@ -111,8 +111,7 @@ def _notes(written: Written) -> list[str]:
 def axolotl(example: Example) -> dict[str, Any]:
     """Axolotl: chat `messages`, or `prompt` with its answers, and an axolotl.yaml for them."""
     record: dict[str, Any]
-    if example.purpose in ("dpo", "kto"):
-        check(example.values)
+    check(example.values)
     match example.purpose:
         case "sft":
             record = {"messages": as_text([*example.prompt, *example.completion])}

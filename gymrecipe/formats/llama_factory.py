@@ -17,6 +17,7 @@ import msgspec
 
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Guide, Written, tokens
+from gymrecipe.formats.numbers import check
 from gymrecipe.formats.turns import turns
 from gymrecipe.registry import format
 from gymrecipe.rollouts.chat import Message, ToolCall, Unusable
@@ -108,7 +109,7 @@ def _notes(written: Written) -> list[str]:
 
 @format(
     purposes=("sft", "dpo", "kto", "reward_model", "rl"),
-    version=1,
+    version=2,
     guide=guide,
     files=("jsonl",),
     pairs_at=("decision",),
@@ -120,6 +121,7 @@ def _notes(written: Written) -> list[str]:
 )
 def llama_factory(example: Example) -> dict[str, Any]:
     """LLaMA-Factory: sharegpt `conversations`, with a dataset_info.json beside the data."""
+    check(example.values)
     system, asked = turns([*example.prompt, *example.completion])
     said = [_said(turn) for turn in asked]
     if example.purpose == "rl":

@@ -80,7 +80,7 @@ def _notes(written: Written) -> list[str]:
 
 @format(
     purposes=("sft", "dpo", "kto", "reward_model", "rl"),
-    version=2,
+    version=3,
     guide=guide,
     files=("jsonl",),
     reasoning="think_tags",
@@ -91,6 +91,7 @@ def _notes(written: Written) -> list[str]:
 )
 def ms_swift(example: Example) -> dict[str, Any]:
     """ms-swift: `messages` in its own roles, with `rejected_messages`, `label` or `margin`."""
+    check(example.values)
     prompt, record = example.prompt, dict[str, Any]()
     if example.purpose in ("dpo", "reward_model"):
         record["messages"] = _parted(prompt, example.chosen)

@@ -8,6 +8,7 @@ import msgspec
 
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Guide, Written, tokens
+from gymrecipe.formats.numbers import check
 from gymrecipe.registry import format
 from gymrecipe.rollouts.chat import Message, Unusable
 
@@ -61,7 +62,7 @@ def files(written: Written) -> str:
 
 @format(
     purposes=("sft", "dpo", "reward_model", "rl"),
-    version=1,
+    version=2,
     guide=guide,
     files=("jsonl",),
     reasoning="think_tags",
@@ -73,6 +74,7 @@ def files(written: Written) -> str:
 def openrlhf(example: Example) -> dict[str, Any]:
     """OpenRLHF: `input`, `prompt` with `chosen` and `rejected`, or `input` with `label`."""
     record: dict[str, Any]
+    check(example.values)
     spoken = [*example.prompt, *example.completion, *example.chosen, *example.rejected]
     if example.tools or any(turn.role == "tool" or turn.tool_calls for turn in spoken):
         raise Unusable("no_form_for_tools")

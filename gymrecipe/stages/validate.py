@@ -32,6 +32,8 @@ class Limits(Params):
     def _limits_something(self) -> Limits:
         if self.min is None and self.max is None:
             raise ValueError("needs min or max")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"no figure is at least {self.min:g} and at most {self.max:g}")
         return self
 
 

@@ -40,9 +40,12 @@ def test_a_value_that_stands_as_it_stood_is_looked_into(text: bytes, right: bool
 
 @pytest.mark.parametrize(
     ("format", "purpose"),
-    [("trl", "sft"), ("trl", "dpo"), ("nemo_rl", "dpo"), ("axolotl", "dpo"), ("axolotl", "kto")],
-)
-def test_a_column_counts_where_the_loader_would_fill_nulls_into_calls(
+    [
+        ("trl", "sft"), ("trl", "dpo"), ("nemo_rl", "dpo"), ("axolotl", "sft"), ("axolotl", "dpo"),
+        ("axolotl", "kto"), ("ms_swift", "sft"), ("llama_factory", "sft"), ("openrlhf", "sft"),
+    ],
+)  # fmt: skip
+def test_a_column_counts_where_the_loader_would_round_it_or_fill_nulls_in(
     format: str, purpose: Any
 ) -> None:
     sides = {"chosen": [Message("assistant", "4")], "rejected": [Message("assistant", "5")]}

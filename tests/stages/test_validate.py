@@ -179,6 +179,8 @@ def test_an_unknown_check_is_refused_with_the_nearest_name() -> None:
 def test_a_limit_limits_something() -> None:
     with pytest.raises(ValidationError, match="needs min or max"):
         Validate.model_validate({"checks": {"rows": {"level": "stop"}}})
+    with pytest.raises(ValidationError, match=r"no figure is at least 0.5 and at most 0.4"):
+        Validate.model_validate({"checks": {"mean_gap": {"min": 0.5, "max": 0.4}}})
 
 
 @pytest.mark.parametrize("name", sorted(CHECKS.keys() - {"mean_reward", "under_threshold"}))
