@@ -1,5 +1,6 @@
 """What a run promises: the same bytes however it is made, warnings, stops, and an honest id."""
 
+import gzip
 import json
 import os
 import subprocess
@@ -658,3 +659,17 @@ def test_a_column_of_the_recipe_called_split_holds_nothing_out(tmp_path: Path) -
     )
     data = [output.path for output in version.manifest.outputs if output.rows]
     assert data == ["data/train.jsonl"]
+
+
+def test_a_column_of_a_compressed_input_may_be_called_spooled(tmp_path: Path) -> None:
+    path = tmp_path / "rollouts.gz"
+    path.write_bytes(gzip.compress(json.dumps(rollout(spooled="x")).encode()))
+    version = run(
+        tmp_path,
+        "sft_threshold",
+        input=str(path),
+        columns={"spooled": {"path": "spooled", "default": "none"}},
+        **{"stages.write.columns": ["spooled"]},
+    )
+    assert version.path is not None
+    assert '"spooled":"x"' in (version.path / "data/train.jsonl").read_text()

@@ -11,6 +11,9 @@ from gymrecipe.experiments.disk import writing
 from gymrecipe.late import pl
 from gymrecipe.rollouts.files import Source, blocks
 
+SPOOLED = "spooled to"
+"""Where a line went. No field of a line has a column of such a name (see `columns.TASK_FIELD`)."""
+
 
 @contextmanager
 def plain(
@@ -39,7 +42,7 @@ def plain(
 def _spool(
     source: Source, index: int, rows: pl.DataFrame, sides: tuple[str, ...], spool: Path
 ) -> pl.DataFrame:
-    """Copy the chosen lines of a compressed file; where each went (`offset`, `spooled`)."""
+    """Copy the chosen lines of a compressed file; where each went (`offset`, SPOOLED)."""
     wanted = (
         pl.concat(
             rows.filter(pl.col(f"{side}source") == index).select(
@@ -63,7 +66,8 @@ def _spool(
                     raise ChangedError(f"{source.name}: became shorter while it was read.")
                 held += block
             file.write(held[offset - start : offset - start + length])
-    return wanted.select("offset", spooled=pl.col("bytes").cum_sum() - pl.col("bytes"))
+    before = pl.col("bytes").cum_sum() - pl.col("bytes")
+    return wanted.select("offset", before.alias(SPOOLED))
 
 
 def _moved(
@@ -79,7 +83,7 @@ def _moved(
                 how="left",
                 maintain_order="left",
             )
-            .with_columns(pl.coalesce("spooled", f"{side}offset").alias(f"{side}offset"))
-            .drop("spooled")
+            .with_columns(pl.coalesce(SPOOLED, f"{side}offset").alias(f"{side}offset"))
+            .drop(SPOOLED)
         )
     return rows
