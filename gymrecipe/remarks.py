@@ -8,6 +8,7 @@ from gymrecipe.errors import RecipeError
 from gymrecipe.experiments.data import WriteResult
 from gymrecipe.late import pl
 from gymrecipe.plan import Plan
+from gymrecipe.registry import FORMATS
 from gymrecipe.rollouts.columns import INPUT, SPLIT, key_of
 from gymrecipe.stages import where as language
 from gymrecipe.stages.filter import Filter
@@ -53,6 +54,12 @@ def remarks_of_write(
             f"{step.name}: {written.contents.refused} of {written.rows} rows have an answer"
             " that the model's API marked as a refusal; refusals=reject leaves them out."
         )
+    if (params.file or FORMATS[params.format].files[0]) == "jsonl":
+        for name in sorted(written.contents.dates or ()):
+            yield (
+                f"{step.name}: every '{name}' is a date, and `datasets`, by which most trainers"
+                " read, makes timestamps of such a column. Leave it out, or write it otherwise."
+            )
     if written.is_late:
         knob, first = "order=strict", "ones"
         if params.order != "strict":

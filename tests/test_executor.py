@@ -495,6 +495,26 @@ def test_a_split_that_holds_out_nothing_or_everything_is_told(tmp_path: Path) ->
     assert not any("holds out" in warning for warning in more.manifest.warnings)
 
 
+@pytest.mark.parametrize(
+    ("days", "knobs", "told"),
+    [
+        (("2024-01-01", "1999-12-31"), {}, True),
+        (("2024-01-01", "1999-12-31"), {"format": "messages", "file": "parquet"}, False),
+        (("2024-01-01", "never"), {}, False),
+    ],
+)
+def test_a_column_of_nothing_but_dates_is_told(
+    days: tuple[str, ...], knobs: dict[str, str], told: bool, tmp_path: Path
+) -> None:
+    lines = tmp_path / "a.jsonl"
+    write(lines, *({**rollout(f"{day}?", reward=1.0), "day": day} for day in days))
+    columns = {"stages.write.columns": {"day": "day"}}
+    knobs = {f"stages.write.{name}": value for name, value in knobs.items()}
+    version = run(tmp_path, "sft_threshold", input=str(lines), **columns, **knobs)
+    said = "write: every 'day' is a date, and `datasets`"
+    assert any(warning.startswith(said) for warning in version.manifest.warnings) == told
+
+
 def test_a_field_of_the_verifier_that_no_task_has_is_an_error(tmp_path: Path) -> None:
     rollouts, inputs = solved_sometimes(tmp_path, "0?", "1?")
     knobs = {"input": str(rollouts), "materialized_inputs": str(inputs), "output_dir": tmp_path}

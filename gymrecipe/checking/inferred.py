@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from gymrecipe.formats.dates import is_date
+
 BATCH_BYTES = 10 * 2**20
 """What the loader reads at once; the line it ends in is finished."""
 
-_DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d(?::\d\d(?::\d\d)?)?(?:Z|[+-]\d\d(?::?\d\d)?)?)?")
 _FINE_FLOAT = re.compile(rb"\d\.\d{11}|\d[eE]-?\d")
 _LONG_NUMBER = re.compile(rb"\d{19}")
 
@@ -124,8 +124,7 @@ class Loader(msgspec.Struct):
                 self._look_for_dates(part, (*at, 0), line, _below(schema, 0))
         else:
             known = self.dates.get(at, (line, value))
-            is_date = known is not None and isinstance(value, str) and _is_date(value)
-            self.dates[at] = known if is_date else None
+            self.dates[at] = known if known is not None and is_date(value) else None
 
 
 def _infer(values: list[tuple[int, Any]], place: str) -> tuple[Schema, list[Loss]]:
@@ -219,17 +218,6 @@ def _other(where: str, wanted: str, value: Any, line: int) -> Loss:
 def _type(value: Any) -> str:
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
     return names.get(type(value), "a list" if isinstance(value, list) else "an object")
-
-
-def _is_date(text: str) -> bool:
-    """Whether Arrow's JSON reader takes a text for a timestamp."""
-    if len(text) > 25 or not _DATE.fullmatch(text):
-        return False
-    try:
-        datetime.strptime(text[:10], "%Y-%m-%d")
-    except ValueError:
-        return False
-    return True
 
 
 def _is_json(text: str) -> bool:

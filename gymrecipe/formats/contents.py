@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
+from gymrecipe.formats.dates import is_date
 from gymrecipe.formats.example import Example
 from gymrecipe.rollouts.lines import is_null
 
 
 class Contents(msgspec.Struct):
     """Whether some records have the model's thoughts, how many an answer marked as a refusal, how
-    many prompts for RL no field for a verifier, and which of those fields are there.
+    many prompts for RL no field for a verifier, and which of those fields are there. `dates` are
+    the columns of which every record has a date; None before there is a record.
     """
 
     has_reasoning: bool = False
     refused: int = 0
     unverifiable: int = 0
     verifier: set[str] = set()
+    dates: set[str] | None = None
 
-    def note(self, example: Example) -> None:
-        """Take up one record."""
+    def note(self, example: Example, record: Any) -> None:
+        """Take up one record and what it was made of."""
         self.has_reasoning = self.has_reasoning or _thinks(example)
         self.refused += example.refused
         if example.purpose == "rl":
             present = {name for name, raw in example.verifier.items() if not is_null(raw)}
             self.verifier |= present
             self.unverifiable += not present
+        if self.dates is None:
+            columns = record if isinstance(record, dict) else {}
+            self.dates = {name for name, value in columns.items() if is_date(value)}
+        elif self.dates:
+            self.dates = {name for name in self.dates if is_date(record[name])}
 
     def add(self, other: Contents) -> None:
         """Take up the records of another slice."""
@@ -33,6 +43,10 @@ class Contents(msgspec.Struct):
         self.refused += other.refused
         self.unverifiable += other.unverifiable
         self.verifier |= other.verifier
+        if self.dates is None or other.dates is None:
+            self.dates = other.dates if self.dates is None else self.dates
+        else:
+            self.dates &= other.dates
 
 
 def _thinks(example: Example) -> bool:

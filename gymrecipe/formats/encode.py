@@ -82,7 +82,7 @@ def encode(job: WriteJob) -> Encoded:
             for row in written:
                 shapes.add(records[row])
             for row in written:
-                contents.note(examples[row])
+                contents.note(examples[row], records[row])
     return Encoded(
         target=job.target,
         lengths=lengths,
