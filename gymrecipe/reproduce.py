@@ -107,6 +107,11 @@ def _other_format(stage: StageRecord) -> list[str]:
 
 
 def _rebuilt(record: Manifest) -> Plan:
+    if [stage.use for stage in record.stages[:1]] != ["load"]:
+        raise DataError(
+            f"{record.name}/{record.version}: its manifest begins with no stage that loads. See"
+            " what `verify` says of it."
+        )
     steps = [
         (stage.name, stage.use, stage.source or None, _here(stage, record))
         for stage in record.stages

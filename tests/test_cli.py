@@ -402,6 +402,8 @@ def test_json_that_is_no_json_lines_is_told_with_what_converts_it(
     assert "raise max_bad_rows" not in err
     (tmp_path / "b.json").write_text(json.dumps(graded()[0], indent=2))
     assert "jq -c . b.json > rollouts.jsonl" in said(PAIRS, "input=b.json")[2]
+    (tmp_path / "c.parquet").write_bytes(b"PAR1\x15\x04\n\xff\xfe\x01\n" * 20)
+    assert "This is Parquet, not JSON lines" in said(PAIRS, "input=c.parquet")[2]
 
 
 def test_a_reserved_tag_is_refused_before_anything_is_read(said: Said, tmp_path: Path) -> None:

@@ -222,6 +222,14 @@ def test_a_manifest_that_does_not_say_its_formats_version_is_read(folder: Path) 
     reproduce(version)
 
 
+def test_a_manifest_without_its_first_stage_is_one_sentence(folder: Path) -> None:
+    version = path(run(folder, input="a.jsonl"))
+    for stages in ([], json.loads((version / "manifest.json").read_text())["stages"][1:]):
+        edit(version, {"stages": stages})
+        with pytest.raises(DataError, match="begins with no stage that loads"):
+            reproduce(version)
+
+
 def test_the_code_of_a_plugin_decides_the_id(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = run(folder, input="a.jsonl")
     for module in ("executor", "identity"):

@@ -216,18 +216,19 @@ def _most_bytes(source: Source) -> int:
 
 
 def in_lines(source: Source) -> str:
-    """How a file that is one JSON array, or JSON over several lines, becomes JSON lines; nothing
-    for any other.
+    """How a file of another known form (Parquet, one JSON array, JSON over several lines) becomes
+    JSON lines; nothing for any other.
     """
     head_lines = islice(lines(blocks(source, 0, source.size), 0, 2**63, False), BLANKS)
     written = (raw.data for raw in head_lines if raw.data is None or raw.data.strip())
     first = next(written, None) or b""
     head = first.removeprefix(BOM_UTF8).strip()
-    if head[:1] == b"[":
-        what, command = "one JSON array", "jq -c '.[]'"
+    if head.startswith(b"PAR1"):
+        what, command = "Parquet", f"polars.read_parquet('{source.name}').write_ndjson(…) in Python"
+    elif head[:1] == b"[":
+        what, command = "one JSON array", f"jq -c '.[]' {source.name} > rollouts.jsonl"
     elif head == b"{":
-        what, command = "JSON over several lines", "jq -c ."
+        what, command = "JSON over several lines", f"jq -c . {source.name} > rollouts.jsonl"
     else:
         return ""
-    said = f"This is {what}, not JSON lines, which are one object a line:"
-    return f"{said} {command} {source.name} > rollouts.jsonl makes them."
+    return f"This is {what}, not JSON lines, which are one object a line: {command} makes them."
