@@ -161,7 +161,7 @@ def _params(function: Callable[..., Any]) -> type[Params]:
             " model, which is a class of Params"
         )
     use = params.model_fields.get("use")
-    if use is None or get_args(use.annotation) != (name,):
+    if use is None or get_args(use.annotation) not in ((), (name,)):
         raise TypeError(
             f"the model {params.__name__} of the stage '{name}' needs a field"
             f""" `use: Literal["{name}"] = "{name}"`"""
