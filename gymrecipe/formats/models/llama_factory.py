@@ -23,15 +23,15 @@ def _is_tools_or_nothing(text: str) -> str:
 
 _MARKED = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
 _THOUGHTS = re.compile(r"<think>\n.*?\n</think>\n\n", re.DOTALL)
+_THINKS = re.compile(r"<think>.*?</think>", re.DOTALL)
+"""Thoughts to templates whose words for them have no line ends, which take any for them."""
 
 
-def _calls_of(value: str) -> tuple[str, str]:
-    """The text that is decoded as calls, and what stands behind it: its formatter looks for marks
-    first, then for thoughts.
-    """
+def _calls_of(value: str) -> str:
+    """The text that is decoded as calls: its formatter looks for marks first, then for thoughts."""
     if marked := _MARKED.search(value):
-        return marked[1], value[marked.end() :]
-    return _THOUGHTS.sub("", value, count=1), ""
+        return marked[1]
+    return _THOUGHTS.sub("", value, count=1)
 
 
 class Question(Line):
@@ -50,7 +50,9 @@ class Reply(Line):
     @model_validator(mode="after")
     def _calls(self) -> Self:
         if self.source == "function_call":
-            calls = of_json(_calls_of(self.value)[0])
+            calls = of_json(_calls_of(self.value))
+            if calls == []:
+                raise ValueError("should have a call: an empty list is trained on as an empty text")
             for call in calls if isinstance(calls, list) else [calls]:
                 if not isinstance(call, dict) or not {"name", "arguments"} <= call.keys():
                     raise ValueError("a call should have 'name' and 'arguments'")
@@ -69,10 +71,11 @@ class Rule(Line):
 
 
 class Row(Line):
-    """A conversation; `system` and `tools` are texts, empty or missing where there is nothing."""
+    """A conversation; `system` and `tools` are texts; empty, null or missing where there is
+    nothing."""
 
     conversations: list[Annotated[Rule | Question | Reply, Field(discriminator="source")]]
-    system: str = ""
+    system: str | None = ""
     tools: Annotated[str, AfterValidator(_is_tools_or_nothing)] | None = ""
 
     @model_validator(mode="after")
@@ -143,10 +146,16 @@ def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
 
 
 def _of_call(value: str, place: str) -> Iterator[str]:
-    calls, behind = _calls_of(value)
-    if "<think>" in calls:
-        yield f"{place}: '<think>' inside the calls is taken out of them. Write \\u003c for '<'"
-    if "</tool_call>" in behind:
-        yield f"{place}: the calls end at the first '</tool_call>'. Write \\u003c for '<'"
+    marked = _MARKED.search(value)
+    if marked is None:
+        if _THINKS.search(_calls_of(value)):
+            yield f"{place}: '<think>' inside the calls is taken out of them. Write \\u003c for '<'"
+        return
+    behind = value[marked.end() :]
+    if _MARKED.search(behind):
+        yield (
+            f"{place}: only the first '<tool_call>' is read as calls, what follows as a text before"
+            " them. Write one list of calls"
+        )
     elif behind.strip():
         yield f"{place}: a text behind the calls, which is put before them"

@@ -12,6 +12,7 @@ from gymrecipe.formats.models.llama_factory import LINES, traps
 ASK, SAY = {"from": "human", "value": "2+2?"}, {"from": "gpt", "value": "4"}
 SEE = {"from": "observation", "value": "x"}
 CALL = {"from": "function_call", "value": '[{"name": "f", "arguments": {"x": 1}}]'}
+THOUGHT = {**CALL, "value": '[{"name": "f", "arguments": {"x": "<think>a</think>"}}]'}
 
 
 def row(*turns: Any, **more: Any) -> dict[str, Any]:
@@ -40,6 +41,7 @@ def test_what_alternates_is_accepted(turns: Any) -> None:
         ((ASK,), "should end on"),
         ((), "should end on"),
         ((ASK, {**CALL, "value": "f(x)"}), "JSON text"),
+        ((ASK, {**CALL, "value": "[]"}), "should have a call"),
         ((ASK, {**CALL, "value": '[{"name": "f"}]'}), "'arguments'"),
         ((ASK, {**CALL, "value": '[{"name": 1, "arguments": {}}]'}), "'name' should be a text"),
         ((ASK, {**CALL, "value": f"So:\n<tool_call>{CALL['value']}"}), "JSON text"),
@@ -51,9 +53,10 @@ def test_what_would_be_left_out_is_refused(turns: Any, said: str) -> None:
         LINES["sft"].model_validate(row(*turns))
 
 
-@pytest.mark.parametrize("more", [{"tools": " "}, {"tools": "{}"}, {"tools": []}, {"system": None}])
+@pytest.mark.parametrize("more", [{"tools": " "}, {"tools": "{}"}, {"tools": []}, {"system": 1}])
 def test_tools_and_system_are_texts(more: Any) -> None:
     LINES["sft"].model_validate(row(ASK, SAY, tools="[]"))
+    LINES["sft"].model_validate(row(ASK, SAY, tools=None) | {"system": None})
     with pytest.raises(ValidationError):
         LINES["sft"].model_validate(row(ASK, SAY) | more)
 
@@ -76,14 +79,14 @@ def test_a_pair_ends_on_the_question_and_has_one_message_a_side() -> None:
     ("line", "purpose", "said"),
     [
         (row({**ASK, "value": "{{idx}}"}, SAY), "sft", "number of the turn"),
-        (row(ASK, {**CALL, "value": '[{"name": "f<think>"}]'}), "sft", "taken out"),
-        (row(ASK, {**CALL, "value": "<tool_call>[]</tool_call></tool_call>"}), "sft", "first"),
+        (row(ASK, {**CALL, "value": '[{"name": "<think></think>"}]'}), "sft", "taken out"),
+        (row(ASK, {**CALL, "value": "<tool_call>{}</tool_call>" * 2}), "sft", "only the first"),
         (
             row(ASK, {**CALL, "value": f"<tool_call>{CALL['value']}</tool_call>So."}),
             "sft",
             "before",
         ),
-        (row(ASK, chosen=SAY, rejected={**CALL, "value": '[{"name": "<think>"}]'}), "dpo", "taken"),
+        (row(ASK, chosen=SAY, rejected=THOUGHT), "dpo", "taken"),
         (row({"from": "system", "value": "a"}, ASK, SAY) | {"system": "b"}, "sft", "is not read"),
         (row(ASK, {**SAY, "value": ""}, kto_tag=True), "kto", "unwanted"),
         (row({**ASK, "value": "<image>"}, SAY), "sft", "model that sees"),
@@ -92,3 +95,10 @@ def test_a_pair_ends_on_the_question_and_has_one_message_a_side() -> None:
 )
 def test_each_trap_is_told(line: Any, purpose: Any, said: str) -> None:
     assert said in " ".join(traps(line, purpose))
+
+
+def test_thoughts_are_not_looked_for_in_calls_between_marks() -> None:
+    marked = {**CALL, "value": f"So:\n<tool_call>{THOUGHT['value']}</tool_call>"}
+    assert list(traps(row(ASK, marked), "sft")) == []
+    half = {**CALL, "value": THOUGHT["value"].replace("</think>", "")}
+    assert list(traps(row(ASK, half), "sft")) == []
