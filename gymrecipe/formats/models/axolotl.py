@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, model_validator
 
 from gymrecipe.formats.models import rendered
-from gymrecipe.formats.models.cautions import alike, cautions, no_tools
+from gymrecipe.formats.models.cautions import alike, cautions, environment, no_tools
 from gymrecipe.formats.models.chat import Answered, Pair, Whole
 from gymrecipe.formats.models.line import Line, of_json
 from gymrecipe.formats.models.parts import EitherMessage, Message, Tools, ToolsText
@@ -86,27 +86,35 @@ def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
     if purpose in ("dpo", "kto") and isinstance(record["prompt"], str):
         yield from rendered.traps(record, purpose)
         return
+    written = record
     if purpose == "sft":
-        in_text, record = isinstance(record.get("tools"), str), _decoded(record)
+        record = _decoded(record)
     yield from cautions(record, "messages", "prompt", "completion", "chosen", "rejected")
     if purpose in ("dpo", "reward_model"):
         yield from alike(record)
     if purpose in ("dpo", "kto"):
         yield from no_tools(record)
+        yield from environment(record, purpose)
     if purpose == "sft":
         if record["messages"][0]["role"] != "system" and record.get("system"):
             yield "system: a column of this name becomes the system message"
-        for i, message in enumerate(record["messages"]):
-            for n, call in enumerate(message.get("tool_calls") or []):
-                if _has_null(call["function"]["arguments"]):
-                    yield (
-                        f"messages.{i}.tool_calls.{n}: a null argument is taken out. Write the"
-                        " arguments as JSON text"
-                    )
-        if not in_text and _has_null(record.get("tools")):
-            yield "tools: nulls in a schema are taken out. Write the tools as JSON text"
+        yield from _nulls(written)
     if purpose == "reward_model" and record.get("tools"):
         yield "tools: do not reach the model here. Write format=rendered"
+
+
+def _nulls(record: dict[str, Any]) -> Iterator[str]:
+    """The nulls that are taken out; not those in texts, which are decoded after that."""
+    turns = record["messages"] if isinstance(record["messages"], list) else []
+    for i, message in enumerate(turns):
+        for n, call in enumerate(message.get("tool_calls") or []):
+            if _has_null(call["function"]["arguments"]):
+                yield (
+                    f"messages.{i}.tool_calls.{n}: a null argument is taken out. Write the"
+                    " arguments as JSON text"
+                )
+    if _has_null(record.get("tools")):
+        yield "tools: nulls in a schema are taken out. Write the tools as JSON text"
 
 
 def _has_null(value: Any) -> bool:

@@ -96,6 +96,20 @@ def no_tools(record: dict[str, Any]) -> Iterator[str]:
         )
 
 
+ANSWERS = {"sft": ("completion",), "kto": ("completion",), "dpo": ("chosen", "rejected")}
+"""The columns of which TRL's trainers train on every token."""
+
+
+def environment(record: dict[str, Any], purpose: str) -> Iterator[str]:
+    """Whether turns of the environment are trained on, as TRL's trainers do what is an answer."""
+    unless = ", unless assistant_only_loss is set" if purpose == "sft" else ""
+    for name in ANSWERS.get(purpose, ()):
+        if any(turn["role"] != "assistant" for _, turn in turns(record, name)):
+            yield Caution(
+                f"{name}: has turns of the environment, which are trained on like answers{unless}"
+            )
+
+
 def alike(record: dict[str, Any]) -> Iterator[str]:
     """Whether both sides of a pair say the same; call ids do not count."""
     chosen, rejected = record["chosen"], record["rejected"]

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from gymrecipe.formats.models import rendered
-from gymrecipe.formats.models.cautions import Caution, alike, cautions, no_tools, turns
+from gymrecipe.formats.models.cautions import Caution, alike, cautions, environment, no_tools
 from gymrecipe.formats.models.chat import Answered, Pair, Prompted, Sides, Whole
 from gymrecipe.formats.models.line import Line
 from gymrecipe.formats.models.parts import Message, Tools, ToolsText
@@ -86,10 +86,6 @@ LINES: dict[Purpose, type[BaseModel] | tuple[type[BaseModel], ...]] = {
 }
 
 
-_ANSWERS = {"sft": ("completion",), "kto": ("completion",), "dpo": ("chosen", "rejected")}
-"""The columns of which every token is trained on."""
-
-
 def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
     """What TRL 1.16 changes, trains on unasked or stops at."""
     if not any(isinstance(record.get(name), list) for name in ("messages", "prompt", "chosen")):
@@ -109,9 +105,4 @@ def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
             " calls included"
         )
         return
-    for name in _ANSWERS.get(purpose, ()):
-        if any(turn["role"] != "assistant" for _, turn in turns(record, name)):
-            yield Caution(
-                f"{name}: has turns of the environment, which are trained on like answers, except"
-                " in SFT with assistant_only_loss"
-            )
+    yield from environment(record, purpose)

@@ -86,9 +86,26 @@ def test_a_reward_model_row_needs_a_system_text_even_if_empty() -> None:
             "dpo",
             "rejected.0: no content",
         ),
+        (
+            {"prompt": [ASK], "chosen": [SAY, ASK, SAY], "rejected": [SAY]},
+            "dpo",
+            "chosen: has turns of the environment",
+        ),
+        (
+            {"prompt": [ASK], "completion": [SAY, ASK, SAY], "label": True},
+            "kto",
+            "completion: has turns of the environment",
+        ),
         ({"chosen": "a", "rejected": "b", "tools": "[1]"}, "reward_model", "do not reach"),
         ({"chosen": "a", "rejected": "a"}, "reward_model", "say the same"),
     ],
 )
 def test_each_trap_is_told(row: Any, purpose: Any, said: str) -> None:
     assert said in " ".join(traps(row, purpose))
+
+
+def test_nulls_in_texts_are_decoded_too_late_to_be_taken_out() -> None:
+    schema = NULL["function"]
+    in_text = {"type": "function", "function": {**schema, "parameters": json.dumps(schema)}}
+    calls = json.dumps([ASK, calling({"x": None})])
+    assert list(traps({"messages": calls, "tools": [in_text]}, "sft")) == []
