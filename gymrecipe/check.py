@@ -173,7 +173,8 @@ def _findings(
         yield found("error", 0, "no rows")
     if loader is not None:
         yield from _lost(loader.end())
-    yield from together.end(checking.purpose, is_table=infers or parquet)
+    without: dict[str, str] = getattr(module, "WITHOUT", {})
+    yield from together.end(checking.purpose, infers or parquet, without)
 
 
 def _is_no_row(record: dict[str, Any], module: ModuleType, checking: Checking) -> bool:

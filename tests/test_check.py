@@ -231,6 +231,12 @@ def test_a_column_that_is_all_or_none_is_on_some_rows(column: str, null: bool, w
     )
 
 
+def test_what_openrlhf_makes_of_a_row_without_a_margin_is_said(write: Any) -> None:
+    path = write({**DPO, "margin": 0.5}, {**DPO, "rejected": [ASK, NO], "margin": None})
+    said = "margin: on 1 of 2 rows, and OpenRLHF takes 0 for it on the others. Write it on all or"
+    assert (2, "error", f"{said} none") in told(path, "openrlhf", "reward_model")
+
+
 def test_a_column_on_some_rows_is_a_warning_where_it_is_missing(write: Any) -> None:
     other = {"messages": [ASK, NO]}
     for both in [({**SFT, "a": 1}, other), (SFT, {**other, "a": 1})]:

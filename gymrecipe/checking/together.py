@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 import xxhash
@@ -12,8 +12,8 @@ from gymrecipe.checking.finding import Finding, found
 from gymrecipe.checking.rows import Row
 from gymrecipe.late import pl
 
-ALL_OR_NONE = ("margin", "chat_template_kwargs")
-"""Columns that trainers read of every row as soon as one has them."""
+NEEDED = dict.fromkeys(("margin", "chat_template_kwargs"), "trainers need it on all or none")
+"""Columns that trainers read of every row as soon as one has them, and what is said of it."""
 LABELS = ("label", "kto_tag")
 """What the column is called that says which of two classes a completion is of."""
 
@@ -65,16 +65,20 @@ class Together(msgspec.Struct):
         self.digests.append(xxhash.xxh3_64_intdigest(row.data))
         self.lines.append(row.line)
 
-    def end(self, purpose: str | None, is_table: bool) -> Iterator[Finding]:
-        """What the rows are together; `is_table`: the loader makes columns of them."""
+    def end(
+        self, purpose: str | None, is_table: bool, without: Mapping[str, str] = NEEDED
+    ) -> Iterator[Finding]:
+        """What the rows are together; `is_table`: the loader makes columns of them; `without` says
+        what a trainer does of a column that is to be on all rows or none and is on some.
+        """
         for name, column in self.columns.items():
-            if name in ALL_OR_NONE and 0 < column.values < self.rows:
+            if name in NEEDED and 0 < column.values < self.rows:
                 line = min(filter(None, (column.without, column.null)))
                 yield found(
                     "error",
                     line,
-                    f"{name}: on {column.values} of {self.rows} rows, and trainers need it on all"
-                    " or none",
+                    f"{name}: on {column.values} of {self.rows} rows, and"
+                    f" {without.get(name, NEEDED[name])}",
                 )
             elif is_table and column.rows < self.rows:
                 yield found(

@@ -82,6 +82,8 @@ LINES: dict[Purpose, type[BaseModel] | tuple[type[BaseModel], ...]] = {
     "rl": (Prompt, Question),
 }
 
+WITHOUT = {"margin": "OpenRLHF takes 0 for it on the others. Write it on all or none"}
+
 
 def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
     """What OpenRLHF 0.11 drops or changes."""
