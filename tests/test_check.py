@@ -308,6 +308,14 @@ def test_a_parquet_file_is_checked_by_its_rows(tmp_path: Path) -> None:
     ]
 
 
+def test_rows_of_parquet_that_differ_in_infinity_and_nan_are_not_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    scores = [float("inf"), float("nan"), None, float("nan")]
+    pl.DataFrame([SFT | {"score": score} for score in scores], strict=False).write_parquet(path)
+    twice = [found for found in told(str(path), "trl", "sft") if "the same row" in found[2]]
+    assert twice == [(4, "warning", "the same row as line 2")]
+
+
 def test_what_is_nested_may_be_json_text_in_parquet(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     tool = {"type": "function", "function": {"name": "add"}}

@@ -18,7 +18,9 @@ PARQUET_ROWS = 2_000
 
 
 class Row(msgspec.Struct, frozen=True):
-    """A row: the bytes it is, and the object they are, or why (see BAD_LINE) they are none."""
+    """A row: the bytes it is, of parquet some that no other row has, and the object they are, or
+    why (see BAD_LINE) they are none.
+    """
 
     line: int
     data: bytes
@@ -85,7 +87,7 @@ def _of_parquet(source: Source) -> Iterator[Row]:
             part = frame.slice(start, PARQUET_ROWS).collect()
             for number, record in enumerate(part.iter_rows(named=True), start + 1):
                 whole = {name: without_nulls(value) for name, value in record.items()}
-                data = msgspec.json.encode(record, enc_hook=str)
+                data = repr(record).encode()  # in JSON infinity and NaN would be null
                 yield Row(number, data, whole, filled=next(_filled(record, "", False), ""))
     except pl.exceptions.PolarsError as error:
         raise InputError(f"{source.name}: not a parquet file that can be read: {error}") from None
