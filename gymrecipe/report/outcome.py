@@ -179,17 +179,20 @@ def checks(manifest: Manifest) -> Table:
     for stage in manifest.stages:
         for row in stage.facts.get("checks", []):
             name = f"{stage.name}: {row.get('check')}" if several else row.get("check")
-            table.rows.append(
-                (styled(name, most=60), number(row.get("figure")), _limits(row), _verdict(row))
-            )
+            figure, limits = _figure_and_limits(row)
+            table.rows.append((styled(name, most=60), figure, limits, _verdict(row)))
     return table
 
 
-def _limits(row: dict[str, Any]) -> Cell:
-    least, most = row.get("min"), row.get("max")
+def _figure_and_limits(row: dict[str, Any]) -> tuple[Cell, Cell]:
+    """Both short, unless a figure would look like the limit that it does not keep."""
+    figure, least, most = row.get("figure"), row.get("min"), row.get("max")
+    alike = row.get("ok") is False and number(figure) in (number(least), number(most))
+    shown = repr if alike and isinstance(figure, float) else number
     if least is not None and most is not None:
-        return f"{number(least)} to {number(most)}"
-    return f"at most {number(most)}" if least is None else f"at least {number(least)}"
+        return shown(figure), f"{shown(least)} to {shown(most)}"
+    limits = f"at most {shown(most)}" if least is None else f"at least {shown(least)}"
+    return shown(figure), limits
 
 
 def _verdict(row: dict[str, Any]) -> Cell:

@@ -387,6 +387,13 @@ def test_each_check_stands_with_its_limit_and_verdict():
     assert "pair_rate 0.72 0.2 to 0.6 warn" in said
 
 
+def test_a_figure_and_the_limit_that_it_does_not_keep_never_look_alike():
+    limits = {"min": 0.3, "max": 0.7, "level": "warn", "ok": False}
+    facts = {"checks": [{"check": "mean_success", "figure": 0.29999} | limits]}
+    stages = [stage("check", "validate", "tasks", "tasks", facts=facts)]
+    assert "mean_success 0.29999 0.3 to 0.7 warn" in lines_of(made(stages=stages))
+
+
 def test_red_flags_come_last_each_behind_a_mark():
     said = lines_of(made())
     assert said[-3:] == ["Red flags", "! check: pair_rate is 0.72, should be at most 0.6.", ""]
