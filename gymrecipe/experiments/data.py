@@ -44,8 +44,8 @@ class WriteResult(msgspec.Struct):
 
     `used` (`row`, `side`, `output`, `at`) and `rejected` (row, reason) speak of rollouts,
     `reasons` of the rows of the write's own unit; `written` are the rows that were written;
-    `longest` is the length of the longest record. `is_late` says that some show keys or types which
-    the first ones, with `order: strict`, or those of the first file do not.
+    `longest` is how many bytes the longest record has. `is_late` says that some show keys or types
+    which the first ones, with `order: strict`, or those of the first file do not.
     """
 
     outputs: list[Output]

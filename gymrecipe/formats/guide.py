@@ -12,8 +12,8 @@ class Written(msgspec.Struct, frozen=True):
 
     `files` are the data files of each split (`train`, `validation`), as paths below the version's
     folder; `inside` is the folder they lie in (`data` or `data/<stage>`). `name` is the dataset's
-    name, fit for a key or a command line. `longest` is the length of the longest record in
-    characters; a token is about 3 to 4 of them.
+    name, fit for a key or a command line. `longest` is how many bytes the longest record
+    has; a token is about 3 to 4 of them.
     """
 
     purpose: Purpose
@@ -39,5 +39,5 @@ class Guide(msgspec.Struct, frozen=True):
 
 
 def tokens(written: Written) -> int:
-    """A maximum length that cuts no record: 3 characters a token, in steps of 1024."""
+    """A maximum length that cuts no record: 3 bytes a token, in steps of 1024."""
     return -(-written.longest // 3072) * 1024 or 1024

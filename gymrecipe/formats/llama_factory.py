@@ -89,7 +89,7 @@ def _trained(written: Written) -> str:
 def _notes(written: Written) -> list[str]:
     notes = [
         "`cutoff_len` (2048 if it is not given) cuts longer rows without a word; the one above is"
-        " 3 characters of the longest row a token.",
+        " 3 bytes of the longest row a token.",
         "A row without a system message gets the template's own, where it has one.",
     ]
     if written.has_tools:

@@ -42,7 +42,7 @@ def guide(written: Written) -> Guide:
             " first, or write `format=trl`.",
             "What is trained on is for the trainer to say: mask everything but the assistant's"
             " messages.",
-            f"The longest record has {written.longest:,} characters: at 3 a token a maximum length"
+            f"The longest record has {written.longest:,} bytes: at 3 a token a maximum length"
             f" of {tokens(written)} tokens cuts nothing.",
         ],
     )

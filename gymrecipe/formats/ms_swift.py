@@ -54,7 +54,7 @@ def guide(written: Written) -> Guide:
 
 def _notes(written: Written) -> list[str]:
     notes = [
-        "`--max_length` counts 3 characters of the longest row a token; longer rows are left out."
+        "`--max_length` counts 3 bytes of the longest row a token; longer rows are left out."
         " With `--strict true` a row that ms-swift cannot read stops it; without, it is left out.",
         {
             "sft": "Every assistant message and call is trained (`--loss_scale default`).",

@@ -38,7 +38,7 @@ def guide(written: Written) -> Guide:
     notes = [
         "The text has the special tokens of the template: the trainer must apply none of its own,"
         " and tokenize without adding any (`add_special_tokens=False`), or it begins twice.",
-        f"At 3 characters a token a maximum length of {tokens(written)} tokens cuts nothing.",
+        f"At 3 bytes a token a maximum length of {tokens(written)} tokens cuts nothing.",
     ]
     if written.purpose in ("sft", "kto", "dpo"):
         notes.append(

@@ -67,7 +67,7 @@ def guide(written: Written) -> Guide:
     if written.purpose != "rl":
         notes.append(
             f"`max_length` is 1024 unless given; the longest record here has {written.longest:,}"
-            " characters."
+            " bytes."
         )
     if written.has_tools and written.purpose != "rl":
         notes.append("`tools` is JSON text, or null on a row without; TRL decodes it.")

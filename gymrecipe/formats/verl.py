@@ -81,7 +81,7 @@ def _list(files: list[str]) -> str:
 def _sft_notes(written: Written) -> list[str]:
     notes = [
         "Every assistant message is trained with its end of turn, its calls and its thoughts.",
-        "`max_length` counts 3 characters of the longest row a token; a longer one stops it.",
+        "`max_length` counts 3 bytes of the longest row a token; a longer one stops it.",
     ]
     if written.has_reasoning:
         notes.append(
