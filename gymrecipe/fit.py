@@ -85,6 +85,8 @@ def _idle(step: Step) -> dict[str, str]:
     if format != "rendered":
         said = f"it is for format=rendered, and this is {format}"
         idle |= dict.fromkeys(("tokenizer", "chat_template"), said)
+    if purpose in FORMATS[format].without_ids:
+        idle["token_ids"] = f"'{format}' has no place for token ids in rows for {purpose}"
     if format == "raw":
         said = "format=raw copies the lines as they are"
         idle |= dict.fromkeys((*Reading.__struct_fields__, "pairs_at"), said)

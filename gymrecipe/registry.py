@@ -68,8 +68,9 @@ class Format(msgspec.Struct, frozen=True):
     kinds of file it can be written as, the usual one first; `pairs_at` where its pairs can part,
     the usual place first; `reasoning` how the model's thoughts are carried unless a recipe says.
     `across_prompts`: it can write pairs whose sides have different prompts. `copies_request`: its
-    RL prompts are the request as it stands, also what of it is not text. `advice` says of a
-    purpose that it has no form for what to do instead.
+    RL prompts are the request as it stands, also what of it is not text. `without_ids` are the
+    purposes whose records have no place for token ids. `advice` says of a purpose that it has no
+    form for what to do instead.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Format(msgspec.Struct, frozen=True):
     reasoning: Reasoning
     across_prompts: bool
     copies_request: bool
+    without_ids: tuple[Purpose, ...]
     advice: dict[Purpose, str]
 
 
@@ -196,6 +198,7 @@ def format(
     reasoning: Reasoning = "field",
     across_prompts: bool = False,
     copies_request: bool = False,
+    without_ids: tuple[Purpose, ...] = (),
     advice: dict[Purpose, str] | None = None,
 ) -> Callable[[Function], Function]:
     """Register a format under its function's name; see `Format` for the rest."""
@@ -206,6 +209,7 @@ def format(
         _all_of(f"{what} the files", files, File)
         _all_of(f"{what} pairs_at", pairs_at, PairsAt)
         _all_of(f"{what} reasoning", (reasoning,), Reasoning)
+        _all_of(f"{what} without_ids", without_ids, Purpose)
         entry = Format(
             function.__name__,
             function,
@@ -217,6 +221,7 @@ def format(
             reasoning,
             across_prompts,
             copies_request,
+            without_ids,
             advice or {},
         )
         _add("format", FORMATS, entry)

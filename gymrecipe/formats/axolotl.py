@@ -103,6 +103,7 @@ def _notes(written: Written) -> list[str]:
     guide=guide,
     files=("jsonl",),
     pairs_at=("decision", "trajectory"),
+    without_ids=("reward_model",),
     advice={
         "rl": "Its GRPO is TRL's: `format=trl`; its NeMo Gym plugin takes the Gym's own file",
         "buffer": "Its GRPO makes its own answers to prompts: `+recipe=rl_prompts format=trl`",

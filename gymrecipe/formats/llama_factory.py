@@ -114,6 +114,7 @@ def _notes(written: Written) -> list[str]:
     files=("jsonl",),
     pairs_at=("decision",),
     reasoning="think_tags",
+    without_ids=("sft", "dpo", "kto", "reward_model", "rl"),
     advice={
         "buffer": "Its PPO makes its own answers to prompts: `+recipe=rl_prompts"
         " format=llama_factory`",

@@ -84,6 +84,7 @@ def _notes(written: Written) -> list[str]:
     guide=guide,
     files=("jsonl",),
     reasoning="think_tags",
+    without_ids=("sft", "dpo", "kto", "reward_model", "rl"),
     advice={
         "buffer": "Its PPO and GRPO make their own answers to prompts: `+recipe=rl_prompts"
         " format=ms_swift`",

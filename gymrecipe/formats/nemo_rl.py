@@ -72,6 +72,7 @@ def guide(written: Written) -> Guide:
     files=("jsonl",),
     pairs_at=("decision",),
     copies_request=True,
+    without_ids=("rl",),
     advice={
         "kto": "NeMo RL trains on pairs: `+recipe=nemo_rl_dpo`",
         "buffer": "NeMo RL makes its own answers to prompts: `+recipe=rl_prompts`",

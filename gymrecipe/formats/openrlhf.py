@@ -62,10 +62,11 @@ def files(written: Written) -> str:
 
 @format(
     purposes=("sft", "dpo", "reward_model", "rl"),
-    version=2,
+    version=3,
     guide=guide,
     files=("jsonl",),
     reasoning="think_tags",
+    without_ids=("dpo", "reward_model"),
     advice={
         "kto": "OpenRLHF has no KTO since March 2026; trl, llama_factory, axolotl and ms_swift do",
         "buffer": "It makes its own answers to prompts: `+recipe=rl_prompts format=openrlhf`",
@@ -88,13 +89,18 @@ def openrlhf(example: Example) -> dict[str, Any]:
         raise Unusable("reasoning_beside_text")
     else:
         record = {
-            "prompt": example.prompt,
-            "chosen": example.chosen,
-            "rejected": example.rejected,
+            "prompt": _plain(example.prompt),
+            "chosen": _plain(example.chosen),
+            "rejected": _plain(example.rejected),
         }
     if example.purpose == "reward_model":
         record["margin"] = example.margin
     return record | example.values
+
+
+def _plain(messages: list[Message]) -> list[Message]:
+    """The messages without what not all of them have: token ids, and the names of users."""
+    return [Message(message.role, message.content) for message in messages]
 
 
 def _prompt(example: Example) -> dict[str, Any]:

@@ -51,6 +51,7 @@ def guide(written: Written) -> Guide:
     purposes=("sft", "dpo", "kto", "reward_model", "rl"),
     version=2,
     guide=guide,
+    without_ids=("sft", "dpo", "kto", "reward_model", "rl"),
     advice={"buffer": "`format=messages` writes scored trajectories"},
 )
 def rendered(example: Example) -> dict[str, Any]:

@@ -112,6 +112,7 @@ def _rl_notes(written: Written) -> list[str]:
     version=2,
     guide=guide,
     files=("parquet",),
+    without_ids=("reward_model", "rl"),
     advice={
         "dpo": "verl has no DPO; its reward model reads pairs: `+recipe=reward_model_pairs"
         " format=verl`",

@@ -9,12 +9,14 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from gymrecipe.check import forms
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.models import messages, nemo_rl, openrlhf, trl
 from gymrecipe.formats.nemo_rl import HEAD
-from gymrecipe.registry import FORMATS, Purpose
+from gymrecipe.formats.template import Template
+from gymrecipe.registry import FORMATS, Purpose, is_ours
 from gymrecipe.rollouts.chat import UNUSABLE, Message, Unusable
 from tests.formats.conversations import FEW, examples
 
@@ -150,3 +152,34 @@ def test_what_a_format_writes_is_what_check_accepts(
 
 def test_every_purpose_is_some_formats() -> None:
     assert {purpose for _, purpose in PURPOSES} == set(get_args(Purpose))
+
+
+@pytest.mark.parametrize(
+    ("name", "purpose"),
+    [
+        (name, purpose)
+        for name, entry in FORMATS.items()
+        for purpose in entry.purposes
+        if is_ours(entry.function.__module__) and name not in ("raw", "custom")
+    ],
+)
+def test_token_ids_are_in_the_rows_of_purposes_that_have_a_place_for_them(
+    name: str, purpose: Purpose
+) -> None:
+    said, asked = Message("assistant", "4", generation_token_ids=[7]), Message("user", "2+2?")
+    is_text = purpose == "reward_model" and name in ("axolotl", "verl")
+    example = Example(
+        purpose,
+        (),
+        {},
+        prompt=[asked] if is_text else [asked, said, asked],
+        completion=[said],
+        chosen=[said],
+        rejected=[Message("assistant", "5")],
+        request=Raw(b'{"input":"2+2?"}'),
+        agent="agent",
+        reward=1.0,
+        template=Template("{% for one in messages %}{{ one.content }}{% endfor %}", None, ""),
+    )
+    row = msgspec.json.encode(FORMATS[name].function(example))
+    assert (b"token_ids" in row) == (purpose not in FORMATS[name].without_ids)

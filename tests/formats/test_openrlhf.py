@@ -38,6 +38,17 @@ def test_a_pair_has_lists_and_a_margin_for_a_reward_model_only() -> None:
     assert openrlhf(Example("reward_model", (), {}, **sides))["margin"] == 1.0
 
 
+def test_messages_of_a_pair_have_the_same_keys_whatever_beside_their_texts() -> None:
+    kept = Message("assistant", "4", generation_token_ids=[7])
+    sides = {
+        "prompt": [Message("user", "Hi.", name="Ann"), kept, ASKED],
+        "chosen": [kept],
+        "rejected": [WRONG],
+    }
+    found = plain(Example("dpo", (), {}, **sides))
+    assert all(turn.keys() == {"role", "content"} for side in found.values() for turn in side)
+
+
 def test_a_task_has_the_fields_of_its_verifier_as_label() -> None:
     verifier = {"answer": Raw(b'"4"'), "n": Raw(b"1.50")}
     found = plain(Example("rl", (), {}, prompt=[ASKED], verifier=verifier, agent="a"))
