@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
+from itertools import chain
 
+from gymrecipe.beside import STANDARD, columns_of
+from gymrecipe.errors import hint
 from gymrecipe.faults import fault
 from gymrecipe.formats.custom import OF_ONE_PROMPT
+from gymrecipe.formats.nemo_rl import REQUEST
 from gymrecipe.guards import references
 from gymrecipe.recipe.composing import Composed
+from gymrecipe.recipe.overrides import at
 from gymrecipe.registry import FORMATS
 from gymrecipe.rollouts.chat import Reading
+from gymrecipe.rollouts.columns import key_of
 from gymrecipe.settings import Settings
 from gymrecipe.stages.load import Load
 from gymrecipe.stages.write import Write
@@ -36,7 +42,7 @@ def unfit(steps: list[Step], settings: Settings | None, composed: Composed) -> I
                 "needs a recipe with one write of examples, as jsonl and without shards",
             )
     used = references(composed.raw)
-    for key, said in _vain(writes, composed, used):
+    for key, said in chain(_vain(writes, composed, used), _taken_out(writes, composed)):
         yield fault(composed, key, said)
     for name in composed.base:
         if name == "columns":  # at the top they are names for paths, in a write what stands there
@@ -69,6 +75,26 @@ def _vain(
         asked = usual and any(getattr(step.params, name) != usual.default for step in takers)
         if why and all(why) and (asked or key.endswith("materialized_inputs")):
             yield key, f"changes nothing here: {why[0]}"
+
+
+def _taken_out(writes: list[Step], composed: Composed) -> Iterator[tuple[str, str]]:
+    """The columns that overrides leave out of a write, though it has none of the name.
+
+    A recipe file is not asked: that of a version has what an override left out of its recipe.
+    """
+    for step in writes:
+        assert isinstance(step.params, Write)
+        key = f"stages.{step.name}.columns"
+        written, columns = at(composed.file, key), step.params.columns
+        asked = any(name == key or name.startswith(f"{key}.") for name in composed.overridden)
+        if step.takes == "metrics" or not asked or isinstance(written, str):
+            continue
+        given = columns.items() if isinstance(columns, dict) else ()
+        there = [*STANDARD[purpose_of(step)], *(written or ())]
+        for name in [name for name, to in given if to is None and name not in there]:
+            listed = ", ".join(dict.fromkeys(map(str, there)))
+            said = f"'{name}' is no column here that null could leave out; there are {listed}."
+            yield key, said + hint(name, map(str, there))
 
 
 def _idle(step: Step) -> dict[str, str]:
@@ -150,6 +176,14 @@ def _unfit_write(step: Step, by_name: dict[str, Step]) -> Iterator[tuple[str, st
         for name in [name for name in OF_ONE_PROMPT if name in asked]:
             said = f"pairs across prompts have no '{name}' of both; `chosen` and `rejected` are"
             yield "columns", f"{said} whole conversations"
+    if purpose == "rl" and chosen.copies_request:
+        beside = columns_of(params, purpose).values()
+        for field in params.verifier_fields or ():
+            if (key := key_of(field)) in REQUEST:
+                yield "verifier_fields", f"'{field}': '{chosen.name}' writes '{key}' itself"
+            elif key in beside:
+                said = f"'{field}' would stand in place of the column '{key}'; name that otherwise"
+                yield "verifier_fields", f"{said} in columns, or leave it out"
 
 
 def _file(params: Write) -> str:

@@ -340,6 +340,50 @@ def test_a_knob_that_no_write_can_use_is_refused(recipe: str, override: str, why
     assert why in found
 
 
+@pytest.mark.parametrize("override", ["columns={rewrad: null}", "columns.rewrad=null"])
+def test_a_column_that_is_not_there_cannot_be_left_out(override: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        plan(compose(locate("sft_threshold"), [f"stages.write.{override}"]))
+    (found,) = caught.value.problems
+    assert found.startswith("command line: stages.write.columns")
+    assert found.endswith(
+        ": 'rewrad' is no column here that null could leave out; there are reward, task_type."
+        " Did you mean 'reward'?"
+    )
+
+
+def test_a_column_of_a_recipe_is_left_out_here_and_in_the_recipe_of_its_version(
+    tmp_path: Path,
+) -> None:
+    stages = [LOAD, "write: {use: write, columns: {metadata.kind: kind}}"]
+    override = "stages.write.columns={metadata.kind: null}"
+    write = steps(tmp_path, *stages, overrides=[override])[-1]
+    assert write.params.columns == {"metadata.kind": None}  # type: ignore[attr-defined]
+    (tmp_path / "recipe.yaml").write_text(
+        plan(compose(tmp_path / "r.yaml", [override])).recipe_yaml
+    )
+    again = plan(compose(tmp_path / "recipe.yaml", [])).steps[-1]
+    assert again.params == write.params
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ("a.responses_create_params", "'nemo_rl' writes 'responses_create_params' itself"),
+        ("metadata.agent_ref", "'nemo_rl' writes 'agent_ref' itself"),
+        ("metadata.success_rate", "would stand in place of the column 'success_rate'"),
+    ],
+)
+def test_a_field_of_the_verifier_cannot_stand_in_place_of_what_its_row_has(
+    field: str, said: str
+) -> None:
+    asked = [f"verifier_fields=[expected_answer,{field}]", "format=nemo_rl"]
+    with pytest.raises(RecipeError, match=re.escape(said)) as caught:
+        plan(compose(locate("rl_prompts"), asked))
+    assert len(caught.value.problems) == 1
+    plan(compose(locate("rl_prompts"), [asked[0], "format=trl"]))
+
+
 @pytest.mark.parametrize(
     ("recipe", "override"),
     [

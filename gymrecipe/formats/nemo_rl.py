@@ -14,6 +14,9 @@ from gymrecipe.rollouts.chat import Message, Unusable
 from gymrecipe.rollouts.lines import is_null
 
 HEAD = "You can call these functions. They are given as JSON, one a line, within <tools></tools>:"
+REQUEST = ("responses_create_params", "agent_ref")
+"""What a line of NeMo Gym has beside the fields of its verifier."""
+
 _encoder = msgspec.json.Encoder()
 
 TRAINS = {
