@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 from itertools import chain
 
 from gymrecipe.errors import RecipeError, hint
-from gymrecipe.rollouts.columns import BUILT_IN, Path, name_of
-from gymrecipe.rollouts.fields import fields, paths
+from gymrecipe.rollouts.columns import BUILT_IN, Column, Path, name_of
+from gymrecipe.rollouts.fields import paths, types_at
 from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.wanted import Wanted
 
@@ -15,7 +15,8 @@ NEAR_LINES = 1_000
 """In so many lines the fields near a path that is on none are looked for."""
 
 _ONE = {kind: f"a {kind}" for kind in ("number", "text", "boolean", "list")} | {
-    "object": "an object"
+    "object": "an object",
+    "null": "null",
 }
 
 
@@ -23,30 +24,32 @@ def check_found(
     wanted: Wanted, found: Set[str], scored: bool, seen: list[str], sources: list[Source]
 ) -> None:
     """Raise RecipeError for the paths that no line has; `scored`: some line has a score."""
+    ours = (*BUILT_IN, *wanted.names)
     absent = [
-        (wanted.places.get(column.name, "columns"), column.paths)
+        (wanted.places.get(column.name, "columns"), column.paths, () if _is_named(column) else ours)
         for column in wanted.columns
         if column.name not in found and not column.optional and column.default is None
     ]
     hoped = set(chain(*wanted.hoped.values()))
     absent += [
-        (wanted.places.get(name_of(path), "columns"), (path,))
+        (wanted.places.get(name_of(path), "columns"), (path,), ours)
         for path in wanted.present
         if name_of(path) not in found and path not in hoped
     ]
     unscored = wanted.reward != ("reward",) and not scored
-    other = _kinds(sources, _lines(wanted)).get(name_of(wanted.reward), "") if unscored else ""
+    other = _types(sources, wanted, [wanted.reward])[wanted.reward] if unscored else set()
     if unscored and not other:
-        absent.append((wanted.reward_at, (wanted.reward,)))
+        absent.append((wanted.reward_at, (wanted.reward,), ()))
     below = paths(sources, _lines(wanted)) if absent else []
     problems = [
         f"{place}: {_on_no_line(sought)}{_got(wanted.given.get(place))}."
-        f" {_near(sought[0], seen, below, wanted.names)}"
-        for place, sought in dict.fromkeys(absent)
+        f"{'' if others else _is_ours(sought[0])} {_near(sought[0], seen, below, others)}"
+        for place, sought, others in dict.fromkeys(absent)
     ]
     if other:
+        there = _one_of(other)
         problems.append(
-            f"{wanted.reward_at}: {_of_no_kind(name_of(wanted.reward), 'number', other)}."
+            f"{wanted.reward_at}: {_of_no_kind(name_of(wanted.reward), 'number', there)}."
             " Name a field of numbers: `gymrecipe columns` lists them."
         )
     if problems:
@@ -67,12 +70,14 @@ def of_other_kinds(
         and len(column.paths) == 1
         and not (column.optional and column.default)  # the `task_type` of lines that have none
     ]
-    kinds = _kinds(sources, _lines(wanted)) if without or not scored else {}
-    if not scored and (there := kinds.get(name_of(wanted.reward), "")):
-        yield f"reward: {_of_no_kind('reward', 'number', there)}, so that every reward is missing."
+    sought = [*(column.paths[0] for column in without), *([] if scored else [wanted.reward])]
+    types = _types(sources, wanted, sought) if sought else {}
+    if not scored and (others := types[wanted.reward] - {"null"}):
+        said = _of_no_kind("reward", "number", _one_of(others))
+        yield f"reward: {said}, so that every reward is missing."
     for column in without:
         place = wanted.places.get(column.name, "columns")
-        there = kinds.get(name_of(column.paths[0]), "")
+        there = _one_of(types[column.paths[0]] - {"null"})
         nothing, alone = "nothing", "it is missing on every line"
         if column.default is not None:
             nothing, alone = f"nothing or '{column.default}'", f"every row is '{column.default}'"
@@ -114,10 +119,10 @@ def stand_ins(
         yield (
             f"{wanted.places.get(column.name, 'columns')}: {_on_no_line(column.paths)}, so"
             f" that every row is '{column.default}'."
-            f" {_near(column.paths[0], seen, below, ())}"
+            f" {_near(column.paths[0], seen, below)}"
         )
     for place, path in vain:
-        yield f"{place}: {_on_no_line((path,))}. {_near(path, seen, below, ())}"
+        yield f"{place}: {_on_no_line((path,))}. {_near(path, seen, below)}"
     if wanted.group_by and not grouped:
         yield (
             f"group_by: '{name_of(wanted.group_by)}' is on no line that was read, so the"
@@ -130,13 +135,26 @@ def _lines(wanted: Wanted) -> int:
     return NEAR_LINES if wanted.limit is None else min(NEAR_LINES, wanted.limit)
 
 
-def _kinds(sources: list[Source], most: int) -> dict[str, str]:
-    """What stands at each path of the first lines, nulls aside."""
-    seen, _ = fields(sources, most)
-    return {
-        field.name: " or ".join(_ONE[kind] for kind in sorted(field.types - {"null"}))
-        for field in seen
-    }
+def _types(sources: list[Source], wanted: Wanted, sought: Iterable[Path]) -> dict[Path, set[str]]:
+    """What stands at each of these paths in the first lines; null only where nothing else does."""
+    found = types_at(sources, _lines(wanted), sought)
+    return {path: types - {"null"} or types for path, types in found.items()}
+
+
+def _one_of(types: set[str]) -> str:
+    return " or ".join(_ONE[kind] for kind in sorted(types))
+
+
+def _is_named(column: Column) -> bool:
+    """Whether it is a name for paths, which lead to fields of the line alone."""
+    return len(column.paths) > 1 or column.name != name_of(column.paths[0])
+
+
+def _is_ours(path: Path) -> str:
+    """What is said of a path that is called like a column which no line has."""
+    if len(path) > 1 or path[0] not in BUILT_IN:
+        return ""
+    return f" The column '{path[0]}' is built in, and a field of the lines is asked for here."
 
 
 def _of_no_kind(name: str, kind: str, there: str) -> str:
@@ -155,9 +173,11 @@ def _on_no_line(paths: Sequence[Path]) -> str:
 
 
 def _near(
-    path: Path, seen: list[str], known: Iterable[tuple[str, ...]], more: tuple[str, ...]
+    path: Path, seen: list[str], known: Iterable[tuple[str, ...]], others: tuple[str, ...] = ()
 ) -> str:
-    """The fields where the path was looked for, as deep as it leads, and the nearest of them."""
+    """The fields where the path was looked for, as deep as it leads, and the nearest of them, or of
+    the `others` that may be named.
+    """
     for depth in range(len(path) - 1, 0, -1):
         if names := sorted({other[depth] for other in known if other[:depth] == path[:depth]
                             and len(other) == depth + 1}):  # fmt: skip
@@ -166,5 +186,5 @@ def _near(
                 name_of(path[: depth + 1]), [name_of((*path[:depth], name)) for name in names]
             )
             return f"Fields seen in {at}: {', '.join(names)}.{nearest}"
-    nearest = hint(str(path[0]), [*seen, *BUILT_IN, *more])
+    nearest = hint(str(path[0]), [*seen, *others])
     return f"Fields seen: {', '.join(sorted(seen))}.{nearest}"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import reduce
 from itertools import islice
 from typing import Any
 
 import msgspec
 
-from gymrecipe.rollouts.columns import name_of
+from gymrecipe.rollouts.columns import Path, name_of
 from gymrecipe.rollouts.files import Source, blocks, lines, without_mark
 
 DEPTH = 4
@@ -36,20 +39,43 @@ def paths(sources: list[Source], most: int) -> list[tuple[str, ...]]:
     return sorted(_found(sources, most)[0])
 
 
+def types_at(sources: list[Source], most: int, sought: Iterable[Path]) -> dict[Path, set[str]]:
+    """What stands at these paths in the first `most` lines of the sources."""
+    found: dict[Path, set[str]] = {path: set() for path in sought}
+    for value in _values(sources, most):
+        for path, types in found.items():
+            with suppress(LookupError, TypeError):
+                types.add(_type(reduce(_part, path, value)))
+    return found
+
+
+def _part(value: Any, key: str | int) -> Any:
+    if isinstance(value, list) != isinstance(key, int):
+        raise LookupError(key)
+    return value[key]
+
+
 def _found(sources: list[Source], most: int) -> tuple[dict[tuple[str, ...], Field], int]:
     found: dict[tuple[str, ...], Field] = {}
+    read = 0
+    for value in _values(sources, most):
+        read += 1
+        if isinstance(value, dict):
+            _walk(value, (), found)
+    return found, read
+
+
+def _values(sources: list[Source], most: int) -> Iterator[Any]:
+    """The first lines of the sources, decoded; None for one that cannot be."""
     read = 0
     for source in sources:
         stream = lines(blocks(source, 0, source.size), 0, 2**63, False)
         for line in islice(stream, most - read):
             read += 1
             try:
-                value = msgspec.json.decode(without_mark(line).data or b"")
+                yield msgspec.json.decode(without_mark(line).data or b"")
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                continue
-            if isinstance(value, dict):
-                _walk(value, (), found)
-    return found, read
+                yield None
 
 
 def _walk(value: dict[str, Any], at: tuple[str, ...], found: dict[tuple[str, ...], Field]) -> None:

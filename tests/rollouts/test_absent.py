@@ -76,6 +76,39 @@ def test_a_path_of_a_list_that_no_line_has_is_told_with_the_nearest(jsonl: Write
     )
 
 
+def test_a_score_called_like_a_built_in_column_is_told_as_no_field(jsonl: Write) -> None:
+    with pytest.raises(RecipeError) as caught:
+        read(jsonl(rollout(accuracy=0.5)), reward="draw")
+    assert str(caught.value) == (
+        "reward: 'field[\"draw\"]' is on no line that was read. The column 'draw' is built in, and"
+        " a field of the lines is asked for here. Fields seen: accuracy, reward."
+    )
+    assert read(jsonl(rollout(draw=0.5)), reward="draw").rows["reward"].to_list() == [0.5]
+
+
+def test_a_named_column_is_no_built_in_one(jsonl: Write) -> None:
+    with pytest.raises(RecipeError, match=r"The column 'turns' is built in.*reward\.$"):
+        read(jsonl(rollout()), columns=[Column("c", (("turns",),), "number")])
+
+
+@pytest.mark.parametrize(
+    ("path", "there"),
+    [
+        ("responses_create_params.input.0", "an object"),
+        ("responses_create_params.input.0.content", "a text"),
+        ("a.b.c.d.e", "a list"),
+        ("gone", "null"),
+    ],
+)
+def test_a_score_is_told_as_what_it_is_however_deep_it_lies(
+    path: str, there: str, jsonl: Write
+) -> None:
+    asked = [{"role": "user", "content": "2+2?"}]
+    line = rollout(asked, a={"b": {"c": {"d": {"e": [1]}}}}, gone=None)
+    with pytest.raises(RecipeError, match=f"^reward: '{path}' is {there}, and on no line that was"):
+        read(jsonl(line), reward=path)
+
+
 @pytest.mark.parametrize(("value", "there"), [(True, "a boolean"), ("0.5", "a text")])
 def test_a_score_that_is_no_number_is_told_as_what_it_is(
     value: Any, there: str, jsonl: Write
