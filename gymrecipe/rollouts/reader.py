@@ -170,7 +170,7 @@ class Reader:
     def _found(
         self, texts: list[Text], values: list[Values], places: list[Place]
     ) -> list[Raw | bytes | None]:
-        """What stands in each line at the first of the places where there is something."""
+        """What stands in each line at the first of the places where there is a value."""
         if not places:
             return [None] * len(texts)
         return [_first(text.data, parts, places) for text, parts in zip(texts, values, strict=True)]
@@ -239,7 +239,8 @@ def _identities(texts: list[Text]) -> tuple[array[int], array[int]]:
 
 
 def _first(data: bytes, values: Values, places: list[Place]) -> Raw | bytes | None:
-    """What stands at the first of the places where there is something."""
+    """What stands at the first of the places where there is a value; a null if one has that."""
+    null = None
     for slot, path in places:
         if slot == WHOLE:
             raw: Raw | bytes | None = find(data, path)
@@ -249,9 +250,12 @@ def _first(data: bytes, values: Values, places: list[Place]) -> Raw | bytes | No
                 continue
             if path:
                 raw = find(values[slot], path)
-        if raw is not None:
+        if raw is None:
+            continue
+        if not is_null(raw):
             return raw
-    return None
+        null = raw
+    return null
 
 
 @lru_cache(maxsize=16)

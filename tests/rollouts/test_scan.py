@@ -262,6 +262,19 @@ def test_items_are_those_of_the_response_and_not_of_the_prompt_at_its_head(row: 
     assert row(line(USER, THOUGHT, said("4"), input=[]))["output_items"] == 2
 
 
+@pytest.mark.parametrize(
+    ("kind", "value", "found"),
+    [("text", "x", "x"), ("number", 0, 0.0), ("boolean", False, False), ("any", [], True)],
+)
+def test_a_null_is_no_value_where_a_column_has_several_places(
+    kind: Any, value: Any, found: Any, row: Any
+) -> None:
+    column = Column("c", (("a", "b"), ("c",)), kind)
+    assert row(rollout(a={"b": None}, c=value), columns=[column])["c"] == found
+    assert row(rollout(a={"b": value}, c=None), columns=[column])["c"] == found
+    assert row(rollout(a={"b": None}), columns=[column])["c"] in (None, False)
+
+
 def test_the_model_is_the_one_that_answered(row: Any) -> None:
     content = line(said("4"), response={"model": "m"}, agent_ref={"name": "a"})
     assert (row(content)["model"], row(content)["agent"]) == ("m", "a")
