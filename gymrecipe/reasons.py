@@ -14,7 +14,7 @@ FATES = {
     "no_low": "no rollout of the task is in the low tier",
     "tied": "the two that were to be paired have the same value",
     "gap_too_small": "no chosen one that was to be paired is better by min_gap",
-    "gap_too_large": "those that were to be paired differ by more than max_gap",
+    "gap_too_large": "those that were to be paired differ by more than max_gap, or than any number",
     "identical_answers": "those that were to be paired say the same",
     "not_selected": "its task gave pairs, without this rollout",
 }

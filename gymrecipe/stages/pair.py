@@ -94,7 +94,7 @@ class Pair(Params):
         return self
 
 
-@stage(takes="rollouts", makes="pairs", version=3)
+@stage(takes="rollouts", makes="pairs", version=4)
 def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
     """Pair better with worse rollouts of the same prompt.
 
@@ -185,7 +185,9 @@ def _judged(rollouts: pl.LazyFrame, ranked: pl.DataFrame, params: Pair) -> pl.Da
 def _verdict(params: Pair, identical: pl.Expr) -> pl.Expr:
     """Why a candidate is no pair; null for a pair."""
     gap = pl.col("gap")
-    too_large = gap > params.max_gap + TOLERANCE if params.max_gap is not None else pl.lit(False)
+    too_large = gap.is_infinite()  # no number in a row says by how much they differ
+    if params.max_gap is not None:
+        too_large |= gap > params.max_gap + TOLERANCE
     verdict = partial(pl.lit, dtype=pl.Enum(NEAREST))
     return (
         pl.when(gap.abs() <= TOLERANCE)

@@ -357,6 +357,16 @@ def test_a_gap_above_max_gap_is_too_large() -> None:
     assert said == {0: "gap_too_large", 1: "gap_too_large"}
 
 
+def test_a_gap_beyond_every_number_is_too_large() -> None:
+    rows: Columns = {"reward": [1e308, -1e308, 0.5, 0.0]}
+    made, said = paired(Pair(strategy="all"), rollouts(rows))
+    assert {(chosen, rejected) for chosen, rejected, _ in made} == {
+        (0, 2), (0, 3), (2, 3), (2, 1), (3, 1)
+    }  # fmt: skip
+    assert (max(gap for *_, gap in made), said) == (1e308, {})
+    assert fates_of(Pair(), {"reward": [1e308, -1e308]}) == dict.fromkeys((0, 1), "gap_too_large")
+
+
 def test_equal_values_never_pair_not_even_without_a_min_gap() -> None:
     said = fates_of(Pair(min_gap=0.0), {"reward": [0.5, 0.5]})
     assert said == {0: "all_equal", 1: "all_equal"}
