@@ -16,6 +16,9 @@ from gymrecipe.rollouts.columns import GENERAL, of_pair
 DESIRABLE = {True: "desirable", False: "undesirable"}
 """What the groups of the column `label` are called."""
 
+PLACE, GROUP, RANK = "the place", "the group", "the rank"
+"""Columns of its own, called as no column of a recipe can be."""
+
 Part = Annotated[float, Field(gt=0)]
 Range = Annotated[list[Part], Field(min_length=2, max_length=2)]
 Shares = Annotated[dict[str, Part | Range], Field(min_length=1)]
@@ -74,19 +77,19 @@ def balance(rows: pl.LazyFrame, params: Balance) -> tuple[pl.LazyFrame, Facts]:
     draws = ["draw", "rejected_draw"] if pairs else ["draw"]
     keys = [*orders[params.prefer], *((pl.col(draw), False) for draw in draws)]
     ranked = (
-        rows.with_row_index("__place")
-        .with_columns(__group=group)
+        rows.with_row_index(PLACE)
+        .with_columns(group.alias(GROUP))
         .sort([key for key, _ in keys], descending=[down for _, down in keys], maintain_order=True)
-        .with_columns(__rank=pl.int_range(pl.len()).over("__group"))
-        .sort("__place")
+        .with_columns(pl.int_range(pl.len()).over(GROUP).alias(RANK))
+        .sort(PLACE)
     )
     if params.proportions is None:
-        over = pl.col("__rank") >= params.most
+        over = pl.col(RANK) >= params.most
     else:
-        over = pl.col("__rank") >= _quota(params.proportions)
-    over &= pl.col("__group").is_not_null()
+        over = pl.col(RANK) >= _quota(params.proportions)
+    over &= pl.col(GROUP).is_not_null()
     kept = ranked.with_columns(reason=pl.when(over).then(pl.lit("over_quota"))).drop(
-        "__place", "__group", "__rank"
+        PLACE, GROUP, RANK
     )
     groups = rows.select(group)
     said = [*_absent(groups, params.proportions or {}), *_alone(groups, params)]
@@ -123,11 +126,11 @@ def _quota(proportions: dict[str, float | list[float]]) -> pl.Expr:
         for name, share in proportions.items()
     }
     size = pl.min_horizontal(
-        *((pl.col("__group") == name).sum() / least for name, (least, _) in ranges.items())
+        *((pl.col(GROUP) == name).sum() / least for name, (least, _) in ranges.items())
     )
     quota = pl.lit(0.0)
     for name, (_, most) in ranges.items():
         # 1e-9 so that 3 * (2 / 3) keeps 2 rows, not 1.
         kept = (size * most + 1e-9).floor()
-        quota = pl.when(pl.col("__group") == name).then(kept).otherwise(quota)
+        quota = pl.when(pl.col(GROUP) == name).then(kept).otherwise(quota)
     return quota

@@ -124,6 +124,10 @@ class _Reader:
             if not items or not all(map(_is_constant, items)):
                 raise self.refused(right, "cannot follow `in`; write `in (1, 2)`, with constants")
             return pl.any_horizontal([self.compared(left, ast.Eq(), item) for item in items])
+        if isinstance(op, ast.Eq):
+            for side in (left, right):
+                if _is_between_floats(side):
+                    raise self.refused(side, "is an integer that no column can hold")
         kind = self.kind(left) or self.kind(right) or "number"
         a, b = self.value(left, kind), self.value(right, kind)
         if kind == "number":
@@ -229,6 +233,14 @@ def _tree(text: str) -> ast.expr:
 
 def _is_constant(node: ast.expr) -> bool:
     return isinstance(node.operand if isinstance(node, ast.UnaryOp) else node, ast.Constant)
+
+
+def _is_between_floats(node: ast.expr) -> bool:
+    """Whether it is an integer that would be read as another one."""
+    value = node.operand if isinstance(node, ast.UnaryOp) else node
+    if not isinstance(value, ast.Constant) or type(value.value) is not int:
+        return False
+    return value.value <= sys.float_info.max and float(value.value) != value.value
 
 
 def _refused(bit: str, why: str) -> ValueError:

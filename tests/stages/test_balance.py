@@ -41,6 +41,14 @@ def test_a_category_that_is_missing_everywhere_is_one_group() -> None:
     assert reasons(Balance(by="category", most=1), rows) == [None, OVER, OVER]
 
 
+@pytest.mark.parametrize("name", ["__place", "__group", "__rank"])
+def test_a_field_of_any_name_makes_groups_and_stays(name: str) -> None:
+    rows: dict[str, Any] = {name: ["a", "b", "a"]}
+    assert reasons(Balance(by=name, most=1), rows) == [None, None, OVER]
+    made, _ = call(rollouts(rows), Balance(by="model", most=3))
+    assert made[name].to_list() == ["a", "b", "a"]
+
+
 def test_a_built_in_text_column_makes_groups() -> None:
     rows: dict[str, Any] = {"model": ["a", "b", "a"]}
     assert reasons(Balance(by="model", most=1), rows) == [None, None, OVER]
