@@ -130,6 +130,12 @@ def normalised(
     if key in TEXTS and isinstance(parsed.value(), int | float):
         return f"++{key}={in_grammar(value.strip())}"
     _refuse(parsed.value(), key)
+    if parsed.value() == {} and at(defaults, key) and isinstance(at(defaults, key), dict):
+        first = next(iter(at(defaults, key)))
+        raise RecipeError(
+            f"{key}: changes nothing, got '{value}': a mapping is added to what the recipe has"
+            f" there. Write ~{key}.{first} to take '{first}' out."
+        )
     if {type(parsed.value()), type(at(defaults, key))} == {dict, list}:
         beyond[key] = parsed.value()
         return ""

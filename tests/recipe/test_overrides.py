@@ -164,6 +164,16 @@ def test_a_wrong_or_dangerous_override_is_refused_as_the_command_line(override: 
         compose(DPO, [override])
 
 
+def test_an_empty_mapping_that_would_take_nothing_out_is_told_with_what_does() -> None:
+    with pytest.raises(RecipeError) as caught:
+        compose(recipes()["balanced"], ["stages={}", "stages.write.columns={}"])
+    assert [problem.partition(". ")[2] for problem in caught.value.problems] == [
+        "Write ~stages.load to take 'load' out.",
+        "Write ~stages.write.columns.category to take 'category' out.",
+    ]
+    assert compose(DPO, ["columns={}"]).values["columns"] == {}
+
+
 def test_all_wrong_overrides_are_told_at_once() -> None:
     with pytest.raises(RecipeError) as caught:
         compose(DPO, ["min_gap", "a=1,2", "~stages.chek", "engine=ray", "b=${x:y}"])
