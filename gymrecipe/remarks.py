@@ -113,15 +113,16 @@ def _nothing_to_verify(
 
 
 def check_verifier(params: Write, written: WriteResult) -> None:
-    """Raise RecipeError for fields of the verifier that no row has: they are misspelt."""
+    """Raise RecipeError for fields of the verifier that no row has: they are misspelt, or null."""
     if params.verifier_fields is None or not written.rows:
         return
-    absent = [n for n in params.verifier_fields if key_of(n) not in written.contents.verifier]
-    if absent:
-        raise RecipeError(
-            *(
-                f"verifier_fields: '{name}' is on no line of the tasks that are written."
-                " `gymrecipe columns` lists the fields."
-                for name in absent
-            )
-        )
+    contents, problems = written.contents, []
+    for name in params.verifier_fields:
+        if key_of(name) in contents.verifier:
+            continue
+        said = "on no line of the tasks that are written. `gymrecipe columns` lists the fields."
+        if key_of(name) in contents.verifier_nulls:
+            said = "null wherever it is on the lines of the tasks that are written. Leave it out."
+        problems.append(f"verifier_fields: '{name}' is {said}")
+    if problems:
+        raise RecipeError(*problems)

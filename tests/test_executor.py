@@ -523,6 +523,17 @@ def test_a_field_of_the_verifier_that_no_task_has_is_an_error(tmp_path: Path) ->
         gymrecipe.run("rl_prompts", **knobs, verifier_fields=["truth", "trut"])
 
 
+def test_a_field_of_the_verifier_that_is_null_on_each_task_is_told_as_that(tmp_path: Path) -> None:
+    lines = tmp_path / "a.jsonl"
+    write(lines, *({**rollout("a?", f"{n}", reward=float(n)), "truth": None} for n in (0, 1)))
+    knobs = {"input": str(lines), "output_dir": tmp_path}
+    with pytest.raises(RecipeError) as caught:
+        gymrecipe.run("rl_prompts", **knobs, agent="a", verifier_fields=["truth", "other"])
+    null, absent = caught.value.problems
+    assert null.startswith("verifier_fields: 'truth' is null wherever it is on the lines of the")
+    assert absent.startswith("verifier_fields: 'other' is on no line of the tasks that are written")
+
+
 def test_memory_does_not_grow_with_the_length_of_trajectories(tmp_path: Path) -> None:
     import json
 

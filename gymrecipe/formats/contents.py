@@ -8,12 +8,13 @@ import msgspec
 
 from gymrecipe.formats.dates import is_date
 from gymrecipe.formats.example import Example
-from gymrecipe.rollouts.lines import is_null
+from gymrecipe.rollouts.lines import NULL, is_null
 
 
 class Contents(msgspec.Struct):
     """Whether some records have the model's thoughts, how many an answer marked as a refusal, how
-    many prompts for RL no field for a verifier, and which of those fields are there. `dates` are
+    many prompts for RL no field for a verifier, which of those fields have a value, and which are
+    there and null. `dates` are
     the columns of which every record has a date; None before there is a record.
     """
 
@@ -21,6 +22,7 @@ class Contents(msgspec.Struct):
     refused: int = 0
     unverifiable: int = 0
     verifier: set[str] = set()
+    verifier_nulls: set[str] = set()
     dates: set[str] | None = None
 
     def note(self, example: Example, record: Any) -> None:
@@ -30,6 +32,8 @@ class Contents(msgspec.Struct):
         if example.purpose == "rl":
             present = {name for name, raw in example.verifier.items() if not is_null(raw)}
             self.verifier |= present
+            there = {name for name, raw in example.verifier.items() if raw is not NULL}
+            self.verifier_nulls |= there - present
             self.unverifiable += not present
         if self.dates is None:
             columns = record if isinstance(record, dict) else {}
@@ -43,6 +47,7 @@ class Contents(msgspec.Struct):
         self.refused += other.refused
         self.unverifiable += other.unverifiable
         self.verifier |= other.verifier
+        self.verifier_nulls |= other.verifier_nulls
         if self.dates is None or other.dates is None:
             self.dates = other.dates if self.dates is None else self.dates
         else:

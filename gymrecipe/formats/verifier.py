@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Raw
 
 from gymrecipe.rollouts.columns import Path, find, parse_path
-from gymrecipe.rollouts.lines import prompt_of
+from gymrecipe.rollouts.lines import NULL, prompt_of
 from gymrecipe.rollouts.said import raw_text
 
 SHARED = (
@@ -24,7 +24,7 @@ _object = msgspec.json.Decoder(dict[str, Raw])
 def fields_of(line: bytes, is_input: bool, asked: tuple[str, ...] | None) -> dict[str, Raw]:
     """The fields for the verifier.
 
-    `asked` are their paths, and each is known by its last key (a missing one is null). Else they
+    `asked` are their paths, and each is known by its last key (a missing one is NULL). Else they
     are all fields of an input row that are not the request or the collector's own, or the SHARED
     ones of a rollout line.
     """
@@ -75,4 +75,4 @@ def agent_of(line: bytes) -> str | None:
 
 def _at(line: bytes, path: Path) -> Raw:
     found = find(line, path)
-    return Raw(b"null") if found is None else Raw(bytes(found))
+    return NULL if found is None else Raw(bytes(found))
