@@ -112,7 +112,11 @@ def _run(plan: Plan, progress: Progress) -> Version:
             table.warnings.append(f"{skipped[0]}{others}: beside the rollouts; passed over.")
         files = [*files, *inputs]
         id = version_id(plan, files, table, rendered_by)
-        known = None if settings.again or settings.dry_run else references.find(folder, id)
+        known = (
+            None
+            if settings.again or settings.dry_run
+            else references.find(folder, id, settings.tag)
+        )
         if settings.tag is not None:
             links.check_tag(folder, settings.tag, known)
         if known is not None:

@@ -110,7 +110,8 @@ def _run(path: Path, overrides: list[str], words: Words) -> Version:
         terminal.example(name, example, errors)
     if version.existed:
         say.note(
-            f"{version.path} has the same id already; nothing was written (again=true writes)."
+            f"{version.path} has the same id already{_lacking(version)}; nothing was written"
+            " (again=true writes)."
         )
     if version.path is not None:
         _say_beside(version.path, version.manifest, plan.settings)
@@ -121,6 +122,15 @@ def _run(path: Path, overrides: list[str], words: Words) -> Version:
         elif version.path is not None:
             print(version.path, flush=True)
     return version
+
+
+def _lacking(version: Version) -> str:
+    """What is said of a version that somebody took files from."""
+    folder, outputs = version.path, version.manifest.outputs
+    assert folder is not None
+    gone = [output.path for output in outputs if not (folder / output.path).is_file()]
+    more = f" and {len(gone) - 1} more" if gone[1:] else ""
+    return f", but no {gone[0]}{more} any more" if gone else ""
 
 
 def _say_beside(version: Path, record: Manifest, settings: Settings) -> None:

@@ -166,6 +166,14 @@ def test_the_same_id_again_writes_nothing_and_again_writes(said: Said, tmp_path:
     assert said(PAIRS, "again=true")[1] == "experiments/dpo_same_prompt/v0002\n"
 
 
+def test_a_version_that_is_found_without_its_data_is_told(said: Said, tmp_path: Path) -> None:
+    said(PAIRS)
+    (tmp_path / "experiments/dpo_same_prompt/v0001/data/train.jsonl").unlink()
+    code, out, err = said(PAIRS)
+    assert (code, out) == (0, "experiments/dpo_same_prompt/v0001\n")
+    assert "v0001 has the same id already, but no data/train.jsonl any more; nothing was" in err
+
+
 def test_a_tag_stands_for_its_version_and_does_not_move(said: Said, tmp_path: Path) -> None:
     assert said(PAIRS, "tag=v1.0")[0] == 0
     link = tmp_path / "experiments/dpo_same_prompt/v1.0"
@@ -173,6 +181,11 @@ def test_a_tag_stands_for_its_version_and_does_not_move(said: Said, tmp_path: Pa
     assert said("show", "dpo_same_prompt/v1.0")[0] == 0
     code, _, err = said(PAIRS, "tag=v1.0")
     assert (code, os.readlink(link)) == (0, "v0001"), err
+    assert said(PAIRS, "again=true")[1] == "experiments/dpo_same_prompt/v0002\n"
+    code, out, err = said(PAIRS, "tag=v1.0")
+    assert (code, out, os.readlink(link)) == (0, "experiments/dpo_same_prompt/v0001\n", "v0001"), (
+        err
+    )
     code, _, err = said(PAIRS, "min_gap=0.9", "tag=v1.0")
     assert code == 2
     assert "tags do not move" in err

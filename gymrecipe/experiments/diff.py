@@ -64,7 +64,7 @@ def diff(a: Path, b: Path) -> Difference:
         return Difference(
             a=f"{old.name}/{old.version}",
             b=f"{new.name}/{new.version}",
-            knobs=_changes(old, new, _knobs),
+            knobs=[*_changes(old, new, _knobs), *_reordered(old, new)],
             counts=_changes(old, new, _counts),
             inputs=_inputs(old, new),
             gained=_moved(b, new, a, old),
@@ -112,6 +112,20 @@ def _changes(
     a, b = values(old), values(new)
     changes = [Change(name, a.get(name, UNSET), b.get(name, UNSET)) for name in a | b]
     return [each for each in changes if (each.a, type(each.a)) != (each.b, type(each.b))]
+
+
+def _reordered(old: Manifest, new: Manifest) -> Iterator[Change]:
+    """The columns that both versions write, where their order is another: that of a record's keys.
+
+    It is told apart, for whoever looks for another value finds none.
+    """
+    columns = {stage.name: stage.parameters.get("columns") for stage in new.stages}
+    for stage in old.stages:
+        a, b = stage.parameters.get("columns"), columns.get(stage.name)
+        if isinstance(a, dict) and isinstance(b, dict):
+            then, now = [name for name in a if name in b], [name for name in b if name in a]
+            if then != now:
+                yield Change(f"stages.{stage.name}.columns (in order)", then, now)
 
 
 def _inputs(old: Manifest, new: Manifest) -> list[Change]:

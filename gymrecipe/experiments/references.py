@@ -55,9 +55,11 @@ class _Id(msgspec.Struct):
     id: str
 
 
-def find(folder: Path, id: str) -> Path | None:
-    """The newest version with this id."""
-    for version in reversed(versions(folder)):
+def find(folder: Path, id: str, tag: str | None = None) -> Path | None:
+    """The version with this id: the one that the tag stands for, or else the newest."""
+    target = tags(folder).get(tag) if tag is not None else None
+    by_number = reversed(versions(folder))
+    for version in sorted(by_number, key=lambda version: version.name != target):
         with suppress(OSError, *manifest.UNREADABLE):
             data = (version / manifest.FILE).read_bytes()
             if msgspec.json.decode(data, type=_Id).id == id:

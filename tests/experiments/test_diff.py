@@ -161,6 +161,20 @@ def test_null_is_not_nothing(tmp_path):
     assert diff(a, b).knobs == [Change("stages.write.columns.task_type", UNSET, None)]
 
 
+def test_columns_in_another_order_are_a_difference(tmp_path: Path) -> None:
+    a, b = (
+        version(tmp_path / name, [], stages=[stage("write", 0, 0, columns=columns)])
+        for name, columns in (
+            ("v0001", {"x": "a", "y": "b", "z": "c"}),
+            ("v0002", {"y": "b", "x": "a"}),
+        )
+    )
+    assert diff(a, b).knobs == [
+        Change("stages.write.columns.z", "c", UNSET),
+        Change("stages.write.columns (in order)", ["x", "y"], ["y", "x"]),
+    ]
+
+
 def test_counts_of_lines_stages_and_outputs_differ(tmp_path):
     a = version(
         tmp_path / "v0001",

@@ -26,6 +26,15 @@ def test_find_gives_the_newest_version_of_an_id_past_broken_manifests(tmp_path):
     assert references.find(tmp_path, "c") is None
 
 
+def test_find_gives_the_version_that_the_tag_stands_for_if_it_has_the_id(tmp_path):
+    for id in ("a", "b", "a"):
+        publish(tmp_path, id)
+    links.tag(tmp_path, tmp_path / "v0001", "v1.0")
+    assert references.find(tmp_path, "a", "v1.0") == tmp_path / "v0001"
+    assert references.find(tmp_path, "b", "v1.0") == tmp_path / "v0002"
+    assert references.find(tmp_path, "a", "v2.0") == tmp_path / "v0003"
+
+
 def test_a_version_is_found_by_path_number_tag_or_recipe(tmp_path, monkeypatch):
     (folder := tmp_path / "dpo").mkdir()
     first, second = publish(folder), publish(folder)
