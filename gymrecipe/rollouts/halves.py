@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -10,8 +11,8 @@ import msgspec
 from gymrecipe.rollouts import lines
 from gymrecipe.rollouts.chat import Reading, Unusable
 from gymrecipe.rollouts.columns import Path, parse_path
-from gymrecipe.rollouts.items import text_of, without_media
-from gymrecipe.rollouts.lines import Halves, Item, Line, Response
+from gymrecipe.rollouts.items import text_of, with_more, without_media
+from gymrecipe.rollouts.lines import Halves, Item, Line, Response, text_item
 from gymrecipe.rollouts.why import why_bad
 
 SYSTEM = frozenset({"system", "developer"})
@@ -66,9 +67,11 @@ def halves_as_read(
             raise Unusable("bad_item") from None
     if media:
         halves.prompt, halves.output = without_media(halves.prompt), without_media(halves.output)
-    prompt, output = halves.prompt, halves.output
-    if _is_nested(parts) and _told(output[: len(prompt)]) == _told(prompt):
-        halves.output = output[len(prompt) :]
+    if _is_nested(parts):
+        told = next((head for head in _heads(halves) if _begins(halves.output, head)), [])
+        halves.output = halves.output[len(told) :]
+    if isinstance(parts.response, Response):
+        halves.tools = with_more(halves.tools, parts.response.tools)
     about = None if media else halves.metadata
     if isinstance(about, dict) and any(_is_media(key, value) for key, value in about.items()):
         raise Unusable("not_text")
@@ -80,6 +83,17 @@ def _is_nested(parts: Line[Any]) -> bool:
     response = parts.response
     output = response.output if isinstance(response, Response) else None
     return isinstance(output, list) and bool(output) and isinstance(output[-1], list)
+
+
+def _heads(halves: Halves[Any]) -> Iterator[list[Item[Any]]]:
+    """What a transcript may begin with that tells the prompt again."""
+    if halves.instructions:
+        yield [text_item("system", halves.instructions), *halves.prompt]
+    yield halves.prompt
+
+
+def _begins(output: list[Item[Any]], head: list[Item[Any]]) -> bool:
+    return _told(output[: len(head)]) == _told(head)
 
 
 def _told(items: list[Item[Any]]) -> list[tuple[str | None, str | None, str]]:

@@ -237,6 +237,23 @@ def _calls(item: Item[Any]) -> list[ToolCall] | None:
     return calls
 
 
+def with_more(tools: Any, shown: Any) -> Any:
+    """The tools of a request with those that only its response has, which an environment added."""
+    if type(tools) is not list or type(shown) is not list or tools == shown:
+        return tools
+    known = {None, *map(_name_of, tools)}
+    return [*tools, *(tool for tool in shown if _name_of(tool) not in known)]
+
+
+def _name_of(tool: Any) -> str | None:
+    """The name of a function; None for what is none, such as a hosted tool."""
+    if type(tool) is not dict or tool.get("type", "function") != "function":
+        return None
+    function = tool.get("function", tool)
+    name = function.get("name") if type(function) is dict else None
+    return name if type(name) is str else None
+
+
 def tools_of(tools: Any) -> list[dict[str, Any]]:
     """Tools in the nested chat schema; the model was never shown `strict` or nulls."""
     if tools is NULL or not tools:

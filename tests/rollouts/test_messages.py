@@ -378,6 +378,15 @@ def test_a_transcript_that_tells_the_prompt_again_says_it_once() -> None:
     assert [m.content for m in talk(ASKED, said("4")).prompt] == ["2+2?", "2+2?"]
 
 
+def test_a_transcript_that_tells_the_instructions_again_says_them_once() -> None:
+    system = {"role": "system", "content": "be brief"}
+    asked: dict[str, Any] = {"instructions": "be brief", "input": [ASKED]}
+    for transcript in ([system, ASKED, said("4")], [ASKED, said("4")], [said("4")]):
+        found = talk(transcript, **asked)
+        assert [m.content for m in found.prompt + found.completion] == ["be brief", "2+2?", "4"]
+    assert reason([system | {"content": "be loud"}, ASKED, said("4")], **asked) == "late_system"
+
+
 @pytest.mark.parametrize("top", [{"mask_sample": True}, {"instance_config": {"mask_sample": True}}])
 def test_a_masked_line_is_never_used(top: dict[str, Any]) -> None:
     assert reason(said("4"), top=top) == "masked"
@@ -411,6 +420,19 @@ def test_tools_may_stand_in_the_response_only() -> None:
     response = {"output": [called("a"), answered("a"), said("4")], "tools": TOOLS}
     found = talk(tools=[], top={"response": response})
     assert [tool["function"]["name"] for tool in found.tools] == ["calc", "f"]
+
+
+def test_tools_that_only_the_response_has_come_behind_those_of_the_request() -> None:
+    flat = {"type": "function", "name": "g", "strict": True}
+    other = {"type": "function", "function": {"name": "f", "description": "another f"}}
+    shown = [flat, other, {"type": "web_search"}, {"name": None}]
+    output = [called("a", name="g"), answered("a"), said("4")]
+    found = talk(top={"response": {"output": output, "tools": shown}})
+    assert [tool["function"]["name"] for tool in found.tools] == ["calc", "f", "g"]
+    assert plain(found.tools[1:]) == [
+        {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}},
+        {"type": "function", "function": {"name": "g"}},
+    ]
 
 
 @pytest.mark.parametrize(
