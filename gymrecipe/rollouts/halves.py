@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
+from itertools import takewhile
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ from gymrecipe.rollouts import lines
 from gymrecipe.rollouts.chat import Reading, Unusable
 from gymrecipe.rollouts.columns import Path, parse_path
 from gymrecipe.rollouts.items import text_of, with_more, without_media
-from gymrecipe.rollouts.lines import Halves, Item, Line, Response, text_item
+from gymrecipe.rollouts.lines import Halves, Item, Line, Response
 from gymrecipe.rollouts.why import why_bad
 
 SYSTEM = frozenset({"system", "developer"})
@@ -68,8 +68,7 @@ def halves_as_read(
     if media:
         halves.prompt, halves.output = without_media(halves.prompt), without_media(halves.output)
     if _is_nested(parts):
-        told = next((head for head in _heads(halves) if _begins(halves.output, head)), [])
-        halves.output = halves.output[len(told) :]
+        halves.output = halves.output[_told_again(halves) :]
     if isinstance(parts.response, Response):
         halves.tools = with_more(halves.tools, parts.response.tools)
     about = None if media else halves.metadata
@@ -79,21 +78,35 @@ def halves_as_read(
 
 
 def _is_nested(parts: Line[Any]) -> bool:
-    """Whether the response is transcripts, each of which may tell the prompt again."""
+    """Whether the response is transcripts, each of which may tell the prompt again. Raises Unusable
+    for an item behind them.
+    """
     response = parts.response
     output = response.output if isinstance(response, Response) else None
-    return isinstance(output, list) and bool(output) and isinstance(output[-1], list)
+    if not isinstance(output, list) or list not in map(type, output):
+        return False
+    if not isinstance(output[-1], list):  # whether it goes on with the transcript nobody can know
+        raise Unusable("bad_item")
+    return True
 
 
-def _heads(halves: Halves[Any]) -> Iterator[list[Item[Any]]]:
-    """What a transcript may begin with that tells the prompt again."""
-    if halves.instructions:
-        yield [text_item("system", halves.instructions), *halves.prompt]
-    yield halves.prompt
+def _told_again(halves: Halves[Any]) -> int:
+    """How many items at the head of a transcript tell the prompt again, with the system messages
+    and the instructions that it had, or without.
+    """
+    told, asked = _leading(halves.output), halves.prompt[_leading(halves.prompt) :]
+    whole = told + len(asked)
+    if _told(halves.output[told:whole]) != _told(asked):
+        return 0
+    texts = [text_of(item.content) for item in halves.prompt[: len(halves.prompt) - len(asked)]]
+    said = "\n\n".join(text_of(item.content) for item in halves.output[:told])
+    known = ("\n\n".join(texts), "\n\n".join([halves.instructions or "", *texts]))
+    return whole if not told or said in known else 0
 
 
-def _begins(output: list[Item[Any]], head: list[Item[Any]]) -> bool:
-    return _told(output[: len(head)]) == _told(head)
+def _leading(items: list[Item[Any]]) -> int:
+    """How many system messages there are at the head."""
+    return sum(1 for _ in takewhile(lambda item: item.role in SYSTEM, items))
 
 
 def _told(items: list[Item[Any]]) -> list[tuple[str | None, str | None, str]]:

@@ -369,6 +369,11 @@ def test_the_last_of_nested_transcripts_is_the_whole() -> None:
     assert [m.content for m in found.prompt + found.completion] == ["2+2?", "a", "sure?", "b"]
 
 
+def test_an_item_behind_transcripts_is_of_an_unknown_form() -> None:
+    assert reason([ASKED, said("a")], said("b")) == "bad_item"
+    assert [m.content for m in talk(said("a"), [said("b")]).completion] == ["b"]
+
+
 def test_a_transcript_that_tells_the_prompt_again_says_it_once() -> None:
     system = {"role": "system", "content": "be brief"}
     found = talk([system, ASKED, said("4")], input=[system, ASKED])
@@ -378,12 +383,24 @@ def test_a_transcript_that_tells_the_prompt_again_says_it_once() -> None:
     assert [m.content for m in talk(ASKED, said("4")).prompt] == ["2+2?", "2+2?"]
 
 
+def test_a_transcript_may_tell_what_was_asked_without_the_system_message() -> None:
+    system = {"role": "system", "content": "be brief"}
+    found = talk([ASKED, said("4"), ASKED, said("5")], input=[system, ASKED])
+    assert [m.content for m in found.prompt] == ["be brief", "2+2?"]
+    assert [m.content for m in found.completion] == ["4", "2+2?", "5"]
+
+
 def test_a_transcript_that_tells_the_instructions_again_says_them_once() -> None:
     system = {"role": "system", "content": "be brief"}
     asked: dict[str, Any] = {"instructions": "be brief", "input": [ASKED]}
     for transcript in ([system, ASKED, said("4")], [ASKED, said("4")], [said("4")]):
         found = talk(transcript, **asked)
         assert [m.content for m in found.prompt + found.completion] == ["be brief", "2+2?", "4"]
+    both = {"role": "developer", "content": "be brief\n\nbe kind"}
+    found = talk(
+        [both, ASKED, said("4")], **asked | {"input": [system | {"content": "be kind"}, ASKED]}
+    )
+    assert [m.content for m in found.prompt] == ["be brief\n\nbe kind", "2+2?"]
     assert reason([system | {"content": "be loud"}, ASKED, said("4")], **asked) == "late_system"
 
 
