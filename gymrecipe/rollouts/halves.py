@@ -69,6 +69,9 @@ def halves_as_read(
         halves.prompt, halves.output = without_media(halves.prompt), without_media(halves.output)
     if _is_nested(parts):
         halves.output = halves.output[_told_again(halves) :]
+    request = parts.responses_create_params
+    if request and not request.input and _head_of(halves.prompt) == [halves.instructions]:
+        halves.instructions = None  # the prompt is from elsewhere in the line, which has them, too
     if isinstance(parts.response, Response):
         halves.tools = with_more(halves.tools, parts.response.tools)
     about = None if media else halves.metadata
@@ -98,10 +101,14 @@ def _told_again(halves: Halves[Any]) -> int:
     whole = told + len(asked)
     if _told(halves.output[told:whole]) != _told(asked):
         return 0
-    texts = [text_of(item.content) for item in halves.prompt[: len(halves.prompt) - len(asked)]]
-    said = "\n\n".join(text_of(item.content) for item in halves.output[:told])
+    texts, said = _head_of(halves.prompt), "\n\n".join(_head_of(halves.output))
     known = ("\n\n".join(texts), "\n\n".join([halves.instructions or "", *texts]))
     return whole if not told or said in known else 0
+
+
+def _head_of(items: list[Item[Any]]) -> list[str]:
+    """The texts of the system messages at the head."""
+    return [text_of(item.content) for item in items[: _leading(items)]]
 
 
 def _leading(items: list[Item[Any]]) -> int:

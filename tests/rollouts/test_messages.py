@@ -401,6 +401,9 @@ def test_a_transcript_that_tells_the_instructions_again_says_them_once() -> None
         [both, ASKED, said("4")], **asked | {"input": [system | {"content": "be kind"}, ASKED]}
     )
     assert [m.content for m in found.prompt] == ["be brief\n\nbe kind", "2+2?"]
+    for output in ([system, ASKED, said("4")], [[system, ASKED, said("4")]]):
+        found = talk(*output, instructions="be brief", input=[])
+        assert [m.content for m in found.prompt] == ["be brief", "2+2?"]
     assert reason([system | {"content": "be loud"}, ASKED, said("4")], **asked) == "late_system"
 
 
