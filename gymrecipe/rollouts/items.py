@@ -81,7 +81,7 @@ class Talk:
 
     def _said(self, item: Item[Any]) -> str:
         text, content = text_of(item.content), item.content
-        if item.refusal is not None:
+        if item.refusal:
             self.refused = True
             return text or item.refusal
         if type(content) is list and any(part["type"] == "refusal" for part in content):

@@ -47,6 +47,11 @@ def test_parts_are_joined_with_nothing_between() -> None:
     assert plain(talk(said("4"), input=[{"role": "user", "content": parts}]).prompt) == [ASKED]
 
 
+def test_an_empty_refusal_is_none() -> None:
+    found = talk({"role": "assistant", "content": "4", "refusal": ""})
+    assert (found.completion[0].content, found.refused) == ("4", False)
+
+
 def test_a_refusal_is_its_text_and_flagged() -> None:
     assert talk(refused("I can't.")).completion[0].content == "I can't."
     assert talk(refused("I can't.")).refused
