@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,10 @@ from gymrecipe.recipe.overrides import in_grammar
 if TYPE_CHECKING:
     from gymrecipe.executor import Version
 
+_TURN = threading.RLock()
+"""Held by the run whose turn it is: Hydra's store of configs and what Polars is set to are the
+process's, not the thread's."""
+
 
 def run(recipe: str | Path, /, **knobs: Any) -> Version:
     """Run a recipe, by name or path, and return its version.
@@ -26,9 +31,14 @@ def run(recipe: str | Path, /, **knobs: Any) -> Version:
 
     Knobs are those of the command line; a stage's parameter is `**{"stages.pair.max_gap": 0.9}`,
     and `**{"~stages.check": None}` takes a stage out.
-    What is installed in the entry-point group `gymrecipe.plugins` is loaded. Raises the errors of
-    `gymrecipe.errors`.
+    What is installed in the entry-point group `gymrecipe.plugins` is loaded. Runs of several
+    threads take turns. Raises the errors of `gymrecipe.errors`.
     """
+    with _TURN:
+        return _run(recipe, knobs)
+
+
+def _run(recipe: str | Path, knobs: dict[str, Any]) -> Version:
     plugins.load()
     if "recipe" in knobs:
         raise RecipeError(f"{PYTHON.name}: recipe: named twice. It is the first argument.")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,23 @@ def test_a_dry_run_has_no_path_but_an_example(tmp_path: Path) -> None:
     assert version.path is None
     assert version.examples
     assert not (tmp_path / "out").exists()
+
+
+def test_runs_of_several_threads_are_each_of_their_own_recipe(tmp_path: Path) -> None:
+    recipes = ["dpo_same_prompt", "sft_threshold", "ppo"]
+    together = threading.Barrier(4 * len(recipes))
+
+    def run_once(recipe: str) -> list[tuple[str, str]]:
+        together.wait()
+        version = run(tmp_path, recipe, dry_run=True)
+        return [(stage.name, stage.use) for stage in version.manifest.stages]
+
+    alone = [
+        [(stage.name, stage.use) for stage in run(tmp_path, recipe, dry_run=True).manifest.stages]
+        for recipe in recipes
+    ]
+    with ThreadPoolExecutor(together.parties) as threads:
+        assert list(threads.map(run_once, recipes * 4)) == alone * 4
 
 
 NAMES = ["it's.jsonl", 'a "b".jsonl', "a, b.jsonl", "a\\b.jsonl", "é 数.jsonl", "a=b.jsonl", "123",
