@@ -49,7 +49,7 @@ def guide(written: Written) -> Guide:
 
 @format(
     purposes=("sft", "dpo", "kto", "reward_model", "rl"),
-    version=2,
+    version=3,
     guide=guide,
     without_ids=("sft", "dpo", "kto", "reward_model", "rl"),
     advice={"buffer": "`format=messages` writes scored trajectories"},
@@ -83,7 +83,8 @@ def _continuation(example: Example, prompt: str, said: list[Message]) -> str:
     # A line end after the model's own mark: TRL would append a second mark after it. Where the
     # template has no mark, the line ends may be the answer's own.
     marked, own = text.rstrip("\n"), said[-1].content
-    has_own = own.endswith("\n") and marked.endswith(own.rstrip("\n"))
+    last = own.rstrip("\n")  # nothing, before a call that follows an empty line
+    has_own = bool(last) and own != last and marked.endswith(last)
     return text if has_own else marked
 
 

@@ -105,6 +105,7 @@ def test_line_ends_that_the_answer_has_itself_stay(tmp_path: Path) -> None:
         (Message("assistant", "4\n\n"), "4\n\n</s>"),
         (Message("assistant", "<think>\nHm.\n</think>\n\n", tool_calls=[NOW]),
          "<think>\nHm.\n</think>\n\ncall now{}</s>"),
+        (Message("assistant", "\n\n", tool_calls=[NOW]), "\n\ncall now{}</s>"),
     ],
 )  # fmt: skip
 def test_after_the_end_mark_no_line_end_stays_whatever_the_text_ends_on(
