@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from typing import Any
 
 import msgspec
@@ -31,7 +32,7 @@ def version_id(
 
     That is the stages with their parameters and versions, the formats' versions, and the inputs'
     digests in order, the chat templates, and the code of the plugins; not paths, folders, the name,
-    the engine or how output looks.
+    the engine or how output looks. With a plugin whose code cannot be read no two are the same.
     """
     formats = {
         step.params.format: FORMATS[step.params.format].version
@@ -58,7 +59,9 @@ def version_id(
         tasks.append("tasks")
     named = {name: column.model_dump() for name, column in plan.named.items()}
     digests = [template.digest for template in rendered_by.values()]
-    code = [found] if (found := plugins()) else []
+    code: list[Any] = [found] if (found := plugins()) else []
+    if "" in found.values():  # code that nobody can read may be other code the next time
+        code.append(secrets.token_hex())
     decided = [stages, formats, inputs, named, *digests, *code]
     return hashlib.sha256(msgspec.json.encode(decided, order="deterministic")).hexdigest()
 

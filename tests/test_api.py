@@ -230,6 +230,24 @@ def test_what_a_script_registers_itself_is_recorded_with_its_code(tmp_path: Path
     assert one != other
 
 
+@pytest.mark.parametrize("piped", [False, True])
+def test_code_that_is_in_no_file_never_finds_a_version_of_other_code(
+    piped: bool, tmp_path: Path
+) -> None:
+    for code, name in ((FORMAT, "v0001"), (FORMAT.replace("upper", "lower"), "v0002")):
+        program = f"{code}{RUN.replace('.plugins.items()', '.version')}"
+        program = program.replace("print(*", "print(")
+        done = subprocess.run(
+            [sys.executable, "-" if piped else "-c", *([] if piped else [program])],
+            input=program,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout == f"{name}\n"
+
+
 def test_a_stage_is_taken_out_as_on_the_command_line(tmp_path: Path) -> None:
     version = run(tmp_path, **{"~stages.check": None})
     assert [stage.name for stage in version.manifest.stages] == ["load", "usable", "pair", "write"]

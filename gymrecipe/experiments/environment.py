@@ -67,15 +67,16 @@ def packages() -> dict[str, str]:
 
 def plugins() -> dict[str, str]:
     """The SHA-256 of the code of each plugin that is loaded: of its file, or where it is or lies
-    in a package, of all files of that.
+    in a package, of all files of that, or in an archive, of the archive. Empty where the code is
+    nowhere to be read.
     """
     return {name: _code(name) for name in sorted(PLUGINS)}
 
 
 def _code(module: str) -> str:
     if module == "__main__":  # no module that could be found: a script, or a session without file
-        script = getattr(sys.modules[module], "__file__", None)
-        return _digest([(Path(script), Path("module.py"))]) if script else ""
+        script = _on_disk(getattr(sys.modules[module], "__file__", None))
+        return _digest([(script, Path("module.py"))]) if script else ""
     spec = find_spec(module)
     if spec is not None and spec.parent:
         spec = find_spec(spec.parent)
@@ -85,9 +86,16 @@ def _code(module: str) -> str:
     files = [
         (path, path.relative_to(folder)) for folder in folders for path in folder.rglob("*.py")
     ]
-    if not folders and spec.origin:
-        files = [(Path(spec.origin), Path("module.py"))]
-    return _digest(files)
+    origin = _on_disk(spec.origin)
+    if origin and (not folders or not files):  # a package in an archive has folders only there
+        files = [(origin, Path("module.py"))]
+    return _digest(files) if files else ""
+
+
+def _on_disk(name: str | None) -> Path | None:
+    """The file of a module, or the archive that it is in; None of what was typed or piped in."""
+    path = Path(name or "")
+    return next((place for place in (path, *path.parents) if place.is_file()), None)
 
 
 def _digest(files: list[tuple[Path, Path]]) -> str:

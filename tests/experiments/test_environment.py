@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -195,6 +196,25 @@ def test_the_place_of_a_plugin_does_not_matter(
     sys.modules.pop("my_package")
     monkeypatch.syspath_prepend(moved)
     assert plugins() == before
+
+
+def test_a_plugin_in_an_archive_is_known_by_the_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for number in (1, 2):
+        archive = tmp_path / f"{number}.zip"
+        with ZipFile(archive, "w") as zipped:
+            zipped.writestr("zipped_file.py", f"x = {number}")
+            zipped.writestr("zipped_package/__init__.py", f"x = {number}")
+        monkeypatch.syspath_prepend(archive)
+        monkeypatch.setattr(
+            "gymrecipe.experiments.environment.PLUGINS", ["zipped_file", "zipped_package"]
+        )
+        found.append(plugins())
+    one, other = found
+    assert "" not in one.values()
+    assert all(one[name] != other[name] for name in one)
 
 
 def test_without_plugins_there_are_none() -> None:
