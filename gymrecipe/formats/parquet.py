@@ -2,8 +2,8 @@
 
 Types are explicit, never inferred by a reader, and the same in every shard: a list of messages is
 a list of structs, with call arguments as JSON text, and with `role` and `content` only where no
-message has more; an object whose keys are the same on every row is a struct; everything else that
-is nested is JSON text. No struct is empty, and a date stays a text.
+message has more; an object whose keys are the same on every row is a struct, down to DEEPEST;
+everything else that is nested is JSON text. No struct is empty, and a date stays a text.
 """
 
 from __future__ import annotations
@@ -86,6 +86,9 @@ class _Message(msgspec.Struct, forbid_unknown_fields=True):
     name: str | None = None
 
 
+DEEPEST = 100
+"""Structs in structs. Polars goes down a type with four calls a level, and may take a thousand."""
+
 _row = msgspec.json.Decoder(dict[str, Raw])
 _value = msgspec.json.Decoder()
 _messages = msgspec.json.Decoder(list[_Message])
@@ -137,12 +140,13 @@ def _type(kind: Kind) -> pl.DataType | type[pl.DataType]:
     return TYPES[kind]
 
 
-def _kind(raw: Raw) -> Kind:
+def _kind(raw: Raw, depth: int = 0) -> Kind:
     first = bytes(memoryview(raw)[:1])
     if first == b"[":
         return _kind_of_list(raw)
     if first == b"{":
-        return {name: _kind(value) for name, value in _row.decode(raw).items()} or "json"
+        fields = _row.decode(raw) if depth < DEEPEST else {}
+        return {name: _kind(value, depth + 1) for name, value in fields.items()} or "json"
     value = _value.decode(raw)
     if value is None:
         return "null"

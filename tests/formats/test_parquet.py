@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from gymrecipe.formats.parquet import CHAT, MESSAGE, Kind, kinds_of, to_parquet, widest
+from gymrecipe.formats.parquet import CHAT, DEEPEST, MESSAGE, Kind, kinds_of, to_parquet, widest
 
 CALL = {"id": "a", "function": {"name": "f", "arguments": {"x": 1e22}}, "type": "function"}
 TURNS = [
@@ -54,6 +54,14 @@ def test_an_object_with_the_same_keys_on_every_row_is_a_struct(tmp_path: Path) -
 def test_a_struct_in_a_struct_keeps_its_values(tmp_path: Path) -> None:
     rows = [{"a": {"b": 2**53 + 1}}, {"a": {"b": 1}}]
     assert column(tmp_path, *rows).to_list() == rows
+
+
+@pytest.mark.parametrize("depth", [100, 101, 400])
+def test_an_object_of_any_depth_keeps_its_value(tmp_path: Path, depth: int) -> None:
+    found = column(tmp_path, nested := json.loads('{"a":' * depth + "1" + "}" * depth))[0]
+    for _ in range(min(depth, DEEPEST)):
+        found, nested = found["a"], nested["a"]
+    assert (json.loads(found) if depth > DEEPEST else found) == nested
 
 
 def test_objects_with_other_keys_are_json_text_and_gain_no_null(tmp_path: Path) -> None:
