@@ -24,6 +24,7 @@ from gymrecipe.formats.contents import Contents
 from gymrecipe.formats.custom import parts
 from gymrecipe.formats.encode import encode
 from gymrecipe.formats.job import Encoded, WriteJob
+from gymrecipe.formats.parquet import widest
 from gymrecipe.formats.template import Template
 from gymrecipe.registry import FORMATS, PLUGINS, Purpose
 from gymrecipe.rollouts.chat import Reading
@@ -94,6 +95,7 @@ def write_data(
     on_disk = sum(source.size for source in sources)
     read = (*sides, INPUT) if f"{INPUT}source" in rows.columns else sides
     with plain(sources, rows, read, folder) as (paths, rows):
+        came = []
         for split in ("train", "validation"):
             part = _only(rows, rows[SPLIT] == split)
             shards = Shards(
@@ -116,7 +118,12 @@ def write_data(
                     written.contents.add(result.contents)
                     written.example = written.example or result.example
                     shards.add(result)
-                outputs, places = shards.close()
+            came.append((part, shards, usable, faults))
+        with writing(target):
+            kinds = widest([kind for _, shards, *_ in came for kind in shards.kinds()])
+        for part, shards, usable, faults in came:
+            with writing(target):
+                outputs, places = shards.close(kinds)
             written.outputs += outputs
             written.is_late |= shards.is_late
             written.longest = max(written.longest, shards.longest)

@@ -13,7 +13,7 @@ from pathlib import Path
 from gymrecipe.experiments.appended import Appended, Span
 from gymrecipe.experiments.manifest import Output
 from gymrecipe.formats.job import Encoded
-from gymrecipe.formats.parquet import kinds_of, to_parquet, widest
+from gymrecipe.formats.parquet import Kind, kinds_of, to_parquet
 from gymrecipe.formats.shapes import leaders
 from gymrecipe.late import pl
 from gymrecipe.registry import File
@@ -74,15 +74,20 @@ class Shards:
                 before, lengths = before + len(here), lengths[len(here) :]
         os.unlink(result.target)
 
-    def close(self) -> tuple[list[Output], pl.DataFrame]:
-        """Put the rows in order and the files in place. Gives the files, and of each row, as they
-        came, its file and its place there (`output`, `at`).
+    def kinds(self) -> list[dict[str, Kind]]:
+        """The kinds of the columns of each file, where that is what a file is made with."""
+        return [kinds_of(file.path) for file in self.files] if self.file == "parquet" else []
+
+    def close(self, kinds: dict[str, Kind]) -> tuple[list[Output], pl.DataFrame]:
+        """Put the rows in order and the files in place, in parquet with columns of these `kinds`.
+        Gives the files, and of each row, as they came, its file and its place there (`output`,
+        `at`).
         """
         shards = self._shards()
         self._order(shards)
         paths = [self.target / self._name(n, len(shards)) for n in range(len(shards))]
         if self.file == "parquet":
-            digests = self._as_parquet(paths)
+            digests = self._as_parquet(paths, kinds)
         else:
             digests = [file.digest() for file in self.files]
             for file, path in zip(self.files, paths, strict=True):
@@ -156,8 +161,7 @@ class Shards:
                 start = spot(came[number][0])
                 file.lead([(spot(low) - start, spot(high) - start) for low, high in front])
 
-    def _as_parquet(self, paths: list[Path]) -> list[str]:
-        kinds = widest([kinds_of(file.path) for file in self.files])
+    def _as_parquet(self, paths: list[Path], kinds: dict[str, Kind]) -> list[str]:
         digests = []
         for file, path in zip(self.files, paths, strict=True):
             to_parquet(file.path, path, kinds)

@@ -11,7 +11,7 @@ from gymrecipe.rollouts.chat import Message
 
 
 @format(
-    purposes=("sft", "dpo", "kto", "reward_model", "rl", "buffer"), version=2, across_prompts=True
+    purposes=("sft", "dpo", "kto", "reward_model", "rl", "buffer"), version=3, across_prompts=True
 )
 def custom(example: Example) -> dict[str, Any]:
     """The columns that the recipe names and no other."""

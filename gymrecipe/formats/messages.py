@@ -50,7 +50,7 @@ def guide(written: Written) -> Guide:
 
 @format(
     purposes=("sft", "dpo", "buffer"),
-    version=3,
+    version=4,
     guide=guide,
     advice={
         "kto": "trl, llama_factory, axolotl and ms_swift have a form for it",

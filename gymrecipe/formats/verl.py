@@ -109,7 +109,7 @@ def _rl_notes(written: Written) -> list[str]:
 
 @format(
     purposes=("sft", "reward_model", "rl"),
-    version=2,
+    version=3,
     guide=guide,
     files=("parquet",),
     without_ids=("reward_model", "rl"),

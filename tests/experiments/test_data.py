@@ -158,6 +158,27 @@ def test_parquet_holds_what_jsonl_does(recipe: str, tmp_path: Path) -> None:
                 assert shown[name] == value
 
 
+@pytest.mark.parametrize("wide", ["train", "validation"])
+def test_both_splits_in_parquet_have_the_types_that_hold_all_rows(
+    wide: str, tmp_path: Path
+) -> None:
+    knobs = {"validation_fraction": 0.5, "stages.write.columns": ["score", "note"]}
+    rows = [rollout(f"{n}", f"{n}", score=1, note="a") for n in range(20)]
+    plain = run(tmp_path, "sft_threshold", input=str(save(tmp_path / "a.jsonl", rows)), **knobs)
+    there = {row["messages"][0]["content"] for row in records(plain, wide)}
+    for row in rows:
+        if row["response"] in there:
+            row |= {"score": 1.5, "note": 1}
+    source = str(save(tmp_path / "b.jsonl", rows))
+    version = run(tmp_path, "sft_threshold", input=source, file="parquet", **knobs)
+    assert version.path is not None
+    for split in ("train", "validation"):
+        table = pl.read_parquet(version.path / "data" / f"{split}.parquet")
+        score, note = (1.5, "1") if split == wide else (1.0, '"a"')
+        assert set(table["score"]) == {score}
+        assert set(table["note"]) == {note}
+
+
 def _talk(turn: dict[str, Any]) -> dict[str, Any]:
     """A message without what is null, its call arguments as objects."""
     turn = {name: value for name, value in turn.items() if value is not None}

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gymrecipe.experiments.manifest import Output
 from gymrecipe.experiments.shards import Shards
 from gymrecipe.formats.job import Encoded
+from gymrecipe.formats.parquet import widest
 from gymrecipe.registry import File
 
 ROWS = st.lists(st.lists(st.one_of(st.none(), st.integers(0, 999)), max_size=6), max_size=6)
@@ -40,7 +41,7 @@ def deal(
     for number, rows in enumerate(slices):
         shards.add(encoded(folder / f".part-{number}", rows))
         assert not (folder / f".part-{number}").exists()
-    outputs, places = shards.close()
+    outputs, places = shards.close(widest(shards.kinds()))
     written = [row for rows in slices for row in rows if row is not None]
     return outputs, places.with_columns(row=pl.Series(written, dtype=pl.UInt32))
 
