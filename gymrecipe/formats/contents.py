@@ -14,8 +14,8 @@ from gymrecipe.rollouts.lines import NULL, is_null
 class Contents(msgspec.Struct):
     """Whether some records have the model's thoughts, how many an answer marked as a refusal, how
     many prompts for RL no field for a verifier, which of those fields have a value, and which are
-    there and null. `dates` are
-    the columns of which every record has a date; None before there is a record.
+    there and null. `dates` are the columns of which every record has a date; None before there is a
+    record.
     """
 
     has_reasoning: bool = False
