@@ -21,6 +21,7 @@ from gymrecipe.registry import (
     Strategy,
     is_ours,
 )
+from gymrecipe.rollouts.columns import BUILT_IN
 from gymrecipe.stages.validate import Validate
 from gymrecipe.stages.write import Write
 from gymrecipe.steps import Step
@@ -36,7 +37,7 @@ def blaming(step: Step) -> Iterator[None]:
         yield
     except (GymrecipeError, MemoryError, OSError):
         raise
-    except Exception as error:  # the code of others may raise anything
+    except (Exception, SystemExit) as error:  # the code of others may raise anything
         frames = [
             f"{Path(frame.f_code.co_filename).name}:{line}"
             for frame, line in walk_tb(error.__traceback__)
@@ -70,6 +71,40 @@ def check_rows(step: Step, rows: pl.DataFrame, made: pl.DataFrame) -> None:
             f"{what} gives {after.height} rows of {before.height}, {after.n_unique()} of them"
             " different. It has to give every row once, and those that leave a `reason`."
         )
+    if "reason" in made.columns and (made["reason"].cast(pl.String) == "").any():
+        raise RecipeError(f"{what} gives an empty text as a `reason`, which says nothing.")
+
+
+def check_columns(step: Step, rows: pl.LazyFrame, made: pl.DataFrame) -> None:
+    """Raise RecipeError where a plugin's stage makes of a column of the rollouts what later stages
+    cannot read: values of another kind, or numbers that are not finite.
+    """
+    module = step.stage.function.__module__
+    if is_ours(module) or step.takes != "rollouts" or step.makes != "rollouts":
+        return
+    what = f"stages.{step.name}: {_named('stage', step.stage.name, step.stage.function)}"
+    for name, was in rows.collect_schema().items():
+        if name not in BUILT_IN or name not in made.columns:
+            continue
+        if not _is_alike(made.schema[name], was):
+            raise RecipeError(
+                f"{what} gives the column '{name}' as {made.schema[name]}, not {was}."
+            )
+        if was.is_float() and not made[name].drop_nulls().is_finite().all():
+            raise RecipeError(
+                f"{what} gives numbers in the column '{name}' that are not finite. Where there is"
+                " none, it has to be null."
+            )
+
+
+def _is_alike(kind: pl.DataType, was: pl.DataType) -> bool:
+    """Whether a column may become of a kind: texts and whole numbers are held in several ways."""
+    texts = (pl.String, pl.Categorical, pl.Enum)
+    return (
+        kind == was
+        or (was.is_integer() and kind.is_integer())
+        or (isinstance(was, texts) and isinstance(kind, texts))
+    )
 
 
 def check_made(step: Step, made: Any) -> None:

@@ -9,7 +9,7 @@ import polars as pl
 from msgspec import UNSET, UnsetType
 
 from gymrecipe.beside import columns_of
-from gymrecipe.blame import blaming, check_rows
+from gymrecipe.blame import blaming, check_columns, check_rows
 from gymrecipe.calls import NO_METRICS, call, naming_what_is_missing, resolve
 from gymrecipe.experiments import fates
 from gymrecipe.experiments.data import write_data, write_metrics
@@ -122,6 +122,7 @@ class Fold:
             )
         made = self.spill(made)
         check_rows(step, rows.held, made)
+        check_columns(step, wide, made)
         facts: Told = {name: table.to_dicts() for name, table in zip(tables, told, strict=True)}
         if resolved:
             facts["resolved"] = resolved

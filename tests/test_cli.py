@@ -975,6 +975,14 @@ def broken(rows: pl.LazyFrame, params: Broken) -> pl.LazyFrame:
             raise KeyError("reward2")
         case "later":
             return rows.with_columns(x=pl.col("line").map_batches(lambda _: 1 / 0, pl.Int64))
+        case "leaves":
+            raise SystemExit(0)
+        case "says nothing":
+            return rows.with_columns(reason=pl.when(pl.col("line") > 5).then(pl.lit("")))
+        case "retypes":
+            return rows.with_columns(pl.col("reward").cast(pl.String))
+        case "divides":
+            return rows.with_columns(pl.col("reward") / 0)
         case "drops":
             return rows.filter(pl.col("line") > 5)
         case "doubles":
@@ -1033,6 +1041,14 @@ def halved(ranked):
          "stages.b: the stage 'broken' of the plugin NAME failed: KeyError: 'reward2', at "),
         (["+stages.b={use: broken, how: later, after: load}"], "stages.b: the stage 'broken' of .*"
          "failed: .*division by zero"),
+        (["+stages.b={use: broken, how: leaves, after: load}"],
+         "stages.b: the stage 'broken' of the plugin NAME failed: SystemExit: 0, at "),
+        (["+stages.b={use: broken, how: says nothing, after: load}"],
+         "the stage 'broken' of the plugin NAME gives an empty text as a `reason`"),
+        (["+stages.b={use: broken, how: retypes, after: load}"],
+         "the stage 'broken' of the plugin NAME gives the column 'reward' as String, not Float64."),
+        (["+stages.b={use: broken, how: divides, after: load}"],
+         "gives numbers in the column 'reward' that are not finite."),
         (["+stages.b={use: broken, how: drops, after: load}"], "gives 195 rows of 200"),
         (["+stages.b={use: broken, how: doubles, after: load}"],
          "gives 400 rows of 200, 200 of them different"),
