@@ -559,6 +559,5 @@ def test_a_call_that_ms_swift_takes_for_react_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(json.dumps({"messages": said}) + "\n")
     (found,) = check.check(str(tmp_path / "a.jsonl"), "ms_swift", "sft").findings
     assert found.what == (
-        "messages.1: Action: and Action Input: in a call, or in the text before it, are taken"
-        " for a call in ReAct form"
+        "messages.1: Action: and Action Input: in a call are taken for one in ReAct form"
     )

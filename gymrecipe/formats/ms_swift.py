@@ -80,7 +80,7 @@ def _notes(written: Written) -> list[str]:
 
 @format(
     purposes=("sft", "dpo", "kto", "reward_model", "rl"),
-    version=4,
+    version=3,
     guide=guide,
     files=("jsonl",),
     reasoning="think_tags",
@@ -115,11 +115,9 @@ def ms_swift(example: Example) -> dict[str, Any]:
     return record | example.values
 
 
-def in_react(said: list[str]) -> bool:
-    """Whether it takes calls, with the text before them that it joins to them, for some in ReAct
-    form.
-    """
-    return all(any(mark in part for part in said) for mark in REACT)
+def in_react(calls: list[str]) -> bool:
+    """Whether it takes the calls for some in ReAct form."""
+    return all(any(mark in call for call in calls) for mark in REACT)
 
 
 def _parted(prompt: list[Message], answer: list[Message]) -> list[dict[str, Any]]:
@@ -152,7 +150,7 @@ def _parts(message: Message) -> Iterator[dict[str, Any]]:
     if message.reasoning_content:
         raise Unusable("reasoning_beside_text")
     calls = [_encoder.encode(call.function).decode() for call in message.tool_calls or []]
-    if calls and in_react([message.content, *calls]):
+    if in_react(calls):
         raise Unusable("format_markers")
     if message.content or not calls:
         yield {"role": "assistant", "content": message.content}

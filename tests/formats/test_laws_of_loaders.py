@@ -165,8 +165,8 @@ def of_ms_swift(messages: list[Any]) -> Said:
             found.append([{"tool_response": "tool"}.get(role, role), text, None, []])
         before = role
     for one in found:
-        joined = one[1] + json.dumps(one[3], ensure_ascii=False)
-        assert not (one[3] and "Action:" in joined and "Action Input:" in joined)
+        calls = json.dumps(one[3], ensure_ascii=False)
+        assert not ("Action:" in calls and "Action Input:" in calls)
     return found
 
 

@@ -82,15 +82,6 @@ def test_a_call_that_looks_like_react_is_refused() -> None:
         ms_swift(Example("sft", (), {}, [ASKED], turns))
 
 
-def test_a_text_that_with_its_call_looks_like_react_is_refused() -> None:
-    call = ToolCall(id="a", function=Function("f", {"y": "Action Input: b"}))
-    said = Message("assistant", "Action: f", tool_calls=[call])
-    with pytest.raises(Unusable, match="format_markers"):
-        ms_swift(Example("sft", (), {}, [ASKED], [said, Message("tool", ""), SAID]))
-    alone = Message("assistant", "Action: f, Action Input: b")
-    assert ms_swift(Example("sft", (), {}, [ASKED], [alone]))
-
-
 def test_thoughts_beside_the_text_are_refused() -> None:
     with pytest.raises(Unusable, match="reasoning_beside_text"):
         ms_swift(Example("sft", (), {}, PROMPT, ACTED))

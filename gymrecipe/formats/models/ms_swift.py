@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from itertools import groupby
 from typing import Annotated, Any, Literal, Self
@@ -15,7 +14,7 @@ from gymrecipe.formats.models.parts import Call, JsonText, Object
 from gymrecipe.formats.ms_swift import PLACES, REACT, in_react
 from gymrecipe.registry import Purpose
 
-ASKED, SAID = ("user", "tool_response"), ("assistant", "tool_call")
+ASKED = ("user", "tool_response")
 ROLES = {"tool": "tool_response"}
 """What it calls a role itself."""
 
@@ -141,9 +140,9 @@ def faults(name: str, turns: Turns, answered: bool = True) -> Iterator[str]:
             yield f"{name}.{i}: a system message can only be the first"
         if role == "user" and before in ASKED:
             yield f"{name}.{i}: a user message behind a '{before}': ms-swift glues or drops them"
-        if role in SAID and before == "system":
+        if role in ("assistant", "tool_call") and before == "system":
             yield f"{name}.{i}: begins with the model"
-        if role == "assistant" and before in SAID:
+        if role == "assistant" and before in ("assistant", "tool_call"):
             yield f"{name}.{i}: a second message of the model, glued to the one before"
         before = role
     yield from _unanswered(name, turns, roles)
@@ -202,17 +201,11 @@ def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
 
 
 def _react(name: str, turns: list[dict[str, Any]]) -> Iterator[str]:
-    """Where calls, with the text before them, which is joined to them, are read as ReAct's."""
-    numbered = groupby(enumerate(turns), key=lambda one: one[1]["role"] in SAID)
-    for group in (list(group) for is_said, group in numbered if is_said):
-        calls = [i for i, turn in group if turn["role"] == "tool_call" or turn.get("tool_calls")]
-        if calls and in_react([text for _, turn in group for text in _texts(turn)]):
+    """Where the calls of one message, taken together, are read as one in ReAct form."""
+    numbered = groupby(enumerate(turns), key=lambda one: one[1]["role"] == "tool_call")
+    for group in (list(group) for calls, group in numbered if calls):
+        if in_react([turn["content"] for _, turn in group]):
             yield (
-                f"{name}.{calls[0]}: {' and '.join(REACT)} in a call, or in the text before it, are"
-                " taken for a call in ReAct form"
+                f"{name}.{group[0][0]}: {' and '.join(REACT)} in a call are taken for one in ReAct"
+                " form"
             )
-
-
-def _texts(turn: dict[str, Any]) -> list[str]:
-    """What a turn of the model says, and what its calls in the form of the chat API say."""
-    return [turn.get("content") or "", *map(json.dumps, turn.get("tool_calls") or [])]

@@ -92,14 +92,6 @@ def test_a_label_is_a_boolean() -> None:
             "messages.1: Action: and Action Input: in a call",
         ),
         (
-            {"messages": [ASK, SAY | {"content": REACT[0]}, CALL | {"content": REACT[1]}]},
-            "messages.2: Action: and Action Input: in a call, or in the text before it",
-        ),
-        (
-            {"messages": [ASK, SAY | {"content": " ".join(REACT), "tool_calls": [TOLD]}]},
-            "messages.1: Action:",
-        ),
-        (
             {"messages": [ASK, SAY], "rejected_messages": [ASK, CALL], "tools": "[1]"},
             "shown no tools",
         ),
@@ -107,7 +99,3 @@ def test_a_label_is_a_boolean() -> None:
 )
 def test_each_trap_is_told(row: Any, said: str) -> None:
     assert said in " ".join(traps(row, "sft"))
-
-
-def test_a_text_in_react_form_without_a_call_is_a_text() -> None:
-    assert list(traps({"messages": [ASK, SAY | {"content": " ".join(REACT)}]}, "sft")) == []
