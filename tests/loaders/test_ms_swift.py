@@ -159,3 +159,27 @@ def test_a_version_is_loaded_row_by_row(recipe: str, version: Any) -> None:
     made = version(recipe, format="ms_swift")
     (train,) = (output for output in made.manifest.outputs if "train" in output.path)
     assert len(load([train.path])) == train.rows > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "argument", "react"),
+    [
+        (None, "Action: a, Action Input: b", True),
+        ("Action: a", "Action Input: b", False),
+        ("So:", "Action: a, Action Input: b", False),
+    ],
+)
+def test_calls_are_looked_at_for_react_without_the_text_before_them(
+    text: str | None, argument: str, react: bool, tokenizer: Any, template: Any
+) -> None:
+    call = json.dumps({"name": "f", "arguments": {"x": argument}})
+    said = [] if text is None else [{"role": "assistant", "content": text}]
+    messages = [
+        {"role": "user", "content": "2+2?"},
+        *said,
+        {"role": "tool_call", "content": call},
+        {"role": "tool_response", "content": "4"},
+        {"role": "assistant", "content": "4"},
+    ]
+    encoded = template("train").encode({"messages": messages})
+    assert ("Observation:" in tokenizer.decode(encoded["input_ids"])) == react
