@@ -14,6 +14,7 @@ from gymrecipe.calls import in_memory
 from gymrecipe.engines.local import default_workers, local
 from gymrecipe.errors import ChangedError, DataError, InputError, RecipeError, ToolsError
 from gymrecipe.experiments import folders, inputs, manifest
+from gymrecipe.experiments.disk import no_link
 from gymrecipe.experiments.environment import packages, plugins
 from gymrecipe.experiments.manifest import Manifest, StageRecord
 from gymrecipe.experiments.mapped import mapping
@@ -175,7 +176,7 @@ def _compare(version: Path, staged: Path, record: Manifest) -> Reproduced:
 
 def _compare_file(then: Path, now: Path) -> None:
     try:
-        with then.open("rb") as one, now.open("rb") as other:
+        with open(then, "rb", opener=no_link) as one, now.open("rb") as other:
             for number, (a, b) in enumerate(zip_longest(one, other), start=1):
                 if a != b:
                     text = then.suffix == ".jsonl"
@@ -183,6 +184,10 @@ def _compare_file(then: Path, now: Path) -> None:
                     raise DataError(f"{then}:{number}: not the same when made again.{shown}")
     except FileNotFoundError:
         raise DataError(f"{then}: is missing from the version.") from None
+    except OSError as error:
+        raise DataError(
+            f"{then}: not the file that was written: {error.strerror}. See what `verify` says."
+        ) from None
 
 
 def _shown(line: bytes | None) -> str:

@@ -5,18 +5,36 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
+
+import msgspec
 
 from gymrecipe.errors import DataError, InputError, RecipeError, hint
 from gymrecipe.experiments import manifest
 from gymrecipe.experiments.fates import table
 from gymrecipe.experiments.ledger import in_force, resolved
-from gymrecipe.experiments.manifest import REJECTS, USED, Input, Manifest
+from gymrecipe.experiments.manifest import REJECTS, USED, Input, Manifest, StageRecord
 from gymrecipe.late import pl
 from gymrecipe.reasons import meaning
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
 """Of a line: no file has more."""
+
+
+class _Rejected(msgspec.Struct):
+    stage: str
+    reason: str
+
+
+class _Used(msgspec.Struct):
+    source: str
+    line: int
+    side: str
+    output: str
+    row: int | None
+
+
+Row = TypeVar("Row")
 
 
 def explain(version: Path, line: str) -> list[str]:
@@ -36,9 +54,15 @@ def explain(version: Path, line: str) -> list[str]:
         )
     at = (pl.col("source") == file.path) & (pl.col("line") == int(number))
     if int(number) <= file.lines:
-        if rejected := _rows(version / REJECTS, at):
-            return [_rejection(record, f"{file.path}:{number}", row) for row in rejected]
-        if used := _rows(version / USED, at):
+        if rejected := _rows(version / REJECTS, at, _Rejected):
+            stages = {stage.name: stage for stage in record.stages}
+            if unknown := [row.stage for row in rejected if row.stage not in stages]:
+                raise DataError(
+                    f"{version / REJECTS}: names a stage '{unknown[0]}', which the manifest does"
+                    " not have. See what `verify` says."
+                )
+            return [_rejection(stages[row.stage], f"{file.path}:{number}", row) for row in rejected]
+        if used := _rows(version / USED, at, _Used):
             return [_use(version, f"{file.path}:{number}", row) for row in used]
     raise InputError(f"{file.path}: {version} read {file.lines} lines of it, not line {number}.")
 
@@ -73,17 +97,17 @@ def _real(folder: str, path: str) -> str:
         return whole
 
 
-def _rows(path: Path, wanted: pl.Expr) -> list[dict[str, Any]]:
+def _rows(path: Path, wanted: pl.Expr, kind: type[Row]) -> list[Row]:
     try:
-        return table(path).filter(wanted).collect().to_dicts()
-    except (OSError, pl.exceptions.PolarsError):
+        rows = table(path).filter(wanted).collect().to_dicts()
+        return msgspec.convert(rows, list[kind])  # type: ignore[valid-type]
+    except (OSError, pl.exceptions.PolarsError, msgspec.ValidationError):
         raise DataError(
             f"{path}: missing, or not the table that was written. See what `verify` says."
         ) from None
 
 
-def _rejection(record: Manifest, line: str, row: dict[str, Any]) -> str:
-    stage = next(stage for stage in record.stages if stage.name == row["stage"])
+def _rejection(stage: StageRecord, line: str, row: _Rejected) -> str:
     given = {
         name: value
         for name, value in stage.parameters.items()
@@ -93,8 +117,8 @@ def _rejection(record: Manifest, line: str, row: dict[str, Any]) -> str:
         and in_force(stage, name)
     }
     numbers = resolved(stage)
-    words = meaning(row["reason"])
-    said = f"{line}: rejected by stage '{row['stage']}': {row['reason']}"
+    words = meaning(row.reason)
+    said = f"{line}: rejected by stage '{row.stage}': {row.reason}"
     said += f" ({words})." if words else "."
     if stage.use in ("filter", "pair", "balance", "sample", "dedup"):
         said += " Its parameters: " + ", ".join(
@@ -105,12 +129,12 @@ def _rejection(record: Manifest, line: str, row: dict[str, Any]) -> str:
     return said
 
 
-def _use(version: Path, line: str, row: dict[str, Any]) -> str:
-    where = row["output"] if row["row"] is None else f"{row['output']}:{row['row'] + 1}"
-    if not row["side"]:
+def _use(version: Path, line: str, row: _Used) -> str:
+    where = row.output if row.row is None else f"{row.output}:{row.row + 1}"
+    if not row.side:
         return f"{line}: used in {where}."
-    other = "rejected" if row["side"] == "chosen" else "chosen"
-    same = (pl.col("output") == row["output"]) & (pl.col("row") == row["row"])
-    partner = _rows(version / USED, same & (pl.col("side") == other))
-    beside = f", held against {partner[0]['source']}:{partner[0]['line']}" if partner else ""
-    return f"{line}: used in {where} as the {row['side']} side{beside}."
+    other = "rejected" if row.side == "chosen" else "chosen"
+    same = (pl.col("output") == row.output) & (pl.col("row") == row.row)
+    partner = _rows(version / USED, same & (pl.col("side") == other), _Used)
+    beside = f", held against {partner[0].source}:{partner[0].line}" if partner else ""
+    return f"{line}: used in {where} as the {row.side} side{beside}."

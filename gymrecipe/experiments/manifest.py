@@ -97,6 +97,31 @@ class Manifest(msgspec.Struct, frozen=True):
     plugins: dict[str, str] = {}
 
 
+class _Resolved(msgspec.Struct):
+    parameter: str
+    resolved: float
+
+
+class _Facts(msgspec.Struct):
+    resolved: list[_Resolved] = []
+
+
+class _Stage(msgspec.Struct):
+    facts: _Facts
+
+
+class _Environment(msgspec.Struct):
+    overrides: list[str] = []
+    packages: dict[str, str] = {}
+
+
+class _Relied(msgspec.Struct):
+    """What is open in a Manifest, and is relied upon where one is read."""
+
+    stages: list[_Stage]
+    environment: _Environment
+
+
 def encode(manifest: Manifest) -> bytes:
     """The manifest as indented JSON with a final line feed."""
     return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
@@ -116,6 +141,7 @@ def read(folder: Path) -> Manifest:
         raise InputError(f"{path}: cannot be read: {error.strerror}.") from None
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
+        msgspec.json.decode(data, type=_Relied)
     except UNREADABLE as error:
         raise DataError(f"{path}: not a manifest: {error}.") from None
     if manifest.schema > SCHEMA:

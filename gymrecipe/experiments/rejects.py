@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterable, Iterator
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -17,14 +18,16 @@ from gymrecipe.rollouts.files import Source, blocks, check_unchanged
 
 SNIPPET_BYTES = 200
 
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
 
 class Reject(msgspec.Struct, frozen=True):
     """One line that was not used: where it is, how long, and which stage gave which reason."""
 
     source: str
-    line: int
-    offset: int
-    bytes: int
+    line: Count
+    offset: Count
+    bytes: Count
     stage: str
     reason: str
 
@@ -37,20 +40,20 @@ def rejects(version: Path, reason: str = "", stage: str = "") -> list[Reject]:
     path = version / REJECTS
     try:
         table = fates.table(path).select(Reject.__struct_fields__).collect()
-    except (OSError, pl.exceptions.PolarsError):
+        lines = msgspec.convert(list(table.iter_rows(named=True)), list[Reject])
+    except (OSError, pl.exceptions.PolarsError, msgspec.ValidationError):
         raise DataError(
             f"{path}: missing, or not the table that was written. See what `verify` says."
         ) from None
     asked = {name: value for name, value in (("reason", reason), ("stage", stage)) if value}
     for column, value in asked.items():
-        known = sorted(table[column].unique())
+        known = sorted({getattr(line, column) for line in lines})
         if value not in known:
             raise RecipeError(
                 f"{version}: no line has the {column} '{value}'. Lines have"
                 f" {', '.join(known) or 'none'}.{hint(value, known)}"
             )
-    table = table.filter(pl.lit(True), **asked)
-    return [Reject(**row) for row in table.iter_rows(named=True)]
+    return [line for line in lines if all(getattr(line, name) == asked[name] for name in asked)]
 
 
 def originals(version: Path, lines: list[Reject]) -> Iterator[bytes]:
@@ -95,11 +98,22 @@ def _again(version: Path, lines: list[Reject]) -> list[tuple[Source, list[Reject
     record = manifest.read(version)
     files = {file.path: file for file in record.inputs}
     groups = []
-    for path, of_source in groupby(lines, key=lambda line: line.source):
+    for path, group in groupby(lines, key=lambda line: line.source):
+        of_source = list(group)
+        if path not in files or not _lie_apart(of_source):
+            raise DataError(
+                f"{version / REJECTS}: not the lines of {path} as they lie, or of no input. See"
+                " what `verify` says."
+            )
         source = inputs.found(files[path], record)
         inputs.check_same(source, files[path], version)
-        groups.append((source, list(of_source)))
+        groups.append((source, of_source))
     return groups
+
+
+def _lie_apart(lines: list[Reject]) -> bool:
+    """Whether each line begins behind the one before it, as `_pieces` reads them."""
+    return all(one.offset + one.bytes <= other.offset for one, other in pairwise(lines))
 
 
 def _pieces(source: Source, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, bytes]]:

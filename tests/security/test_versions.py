@@ -1,0 +1,120 @@
+"""A version's folder that somebody else made: each verb says what is wrong with it, and ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from gymrecipe.errors import DataError
+from gymrecipe.experiments import manifest
+from gymrecipe.experiments.explain import explain
+from gymrecipe.experiments.rejects import originals, rejects, snippets
+from gymrecipe.report import rows
+from gymrecipe.reproduce import reproduce
+from tests.experiments.conftest import graded, run, save
+
+
+@pytest.fixture
+def version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "a.jsonl", [b"no json", *graded(), b"[]", b"x"])
+    made = run(tmp_path, input="a.jsonl").path
+    assert made is not None
+    return made
+
+
+@pytest.mark.parametrize("name", ["data/train.jsonl", "used.parquet"])
+def test_a_pipe_in_the_place_of_a_data_file_is_not_waited_for(name: str, version: Path) -> None:
+    (version / name).unlink()
+    os.mkfifo(version / name)
+    words = [sys.executable, "-m", "gymrecipe", "reproduce", str(version)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == DataError.exit_code, done.stderr
+    assert f"{name}: not the file that was written" in done.stderr
+
+
+def test_what_a_link_in_the_place_of_a_data_file_leads_to_is_not_shown(
+    version: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "private").write_text("canary\n")
+    (version / "data/train.jsonl").unlink()
+    (version / "data/train.jsonl").symlink_to(tmp_path / "private")
+    with pytest.raises(DataError, match="not the file that was written") as raised:
+        reproduce(version)
+    assert "canary" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("overrides", None), ("overrides", [["a"]]), ("packages", 5), ("packages", {"polars": 5})],
+)
+def test_an_environment_of_other_types_is_no_manifest(key: str, value: Any, version: Path) -> None:
+    record = json.loads((version / manifest.FILE).read_bytes())
+    record["environment"][key] = value
+    (version / manifest.FILE).write_text(json.dumps(record))
+    with pytest.raises(DataError, match=rf"not a manifest: .*environment\.{key}"):
+        manifest.read(version)
+    (row,) = rows.versions(version.parents[1], [])
+    assert "not a manifest" in row["overrides"]
+
+
+@pytest.mark.parametrize(
+    "row", [{}, {"parameter": ["a"], "resolved": 1}, {"parameter": "min_gap", "resolved": "x"}]
+)
+def test_a_resolved_threshold_of_other_types_is_no_manifest(row: Any, version: Path) -> None:
+    record = json.loads((version / manifest.FILE).read_bytes())
+    record["stages"][-2]["facts"]["resolved"] = [row]
+    (version / manifest.FILE).write_text(json.dumps(record))
+    with pytest.raises(DataError, match=r"not a manifest: .*resolved"):
+        manifest.read(version)
+
+
+def test_a_stage_that_the_manifest_does_not_have_is_a_sentence(version: Path) -> None:
+    table = pl.read_parquet(version / manifest.REJECTS)
+    table.with_columns(stage=pl.lit("other")).write_parquet(version / manifest.REJECTS)
+    with pytest.raises(DataError, match="names a stage 'other'"):
+        explain(version, "a.jsonl:1")
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "changed"),
+    [
+        (manifest.REJECTS, 1, {"reason": pl.lit(5)}),
+        (manifest.REJECTS, 1, {"stage": pl.lit([1])}),
+        (manifest.USED, 2, {"row": pl.lit("x")}),
+        (manifest.USED, 2, {"side": pl.lit(None)}),
+    ],
+)
+def test_a_table_of_other_types_explains_nothing(
+    name: str, line: int, changed: Any, version: Path
+) -> None:
+    pl.read_parquet(version / name).with_columns(**changed).write_parquet(version / name)
+    with pytest.raises(DataError, match="not the table that was written"):
+        explain(version, f"a.jsonl:{line}")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"bytes": pl.lit(-5)},
+        {"offset": pl.lit(None, pl.Int64)},
+        {"offset": pl.lit("x")},
+        {"reason": pl.lit(None, pl.String)},
+        {"source": pl.lit("b.jsonl")},
+        {"offset": pl.lit(3)},
+        {"offset": pl.col("offset").reverse()},
+    ],
+)
+@pytest.mark.parametrize("fetch", [snippets, lambda *args: list(originals(*args))])
+def test_lines_that_lie_nowhere_are_a_sentence(fetch: Any, changed: Any, version: Path) -> None:
+    table = pl.read_parquet(version / manifest.REJECTS).with_columns(**changed)
+    table.write_parquet(version / manifest.REJECTS)
+    with pytest.raises(DataError, match=r"rejects\.parquet: "):
+        fetch(version, rejects(version))
