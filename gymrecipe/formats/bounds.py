@@ -114,6 +114,8 @@ def _check_call(name: str, first: Any, args: tuple[Any, ...], kwargs: dict[str, 
     for value in (*args, *kwargs.values()):
         if isinstance(value, int) and abs(value) > WIDTH:
             raise jinja2.TemplateRuntimeError(f"{name}: a number beyond {WIDTH:,} is refused")
+    if name in ("urlize", "wordwrap") and _size(first) > WIDTH:
+        raise jinja2.TemplateRuntimeError(f"{name}: more than {WIDTH:,} characters are refused")
     if name in ("format", "format_map") and isinstance(first, str):
         _check_format(first)
     if name == "replace" and len(args) > 1 and isinstance(first, str):

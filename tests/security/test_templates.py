@@ -112,3 +112,16 @@ def test_what_is_no_template_file_is_refused_and_not_waited_for(path: str, tmp_p
     places["LARGE"].write_text("x" * (2**20 + 1))
     with pytest.raises(RecipeError, match=r"cannot be read as a template|more than 1 MiB"):
         read_template(None, str(places.get(path, path)))
+
+
+@pytest.mark.parametrize("name", ["urlize", "wordwrap(1)"])
+def test_a_filter_that_is_slow_on_a_long_text_is_refused_one(name: str) -> None:
+    from jinja2 import TemplateRuntimeError
+
+    from gymrecipe.formats.sandbox import environment
+
+    made = environment()
+    made.begin()
+    with pytest.raises(TemplateRuntimeError, match="characters are refused"):
+        made.from_string(f"{{{{ ('a@b.c ' * 10000) | {name} }}}}").render()
+    assert made.from_string(f"{{{{ 'a b' | {name} }}}}").render()
