@@ -85,6 +85,11 @@ def no_link(path: str, flags: int) -> int:
     return regular(path, flags | os.O_NOFOLLOW)
 
 
+def is_own(path: Path) -> bool:
+    """Whether there is a file, and no link to one."""
+    return path.is_file() and not path.is_symlink()
+
+
 def rename_new(old: Path, new: Path) -> None:
     """Rename; raise FileExistsError, whatever it is that exists there."""
     code = _renameat2(old, new)

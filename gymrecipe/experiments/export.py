@@ -55,7 +55,8 @@ def validation_path(path: Path) -> Path:
 
 def copies(record: Manifest, path: Path) -> dict[Path, str | None]:
     """Which file of a version has its copy where; None where its split has no rows."""
-    outputs = {Path(output.path).name: output.path for output in record.outputs}
+    parts = [(Path(output.path).parts, output.path) for output in record.outputs]
+    outputs = {at[-1]: file for at, file in parts if at[0] == "data" and ".." not in at}
     return {
         path: outputs.get("train.jsonl"),
         validation_path(path): outputs.get("validation.jsonl"),
@@ -69,10 +70,10 @@ def export(version: Path, record: Manifest, path: Path) -> None:
     Where there is none an earlier one of ours is taken away: it held other rows.
     """
     for target, file in copies(record, path).items():
-        if file is not None and not (version / file).is_file():
+        if file is not None and not disk.is_own(version / file):
             raise DataError(
-                f"{target}: nothing to copy, for {version / file} is gone. See what `verify` says"
-                " of the version; again=true makes another."
+                f"{target}: nothing to copy, for {version / file} is gone or a link. See what"
+                " `verify` says of the version; again=true makes another."
             )
         with disk.writing(target):
             if file is not None:
@@ -84,7 +85,7 @@ def export(version: Path, record: Manifest, path: Path) -> None:
 def _copy(source: Path, target: Path) -> None:
     temporary = target.with_name(f".gymrecipe-{secrets.token_hex(8)}.tmp")
     try:
-        with source.open("rb") as data, temporary.open("xb") as copy:
+        with open(source, "rb", opener=disk.no_link) as data, temporary.open("xb") as copy:
             disk.hold(copy.fileno())
             shutil.copyfileobj(data, copy, COPY_BYTES)
             copy.flush()

@@ -1,17 +1,20 @@
 """Bounds: how much a chat template may do, which a stranger may have written.
 
-A template is a program: it can loop within loops and double a text with every turn. Each rendering
-has a number of turns and of calls, and no text, list or number that it makes is larger than MOST.
+A template is a program: it can loop within loops, double a text with every turn, or put a list into
+itself twice. Each rendering has a number of steps, which turns, calls, and the length of what they
+go through take from, and nothing that it makes or prints is larger than MOST.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 import jinja2
 from jinja2 import nodes
+from jinja2.runtime import Context, LoopContext, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
@@ -19,7 +22,13 @@ MOST = 2**26
 """Characters of a text, items of a list: as many as a line of rollouts may have bytes."""
 
 STEPS = 1_000_000
-"""Turns of all loops, and calls, of one rendering."""
+"""What one rendering may do: a step is a turn of a loop, a call, or PACE characters that are gone
+through."""
+
+PACE = 4_000
+
+ITEM = 64
+"""The characters that an item of a list, or what is no text, counts as."""
 
 WIDTH = 10_000
 """The most that a number may ask of a filter or a method: a width, an indent, a precision."""
@@ -29,6 +38,17 @@ _SIZED = {"center", "expandtabs", "format", "format_map", "join", "ljust", "repl
           "translate", "zfill"}  # fmt: skip
 """Methods and filters whose result can be much larger than what they are given."""
 
+_WIDENED = {"expandtabs": "\t", "indent": "\n"}
+"""What of a text becomes as wide as they are told."""
+
+_THROUGH = {"copy", "count", "index"}
+"""Methods of lists that go through all of it."""
+
+_VIEWS: Any = (type({}.keys()), type({}.values()), type({}.items()))
+
+_OF_JINJA = {"_block_vars", "_loop_vars"}
+"""What jinja gives to each call beside what the template gives."""
+
 
 class Bounded(ImmutableSandboxedEnvironment):
     """A sandboxed environment whose templates end."""
@@ -37,14 +57,18 @@ class Bounded(ImmutableSandboxedEnvironment):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.left = STEPS
-        self.filters = {name: self.watched(name, made) for name, made in self.filters.items()}
-        self.filters["_turns"] = self._turns
-        self.filters["_text"] = _checked
+        filters: dict[str, Any] = {**self.filters}
+        tests: dict[str, Any] = {**self.tests}
+        self.filters = {name: self.watched(name, made) for name, made in filters.items()}
+        self.tests = {name: self.watched(name, made) for name, made in tests.items()}
+        self.filters |= {"_turns": self._turns, "_through": self._through,
+                         "_joined": self._joined, "_printed": self._printed}  # fmt: skip
+        self.begin()
 
     def begin(self) -> None:
         """Before a rendering: it has all its steps."""
-        self.left = STEPS
+        self.left, self.printed = STEPS, 0
+        self.weights: dict[int, tuple[int, Any]] = {}
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         parsed: nodes.Template = _Counted().visit(super()._parse(source, name, filename))
@@ -54,6 +78,66 @@ class Bounded(ImmutableSandboxedEnvironment):
         self.left -= steps
         if self.left < 0:
             raise jinja2.TemplateRuntimeError(f"takes more than {STEPS:,} steps")
+
+    def _weight(self, value: Any) -> int:
+        """How many characters, about, a value takes to print or to compare: a part that stands in
+        it several times counts each time. Nothing in a template can change a list or a dict.
+        """
+        if isinstance(value, str):
+            return ITEM + len(value)
+        if isinstance(value, _VIEWS):
+            return ITEM + sum(map(self._weight, value))
+        if not isinstance(value, list | tuple | dict):
+            return ITEM
+        if (known := self.weights.get(id(value))) is None:
+            parts = chain(value, value.values()) if isinstance(value, dict) else value
+            known = (
+                ITEM + sum(map(self._weight, parts)),
+                value,
+            )  # kept, so that the id stays its own
+            self.weights[id(value)] = known
+        return known[0]
+
+    def _seen(self, value: Any) -> Any:
+        """A value that is gone through as a whole, and paid for."""
+        if isinstance(value, str) and len(value) < PACE:
+            return value  # most are
+        weight = self._weight(value)
+        _check(weight)
+        self._spend(weight // PACE)
+        return value
+
+    def _made(self, value: Any) -> Any:
+        """What was made, paid for; what comes one by one is as it comes."""
+        if _comes(value):
+            return self._coming(value)
+        _check(_size(value))
+        return self._seen(value)
+
+    def _coming(self, values: Iterator[Any]) -> Iterator[Any]:
+        whole = 0
+        for value in values:
+            whole += self._weight(value)
+            _check(whole)
+            self._spend(1 + self._weight(value) // PACE)
+            yield value
+
+    # With the context, which is not known when a template is parsed, they are called each time, for
+    # what is constant, too.
+
+    @jinja2.pass_context
+    def _through(self, _: Context, value: Any) -> Any:
+        return self._seen(value)
+
+    @jinja2.pass_context
+    def _joined(self, _: Context, value: Any) -> Any:
+        return self._made(value)
+
+    @jinja2.pass_context
+    def _printed(self, _: Context, value: Any) -> Any:
+        self.printed += self._weight(value)
+        _check(self.printed)
+        return value
 
     def _turns(self, value: Any) -> Any:
         """What a loop goes over, each item paid for before the first turn."""
@@ -70,31 +154,55 @@ class Bounded(ImmutableSandboxedEnvironment):
             _check(_size(left) + _size(right))
         if operator == "%" and isinstance(left, str):
             _check_format(left)
-        return _checked(super().call_binop(context, operator, left, right))
+            self._seen(right)
+        return self._made(super().call_binop(context, operator, left, right))
 
     def call(self, context: Any, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
-        self._spend(1)
+        if isinstance(obj, Macro):  # what it does with them is paid for as it does it
+            self._spend(1)
+            return super().call(context, obj, *args, **kwargs)
+        named = {name: value for name, value in kwargs.items() if name not in _OF_JINJA}
+        args = self._given(args, named)
         name = getattr(obj, "__name__", "")
         method = getattr(obj, "__wrapped__", obj)  # jinja has a wrapper of its own around `format`
-        if name in _SIZED and isinstance(owner := getattr(method, "__self__", None), str):
-            _check_call(name, owner, args, kwargs)
-        return _checked(super().call(context, obj, *args, **kwargs))
+        owner = getattr(method, "__self__", None)
+        if isinstance(owner, str) or name in _THROUGH:
+            self._seen(owner)
+        if isinstance(owner, str) and name in _SIZED:
+            _check_call(name, owner, args, named)
+        return self._made(super().call(context, obj, *args, **kwargs))
 
     def watched(self, name: str, made: Callable[..., Any]) -> Callable[..., Any]:
-        """A filter that is given nothing which could make it run long."""
+        """A filter or a test that is given nothing which could make it run long."""
+        ours = 1 if hasattr(made, "jinja_pass_arg") else 0
 
         def run(*args: Any, **kwargs: Any) -> Any:
-            self._spend(1)
-            own = args[1:] if hasattr(made, "jinja_pass_arg") else args
+            own = self._given(args[ours:], kwargs)
             _check_call(name, own[0] if own else "", own[1:], kwargs)
-            return _checked(made(*args, **kwargs))
+            if name == "tojson" and own:
+                wide = max(_numbers(own[1:], kwargs), default=0)
+                _check(self._weight(own[0]) // ITEM * _levels(own[0], {}) * wide)
+            return self._made(made(*args[:ours], *own, **kwargs))
 
         run.__dict__.update(getattr(made, "__dict__", {}))
         return run
 
+    def _given(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        """What a call is given, paid for; what comes one by one has come, since to look at it would
+        use it up.
+        """
+        self._spend(1)
+        if any(map(_comes, args)):
+            args = tuple(list(arg) if _comes(arg) else arg for arg in args)
+        for value in args:
+            self._seen(value)
+        for value in kwargs.values():
+            self._seen(value)
+        return args
+
 
 class _Counted(NodeTransformer):
-    """Puts loops and joined texts through the filters that count them."""
+    """Puts loops, and what is joined, compared or printed, through the filters that count it."""
 
     def visit_For(self, node: nodes.For) -> nodes.For:
         self.generic_visit(node)
@@ -103,7 +211,26 @@ class _Counted(NodeTransformer):
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Expr:
         self.generic_visit(node)
-        return _through("_text", node)
+        node.nodes = [_through("_through", part) for part in node.nodes]
+        return _through("_joined", node)
+
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Compare:
+        self.generic_visit(node)
+        node.expr = _through("_through", node.expr)
+        for operand in node.ops:
+            operand.expr = _through("_through", operand.expr)
+        return node
+
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Getitem:
+        self.generic_visit(node)
+        if isinstance(node.arg, nodes.Slice):
+            node.node = _through("_through", node.node)
+        return node
+
+    def visit_Output(self, node: nodes.Output) -> nodes.Output:
+        self.generic_visit(node)
+        node.nodes = [_through("_printed", part) for part in node.nodes]
+        return node
 
 
 def _through(name: str, node: Any) -> nodes.Filter:
@@ -121,21 +248,35 @@ def _check_call(name: str, first: Any, args: tuple[Any, ...], kwargs: dict[str, 
     if name == "replace" and len(args) > 1 and isinstance(first, str):
         old, new = str(args[0]), str(args[1])
         _check(len(first) + (len(first) // max(1, len(old)) + 1) * len(new))
-    if name == "join":
-        parts = list(args[0]) if isinstance(first, str) and args else first
-        between = first if isinstance(first, str) and args else "".join(map(str, args[:1]))
-        if isinstance(parts, list | tuple):
-            _check(sum(_size(part) + len(between) for part in parts))
+    if name in _WIDENED and isinstance(first, str):
+        wide = max(_numbers(args, kwargs), default=8)
+        _check(len(first) + (first.count(_WIDENED[name]) + 1) * wide)
+    if name == "join" and (args or kwargs):  # of a text that joins, or of what is joined
+        _check(_size(first) * max(_size(value) for value in (*args[:1], *kwargs.values())))
+
+
+def _numbers(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int]:
+    return [value for value in (*args, *kwargs.values()) if isinstance(value, int)]
+
+
+def _levels(value: Any, known: dict[int, int]) -> int:
+    """How deep lists and dicts lie in each other."""
+    if not isinstance(value, list | tuple | dict):
+        return 1
+    if id(value) not in known:
+        parts = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + max((_levels(part, known) for part in parts), default=0)
+    return known[id(value)]
+
+
+def _comes(value: Any) -> bool:
+    """Whether its items come one by one; a loop is not asked for its own."""
+    return hasattr(value, "__next__") and not isinstance(value, LoopContext)
 
 
 def _check_format(text: str) -> None:
     if _PRECISE.search(text):
         raise jinja2.TemplateRuntimeError("a width of more than four digits is refused")
-
-
-def _checked(value: Any) -> Any:
-    _check(_size(value))
-    return value
 
 
 def _check(size: int) -> None:

@@ -59,7 +59,9 @@ class _Dict:
 
 
 class _Namespace(Namespace):
-    """`namespace` for templates: no names that begin with an underscore."""
+    """`namespace` for templates: no names that begin with an underscore, and printed without what
+    it holds, which can be itself.
+    """
 
     def __init__(*args: Any, **kwargs: Any) -> None:
         self, rest = args[0], args[1:]  # so that a template can have a value named self
@@ -67,6 +69,9 @@ class _Namespace(Namespace):
         for name in values:
             _check_name(name)
         Namespace.__init__(self, values)
+
+    def __repr__(self) -> str:
+        return "<Namespace>"
 
     def __setitem__(self, name: str, value: Any) -> None:
         _check_name(name)

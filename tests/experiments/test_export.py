@@ -55,9 +55,29 @@ def test_a_version_that_exists_is_copied_too(source: str, tmp_path: Path) -> Non
 def test_a_version_whose_file_somebody_took_is_told_as_that(source: str, tmp_path: Path) -> None:
     version = run(tmp_path, input=source)
     assert version.path is not None
-    (version.path / "data/train.jsonl").unlink()
+    train = version.path / "data/train.jsonl"
+    train.unlink()
     with pytest.raises(DataError, match=r"out.jsonl: nothing to copy, for .*train.jsonl is gone"):
         exported(tmp_path, source)
+    (tmp_path / "private").write_text("canary\n")
+    train.symlink_to(tmp_path / "private")
+    with pytest.raises(DataError, match=r"out.jsonl: nothing to copy, for .*train.jsonl is gone"):
+        exported(tmp_path, source)
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_a_manifest_of_somebody_else_copies_nothing_from_elsewhere(
+    source: str, tmp_path: Path
+) -> None:
+    version = run(tmp_path, input=source)
+    assert version.path is not None
+    (tmp_path / "train.jsonl").write_text("canary\n")
+    written = version.path / "manifest.json"
+    for path in (str(tmp_path / "train.jsonl"), "data/../../../../train.jsonl"):
+        written.write_text(written.read_text().replace('"data/train.jsonl"', f'"{path}"'))
+        exported(tmp_path, source)
+        assert not (tmp_path / "out.jsonl").exists()
+        written.write_text(written.read_text().replace(f'"{path}"', '"data/train.jsonl"'))
 
 
 def test_a_validation_file_of_an_earlier_version_does_not_stay(source: str, tmp_path: Path) -> None:

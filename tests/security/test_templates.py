@@ -25,6 +25,7 @@ REACHING = [
     "{{ dict.__init__.__globals__.x }}", "{{ open('/etc/passwd') }}", "{{ request.application.x }}",
     "{{ (messages|map('__class__')|list).x.y }}", "{{ messages[0].pop('role') }}",
 ]  # fmt: skip
+SHARED = "{% set ns = namespace(x=[]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}"
 ENDLESS = {
     "loops within loops": "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}{% endfor %}{% endfor %}{% endfor %}",
     "a macro that calls itself": "{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}",
@@ -53,6 +54,29 @@ ENDLESS = {
     "the filter join": "{% set x = 'a' * 10000000 %}{{ ([x] * 10000)|join }}",
     "a range": "{{ range(999999999)|list }}",
     "batches": "{{ [1]|batch(9999999999, 'x')|list }}",
+    "a list twice in itself, printed": f"{SHARED}{{{{ ns.x }}}}",
+    "a list twice in itself, as text": f"{SHARED}{{{{ ns.x|string|length }}}}",
+    "a list twice in itself, as JSON": f"{SHARED}{{{{ ns.x|tojson|length }}}}",
+    "a list twice in itself, joined": f"{SHARED}{{% set y = ns.x ~ '' %}}",
+    "a list twice in itself, by percent": f"{SHARED}{{{{ '%s' % (ns.x,) }}}}",
+    "a list twice in itself, by format": f"{SHARED}{{{{ '{{}}'.format(ns.x) }}}}",
+    "lists twice in themselves, compared": f"{SHARED}{{% set a = ns.x %}}{SHARED}{{{{ a == ns.x }}}}",
+    "lists twice in themselves, tested": f"{SHARED}{{% set a = ns.x %}}{SHARED}{{{{ a is eq(ns.x) }}}}",
+    "dicts twice in themselves": SHARED.replace("[ns.x, ns.x]", "{1: ns.x, 2: ns.x}")
+    + "{{ ns.x }}",
+    "lists as deep as that": "{% set ns = namespace(x=[]) %}{% for i in range(99999) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x }}",
+    "what comes one by one, joined": "{% set x = 'a' * 10000000 %}{{ ([x] * 10000)|map('upper')|join }}",
+    "a text joined": "{{ ('a' * 9000000)|join('x' * 900000) }}",
+    "a text of the template, often": "{% for i in range(900000) %}" + "x" * 1000 + "{% endfor %}",
+    "a constant, often": "{% for i in range(900000) %}{{ 'x' * 1000 }}{% endfor %}",
+    "a filter of a long text, often": "{% set x = 'a' * 60000000 %}{% for i in range(99999) %}{% set y = x|upper %}{% endfor %}",
+    "a method of a long text, often": "{% set x = 'a' * 60000000 %}{% for i in range(99999) %}{% set y = x.upper() %}{% endfor %}",
+    "a search in a long text, often": "{% set x = 'a' * 60000000 %}{% for i in range(99999) %}{% if 'b' in x %}{% endif %}{% endfor %}",
+    "a part of a long text, often": "{% set x = 'a' * 60000000 %}{% for i in range(99999) %}{% set y = x[1:] %}{% endfor %}",
+    "a count in a long list, often": "{% set x = range(900000)|list %}{% for i in range(99999) %}{% set y = x.count(1) %}{% endfor %}",
+    "indents of many lines": "{{ ('\n' * 1000000)|indent(10000, blank=true) }}",
+    "many tabs": "{{ ('\t' * 1000000).expandtabs(10000) }}",
+    "indents of long JSON": "{{ (range(900000)|list)|tojson(indent=10000) }}",
 }
 MODELS = [
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content | trim }}<|im_end|>\n{% endfor %}",
@@ -60,6 +84,8 @@ MODELS = [
     "{% set ns = namespace(i=0) %}{% for m in messages[::-1] %}{% set ns.i = ns.i + 1 %}{{ loop.index0 * 2 }}{{ '%s: %5d' % (m.role, ns.i) }}{{ loop.length }}{% endfor %}",
     "{% macro show(m) %}{{ m.role ~ ': ' ~ m.content }}{% endmacro %}{{ messages | map(attribute='content') | join(', ') }}{{ show(messages[0]) }}",
     "{% for k, v in messages[0].items() %}{{ k }}={{ v | tojson(indent=2) }}{% endfor %}{{ messages | selectattr('role', 'equalto', 'user') | list | length }}",
+    "{{ ', '.join(messages | map(attribute='content')) }}{{ messages | map(attribute='role') | join('-') }}{% for m in messages | reverse %}{% if loop is defined and m.role in ['user'] %}{{ loop.index }}{% endif %}{% endfor %}",
+    "{% macro show(ns, x) %}{% set ns.n = ns.n + x | length %}{% endmacro %}{% set ns = namespace(n=0) %}{% for m in messages %}{{ show(ns, m.content.split('n')) }}{{ m.content[1:] }}{% endfor %}{{ ns.n }}{{ messages[0] == messages[0] }}{{ messages | sum(attribute='x', start=0) if false }}",
 ]
 # ruff: noqa: E501 (a template reads best on one line)
 
