@@ -33,15 +33,21 @@ ITEM = 64
 WIDTH = 10_000
 """The most that a number may ask of a filter or a method: a width, an indent, a precision."""
 
-_PRECISE = re.compile(r"\d{5,}|\*")
-_SIZED = {"center", "expandtabs", "format", "format_map", "join", "ljust", "replace", "rjust",
-          "translate", "zfill"}  # fmt: skip
+_PERCENT = re.compile(r"%(?:\([^)]*\))?[-#0 +]*(?:\*|\d{5,}|\d*\.(?:\*|\d{5,}))")
+_BRACES = re.compile(r"\{[^{}]*(?:\{|\d{5,})")
+"""Widths and precisions of five digits, or out of a value, in the two ways to write a format."""
+
+_SIZED = {"center", "expandtabs", "join", "ljust", "replace", "rjust", "translate", "zfill"}
 """Methods and filters whose result can be much larger than what they are given."""
+
+_WIDE = {"batch", "center", "expandtabs", "indent", "ljust", "rjust", "round", "slice", "tojson",
+         "truncate", "wordwrap", "zfill"}  # fmt: skip
+"""Those to which a number is a width, a precision or a count of parts."""
 
 _WIDENED = {"expandtabs": "\t", "indent": "\n"}
 """What of a text becomes as wide as they are told."""
 
-_THROUGH = {"copy", "count", "index"}
+_SEARCHES = {"copy", "count", "index"}
 """Methods of lists that go through all of it."""
 
 _VIEWS: Any = (type({}.keys()), type({}.values()), type({}.items()))
@@ -60,7 +66,7 @@ class Bounded(ImmutableSandboxedEnvironment):
         filters: dict[str, Any] = {**self.filters}
         tests: dict[str, Any] = {**self.tests}
         self.filters = {name: self.watched(name, made) for name, made in filters.items()}
-        self.tests = {name: self.watched(name, made) for name, made in tests.items()}
+        self.tests = {name: self.watched("", made) for name, made in tests.items()}
         self.filters |= {"_turns": self._turns, "_through": self._through,
                          "_joined": self._joined, "_printed": self._printed}  # fmt: skip
         self.begin()
@@ -91,11 +97,8 @@ class Bounded(ImmutableSandboxedEnvironment):
             return ITEM
         if (known := self.weights.get(id(value))) is None:
             parts = chain(value, value.values()) if isinstance(value, dict) else value
-            known = (
-                ITEM + sum(map(self._weight, parts)),
-                value,
-            )  # kept, so that the id stays its own
-            self.weights[id(value)] = known
+            known = ITEM + sum(map(self._weight, parts)), value
+            self.weights[id(value)] = known  # with the value, so that the id stays its own
         return known[0]
 
     def _seen(self, value: Any) -> Any:
@@ -153,7 +156,7 @@ class Bounded(ImmutableSandboxedEnvironment):
         if operator == "+":
             _check(_size(left) + _size(right))
         if operator == "%" and isinstance(left, str):
-            _check_format(left)
+            _check_format(_PERCENT, left.replace("%%", ""))
             self._seen(right)
         return self._made(super().call_binop(context, operator, left, right))
 
@@ -166,19 +169,24 @@ class Bounded(ImmutableSandboxedEnvironment):
         name = getattr(obj, "__name__", "")
         method = getattr(obj, "__wrapped__", obj)  # jinja has a wrapper of its own around `format`
         owner = getattr(method, "__self__", None)
-        if isinstance(owner, str) or name in _THROUGH:
+        if isinstance(owner, str) or name in _SEARCHES:
             self._seen(owner)
-        if isinstance(owner, str) and name in _SIZED:
+        if isinstance(owner, str) and name in ("format", "format_map"):
+            _check_format(_BRACES, owner.replace("{{", "").replace("}}", ""))
+        elif isinstance(owner, str) and name in _SIZED:
             _check_call(name, owner, args, named)
         return self._made(super().call(context, obj, *args, **kwargs))
 
     def watched(self, name: str, made: Callable[..., Any]) -> Callable[..., Any]:
-        """A filter or a test that is given nothing which could make it run long."""
+        """A filter, or a test, which has no name, that is given nothing which could make it run
+        long.
+        """
         ours = 1 if hasattr(made, "jinja_pass_arg") else 0
 
         def run(*args: Any, **kwargs: Any) -> Any:
             own = self._given(args[ours:], kwargs)
-            _check_call(name, own[0] if own else "", own[1:], kwargs)
+            if name:  # a number that is compared may be any
+                _check_call(name, own[0] if own else "", own[1:], kwargs)
             if name == "tojson" and own:
                 wide = max(_numbers(own[1:], kwargs), default=0)
                 _check(self._weight(own[0]) // ITEM * _levels(own[0], {}) * wide)
@@ -206,45 +214,44 @@ class _Counted(NodeTransformer):
 
     def visit_For(self, node: nodes.For) -> nodes.For:
         self.generic_visit(node)
-        node.iter = _through("_turns", node.iter)
+        node.iter = _filtered("_turns", node.iter)
         return node
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Expr:
         self.generic_visit(node)
-        node.nodes = [_through("_through", part) for part in node.nodes]
-        return _through("_joined", node)
+        node.nodes = [_filtered("_through", part) for part in node.nodes]
+        return _filtered("_joined", node)
 
     def visit_Compare(self, node: nodes.Compare) -> nodes.Compare:
         self.generic_visit(node)
-        node.expr = _through("_through", node.expr)
+        node.expr = _filtered("_through", node.expr)
         for operand in node.ops:
-            operand.expr = _through("_through", operand.expr)
+            operand.expr = _filtered("_through", operand.expr)
         return node
 
     def visit_Getitem(self, node: nodes.Getitem) -> nodes.Getitem:
         self.generic_visit(node)
         if isinstance(node.arg, nodes.Slice):
-            node.node = _through("_through", node.node)
+            node.node = _filtered("_through", node.node)
         return node
 
     def visit_Output(self, node: nodes.Output) -> nodes.Output:
         self.generic_visit(node)
-        node.nodes = [_through("_printed", part) for part in node.nodes]
+        node.nodes = [_filtered("_printed", part) for part in node.nodes]
         return node
 
 
-def _through(name: str, node: Any) -> nodes.Filter:
+def _filtered(name: str, node: Any) -> nodes.Filter:
     return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
 
 
 def _check_call(name: str, first: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    for value in (*args, *kwargs.values()):
-        if isinstance(value, int) and abs(value) > WIDTH:
-            raise jinja2.TemplateRuntimeError(f"{name}: a number beyond {WIDTH:,} is refused")
+    if name in _WIDE and any(abs(number) > WIDTH for number in _numbers(args, kwargs)):
+        raise jinja2.TemplateRuntimeError(f"{name}: a number beyond {WIDTH:,} is refused")
     if name in ("urlize", "wordwrap") and _size(first) > WIDTH:
         raise jinja2.TemplateRuntimeError(f"{name}: more than {WIDTH:,} characters are refused")
-    if name in ("format", "format_map") and isinstance(first, str):
-        _check_format(first)
+    if name == "format" and isinstance(first, str):
+        _check_format(_PERCENT, first.replace("%%", ""))
     if name == "replace" and len(args) > 1 and isinstance(first, str):
         old, new = str(args[0]), str(args[1])
         _check(len(first) + (len(first) // max(1, len(old)) + 1) * len(new))
@@ -274,8 +281,8 @@ def _comes(value: Any) -> bool:
     return hasattr(value, "__next__") and not isinstance(value, LoopContext)
 
 
-def _check_format(text: str) -> None:
-    if _PRECISE.search(text):
+def _check_format(wide: re.Pattern[str], text: str) -> None:
+    if wide.search(text):
         raise jinja2.TemplateRuntimeError("a width of more than four digits is refused")
 
 

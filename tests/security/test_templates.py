@@ -41,6 +41,12 @@ ENDLESS = {
     "a width by a filter": "{{ '%9999999999d'|format(1) }}",
     "a width from outside": "{{ '%*d'|format(9999999999, 1) }}",
     "a width by format": "{{ '{:>9999999999}'.format(1) }}",
+    "a width out of a value": "{{ '{:{}}'.format('x', 9999999999) }}",
+    "a width out of a dict": "{{ '{:{w}}'.format_map({'w': 9999999999}) }}",
+    "a width with flags": "{{ '%(x)-9999999999d' % {'x': 1} }}",
+    "a precision": "{{ '%.9999999999f' % 1.5 }}",
+    "a precision by format": "{{ '{0:.9999999999f}'.format(1.5) }}",
+    "rounded": "{{ 1.5 | round(9999999999) }}",
     "center": "{{ 'x'.center(9999999999) }}",
     "the filter center": "{{ 'x'|center(9999999999) }}",
     "ljust": "{{ 'x'.ljust(9999999999) }}",
@@ -85,7 +91,8 @@ MODELS = [
     "{% macro show(m) %}{{ m.role ~ ': ' ~ m.content }}{% endmacro %}{{ messages | map(attribute='content') | join(', ') }}{{ show(messages[0]) }}",
     "{% for k, v in messages[0].items() %}{{ k }}={{ v | tojson(indent=2) }}{% endfor %}{{ messages | selectattr('role', 'equalto', 'user') | list | length }}",
     "{{ ', '.join(messages | map(attribute='content')) }}{{ messages | map(attribute='role') | join('-') }}{% for m in messages | reverse %}{% if loop is defined and m.role in ['user'] %}{{ loop.index }}{% endif %}{% endfor %}",
-    "{% macro show(ns, x) %}{% set ns.n = ns.n + x | length %}{% endmacro %}{% set ns = namespace(n=0) %}{% for m in messages %}{{ show(ns, m.content.split('n')) }}{{ m.content[1:] }}{% endfor %}{{ ns.n }}{{ messages[0] == messages[0] }}{{ messages | sum(attribute='x', start=0) if false }}",
+    "{{ '**{}** 123456 {{x}} {:,}'.format(messages[0].role, 1234567) }}{{ '* %s 128256 %d%% * %5.2f' % (1, 234567, 2.5) }}{{ '%s'|format(345678) }}{{ nothing | default(32768) }}",
+    "{% macro show(ns, x) %}{% set ns.n = ns.n + x | length %}{% endmacro %}{% set ns = namespace(n=0) %}{% for m in messages %}{{ show(ns, m.content.split('n')) }}{{ m.content[1:] }}{% endfor %}{{ ns.n }}{{ messages[0] == messages[0] }}{{ 5 is lt(99999) }}{{ [7, 100000] | select('gt', 50000) | list }}{{ messages | sum(attribute='x', start=0) if false }}",
 ]
 # ruff: noqa: E501 (a template reads best on one line)
 
