@@ -17,9 +17,9 @@ from gymrecipe.formats.calls import as_objects, as_text
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Guide, Written, tokens
 from gymrecipe.formats.numbers import check
+from gymrecipe.formats.turns import plain
 from gymrecipe.registry import format
-from gymrecipe.rollouts.chat import Message, Unusable
-from gymrecipe.rollouts.sides import same
+from gymrecipe.rollouts.chat import Unusable
 
 TYPES = {
     "sft": [
@@ -143,14 +143,7 @@ def _ranked(example: Example) -> dict[str, Any]:
         raise Unusable("needs_template")
     return {
         "system": example.prompt[0].content if has_system else "",
-        "input": _plain(example.prompt[has_system:], "user"),
-        "chosen": _plain(example.chosen, "assistant"),
-        "rejected": _plain(example.rejected, "assistant"),
+        "input": plain(example.prompt[has_system:], "user"),
+        "chosen": plain(example.chosen, "assistant"),
+        "rejected": plain(example.rejected, "assistant"),
     }
-
-
-def _plain(messages: list[Message], role: str) -> str:
-    """The one message that there is, as text; token ids are not of it."""
-    if len(messages) != 1 or not same(messages, [Message(role, messages[0].content)]):
-        raise Unusable("needs_template")
-    return messages[0].content

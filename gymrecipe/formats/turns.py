@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gymrecipe.rollouts.chat import Message, Unusable
+from gymrecipe.rollouts.sides import same
 
 
 def turns(messages: list[Message]) -> tuple[str | None, list[list[Message]]]:
@@ -24,3 +25,12 @@ def turns(messages: list[Message]) -> tuple[str | None, list[list[Message]]]:
         else:
             raise Unusable("turns_do_not_alternate")
     return system, found
+
+
+def plain(messages: list[Message], role: str) -> str:
+    """The one message that there is, as text, for rows that nothing renders; token ids are not of
+    it. Raises Unusable with `needs_template`.
+    """
+    if len(messages) != 1 or not same(messages, [Message(role, messages[0].content)]):
+        raise Unusable("needs_template")
+    return messages[0].content

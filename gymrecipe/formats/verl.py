@@ -16,9 +16,9 @@ import msgspec
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Guide, Written, tokens
 from gymrecipe.formats.truth import ground_truth
+from gymrecipe.formats.turns import plain
 from gymrecipe.registry import format
 from gymrecipe.rollouts.chat import Message, Unusable
-from gymrecipe.rollouts.sides import same
 
 DATASET = Path(__file__).with_name("verl_dataset.py.txt")
 """The dataset class; it imports verl, so it is no module of ours."""
@@ -127,10 +127,12 @@ def verl(example: Example) -> dict[str, Any]:
         if example.tools is not None:
             record["tools"] = _text(example.tools)
     elif example.purpose == "reward_model":
+        if example.tools:
+            raise Unusable("needs_template")
         record = {
-            "prompt": _plain(example.prompt, "user", example),
-            "chosen": _plain(example.chosen, "assistant", example),
-            "rejected": _plain(example.rejected, "assistant", example),
+            "prompt": plain(example.prompt, "user"),
+            "chosen": plain(example.chosen, "assistant"),
+            "rejected": plain(example.rejected, "assistant"),
         }
     else:
         return _task(example) | example.values
@@ -139,15 +141,6 @@ def verl(example: Example) -> dict[str, Any]:
 
 def _text(value: Any) -> str:
     return _encoder.encode(value).decode()
-
-
-def _plain(messages: list[Message], role: str, example: Example) -> str:
-    """The one message that there is, as text: nothing renders it, and token ids are not of it."""
-    if example.tools or len(messages) != 1:
-        raise Unusable("needs_template")
-    if not same(messages, [Message(role, messages[0].content)]):
-        raise Unusable("needs_template")
-    return messages[0].content
 
 
 def _task(example: Example) -> dict[str, Any]:
