@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
 from gymrecipe.errors import DataError, InputError, RecipeError, hint
 from gymrecipe.experiments import manifest
-from gymrecipe.experiments.fates import table
+from gymrecipe.experiments.fates import rows_of
 from gymrecipe.experiments.ledger import in_force, resolved
 from gymrecipe.experiments.manifest import REJECTS, USED, Input, Manifest, StageRecord
 from gymrecipe.late import pl
@@ -34,9 +33,6 @@ class _Used(msgspec.Struct):
     row: int | None
 
 
-Row = TypeVar("Row")
-
-
 def explain(version: Path, line: str) -> list[str]:
     """Sentences about the line `file:number`: where it was used, or which stage rejected it.
 
@@ -54,7 +50,7 @@ def explain(version: Path, line: str) -> list[str]:
         )
     at = (pl.col("source") == file.path) & (pl.col("line") == int(number))
     if int(number) <= file.lines:
-        if rejected := _rows(version / REJECTS, at, _Rejected):
+        if rejected := rows_of(version / REJECTS, _Rejected, at):
             stages = {stage.name: stage for stage in record.stages}
             if unknown := [row.stage for row in rejected if row.stage not in stages]:
                 raise DataError(
@@ -62,7 +58,7 @@ def explain(version: Path, line: str) -> list[str]:
                     " not have. See what `verify` says."
                 )
             return [_rejection(stages[row.stage], f"{file.path}:{number}", row) for row in rejected]
-        if used := _rows(version / USED, at, _Used):
+        if used := rows_of(version / USED, _Used, at):
             return [_use(version, f"{file.path}:{number}", row) for row in used]
     raise InputError(f"{file.path}: {version} read {file.lines} lines of it, not line {number}.")
 
@@ -97,16 +93,6 @@ def _real(folder: str, path: str) -> str:
         return whole
 
 
-def _rows(path: Path, wanted: pl.Expr, kind: type[Row]) -> list[Row]:
-    try:
-        rows = table(path).filter(wanted).collect().to_dicts()
-        return msgspec.convert(rows, list[kind])  # type: ignore[valid-type]
-    except (OSError, pl.exceptions.PolarsError, msgspec.ValidationError):
-        raise DataError(
-            f"{path}: missing, or not the table that was written. See what `verify` says."
-        ) from None
-
-
 def _rejection(stage: StageRecord, line: str, row: _Rejected) -> str:
     given = {
         name: value
@@ -135,6 +121,6 @@ def _use(version: Path, line: str, row: _Used) -> str:
         return f"{line}: used in {where}."
     other = "rejected" if row.side == "chosen" else "chosen"
     same = (pl.col("output") == row.output) & (pl.col("row") == row.row)
-    partner = _rows(version / USED, same & (pl.col("side") == other), _Used)
+    partner = rows_of(version / USED, _Used, same & (pl.col("side") == other))
     beside = f", held against {partner[0].source}:{partner[0].line}" if partner else ""
     return f"{line}: used in {where} as the {row.side} side{beside}."

@@ -10,9 +10,12 @@ import os
 import sys
 from array import array
 from pathlib import Path
+from typing import TypeVar
 
+import msgspec
 import polars as pl
 
+from gymrecipe.errors import DataError
 from gymrecipe.experiments.disk import no_link, writing
 from gymrecipe.experiments.manifest import REJECTS, USED
 from gymrecipe.rollouts.places import looked_up
@@ -41,11 +44,26 @@ LINES = ["row", "source", "line", "offset", "bytes", "id_hi", "id_lo"]
 _LINES = 2**44
 """More lines than a file has."""
 
+Row = TypeVar("Row", bound=msgspec.Struct)
+
 
 def table(path: Path) -> pl.LazyFrame:
     """One of a version's tables. Raises OSError where it is no file: Polars waits for a pipe."""
     os.close(no_link(str(path), os.O_RDONLY))
     return pl.scan_parquet(path, glob=False)
+
+
+def rows_of(path: Path, kind: type[Row], *wanted: pl.Expr) -> list[Row]:
+    """The wanted rows of one of a version's tables, or all of them, with the columns of a kind.
+    Raises DataError where it is not the table that was written.
+    """
+    try:
+        rows = table(path).filter(pl.lit(True), *wanted).select(kind.__struct_fields__).collect()
+        return msgspec.convert(list(rows.iter_rows(named=True)), list[kind])  # type: ignore[valid-type]
+    except (OSError, pl.exceptions.PolarsError, msgspec.ValidationError):
+        raise DataError(
+            f"{path}: missing, or not the table that was written. See what `verify` says."
+        ) from None
 
 
 def leaving(rows: pl.DataFrame, stage: int) -> pl.DataFrame:

@@ -38,22 +38,16 @@ def rejects(version: Path, reason: str = "", stage: str = "") -> list[Reject]:
     Raises RecipeError for a reason or stage that rejected nothing.
     """
     path = version / REJECTS
-    try:
-        table = fates.table(path).select(Reject.__struct_fields__).collect()
-        lines = msgspec.convert(list(table.iter_rows(named=True)), list[Reject])
-    except (OSError, pl.exceptions.PolarsError, msgspec.ValidationError):
-        raise DataError(
-            f"{path}: missing, or not the table that was written. See what `verify` says."
-        ) from None
     asked = {name: value for name, value in (("reason", reason), ("stage", stage)) if value}
-    for column, value in asked.items():
-        known = sorted({getattr(line, column) for line in lines})
+    lines = fates.rows_of(path, Reject, *(pl.col(name) == asked[name] for name in asked))
+    for column, value in asked.items() if not lines else ():
+        known = sorted({getattr(line, column) for line in fates.rows_of(path, Reject)})
         if value not in known:
             raise RecipeError(
                 f"{version}: no line has the {column} '{value}'. Lines have"
                 f" {', '.join(known) or 'none'}.{hint(value, known)}"
             )
-    return [line for line in lines if all(getattr(line, name) == asked[name] for name in asked)]
+    return lines
 
 
 def originals(version: Path, lines: list[Reject]) -> Iterator[bytes]:
