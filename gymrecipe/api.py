@@ -14,7 +14,7 @@ from gymrecipe.errors import RecipeError
 from gymrecipe.plan import Plan, plan
 from gymrecipe.recipe.composing import PYTHON, Composed, as_it_is, compose
 from gymrecipe.recipe.finding import locate
-from gymrecipe.recipe.overrides import in_grammar
+from gymrecipe.recipe.overrides import as_plain, in_grammar
 
 if TYPE_CHECKING:
     from gymrecipe.executor import Version
@@ -53,8 +53,15 @@ def _run(recipe: str | Path, knobs: dict[str, Any]) -> Version:
 
 
 def _override(name: str, value: Any) -> str:
-    out = name.startswith("~") and value is None
-    return name if out else f"{name}={in_grammar(value)}"
+    if name.startswith("~") and value is None:
+        return name
+    try:
+        return f"{name}={in_grammar(as_plain(value))}"
+    except TypeError as error:
+        raise RecipeError(
+            f"{PYTHON.name}: {name}: a value of type {error} stands for nothing in a recipe. Give "
+            "a text, a number, a boolean, None, or a list or mapping of them."
+        ) from None
 
 
 def prepare(composed: Composed, command: str = "") -> Plan:

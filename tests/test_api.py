@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 import gymrecipe
 from gymrecipe.errors import InputError, RecipeError
@@ -46,6 +47,16 @@ def test_the_recipe_of_a_version_runs_as_it_is_and_finds_that_version(tmp_path: 
     assert first.path is not None
     again = run(tmp_path, first.path / "recipe.yaml")
     assert (again.existed, again.path) == (True, first.path)
+
+
+def test_a_list_of_another_library_is_a_list(tmp_path: Path) -> None:
+    config = OmegaConf.create({"input": [str(SAMPLE)]})
+    assert run(tmp_path, input=config.input).manifest.inputs[0].path == str(SAMPLE)
+
+
+def test_a_value_that_no_recipe_can_hold_is_told(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"run\(\): input: a value of type builtins.set stands"):
+        run(tmp_path, input={str(SAMPLE)})
 
 
 def test_a_dry_run_has_no_path_but_an_example(tmp_path: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from datetime import date
 from numbers import Integral, Real
+from os import PathLike
 from typing import Any
 
 import yaml
@@ -171,24 +173,43 @@ def vain_deletions(overrides: Sequence[str], recipe: dict[str, Any]) -> Iterable
             value = value[part]
 
 
+def as_plain(value: Any) -> Any:
+    """A value of Python as what a recipe file can hold: texts (of paths and dates too), numbers of
+    any kind, booleans, null, and lists and mappings of them, those of OmegaConf among them.
+
+    Raises TypeError with the name of the type that is none of these.
+    """
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, Integral):  # those of numpy have a repr of their own
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    if isinstance(value, PathLike | date):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: as_plain(part) for key, part in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray | memoryview):
+        return [as_plain(part) for part in value]
+    raise TypeError(f"{type(value).__module__}.{type(value).__name__}")
+
+
 def in_grammar(value: Any) -> str:
-    """A Python value in the grammar of Hydra's overrides."""
+    """Plain data in the grammar of Hydra's overrides."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, Integral):
-        return repr(int(value))  # the numbers of numpy have a repr of their own
-    if isinstance(value, Real):
-        return repr(float(value))
-    if isinstance(value, list | tuple) and _fits_grammar(value):
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, list) and _fits_grammar(value):
         return f"[{','.join(in_grammar(part) for part in value)}]"
     if isinstance(value, dict) and _fits_grammar(value):
         return "{" + ",".join(f"{key}:{in_grammar(part)}" for key, part in value.items()) + "}"
-    if isinstance(value, dict | list | tuple):
-        return json.dumps(value, default=str)  # `_structured` reads it
+    if isinstance(value, dict | list):
+        return json.dumps(value)  # `_structured` reads it
     # In Hydra's quotes a backslash is itself, except before a quote.
-    escaped = re.sub(r"(\\*)('|\Z)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), str(value))
+    escaped = re.sub(r"(\\*)('|\Z)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
     return f"'{escaped}'"
 
 
@@ -197,7 +218,7 @@ def _fits_grammar(value: Any) -> bool:
     if isinstance(value, dict):
         keys = all(isinstance(key, str) and _PLAIN_KEY.fullmatch(key) for key in value)
         return keys and all(map(_fits_grammar, value.values()))
-    return not isinstance(value, list | tuple) or all(map(_fits_grammar, value))
+    return not isinstance(value, list) or all(map(_fits_grammar, value))
 
 
 def at(values: Any, key: str) -> Any:

@@ -3,18 +3,21 @@
 # ruff: noqa: E501 (a payload reads best on one line)
 from __future__ import annotations
 
+from datetime import date
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from gymrecipe.errors import RecipeError
 from gymrecipe.guards import look_up
 from gymrecipe.recipe.composing import compose
 from gymrecipe.recipe.finding import recipes
-from gymrecipe.recipe.overrides import expand_sweep, in_grammar, split_recipe
+from gymrecipe.recipe.overrides import as_plain, expand_sweep, in_grammar, split_recipe
 from tests.recipe.conftest import DPO, TEXTS, value
 
 
@@ -274,7 +277,19 @@ def test_the_folder_of_the_cache_is_a_text() -> None:
     assert value("cache_dir=1.10", "cache_dir") == "1.10"
 
 
-def test_any_kind_of_number_is_written_as_one() -> None:
+def test_any_kind_of_number_is_a_plain_one() -> None:
     numpy = pytest.importorskip("numpy")
-    assert in_grammar(numpy.int64(5)) == "5"
-    assert in_grammar(numpy.float32(0.5)) == in_grammar(Fraction(1, 2)) == "0.5"
+    assert repr(as_plain(numpy.int64(5))) == "5"
+    assert repr(as_plain(numpy.float32(0.5))) == repr(as_plain(Fraction(1, 2))) == "0.5"
+
+
+def test_lists_and_mappings_of_any_kind_are_plain_ones() -> None:
+    config = OmegaConf.create({"files": ["a.jsonl", "b.jsonl"], "columns": {"reward": "score"}})
+    assert as_plain(config) == OmegaConf.to_container(config)
+    assert as_plain((Path("a"), [date(2026, 1, 2)], range(2))) == ["a", ["2026-01-02"], [0, 1]]
+
+
+@pytest.mark.parametrize("value", [b"a", {1, 2}, object(), [1j], {"a": iter([])}])
+def test_what_no_recipe_can_hold_is_no_plain_value(value: Any) -> None:
+    with pytest.raises(TypeError, match=r"\w+\.\w+"):
+        as_plain(value)
