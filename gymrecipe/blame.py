@@ -29,6 +29,9 @@ from gymrecipe.steps import Step
 KEYS = {"pairs": ("chosen_row", "rejected_row")}
 """The columns by which a row of a unit is known, where that is not `row`."""
 
+OUR_FACTS = ("compared", "rates", "resolved", "rewards")
+"""Facts that checks, manifests and verbs read, and take for those of a stage of ours."""
+
 
 @contextmanager
 def blaming(step: Step) -> Iterator[None]:
@@ -123,6 +126,8 @@ def check_made(step: Step, made: Any) -> None:
             )
         if name == "warnings" and "message" not in table.collect_schema().names():
             raise RecipeError(f"{what} gives `warnings` without their column `message`.")
+        if name in OUR_FACTS and not is_ours(step.stage.function.__module__):
+            raise RecipeError(f"{what} gives facts named '{name}', as ours are. Rename them.")
 
 
 def _is_of_a_plugin(module: str) -> bool:

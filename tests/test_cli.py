@@ -995,6 +995,8 @@ def broken(rows: pl.LazyFrame, params: Broken) -> pl.LazyFrame:
             return rows, {"turns": 5}
         case "tells":
             return rows, {"warnings": pl.LazyFrame({"msg": ["Mind this."]})}
+        case "compared" | "rates" | "resolved" | "rewards":
+            return rows, {params.how: pl.LazyFrame({"x": [1]})}
     return rows
 
 @format(purposes=("sft",), version=1)
@@ -1059,6 +1061,9 @@ def halved(ranked):
          "the stage 'broken' of the plugin NAME gives a int as its facts 'turns', not a LazyFrame"),
         (["+stages.b={use: broken, how: tells, after: load}"],
          "the stage 'broken' of the plugin NAME gives `warnings` without their column `message`"),
+        *((["+stages.b={use: broken, how: " + name + ", after: load}"],
+           f"the stage 'broken' of the plugin NAME gives facts named '{name}', as ours are")
+          for name in ("compared", "rates", "resolved", "rewards")),
         (["format=tall"], "the format 'tall' of the plugin NAME failed: ValueError: a record is"
          " one line, and this one has a line feed in it"),
         (["format=cracked"], "the format 'cracked' of the plugin NAME failed: IndexErr"),
