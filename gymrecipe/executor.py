@@ -27,7 +27,7 @@ from gymrecipe.experiments import (
 from gymrecipe.experiments.environment import environment, plugins
 from gymrecipe.experiments.export import check_export, export
 from gymrecipe.experiments.inputs import check_no_versions
-from gymrecipe.experiments.manifest import Input, Lines, Manifest, Output, StageRecord
+from gymrecipe.experiments.manifest import Environment, Input, Lines, Manifest, Output, StageRecord
 from gymrecipe.experiments.mapped import mapping
 from gymrecipe.fold import Fold, templates
 from gymrecipe.identity import version_id
@@ -246,7 +246,7 @@ def _stopped(plan: Plan, error: TooManyBadRows) -> Manifest:
         outputs=[],
         statistics={},
         warnings=[],
-        environment={},
+        environment=Environment(),
     )
 
 

@@ -72,7 +72,7 @@ def reproduce(
 
 def _check_tools(version: Path, record: Manifest) -> None:
     other = [
-        *_others("", record.environment.get("packages", {}), packages()),
+        *_others("", record.environment.packages, packages()),
         *_others("plugin ", record.plugins, plugins()),
     ]
     for stage in record.stages:

@@ -10,8 +10,8 @@ from typing import Any
 
 from gymrecipe.experiments.diff import flatten
 from gymrecipe.experiments.guides import files_of, format_of, guides, purpose_of, writes
-from gymrecipe.experiments.ledger import resolved
 from gymrecipe.experiments.manifest import Manifest, Output, StageRecord
+from gymrecipe.experiments.recorded import resolved
 
 LOADERS = {"jsonl": "json", "parquet": "parquet"}
 DEFAULT = "default"

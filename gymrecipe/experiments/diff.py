@@ -11,8 +11,8 @@ from msgspec import UNSET
 
 from gymrecipe.errors import DataError
 from gymrecipe.experiments import manifest
-from gymrecipe.experiments.ledger import resolved
 from gymrecipe.experiments.manifest import REJECTS, USED, Input, Manifest
+from gymrecipe.experiments.recorded import resolved
 from gymrecipe.late import pl
 
 NOT_READ = "not read"

@@ -15,6 +15,7 @@ from typing import Any
 
 import gymrecipe
 from gymrecipe.credentials import hidden
+from gymrecipe.experiments.manifest import Environment
 from gymrecipe.registry import PLUGINS
 
 STATUS = (
@@ -35,18 +36,18 @@ PACKAGES = ("hydra-core", "msgspec", "omegaconf", "polars", "pydantic", "xxhash"
 """The packages whose versions can show in the bytes of a version."""
 
 
-def environment(command: str, overrides: tuple[str, ...], recipe_folder: str) -> dict[str, Any]:
-    """What the run ran in. None of it enters the version's id."""
-    return {
-        "gymrecipe": gymrecipe.__version__,
-        "python": platform.python_version(),
-        "packages": packages(),
-        "command": hidden(_utf8(command)),
-        "overrides": [hidden(override) for override in overrides],
-        "folder": _utf8(os.getcwd()),
-        "git": _git(recipe_folder),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+def environment(command: str, overrides: tuple[str, ...], recipe_folder: str) -> Environment:
+    """What this run runs in."""
+    return Environment(
+        gymrecipe=gymrecipe.__version__,
+        python=platform.python_version(),
+        packages=packages(),
+        command=hidden(_utf8(command)),
+        overrides=[hidden(override) for override in overrides],
+        folder=_utf8(os.getcwd()),
+        git=_git(recipe_folder),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
 
 
 def _utf8(text: str) -> str:

@@ -11,8 +11,8 @@ import msgspec
 from gymrecipe.errors import DataError, InputError, RecipeError, hint
 from gymrecipe.experiments import manifest
 from gymrecipe.experiments.fates import rows_of
-from gymrecipe.experiments.ledger import in_force, resolved
 from gymrecipe.experiments.manifest import REJECTS, USED, Input, Manifest, StageRecord
+from gymrecipe.experiments.recorded import in_force, resolved
 from gymrecipe.late import pl
 from gymrecipe.reasons import meaning
 
@@ -67,7 +67,7 @@ def _input(version: Path, record: Manifest, name: str) -> Input:
     """The input that a name means: as it was written, another way to the same file, or the bare
     name of one; files of rollouts before those of input rows.
     """
-    here, there = os.getcwd(), str(record.environment.get("folder", ""))
+    here, there = os.getcwd(), record.environment.folder
     files = record.inputs
     for found in (
         [file for file in files if file.path == name],

@@ -55,7 +55,7 @@ def placed(path: str, record: Manifest) -> str:
 
 def _places(path: str, record: Manifest) -> list[str]:
     """Where a path of the run may lead: from the run's folder, or from this one."""
-    folders = (str(record.environment.get("folder", "")), os.getcwd())
+    folders = (record.environment.folder, os.getcwd())
     return list(dict.fromkeys(os.path.join(folder, path) for folder in folders))
 
 

@@ -6,8 +6,9 @@ import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +19,7 @@ from gymrecipe.errors import DurabilityError, GymrecipeError, InputError
 from gymrecipe.experiments import manifest
 from gymrecipe.experiments.disk import no_link, sync, writing
 from gymrecipe.experiments.manifest import Manifest, StageRecord
+from gymrecipe.experiments.recorded import resolved
 from gymrecipe.experiments.references import LEDGER, VERSION, versions
 
 
@@ -33,15 +35,6 @@ def highest(folder: Path) -> int:
     return max((int(record["version"][1:]) for record in read(folder)), default=0)
 
 
-def append(folder: Path, record: dict[str, Any]) -> None:
-    """Add one line, behind whatever other processes add and whatever a dead one left unfinished.
-
-    Raises DurabilityError: the version of the record is published before its line is written.
-    """
-    with _told(folder, str(record.get("version"))), _locked(folder) as file:
-        _add(file, record)
-
-
 def complete(version: Path) -> None:
     """Add the line of a version that has none, and of those beside it whose runs died before they
     could.
@@ -52,14 +45,24 @@ def complete(version: Path) -> None:
     with _told(folder, version.name):
         if not _missing(folder):
             return
-        with _locked(folder) as file:
+        with adding(folder) as add:
             for missing in _missing(folder):  # another process may have added some meanwhile
                 if record := _entry_of(missing):
-                    _add(file, record)
+                    add(record)
+
+
+@contextmanager
+def adding(folder: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """What adds a line to the ledger, which no other process changes during the block. It comes
+    behind whatever a dead process left unfinished.
+    """
+    with _locked(folder) as file:
+        yield partial(_add, file)
 
 
 @contextmanager
 def _told(folder: Path, version: str) -> Iterator[None]:
+    """Turns what goes wrong with the ledger into a DurabilityError: the version is there."""
     try:
         yield
     except (OSError, InputError) as error:
@@ -230,7 +233,7 @@ def entry(manifest: Manifest, manifest_sha256: str, tag: str | None = None) -> d
     return {
         "version": manifest.version,
         "id": manifest.id,
-        "created": manifest.environment.get("created"),
+        "created": manifest.environment.created,
         **({"tag": tag} if tag else {}),
         "parameters": manifest.parameters,
         "thresholds": {stage.name: numbers for stage in stages if (numbers := _numbers(stage))},
@@ -242,32 +245,6 @@ def entry(manifest: Manifest, manifest_sha256: str, tag: str | None = None) -> d
         "warnings": manifest.warnings,
         "manifest_sha256": manifest_sha256,
     }
-
-
-def resolved(stage: StageRecord) -> dict[str, float]:
-    """The thresholds that were asked for as quantiles, as the numbers that these came to."""
-    return {
-        row["parameter"]: row["resolved"]
-        for row in stage.facts.get("resolved", [])
-        if {"parameter", "resolved"} <= row.keys()
-    }
-
-
-COUNTS_WITH: dict[tuple[str, str], tuple[tuple[str, ...], str | None]] = {
-    ("pair", "high"): (("strategy",), "tiers"),
-    ("pair", "low"): (("strategy",), "tiers"),
-    ("filter", "success_at"): (("min_success_rate", "max_success_rate"), None),
-}
-"""Parameters of stages that count only where one of others has a value, or has any (None)."""
-
-
-def in_force(stage: StageRecord, name: str) -> bool:
-    """Whether a parameter of the stage decided anything."""
-    if (stage.use, name) not in COUNTS_WITH:
-        return True
-    others, wanted = COUNTS_WITH[stage.use, name]
-    values = [stage.parameters.get(other) for other in others]
-    return any(value is not None and wanted in (None, value) for value in values)
 
 
 def _numbers(stage: StageRecord) -> dict[str, float]:

@@ -79,7 +79,7 @@ def _copied_to(folders: list[Path]) -> Iterator[Path]:
         except GymrecipeError:
             continue
         if isinstance(target := record.parameters.get("output_jsonl_fpath"), str):
-            yield Path(str(record.environment.get("folder", "")), target)
+            yield Path(record.environment.folder, target)
 
 
 def _in(

@@ -76,6 +76,21 @@ class StageRecord(msgspec.Struct, frozen=True):
     changed: list[str] = []
 
 
+class Environment(msgspec.Struct, frozen=True):
+    """What a run ran in: the tools, the command, the folder of the call, and the commit of the
+    recipe's own folder (`git`; None outside a repository). None of it enters the version's id.
+    """
+
+    gymrecipe: str = ""
+    python: str = ""
+    packages: dict[str, str] = {}
+    command: str = ""
+    overrides: list[str] = []
+    folder: str = ""
+    git: dict[str, Any] | None = None
+    created: str | None = None
+
+
 class Manifest(msgspec.Struct, frozen=True):
     """A version's record; `version` is empty for what was not published (`dry_run`).
 
@@ -93,7 +108,7 @@ class Manifest(msgspec.Struct, frozen=True):
     outputs: list[Output]
     statistics: dict[str, Any]
     warnings: list[str]
-    environment: dict[str, Any]
+    environment: Environment
     plugins: dict[str, str] = {}
 
 
@@ -103,23 +118,9 @@ class _Resolved(msgspec.Struct):
 
 
 class _Facts(msgspec.Struct):
+    """The one table among the facts of any stage that is relied upon where a manifest is read."""
+
     resolved: list[_Resolved] = []
-
-
-class _Stage(msgspec.Struct):
-    facts: _Facts
-
-
-class _Environment(msgspec.Struct):
-    overrides: list[str] = []
-    packages: dict[str, str] = {}
-
-
-class _Relied(msgspec.Struct):
-    """What is open in a Manifest, and is relied upon where one is read."""
-
-    stages: list[_Stage]
-    environment: _Environment
 
 
 def encode(manifest: Manifest) -> bytes:
@@ -141,7 +142,8 @@ def read(folder: Path) -> Manifest:
         raise InputError(f"{path}: cannot be read: {error.strerror}.") from None
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
-        msgspec.json.decode(data, type=_Relied)
+        for stage in manifest.stages:
+            msgspec.convert(stage.facts, _Facts)
     except UNREADABLE as error:
         raise DataError(f"{path}: not a manifest: {error}.") from None
     if manifest.schema > SCHEMA:

@@ -164,7 +164,7 @@ def _version(path: Path) -> dict[str, str]:
         "rows": str(sum(output.rows for output in record.outputs)),
         "used": str(record.lines.used),
         "rejected": str(record.lines.rejected),
-        "overrides": " ".join(record.environment.get("overrides", [])),
+        "overrides": " ".join(record.environment.overrides),
     }
 
 

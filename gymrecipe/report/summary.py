@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
-from gymrecipe.experiments.ledger import COUNTS_WITH, in_force, resolved
 from gymrecipe.experiments.manifest import Manifest, StageRecord
+from gymrecipe.experiments.recorded import COUNTS_WITH, in_force, resolved
 from gymrecipe.report import outcome
 from gymrecipe.report.page import Cell, Page, Table, join, styled, title, words
 from gymrecipe.report.safe import asked, compact, counted, number, size

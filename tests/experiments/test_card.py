@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from gymrecipe.experiments.card import card, escape
-from gymrecipe.experiments.manifest import Input, Lines, Manifest, Output, StageRecord
+from gymrecipe.experiments.manifest import Environment, Input, Lines, Manifest, Output, StageRecord
 
 HOSTILE = "a|b`c\n# d\r<script>&lt;[x](javascript:y) ![z](http://t) \u202e\x1b[2J\ud800*_~"
 
@@ -39,7 +39,7 @@ def manifest(**fields: Any) -> Manifest:
         ],
         "statistics": {"pair": {"gap": {"p50": 0.5}}},
         "warnings": ["1 task has a single rollout"],
-        "environment": {"created": "2026-02-03T04:05:06Z"},
+        "environment": Environment(created="2026-02-03T04:05:06Z"),
     }
     return Manifest(**known | fields)
 
@@ -137,7 +137,7 @@ def test_neither_time_nor_place_is_in_the_card():
     text = card(manifest())
     assert "2026" not in text
     assert "/home/me" not in text
-    assert text == card(manifest(version="v0007", environment={"created": "later"}))
+    assert text == card(manifest(version="v0007", environment=Environment(created="later")))
 
 
 @pytest.mark.parametrize(

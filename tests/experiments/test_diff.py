@@ -8,6 +8,7 @@ from msgspec import UNSET
 from gymrecipe.errors import DataError, InputError
 from gymrecipe.experiments.diff import Change, Moved, diff, flatten
 from gymrecipe.experiments.manifest import (
+    Environment,
     Input,
     Lines,
     Manifest,
@@ -69,7 +70,7 @@ def version(
         id="",
         statistics={},
         warnings=[],
-        environment={},
+        environment=Environment(),
         **known,
     )
     (folder / "manifest.json").write_bytes(encode(manifest))

@@ -34,17 +34,16 @@ def repository(tmp_path: Path) -> Path:
 
 
 def of(folder: Path) -> dict[str, object] | None:
-    found: dict[str, object] | None = environment("", (), str(folder / "recipes"))["git"]
-    return found
+    return environment("", (), str(folder / "recipes")).git
 
 
 def test_it_holds_the_tools_the_command_and_the_overrides(tmp_path: Path) -> None:
     found = environment("python -m gymrecipe x", ("a=1",), str(tmp_path))
-    assert found["command"] == "python -m gymrecipe x"
-    assert found["overrides"] == ["a=1"]
-    assert found["gymrecipe"] == gymrecipe.__version__
-    assert found["packages"]["polars"] == version("polars")
-    assert found["git"] is None
+    assert found.command == "python -m gymrecipe x"
+    assert found.overrides == ["a=1"]
+    assert found.gymrecipe == gymrecipe.__version__
+    assert found.packages["polars"] == version("polars")
+    assert found.git is None
 
 
 def test_a_clean_repository_gives_its_commit(repository: Path) -> None:
@@ -70,8 +69,8 @@ def test_a_folder_and_a_command_that_are_not_utf8_are_written_out(
     folder.mkdir()
     monkeypatch.chdir(folder)
     found = environment(os.fsdecode(b"x --config-dir \xe9"), (), "")
-    assert found["folder"] == str(tmp_path / "a\\xff")
-    assert found["command"] == "x --config-dir \\xe9"
+    assert found.folder == str(tmp_path / "a\\xff")
+    assert found.command == "x --config-dir \\xe9"
 
 
 @pytest.mark.parametrize("change", ["recipes/a.yaml", "code.py", "recipes/new.yaml"])

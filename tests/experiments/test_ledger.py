@@ -10,7 +10,15 @@ import pytest
 from gymrecipe.cli import main
 from gymrecipe.errors import DurabilityError, MachineError
 from gymrecipe.experiments import ledger
-from gymrecipe.experiments.manifest import FILE, Lines, Manifest, Output, StageRecord, encode
+from gymrecipe.experiments.manifest import (
+    FILE,
+    Environment,
+    Lines,
+    Manifest,
+    Output,
+    StageRecord,
+    encode,
+)
 from gymrecipe.experiments.verify import verify
 from tests.experiments.conftest import graded, run, save
 
@@ -21,15 +29,21 @@ from gymrecipe.experiments import ledger
 
 for round in range(20):
     record = {"version": "v0001", "who": sys.argv[2], "round": round, "text": "x" * 20000}
-    ledger.append(Path(sys.argv[1]), record)
+    with ledger.adding(Path(sys.argv[1])) as add:
+        add(record)
 """
+
+
+def append(folder: Path, record: dict[str, object]) -> None:
+    with ledger.adding(folder) as add:
+        add(record)
 
 
 def test_records_come_back_in_order(tmp_path):
     assert ledger.read(tmp_path) == []
     records = [{"version": "v0001", "text": "a\nb\u2028c"}, {"version": "v0002", "gap": 0.2}]
     for record in records:
-        ledger.append(tmp_path, record)
+        append(tmp_path, record)
     assert ledger.read(tmp_path) == records
     assert (tmp_path / "versions.jsonl").read_bytes().count(b"\n") == 2
 
@@ -37,11 +51,11 @@ def test_records_come_back_in_order(tmp_path):
 @pytest.mark.parametrize("cut", range(1, 36))
 def test_a_torn_last_line_costs_no_other_line(tmp_path, cut):
     path = tmp_path / "versions.jsonl"
-    ledger.append(tmp_path, {"version": "v0001"})
-    ledger.append(tmp_path, {"version": "v0002", "text": "é"})
+    append(tmp_path, {"version": "v0001"})
+    append(tmp_path, {"version": "v0002", "text": "é"})
     whole = path.read_bytes()
     path.write_bytes(whole[:-cut])
-    ledger.append(tmp_path, {"version": "v0003"})
+    append(tmp_path, {"version": "v0003"})
     names = [record["version"] for record in ledger.read(tmp_path)]
     assert names == ["v0001", "v0002", "v0003"] if cut == 1 else ["v0001", "v0003"]
 
@@ -68,10 +82,10 @@ def test_a_line_that_is_no_record_stops_no_run_and_goes_with_a_rebuild(tmp_path,
 
 @pytest.mark.parametrize("line", [b"", b"  ", *NO_RECORDS])
 def test_lines_that_are_no_record_are_passed_over(tmp_path, line):
-    ledger.append(tmp_path, {"version": "v0001"})
+    append(tmp_path, {"version": "v0001"})
     with open(tmp_path / "versions.jsonl", "ab") as file:
         file.write(line + b"\n")
-    ledger.append(tmp_path, {"version": "v0002"})
+    append(tmp_path, {"version": "v0002"})
     assert [record["version"] for record in ledger.read(tmp_path)] == ["v0001", "v0002"]
 
 
@@ -92,13 +106,7 @@ def test_a_line_that_cannot_be_written_does_not_unpublish_the_version(tmp_path, 
 
     monkeypatch.setattr(ledger.os, "fsync", full)
     with pytest.raises(DurabilityError, match=r"v0003 is published, but .*No space left"):
-        ledger.append(tmp_path, {"version": "v0003"})
-
-
-def test_a_threshold_without_its_parts_is_passed_over():
-    facts = {"resolved": [{"asked": "p50"}, {"parameter": "min_gap", "resolved": 0.25}]}
-    stage = StageRecord("pair", "pair", 1, "rollouts", "pairs", "", {}, 4, 2, {}, facts)
-    assert ledger.resolved(stage) == {"min_gap": 0.25}
+        ledger.complete(published(tmp_path, "v0003"))
 
 
 def test_an_entry_tells_what_was_set_and_what_came_of_it():
@@ -124,7 +132,7 @@ def test_an_entry_tells_what_was_set_and_what_came_of_it():
         outputs=[Output("data/train.jsonl", 1, 10, "cd")],
         statistics={"write": {"gap": {"p50": 0.5}}, "usable": {"tasks": 3}},
         warnings=["few"],
-        environment={"created": "2026-01-01T00:00:00Z", "host": "secret"},
+        environment=Environment(created="2026-01-01T00:00:00Z", folder="secret"),
     )
     entry = ledger.entry(manifest, "ef")
     assert entry == {
@@ -145,7 +153,9 @@ def test_an_entry_tells_what_was_set_and_what_came_of_it():
 def published(folder: Path, name: str, **parameters: object) -> Path:
     """A version with nothing in it."""
     none = Lines(0, 0, 0)
-    record = Manifest(1, "dpo", name, "ab", dict(parameters), [], none, [], [], {}, [], {})
+    record = Manifest(
+        1, "dpo", name, "ab", dict(parameters), [], none, [], [], {}, [], Environment()
+    )
     (folder / name).mkdir(parents=True)
     (folder / name / FILE).write_bytes(encode(record))
     return folder / name
@@ -209,13 +219,11 @@ def test_a_run_that_finds_its_version_there_mends_what_another_left_undone(tmp_p
 
 def test_a_rebuilt_ledger_has_every_version_once_and_no_torn_line(tmp_path):
     for number in (3, 1, 2):
-        ledger.append(tmp_path, {"version": f"v000{number}", "manifest_sha256": "?"})
+        append(tmp_path, {"version": f"v000{number}", "manifest_sha256": "?"})
     path = tmp_path / "versions.jsonl"
     for number in (1, 2, 4, 10_000):
         published(tmp_path, f"v{number:04d}")
-    ledger.append(
-        tmp_path, {"version": "v0002", "manifest_sha256": ledger.sha256(tmp_path / "v0002")}
-    )
+    append(tmp_path, {"version": "v0002", "manifest_sha256": ledger.sha256(tmp_path / "v0002")})
     path.write_bytes(b"\xff\n" + path.read_bytes() + b"\n[1]\n" + b'{"version": "v00')
     done = ledger.rebuild(tmp_path)
     assert done == ledger.Rebuilt(
@@ -278,12 +286,12 @@ for round in range(200):
 
 
 def test_lines_that_are_added_while_the_ledger_is_rebuilt_are_not_lost(tmp_path):
-    ledger.append(tmp_path, {"version": "v0001"})
+    append(tmp_path, {"version": "v0001"})
     rebuilding = subprocess.Popen([sys.executable, "-c", REBUILD, tmp_path])
     number = 1
     while rebuilding.poll() is None:
         number += 1
-        ledger.append(tmp_path, {"version": f"v{number:04d}"})
+        append(tmp_path, {"version": f"v{number:04d}"})
     assert rebuilding.returncode == 0
     assert number > 10
     # Where nothing waits for a disk there may be more than ten thousand.

@@ -9,7 +9,7 @@ import pytest
 
 from gymrecipe.errors import InputError
 from gymrecipe.experiments import ledger
-from gymrecipe.experiments.manifest import Lines, Manifest, Output, encode
+from gymrecipe.experiments.manifest import Environment, Lines, Manifest, Output, encode
 from gymrecipe.experiments.verify import has_ledger, known_as, verify
 
 WHOLE = Lines(5, 2, 3)
@@ -36,11 +36,12 @@ def record(folder: Path, lines: Lines) -> None:
         for path in paths
         if (data := path.read_bytes()) and path.name != "manifest.json"
     ]
-    data = encode(Manifest(1, "dpo", "v0001", "id", {}, [], lines, [], outputs, {}, [], {}))
-    (folder / "manifest.json").write_bytes(data)
-    ledger.append(
-        folder.parent, {"version": folder.name, "manifest_sha256": hashlib.sha256(data).hexdigest()}
+    data = encode(
+        Manifest(1, "dpo", "v0001", "id", {}, [], lines, [], outputs, {}, [], Environment())
     )
+    (folder / "manifest.json").write_bytes(data)
+    with ledger.adding(folder.parent) as add:
+        add({"version": folder.name, "manifest_sha256": hashlib.sha256(data).hexdigest()})
 
 
 def flip(path: Path, bit: int) -> None:

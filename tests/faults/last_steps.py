@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gymrecipe.errors import GymrecipeError
 from gymrecipe.experiments import disk, folders, ledger, links, manifest, publishing
-from gymrecipe.experiments.manifest import Lines, Manifest, Output
+from gymrecipe.experiments.manifest import Environment, Lines, Manifest, Output
 
 FILES = {"data/train.jsonl": b'{"row": 1}\n' * 5000, "README.md": b"# card\n"}
 
@@ -40,7 +40,7 @@ def record(version: str) -> Manifest:
         Output(name, 0, len(data), hashlib.sha256(data).hexdigest()) for name, data in FILES.items()
     ]
     none = Lines(0, 0, 0)
-    return Manifest(1, "dpo", version, "id", {}, [], none, [], outputs, {}, [], {})
+    return Manifest(1, "dpo", version, "id", {}, [], none, [], outputs, {}, [], Environment())
 
 
 def in_place(staged: Path, folder: Path, manifest_for: object) -> Path:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 import gymrecipe
 from gymrecipe.experiments.diff import Change, Difference, Moved
-from gymrecipe.experiments.manifest import Input, Lines, Manifest, Output, StageRecord
+from gymrecipe.experiments.manifest import Environment, Input, Lines, Manifest, Output, StageRecord
 from gymrecipe.report.listing import listing
 from gymrecipe.report.safe import asked, compact, number, size
 from gymrecipe.report.terminal import (
@@ -126,7 +126,7 @@ def made(**fields: Any) -> Manifest:
             "metrics": {"accuracy": {"n": 176, "mean": 0.69602, "min": 0.0, "max": 1.0}},
         },
         "warnings": ["check: pair_rate is 0.72, should be at most 0.6."],
-        "environment": {},
+        "environment": Environment(),
     }
     return Manifest(**known | fields)
 

@@ -122,7 +122,7 @@ def test_no_credential_in_a_recipe_is_told(token: str, tmp_path: Path) -> None:
 
 def test_the_record_of_a_command_hides_what_slips_through(tmp_path: Path) -> None:
     found = environments.environment(f"gymrecipe x=hf_{CANARY}", (f"a=sk-{CANARY}",), "")
-    assert (found["command"], found["overrides"]) == ("gymrecipe x=[hidden]", ["a=[hidden]"])
+    assert (found.command, found.overrides) == ("gymrecipe x=[hidden]", ["a=[hidden]"])
 
 
 def test_without_this_a_credential_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
