@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 from contextlib import ExitStack
@@ -251,9 +250,8 @@ def _stopped(plan: Plan, error: TooManyBadRows) -> Manifest:
 
 
 def _output(folder: Path, name: str) -> Output:
-    with (folder / name).open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return Output(name, 0, file.tell(), digest)
+    path = folder / name
+    return Output(name, 0, path.stat().st_size, disk.sha256(path))
 
 
 def _publish(folder: Path, staged: Path, record: Manifest) -> Version:

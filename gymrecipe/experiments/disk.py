@@ -1,10 +1,11 @@
-"""Disk: its errors in words, its syncs and locks, and a rename that never replaces."""
+"""Disk: its errors in words, syncs, locks and hashes, and a rename that never replaces."""
 
 from __future__ import annotations
 
 import ctypes
 import errno
 import fcntl
+import hashlib
 import os
 import re
 import stat
@@ -63,6 +64,12 @@ def sync(path: Path) -> None:
             raise
     finally:
         os.close(handle)
+
+
+def sha256(path: Path) -> str:
+    """What the bytes of a file hash to."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def held(path: Path) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 import shutil
@@ -112,8 +111,7 @@ def _is_ours(target: Path, folder: Path) -> bool:
     if not target.is_file():  # a pipe would have to be waited for
         return False
     try:
-        with target.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = disk.sha256(target)
     except OSError:  # a link to nowhere, or not readable
         return False
     for version in references.versions(folder):

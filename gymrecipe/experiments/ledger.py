@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ import msgspec
 
 from gymrecipe.errors import DurabilityError, GymrecipeError, InputError
 from gymrecipe.experiments import manifest
-from gymrecipe.experiments.disk import no_link, sync, writing
+from gymrecipe.experiments.disk import no_link, sha256, sync, writing
 from gymrecipe.experiments.manifest import Manifest, StageRecord
 from gymrecipe.experiments.recorded import resolved
 from gymrecipe.experiments.references import LEDGER, VERSION, versions
@@ -121,12 +120,7 @@ def _entry_of(version: Path) -> dict[str, Any] | None:
         return None
     if record.version != version.name:
         return None
-    return entry(record, sha256(version), record.parameters.get("tag"))
-
-
-def sha256(version: Path) -> str:
-    """What the manifest of a version hashes to."""
-    return hashlib.sha256((version / manifest.FILE).read_bytes()).hexdigest()
+    return entry(record, sha256(version / manifest.FILE), record.parameters.get("tag"))
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
@@ -189,7 +183,9 @@ def rebuild(folder: Path) -> Rebuilt:
             if name not in lines and (record := _entry_of(version))
         }
         changed = [
-            name for name in kept if lines[name].get("manifest_sha256") != sha256(there[name])
+            name
+            for name in kept
+            if lines[name].get("manifest_sha256") != sha256(there[name] / manifest.FILE)
         ]
         gone = [name for name in lines if name not in there]
         lines |= added

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from array import array
@@ -11,6 +10,7 @@ from itertools import accumulate, chain, islice, pairwise
 from pathlib import Path
 
 from gymrecipe.experiments.appended import Appended, Span
+from gymrecipe.experiments.disk import sha256
 from gymrecipe.experiments.manifest import Output
 from gymrecipe.formats.job import Encoded
 from gymrecipe.formats.parquet import Kind, kinds_of, to_parquet
@@ -166,8 +166,7 @@ class Shards:
         for file, path in zip(self.files, paths, strict=True):
             to_parquet(file.path, path, kinds)
             file.path.unlink()
-            with path.open("rb") as written:
-                digests.append(hashlib.file_digest(written, "sha256").hexdigest())
+            digests.append(sha256(path))
         return digests
 
     def _places(self, shards: list[list[Span]], outputs: list[Output]) -> pl.DataFrame:

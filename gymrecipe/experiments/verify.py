@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from gymrecipe.errors import DataError, InputError
 from gymrecipe.experiments import ledger, manifest
+from gymrecipe.experiments.disk import sha256
 from gymrecipe.experiments.manifest import REJECTS, Manifest, Output
 from gymrecipe.experiments.references import LEDGER, VERSION
 from gymrecipe.late import pl
@@ -60,7 +60,7 @@ def _ledger(folder: Path) -> Iterator[str]:
     ]
     if not known:
         yield f"{manifest.FILE}: the ledger has no line about {folder.name} to hold it against."
-    elif _sha256(folder / manifest.FILE) != known[-1]:
+    elif sha256(folder / manifest.FILE) != known[-1]:
         yield f"{manifest.FILE}: changed since the ledger's line about {folder.name} was written."
 
 
@@ -104,17 +104,12 @@ def _file(folder: Path, output: Output, size: int) -> Iterator[str]:
         yield f"{output.path}: has {size} bytes, but the manifest says {output.bytes}."
         return
     try:
-        digest = _sha256(folder / output.path)
+        digest = sha256(folder / output.path)
     except OSError as error:
         yield f"{output.path}: cannot be read: {error.strerror}."
         return
     if digest != output.sha256:
         yield f"{output.path}: its content changed."
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _names_and_lines(folder: Path, record: Manifest) -> Iterator[str]:

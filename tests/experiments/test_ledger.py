@@ -9,7 +9,7 @@ import pytest
 
 from gymrecipe.cli import main
 from gymrecipe.errors import DurabilityError, MachineError
-from gymrecipe.experiments import ledger
+from gymrecipe.experiments import disk, ledger
 from gymrecipe.experiments.manifest import (
     FILE,
     Environment,
@@ -170,7 +170,7 @@ def test_a_run_adds_the_lines_of_runs_that_died_before_they_could(tmp_path):
     ledger.complete(second)
     assert told(tmp_path) == ["v0001", "v0002"]
     assert ledger.read(tmp_path)[0]["tag"] == "v1.0"
-    assert ledger.read(tmp_path)[1]["manifest_sha256"] == ledger.sha256(second)
+    assert ledger.read(tmp_path)[1]["manifest_sha256"] == disk.sha256(second / FILE)
     data = (tmp_path / "versions.jsonl").read_bytes()
     ledger.complete(first)
     assert (tmp_path / "versions.jsonl").read_bytes() == data
@@ -223,7 +223,9 @@ def test_a_rebuilt_ledger_has_every_version_once_and_no_torn_line(tmp_path):
     path = tmp_path / "versions.jsonl"
     for number in (1, 2, 4, 10_000):
         published(tmp_path, f"v{number:04d}")
-    append(tmp_path, {"version": "v0002", "manifest_sha256": ledger.sha256(tmp_path / "v0002")})
+    append(
+        tmp_path, {"version": "v0002", "manifest_sha256": disk.sha256(tmp_path / "v0002" / FILE)}
+    )
     path.write_bytes(b"\xff\n" + path.read_bytes() + b"\n[1]\n" + b'{"version": "v00')
     done = ledger.rebuild(tmp_path)
     assert done == ledger.Rebuilt(
