@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from gymrecipe.late import pl
+from gymrecipe.names import LATEST, NAME, NAME_RULE
 from gymrecipe.parameters import Params
 from gymrecipe.patterns import check_effort
 from gymrecipe.rollouts.columns import parse_path
@@ -58,15 +58,15 @@ class Settings(Params):
     @field_validator("name", "tag")
     @classmethod
     def _safe(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
-            raise ValueError("should be letters, digits, '.', '_' and '-', up to 100 of them")
+        if value is not None and not NAME.fullmatch(value):
+            raise ValueError(f"should be {NAME_RULE}")
         return value
 
     @field_validator("name")
     @classmethod
     def _found_again(cls, value: str) -> str:
-        if value.lower() == "latest":  # experiments/latest would be the newest of its siblings
-            raise ValueError("should be another name: 'latest' means the newest version")
+        if value.lower() == LATEST:  # experiments/latest would be the newest of its siblings
+            raise ValueError(f"should be another name: '{LATEST}' means the newest version")
         return value
 
 

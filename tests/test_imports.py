@@ -10,7 +10,7 @@ import gymrecipe
 PACKAGE = Path(__file__).parents[1] / "gymrecipe"
 
 LAYERS = [
-    ["errors", "late"],
+    ["errors", "late", "names"],
     ["parameters", "registry"],
     ["rollouts"],
     ["reasons"],

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gymrecipe.errors import InputError, MachineError, RecipeError
 from gymrecipe.experiments.disk import held, sync, writing
-from gymrecipe.experiments.references import NAME, NAME_RULE
+from gymrecipe.names import NAME, NAME_RULE
 
 SCRATCH = "gymrecipe-"
 """How the folders of `scratch` begin, which a killed run may leave behind."""

@@ -16,6 +16,7 @@ import msgspec
 
 from gymrecipe.errors import GymrecipeError, InputError
 from gymrecipe.experiments import disk, folders, manifest, references
+from gymrecipe.names import NAME
 
 KINDS = (
     (re.compile(r"\.staging-[0-9a-f]{16}"), stat.S_ISDIR, "a version that was never published"),
@@ -50,7 +51,7 @@ def recipe_folders(output_dir: Path, names: list[str]) -> list[Path]:
         folders = [output_dir / name for name in names]
         return [folder for folder in folders if folder.is_dir() and not folder.is_symlink()]
     for name in names:
-        if not references.NAME.fullmatch(name) or not (output_dir / name).is_dir():
+        if not NAME.fullmatch(name) or not (output_dir / name).is_dir():
             raise InputError(f"{output_dir / name}: no folder of a recipe's versions.")
     return [output_dir / name for name in names]
 

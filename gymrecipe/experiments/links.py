@@ -11,7 +11,8 @@ from pathlib import Path
 from gymrecipe.errors import DurabilityError, InputError, RecipeError
 from gymrecipe.experiments.disk import sync, writing
 from gymrecipe.experiments.publishing import confirmed
-from gymrecipe.experiments.references import LATEST, LEDGER, NAME, NAME_RULE, TAKEN, versions
+from gymrecipe.experiments.references import LEDGER, TAKEN, versions
+from gymrecipe.names import LATEST, NAME, NAME_RULE
 
 
 def check_latest(folder: Path) -> None:

@@ -11,14 +11,12 @@ import msgspec
 
 from gymrecipe.errors import InputError, hint
 from gymrecipe.experiments import manifest
+from gymrecipe.names import LATEST
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-NAME_RULE = "letters, digits, '.', '_' and '-', a letter or digit first, 100 characters at most"
 VERSION = re.compile(r"v[0-9]{4,254}")  # a name has at most 255 characters
 TAKEN = re.compile(r"(?:\.claim-)?v([0-9]+)")
 """Whatever bears such a name, a file or a dead link too, keeps its number from new versions."""
 
-LATEST = "latest"
 LEDGER = "versions.jsonl"
 
 
