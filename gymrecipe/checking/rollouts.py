@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from codecs import BOM_UTF8
 from collections.abc import Iterator
 
 from gymrecipe.checking.finding import Finding, Level, found
@@ -12,7 +11,7 @@ from gymrecipe.late import pl
 from gymrecipe.rollouts.bad import BAD_LEAST, BAD_SHARE
 from gymrecipe.rollouts.chat import UNUSABLE, Unusable
 from gymrecipe.rollouts.columns import parse_path
-from gymrecipe.rollouts.files import Source, lines
+from gymrecipe.rollouts.files import Source, lines, without_mark
 from gymrecipe.rollouts.messages import conversation
 from gymrecipe.rollouts.naming import is_sidecar
 from gymrecipe.rollouts.table import read_table
@@ -39,14 +38,14 @@ def findings(source: Source, notes: list[str], advance: Advance) -> Iterator[Fin
     usable = 0
     passed_over = iter(bad["line"])
     next_bad = next(passed_over, 0)
-    for number, raw in enumerate(lines(told(source, advance), 0, 2**63, False), 1):
+    for number, raw in enumerate(map(without_mark, lines(told(source, advance))), 1):
         if number == next_bad:
             next_bad = next(passed_over, 0)
             continue
         if raw.data is None:
             continue
         try:
-            conversation(raw.data if raw.offset else raw.data.removeprefix(BOM_UTF8))
+            conversation(raw.data)
             usable += 1
         except Unusable as fault:
             said = (UNUSABLE | BAD_LINE).get(fault.reason, "")

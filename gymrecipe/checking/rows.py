@@ -51,14 +51,13 @@ def rows(source: Source, advance: Advance) -> Iterator[Row]:
 
 def told(source: Source, advance: Advance) -> Iterator[bytes]:
     """The blocks of a file, with word of each."""
-    for block in blocks(source, 0, source.size):
+    for block in blocks(source):
         yield block
         advance(len(block))
 
 
 def _of_lines(source: Source, advance: Advance) -> Iterator[Row]:
-    stream = lines(told(source, advance), 0, 2**63, False)
-    for number, raw in enumerate(stream, 1):
+    for number, raw in enumerate(lines(told(source, advance)), 1):
         if raw.data is None:
             yield Row(number, b"", None, "line_too_long")
         elif not raw.data.strip():

@@ -112,7 +112,7 @@ def _lie_apart(lines: list[Reject]) -> bool:
 
 def _pieces(source: Source, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, bytes]]:
     """The bytes of each span (offset and length, in ascending order), with the span's number."""
-    stream, block, start = blocks(source, 0, 0), b"", 0
+    stream, block, start = blocks(source), b"", 0
     for number, (offset, length) in enumerate(spans):
         while length:
             while start + len(block) <= offset:

@@ -53,7 +53,7 @@ def _spool(
         .unique("offset")
         .sort("offset")
     )
-    stream = blocks(source, 0, 0)
+    stream = blocks(source)
     with writing(spool), spool.open("wb") as file:
         held, start = bytearray(), 0
         for offset, length in wanted.iter_rows():

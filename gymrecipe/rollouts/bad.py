@@ -219,7 +219,7 @@ def in_lines(source: Source) -> str:
     """How a file of another known form (Parquet, one JSON array, JSON over several lines) becomes
     JSON lines; nothing for any other.
     """
-    head_lines = islice(lines(blocks(source, 0, source.size), 0, 2**63, False), BLANKS)
+    head_lines = islice(lines(blocks(source)), BLANKS)
     written = (raw.data for raw in head_lines if raw.data is None or raw.data.strip())
     first = next(written, None) or b""
     head = first.removeprefix(BOM_UTF8).strip()

@@ -69,8 +69,7 @@ def _values(sources: list[Source], most: int) -> Iterator[Any]:
     """The first lines of the sources, decoded; None for one that cannot be."""
     read = 0
     for source in sources:
-        stream = lines(blocks(source, 0, source.size), 0, 2**63, False)
-        for line in islice(stream, most - read):
+        for line in islice(lines(blocks(source)), most - read):
             read += 1
             try:
                 yield msgspec.json.decode(without_mark(line).data or b"")

@@ -33,6 +33,9 @@ READ_BYTES = 2**18
 SWELLING, SWELLING_BYTES = 200, 64 * 2**20
 """A compressed file may swell to so many times its size, and to so many bytes in any case."""
 
+NO_END = 2**63
+"""An offset behind every byte of any file."""
+
 Compression = Literal["", "gzip", "zstd"]
 _MAGIC: dict[bytes, Compression] = {
     b"\x1f\x8b": "gzip",
@@ -130,9 +133,10 @@ def check_unchanged(source: Source) -> None:
         )
 
 
-def blocks(source: Source, start: int, end: int) -> Iterator[bytes]:
-    """The file's uncompressed bytes in blocks: of a plain file from `start` to its size when
-    opened (a reader of the slice up to `end` needs the rest of its last line).
+def blocks(source: Source, start: int = 0, end: int = 0) -> Iterator[bytes]:
+    """The file's uncompressed bytes in blocks: of a plain file from `start` to its size when it was
+    opened. One block ends at `end`, where a slice does; who reads the slice reads on to the end of
+    its last line.
 
     Raises ChangedError when the file is gone or not what it was, DataError when its compression is
     cut off or broken.
@@ -188,8 +192,11 @@ def _plain(source: Source, file: IO[bytes], start: int, end: int) -> Iterator[by
         position += len(block)
 
 
-def lines(stream: Iterator[bytes], offset: int, end: int, partial: bool) -> Iterator[RawLine]:
-    """The lines that start before `end` in a stream of blocks which begins at `offset`.
+def lines(
+    stream: Iterator[bytes], offset: int = 0, end: int = NO_END, partial: bool = False
+) -> Iterator[RawLine]:
+    """The lines that start before `end` in a stream of blocks which begins at `offset`: by default
+    all lines of a file.
 
     `partial`: the stream begins inside a line that belongs to the slice before. Lines are split
     on line feeds only; an over-long line is counted but not kept.

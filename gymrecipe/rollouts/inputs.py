@@ -61,9 +61,7 @@ def read_inputs(source: Source) -> Inputs:
     best: dict[int, tuple[float, int, int, int]] = {}
     agents: dict[int, set[int]] = {}
     number = length = 0
-    stream = blocks(source, 0, 2**63)
-    found = map(without_mark, lines(stream, 0, 2**63, False))
-    for number, line in enumerate(found, start=1):
+    for number, line in enumerate(map(without_mark, lines(blocks(source))), start=1):
         length = line.offset + line.length + line.whole
         if line.data is not None and not line.data.strip():
             continue

@@ -18,7 +18,7 @@ import msgspec
 
 from gymrecipe.rollouts.batches import batches
 from gymrecipe.rollouts.digests import Digest
-from gymrecipe.rollouts.files import RawLine, blocks, lines, starts_inside_a_line
+from gymrecipe.rollouts.files import NO_END, RawLine, blocks, lines, starts_inside_a_line
 from gymrecipe.rollouts.reader import FAULTS, Reader, why
 from gymrecipe.rollouts.runs import Bad, Runs, most_blanks
 from gymrecipe.rollouts.scanned import TYPES, Job, Metric, Scanned, task_field
@@ -42,7 +42,7 @@ def scan(job: Job) -> Scanned:
     if not job.source.compression:
         stream = _hashed(stream, digest, job.end - job.start)
     inside = starts_inside_a_line(job.source, job.start)
-    end = job.end if not job.source.compression else 2**63
+    end = NO_END if job.source.compression else job.end
     found = enumerate(islice(lines(stream, job.start, end, inside), job.limit), start=1)
     number, raw = 0, RawLine(0, 0, None, False)
     for batch in batches(found, lambda line: line[1].length, BATCH_BYTES):

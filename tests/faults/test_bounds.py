@@ -112,7 +112,7 @@ def test_control_without_its_limit_a_long_line_is_held_whole(
 
     def held() -> list[int | None]:
         source = files.open_source(str(root / "a"), 0)
-        found = files.lines(files.blocks(source, 0, 0), 0, 2**63, False)
+        found = files.lines(files.blocks(source))
         return [None if line.data is None else len(line.data) for line in found]
 
     assert held() == [2**20]
@@ -126,7 +126,7 @@ def test_control_without_its_limit_a_bomb_swells(
     swelling(root / "a.gz")
     source = files.open_source(str(root / "a.gz"), 0)
     monkeypatch.setattr(files, "SWELLING", 2**40)
-    assert sum(map(len, files.blocks(source, 0, 0))) > 64 * 2**20
+    assert sum(map(len, files.blocks(source))) > 64 * 2**20
 
 
 def test_what_swells_less_than_the_limit_is_read(
@@ -136,4 +136,4 @@ def test_what_swells_less_than_the_limit_is_read(
     (root / "a.gz").write_bytes(gzip.compress(data))
     monkeypatch.setattr(files, "SWELLING_BYTES", 2**10)
     source = files.open_source(str(root / "a.gz"), 0)
-    assert b"".join(files.blocks(source, 0, 0)) == data
+    assert b"".join(files.blocks(source)) == data

@@ -57,6 +57,15 @@ def scored(folder: Path, *indices: Any, agent: str | None = "a") -> Path:
     return write(folder / "rollouts.jsonl", *lines)
 
 
+def test_rows_that_came_after_the_file_was_opened_are_not_read(tmp_path: Path) -> None:
+    path = write(tmp_path / "inputs.jsonl", asked(0, 1))
+    source = open_source(str(path), 0)
+    with path.open("a") as file:
+        file.write(json.dumps(asked(0, 0)) + "\n")
+    read = read_inputs(source)
+    assert (read.lines, read.length, list(read.offset)) == (1, source.size, [0, 0])
+
+
 def test_each_rollout_gets_the_row_of_its_task(tmp_path: Path) -> None:
     inputs = write(tmp_path / "in.jsonl", asked(0, truth="x"), asked(1, truth="y"))
     assert [row["truth"] for row in found(scored(tmp_path, 1, 0, 1), inputs)] == ["y", "x", "y"]
