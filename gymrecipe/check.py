@@ -22,12 +22,13 @@ from gymrecipe.checking.faults import faults
 from gymrecipe.checking.finding import Finding, found
 from gymrecipe.checking.inferred import Loader, Loss
 from gymrecipe.checking.purpose import form_of, forms, guess
-from gymrecipe.checking.rows import Advance, Row, from_texts, is_parquet, rows
+from gymrecipe.checking.rows import Row, from_texts, is_parquet, rows
 from gymrecipe.checking.together import Together
 from gymrecipe.errors import RecipeError, hint
 from gymrecipe.formats import models
 from gymrecipe.formats.models.cautions import Caution
 from gymrecipe.registry import FORMATS, Purpose
+from gymrecipe.rollouts.engine import Advance
 from gymrecipe.rollouts.files import Source, open_source
 from gymrecipe.rollouts.lines import MAX_LINE_BYTES
 from gymrecipe.rollouts.why import BAD_LINE

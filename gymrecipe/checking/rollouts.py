@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gymrecipe.checking.finding import Finding, Level, found
-from gymrecipe.checking.rows import Advance, told
+from gymrecipe.checking.rows import watched
 from gymrecipe.engines.local import default_workers, local
 from gymrecipe.late import pl
 from gymrecipe.rollouts.bad import BAD_LEAST, BAD_SHARE
 from gymrecipe.rollouts.chat import UNUSABLE, Unusable
 from gymrecipe.rollouts.columns import parse_path
+from gymrecipe.rollouts.engine import Advance
 from gymrecipe.rollouts.files import Source, lines, without_mark
 from gymrecipe.rollouts.messages import conversation
 from gymrecipe.rollouts.naming import is_sidecar
@@ -38,7 +39,7 @@ def findings(source: Source, notes: list[str], advance: Advance) -> Iterator[Fin
     usable = 0
     passed_over = iter(bad["line"])
     next_bad = next(passed_over, 0)
-    for number, raw in enumerate(map(without_mark, lines(told(source, advance))), 1):
+    for number, raw in enumerate(map(without_mark, lines(watched(source, advance))), 1):
         if number == next_bad:
             next_bad = next(passed_over, 0)
             continue

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from gymrecipe.errors import InputError
 from gymrecipe.late import pl
+from gymrecipe.rollouts.engine import Advance
 from gymrecipe.rollouts.files import Source, blocks, check_unchanged, lines
 from gymrecipe.rollouts.opening import regular
 from gymrecipe.rollouts.why import why_bad
@@ -30,10 +31,6 @@ class Row(msgspec.Struct, frozen=True):
     """Where in a parquet row a call or a tool has a null that stands for a key of other rows."""
 
 
-Advance = Callable[[int], None]
-"""Is told of so many more bytes that were read."""
-
-
 def is_parquet(source: Source) -> bool:
     """Whether a file is one of parquet."""
     with open(source.path, "rb", opener=regular) as file:
@@ -49,15 +46,15 @@ def rows(source: Source, advance: Advance) -> Iterator[Row]:
     check_unchanged(source)
 
 
-def told(source: Source, advance: Advance) -> Iterator[bytes]:
-    """The blocks of a file, with word of each."""
+def watched(source: Source, advance: Advance) -> Iterator[bytes]:
+    """The blocks of a file; `advance` is told of each."""
     for block in blocks(source):
         yield block
         advance(len(block))
 
 
 def _of_lines(source: Source, advance: Advance) -> Iterator[Row]:
-    for number, raw in enumerate(lines(told(source, advance)), 1):
+    for number, raw in enumerate(lines(watched(source, advance)), 1):
         if raw.data is None:
             yield Row(number, b"", None, "line_too_long")
         elif not raw.data.strip():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from gymrecipe.formats.template import Template
 from gymrecipe.registry import FORMATS, PLUGINS, Purpose
 from gymrecipe.rollouts.chat import Reading
 from gymrecipe.rollouts.columns import INPUT, MADE, SIDES, SPLIT
-from gymrecipe.rollouts.engine import Map
+from gymrecipe.rollouts.engine import Advance, Map
 from gymrecipe.rollouts.files import Source
 from gymrecipe.settings import NamedColumn
 from gymrecipe.stages.write import Write
@@ -76,7 +76,7 @@ def write_data(
     across_prompts: bool,
     named: dict[str, NamedColumn],
     template: Template | None,
-    progress: Callable[[int], None],
+    advance: Advance,
 ) -> WriteResult:
     """Write the rows to `folder / inside`, the rows of each split to its own files.
 
@@ -109,7 +109,7 @@ def write_data(
             usable = array("b")
             faults: dict[int, tuple[str, int]] = {}
             with writing(target):
-                results = _told(engine(encode, jobs, size), progress)
+                results = _watched(engine(encode, jobs, size), advance)
                 if order is not None:
                     results = placed(results, order, size, target, split)
                 for result in results:
@@ -137,9 +137,9 @@ def write_data(
     return written
 
 
-def _told(results: Iterable[Encoded], progress: Callable[[int], None]) -> Iterator[Encoded]:
+def _watched(results: Iterable[Encoded], advance: Advance) -> Iterator[Encoded]:
     for result in results:
-        progress(len(result.lengths))
+        advance(len(result.lengths))
         yield result
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
+Advance = Callable[[int], None]
+"""Is told of so many more bytes that were read, or rows that were written."""
+
 
 class Map(Protocol):
     """A pure function over slices, results in the order of the slices.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -17,7 +17,7 @@ from gymrecipe.rollouts.absent import check_found, of_other_kinds, stand_ins
 from gymrecipe.rollouts.bad import BadLines
 from gymrecipe.rollouts.columns import BUILT_IN, OWN
 from gymrecipe.rollouts.digests import BLOCK_BYTES, digest_of, digest_prefix
-from gymrecipe.rollouts.engine import Map
+from gymrecipe.rollouts.engine import Advance, Map
 from gymrecipe.rollouts.figures import total
 from gymrecipe.rollouts.files import Source, check_unchanged
 from gymrecipe.rollouts.frames import (
@@ -67,9 +67,6 @@ class Table(msgspec.Struct):
     inputs: list[Read] = []
 
 
-Progress = Callable[[int], None]
-
-
 def empty_rows(wanted: Wanted) -> pl.DataFrame:
     """The table without a row: what a plan is made on before anything is read.
 
@@ -99,7 +96,7 @@ def read_table(
     sources: list[Source],
     wanted: Wanted,
     engine: Map,
-    progress: Progress,
+    advance: Advance,
     cache: pathlib.Path | None = None,
     spill: Spill = unspilled,
 ) -> Table:
@@ -128,7 +125,7 @@ def read_table(
                 if was_kept:
                     done.digest_from = "cache"
                 blocks += scanned.digests
-                progress(job.end - job.start)
+                advance(job.end - job.start)
                 if remaining is not None and done.lines == remaining:
                     break
         if remaining is not None:
