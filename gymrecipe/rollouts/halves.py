@@ -67,7 +67,9 @@ def halves_as_read(
             raise Unusable("bad_item") from None
     if media:
         halves.prompt, halves.output = without_media(halves.prompt), without_media(halves.output)
-    if _is_nested(parts):
+    if transcripts := _transcripts(parts):
+        if not isinstance(transcripts[-1], list):  # who can know whether it goes on with the last?
+            raise Unusable("bad_item")
         halves.output = halves.output[_told_again(halves) :]
     request = parts.responses_create_params
     if request and not request.input and _head_of(halves.prompt) == [halves.instructions]:
@@ -80,22 +82,17 @@ def halves_as_read(
     return halves
 
 
-def _is_nested(parts: Line[Any]) -> bool:
-    """Whether the response is transcripts, each of which may tell the prompt again. Raises Unusable
-    for an item behind them.
+def _transcripts(parts: Line[Any]) -> list[Any]:
+    """What the response holds if that is transcripts, each of which may tell the prompt again:
+    they are lists in its output. Empty for any other response.
     """
-    response = parts.response
-    output = response.output if isinstance(response, Response) else None
-    if not isinstance(output, list) or list not in map(type, output):
-        return False
-    if not isinstance(output[-1], list):  # whether it goes on with the transcript nobody can know
-        raise Unusable("bad_item")
-    return True
+    output = parts.response.output if isinstance(parts.response, Response) else None
+    return output if isinstance(output, list) and list in map(type, output) else []
 
 
 def _told_again(halves: Halves[Any]) -> int:
-    """How many items at the head of a transcript tell the prompt again, with the system messages
-    and the instructions that it had, or without.
+    """How many items at the head of the output tell the prompt again, in which case a transcript
+    begins with them: the same questions, behind the same system messages and instructions or none.
     """
     told, asked = _leading(halves.output), halves.prompt[_leading(halves.prompt) :]
     whole = told + len(asked)

@@ -23,10 +23,10 @@ from gymrecipe.registry import STRATEGIES, Facts, is_ours, stage
 from gymrecipe.rollouts.columns import PAIR_COLUMNS, SIDES
 from gymrecipe.rollouts.figures import repeated
 from gymrecipe.rollouts.hashes import parts
+from gymrecipe.rollouts.places import column, gathered, looked_up
 from gymrecipe.stages import pairless, ranking
 from gymrecipe.stages import strategies as strategies
 from gymrecipe.stages import where as language
-from gymrecipe.stages.lookup import column, gathered
 from gymrecipe.stages.pairless import NEAREST
 
 
@@ -158,7 +158,7 @@ def _judged(rollouts: pl.LazyFrame, ranked: pl.DataFrame, params: Pair) -> pl.Da
     tiers = {name: pl.lit(True) for name in ("high", "low") if name not in ranked.columns}
     offered = ranked.lazy().drop("at").with_columns(place=place, **tiers)
     first = pl.col("group")
-    size = first.map_batches(lambda places: ranked["n"][places], return_dtype=pl.Int32)
+    size = looked_up(ranked["n"], first)
     there = pl.all_horizontal(pl.col(f"{side}_place").is_between(0, size - 1) for side in SIDES)
     judged: pl.DataFrame = (
         STRATEGIES[params.strategy]
@@ -168,9 +168,7 @@ def _judged(rollouts: pl.LazyFrame, ranked: pl.DataFrame, params: Pair) -> pl.Da
             "group",
             *((first + pl.col(f"{side}_place")).cast(pl.UInt32).alias(side) for side in SIDES),
         )
-        .with_columns(
-            pl.col(side).map_batches(ranked["at"].gather, return_dtype=pl.UInt32) for side in SIDES
-        )
+        .with_columns(looked_up(ranked["at"], pl.col(side)) for side in SIDES)
         .collect()
     )
     value, answer = (

@@ -10,7 +10,7 @@ from gymrecipe.parameters import TOLERANCE
 from gymrecipe.reasons import FATES
 from gymrecipe.rollouts.columns import SIDES
 from gymrecipe.rollouts.figures import repeated
-from gymrecipe.stages.lookup import column
+from gymrecipe.rollouts.places import column
 
 NEAREST = ["tied", "gap_too_small", "gap_too_large", "identical_answers"]
 """Why a candidate is no pair, from the furthest to the nearest to one."""

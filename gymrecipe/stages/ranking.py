@@ -7,8 +7,8 @@ from typing import Literal
 from gymrecipe.late import pl
 from gymrecipe.parameters import TOLERANCE
 from gymrecipe.rollouts.hashes import combine
+from gymrecipe.rollouts.places import column
 from gymrecipe.stages import where as language
-from gymrecipe.stages.lookup import column
 
 
 def ranked(
