@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from gymrecipe.experiments.data import write_data, write_metrics
 from gymrecipe.experiments.manifest import Output, StageRecord
 from gymrecipe.experiments.statistics import CATEGORIES, FIGURES, statistics
 from gymrecipe.formats.template import Template, read_template
+from gymrecipe.judging import COUNTS, counted, judged, judged_again
 from gymrecipe.parameters import changed
 from gymrecipe.plan import Plan
 from gymrecipe.progress import Progress
-from gymrecipe.registry import CHECKS, FORMATS, is_ours
+from gymrecipe.registry import FORMATS, is_ours
 from gymrecipe.remarks import check_verifier, remarks_of_filter, remarks_of_write
 from gymrecipe.rollouts.columns import INPUT, PAIR_COLUMNS, split_side
 from gymrecipe.rollouts.engine import Map
@@ -28,13 +30,10 @@ from gymrecipe.rollouts.frames import LARGE_ROWS, Spill, give_back, unspilled
 from gymrecipe.rollouts.table import Table
 from gymrecipe.stages.checks import Told
 from gymrecipe.stages.filter import Filter
-from gymrecipe.stages.validate import Validate, result
+from gymrecipe.stages.validate import Validate
 from gymrecipe.stages.write import Write
 from gymrecipe.steps import Step, purpose_of
 from gymrecipe.wide import ROWS, StageResult, narrow
-
-COUNTS = ("rows", "labels", "label_ratio")
-"""The checks whose figure changes when a row cannot be written."""
 
 
 def templates(plan: Plan) -> dict[str, Template]:
@@ -97,6 +96,65 @@ class Fold:
         )
 
     def _step(self, step: Step, place: int) -> None:
+        """Run one stage: keep its result, count who leaves, and record what it did."""
+        rows_in = self._rows(step).held.height
+        params, result, left, facts = self._split(step)
+        self.facts[step.name] = facts
+        self.fates.append(self.spill(fates.leaving(left, place)))
+        rejected, rows_out = _counts(left["reason"]), result.held.height
+        if step.source is None:
+            rejected |= _counts(self.table.bad["reason"])
+            rows_in += self.table.bad.height
+        if isinstance(params, Write):
+            rows_out, more = self._write(step, params, place, result)
+            rejected |= more
+        else:
+            self.results[step.name] = result
+        if isinstance(params, Validate):
+            self._tell(judged(step.name, facts["checks"]))
+            if any(name in COUNTS for name in params.limits()):
+                self.checked[step.name] = counted(result.wide(self.table.rows))
+        if isinstance(params, Filter):
+            self.warnings += remarks_of_filter(self.plan, step, params, rejected)
+        self.records.append(
+            StageRecord(
+                name=step.name,
+                use=step.stage.name,
+                version=step.stage.version,
+                takes=step.takes,
+                makes=step.makes,
+                source=step.source or "",
+                parameters=step.params.model_dump(mode="json"),
+                changed=changed(step.params),
+                rows_in=rows_in,
+                rows_out=rows_out,
+                rejected=dict(sorted(rejected.items())),
+                facts=facts,
+                format_version=_format_version(params),
+                template=template.digest if (template := self.templates.get(step.name)) else UNSET,
+            )
+        )
+        self._forget(place)
+
+    def _split(self, step: Step) -> tuple[Any, StageResult, pl.DataFrame, Told]:
+        """The parameters of a stage as numbers, the rows that stay, those that leave, the facts."""
+        params, made, names, facts = self._made(step)
+        if "reason" not in made.columns:
+            made = made.with_columns(reason=pl.lit(None, pl.Categorical()))
+        if step.source is None:
+            # From here on the rollouts are here once, and the rows only say which they are.
+            self.table.rows = made.drop("reason")
+            made = made.select("row", "reason")
+        left = made.filter(pl.col("reason").is_not_null())
+        # A filter copies every column, and most stages keep every row.
+        kept = made.filter(pl.col("reason").is_null()) if left.height else made
+        kept = self.spill(kept.drop("reason"))
+        return params, StageResult(kept, names), left, facts
+
+    def _made(self, step: Step) -> tuple[Any, pl.DataFrame, tuple[str, ...], Told]:
+        """The parameters of a stage as numbers, what it makes as far as that has to be held, the
+        names of all its columns, and its facts. Its warnings are told.
+        """
         rows = self._rows(step)
         wide = rows.wide(self.table.rows)
         with naming_what_is_missing(self.plan, step, wide):
@@ -127,55 +185,7 @@ class Fold:
         if resolved:
             facts["resolved"] = resolved
         self.warnings += [f"{step.name}: {row['message']}" for row in facts.pop("warnings", [])]
-        self.facts[step.name] = facts
-        if "reason" not in made.columns:
-            made = made.with_columns(reason=pl.lit(None, pl.Categorical()))
-        if step.source is None:
-            # From here on the rollouts are here once, and the rows only say which they are.
-            self.table.rows = made.drop("reason")
-            made = made.select("row", "reason")
-        left = made.filter(pl.col("reason").is_not_null())
-        # A filter copies every column, and most stages keep every row.
-        kept = made.filter(pl.col("reason").is_null()) if left.height else made
-        kept = self.spill(kept.drop("reason"))
-        result = StageResult(kept, tuple(name for name in names if name != "reason"))
-        del made, kept, wide, frame
-        self.fates.append(self.spill(fates.leaving(left, place)))
-        rejected = _counts(left["reason"])
-        rows_in, rows_out = rows.held.height, result.held.height
-        if step.source is None:
-            rejected |= _counts(self.table.bad["reason"])
-            rows_in += self.table.bad.height
-        if isinstance(params, Write):
-            rows_out, more = self._write(step, params, place, result)
-            rejected |= more
-        else:
-            self.results[step.name] = result
-        if isinstance(params, Validate):
-            self._judge(step, facts["checks"])
-            if any(name in COUNTS for name in params.limits()):
-                self.checked[step.name] = _counted(result.wide(self.table.rows))
-        if isinstance(params, Filter):
-            self.warnings += remarks_of_filter(self.plan, step, params, rejected)
-        self.records.append(
-            StageRecord(
-                name=step.name,
-                use=step.stage.name,
-                version=step.stage.version,
-                takes=step.takes,
-                makes=step.makes,
-                source=step.source or "",
-                parameters=step.params.model_dump(mode="json"),
-                changed=changed(step.params),
-                rows_in=rows_in,
-                rows_out=rows_out,
-                rejected=dict(sorted(rejected.items())),
-                facts=facts,
-                format_version=_format_version(params),
-                template=template.digest if (template := self.templates.get(step.name)) else UNSET,
-            )
-        )
-        self._forget(place)
+        return params, made, tuple(name for name in names if name != "reason"), facts
 
     def _rows(self, step: Step) -> StageResult:
         """What the step takes."""
@@ -252,17 +262,9 @@ class Fold:
         columns = [self.spill(wide.select(name).collect()) for name in names]
         return pl.concat(columns, how="horizontal")
 
-    def _judge(self, step: Step, checks: list[dict[str, Any]]) -> None:
-        for row in checks:
-            if row["ok"]:
-                continue
-            low = row["min"] is not None and row["figure"] < row["min"]
-            figure, limit = _told_apart(row["figure"], row["min" if low else "max"])
-            said = (
-                f"{step.name}: {row['check']} is {figure}, should be at"
-                f" {'least' if low else 'most'} {limit}. {CHECKS[row['check']].advice}"
-            )
-            (self.stops if row["level"] == "stop" else self.warnings).append(said)
+    def _tell(self, judged: Iterable[tuple[str, str]]) -> None:
+        for level, said in judged:
+            (self.stops if level == "stop" else self.warnings).append(said)
 
     def _check_again(self, step: Step, rows: pl.DataFrame, written: pl.DataFrame) -> None:
         """Make the checks that count rows again, without those of the rows that got lost here."""
@@ -275,11 +277,8 @@ class Fold:
                 continue
             assert isinstance(above.params, Validate)
             left = self.checked[above.name].join(lost, on=by, how="anti")
-            limits = above.params.limits()
-            for row in self.facts[above.name]["checks"]:
-                if row["check"] in COUNTS and row["ok"]:
-                    figure = CHECKS[row["check"]].function(left, {}, None, None)
-                    self._judge(step, [result(row["check"], figure, limits[row["check"]])])
+            checks = self.facts[above.name]["checks"]
+            self._tell(judged_again(step.name, above.params, checks, left))
 
 
 _READ = ("row", "source", "offset", "bytes", "id_hi", "id_lo", "has_tools", "reward", "label")
@@ -298,25 +297,6 @@ def _written(step: Step, params: Write, rows: StageResult) -> list[str]:
         for name in rows.names
         if {name, split_side(name)[1]} & needed or name.startswith(INPUT)
     ]
-
-
-def _counted(rows: pl.LazyFrame) -> pl.DataFrame:
-    """Of rows that are checked, which they are and what the checks in COUNTS read of them."""
-    names = rows.collect_schema().names()
-    return rows.select(name for name in (*ROWS, "label") if name in names).collect()
-
-
-def _told_apart(figure: float, limit: float) -> tuple[str, str]:
-    """A figure and the limit that it does not keep: short, unless they would seem to agree."""
-    short = _short(figure, 4), _short(limit, 6)
-    seen = [float(text) for text in short]
-    if seen[0] != seen[1] and (seen[0] < seen[1]) == (figure < limit):
-        return short
-    return repr(figure), repr(limit)
-
-
-def _short(value: float, digits: int) -> str:
-    return f"{value:.0f}" if float(value).is_integer() else f"{value:.{digits}g}"
 
 
 def _format_version(params: Any) -> int | UnsetType:

@@ -29,7 +29,7 @@ LAYERS = [
         "plan",
     ],
     ["experiments"],
-    ["wide", "progress", "blame", "calls", "loading", "rehearsal", "remarks", "fold"],
+    ["wide", "progress", "blame", "calls", "loading", "rehearsal", "remarks", "judging", "fold"],
     ["identity", "usable", "executor", "reproduce", "check", "checking", "ahead"],
     ["report", "examples", "api", "words", "takes", "completion", "plugins", "guide", "streams"],
     ["say", "verbs", "launch", "cli", "__main__", "__init__"],
