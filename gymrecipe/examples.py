@@ -9,14 +9,14 @@ import msgspec
 from gymrecipe.engines.local import local
 from gymrecipe.errors import DataError, RecipeError
 from gymrecipe.experiments import folders
-from gymrecipe.fold import Fold, templates
+from gymrecipe.fold import Fold
 from gymrecipe.loading import read
 from gymrecipe.plan import Plan
 from gymrecipe.progress import Silent
 from gymrecipe.rehearsal import rehearse
 from gymrecipe.rollouts.files import open_source
 from gymrecipe.settings import WorkedExample
-from gymrecipe.steps import Step
+from gymrecipe.steps import Step, templates
 
 
 def check_examples(plan: Plan) -> None:
@@ -58,7 +58,7 @@ def _outcome(plan: Plan, example: WorkedExample) -> list[str]:
         alone = msgspec.structs.replace(plan, steps=tuple(_from(step) for step in plan.steps))
         progress = Silent()
         table = read(alone, [source], [], engine, progress)
-        rendered_by = templates(alone)
+        rendered_by = templates(alone.steps)
         folded = Fold(alone, table, [source], folder, engine, progress, rendered_by)
     became = dict(zip(folded.used["row"], folded.used["side"], strict=True))
     fates = dict(zip(folded.settled["row"], folded.settled["reason"], strict=True))

@@ -28,7 +28,7 @@ from gymrecipe.experiments.export import check_export, export
 from gymrecipe.experiments.inputs import check_no_versions
 from gymrecipe.experiments.manifest import Environment, Input, Lines, Manifest, Output, StageRecord
 from gymrecipe.experiments.mapped import mapping
-from gymrecipe.fold import Fold, templates
+from gymrecipe.fold import Fold
 from gymrecipe.identity import version_id
 from gymrecipe.loading import read
 from gymrecipe.parameters import changed
@@ -42,6 +42,7 @@ from gymrecipe.rollouts.naming import sources
 from gymrecipe.rollouts.nothing import check_not_empty, check_rollouts
 from gymrecipe.rollouts.table import Read, Table
 from gymrecipe.settings import Settings
+from gymrecipe.steps import templates
 from gymrecipe.usable import check_usable
 
 
@@ -74,7 +75,7 @@ def run(plan: Plan, progress: Progress | None = None) -> Version:
 
 def _run(plan: Plan, progress: Progress) -> Version:
     settings = plan.settings
-    rendered_by = templates(plan)
+    rendered_by = templates(plan.steps)
     try:
         files, skipped = sources(plan.load.input, plan.load.sidecars)
         inputs = _inputs(plan, files)

@@ -16,7 +16,7 @@ from gymrecipe.experiments import fates
 from gymrecipe.experiments.data import write_data, write_metrics
 from gymrecipe.experiments.manifest import Output, StageRecord
 from gymrecipe.experiments.statistics import CATEGORIES, FIGURES, statistics
-from gymrecipe.formats.template import Template, read_template
+from gymrecipe.formats.template import Template
 from gymrecipe.judging import COUNTS, counted, judged, judged_again
 from gymrecipe.parameters import changed
 from gymrecipe.plan import Plan
@@ -34,18 +34,6 @@ from gymrecipe.stages.validate import Validate
 from gymrecipe.stages.write import Write
 from gymrecipe.steps import Step, purpose_of
 from gymrecipe.wide import ROWS, StageResult, narrow
-
-
-def templates(plan: Plan) -> dict[str, Template]:
-    """The chat template of each write that renders text, by the step's name. A run reads them
-    once, so that what is in the version's id is what was rendered. Raises RecipeError.
-    """
-    writes = [(step.name, step.params) for step in plan.steps if isinstance(step.params, Write)]
-    return {
-        name: read_template(params.tokenizer, params.chat_template)
-        for name, params in writes
-        if params.format == "rendered"
-    }
 
 
 class Fold:

@@ -18,7 +18,7 @@ from gymrecipe.experiments.disk import no_link
 from gymrecipe.experiments.environment import packages, plugins
 from gymrecipe.experiments.manifest import Manifest, StageRecord
 from gymrecipe.experiments.mapped import mapping
-from gymrecipe.fold import Fold, templates
+from gymrecipe.fold import Fold
 from gymrecipe.formats.template import Template
 from gymrecipe.loading import read
 from gymrecipe.plan import Plan
@@ -27,6 +27,7 @@ from gymrecipe.recipe.composing import HERE
 from gymrecipe.registry import FORMATS, STAGES
 from gymrecipe.rollouts.files import Source
 from gymrecipe.settings import Settings
+from gymrecipe.steps import templates
 
 SHOWN = 200
 """Characters of a line that differs which are shown."""
@@ -64,7 +65,7 @@ def reproduce(
         for file, found in zip(record.inputs, [*table.read, *table.inputs], strict=True):
             if found.digest != file.digest:
                 raise ChangedError(f"{file.path}: not what it was when {version} was made.")
-        rendered_by = templates(rebuilt)
+        rendered_by = templates(rebuilt.steps)
         _check_templates(version, record, rendered_by)
         Fold(rebuilt, table, files, staged, engine, watched, rendered_by, spill).write_records()
         return _compare(version, staged, record)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -13,13 +13,14 @@ import gymrecipe.formats
 import gymrecipe.stages
 from gymrecipe.errors import hint
 from gymrecipe.faults import fault, invalid, with_value
+from gymrecipe.formats.template import Template, read_template
 from gymrecipe.parameters import Params
 from gymrecipe.recipe.composing import Composed
 from gymrecipe.registry import STAGES, Purpose, Stage
 from gymrecipe.stages.load import Load
 from gymrecipe.stages.write import Write
 
-__all__ = ["POSSIBLE", "Step", "above", "build", "gymrecipe", "purpose_of"]
+__all__ = ["POSSIBLE", "Step", "above", "build", "gymrecipe", "purpose_of", "templates"]
 
 POSSIBLE: dict[str, tuple[Purpose, ...]] = {
     "rollouts": ("sft", "kto", "buffer"),
@@ -169,6 +170,18 @@ def purpose_of(step: Step) -> Purpose:
     """What a write is for: as it says, or by the unit that arrives."""
     assert isinstance(step.params, Write)
     return step.params.purpose or POSSIBLE[step.takes][0]
+
+
+def templates(steps: Iterable[Step]) -> dict[str, Template]:
+    """The chat template of each write that renders text, by the step's name. A run reads them
+    once, so that what is in the version's id is what was rendered. Raises RecipeError.
+    """
+    writes = [(step.name, step.params) for step in steps if isinstance(step.params, Write)]
+    return {
+        name: read_template(params.tokenizer, params.chat_template)
+        for name, params in writes
+        if params.format == "rendered"
+    }
 
 
 def above(step: Step, by_name: dict[str, Step]) -> Iterator[Step]:

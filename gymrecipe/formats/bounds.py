@@ -16,7 +16,8 @@ import jinja2
 from jinja2 import nodes
 from jinja2.runtime import Context, LoopContext, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.visitor import NodeTransformer
+
+from gymrecipe.formats.counted import Counted
 
 MOST = 2**26
 """Characters of a text, items of a list: as many as a line of rollouts may have bytes."""
@@ -77,7 +78,7 @@ class Bounded(ImmutableSandboxedEnvironment):
         self.weights: dict[int, tuple[int, Any]] = {}
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        parsed: nodes.Template = _Counted().visit(super()._parse(source, name, filename))
+        parsed: nodes.Template = Counted().visit(super()._parse(source, name, filename))
         return parsed
 
     def _spend(self, steps: int) -> None:
@@ -207,42 +208,6 @@ class Bounded(ImmutableSandboxedEnvironment):
         for value in kwargs.values():
             self._seen(value)
         return args
-
-
-class _Counted(NodeTransformer):
-    """Puts loops, and what is joined, compared or printed, through the filters that count it."""
-
-    def visit_For(self, node: nodes.For) -> nodes.For:
-        self.generic_visit(node)
-        node.iter = _filtered("_turns", node.iter)
-        return node
-
-    def visit_Concat(self, node: nodes.Concat) -> nodes.Expr:
-        self.generic_visit(node)
-        node.nodes = [_filtered("_through", part) for part in node.nodes]
-        return _filtered("_joined", node)
-
-    def visit_Compare(self, node: nodes.Compare) -> nodes.Compare:
-        self.generic_visit(node)
-        node.expr = _filtered("_through", node.expr)
-        for operand in node.ops:
-            operand.expr = _filtered("_through", operand.expr)
-        return node
-
-    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Getitem:
-        self.generic_visit(node)
-        if isinstance(node.arg, nodes.Slice):
-            node.node = _filtered("_through", node.node)
-        return node
-
-    def visit_Output(self, node: nodes.Output) -> nodes.Output:
-        self.generic_visit(node)
-        node.nodes = [_filtered("_printed", part) for part in node.nodes]
-        return node
-
-
-def _filtered(name: str, node: Any) -> nodes.Filter:
-    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
 
 
 def _check_call(name: str, first: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
