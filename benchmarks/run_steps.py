@@ -68,20 +68,20 @@ def steps(recipe: str, words: list[str]) -> dict[str, Any]:
 
     composed = compose(locate(recipe), words)
     ahead.start_server(composed)
-    from gymrecipe import executor, fold, reading
+    from gymrecipe import executor, fold, loading, recording
     from gymrecipe.api import prepare
     from gymrecipe.experiments import publishing
 
     seen.add("import, compose", BEGAN)
     seen.inner = [(0.0, 0.0)]
     places = [
-        (reading, "read_table", "scan"),
+        (loading, "read_table", "scan"),
         (fold, "call", "stages"),
         (fold, "write_data", "write"),
         (fold, "write_metrics", "write"),
         (fold, "statistics", "figures"),
         (fold.Fold, "write_records", "records of lines"),
-        (executor, "environment", "environment"),
+        (recording, "environment", "environment"),
         (executor, "rehearse", "rehearsal"),
         (publishing, "publish", "publish"),
         (executor, "_finish", "ledger"),

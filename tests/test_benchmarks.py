@@ -105,3 +105,13 @@ def test_rows_that_differ_end_a_comparison(tmp_path):
     made(source, "short", 20)
     with pytest.raises(SystemExit, match=r"threshold.*0\.5 gave .*total=0\.5.*total=1\.0"):
         compare(JOBS["sft"], [pretending(1.0), pretending(0.5)], source, tmp_path, 1, 60)
+
+
+@pytest.mark.parametrize("program", ["run_steps.py", "scan_steps.py", "write_steps.py"])
+def test_the_programs_that_time_steps_run(program, tmp_path):
+    rollouts = tmp_path / "a.jsonl"
+    made(rollouts, "long", 20)
+    command = [sys.executable, str(BENCHMARKS / program), str(rollouts)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout

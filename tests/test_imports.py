@@ -30,7 +30,7 @@ LAYERS = [
     ],
     ["experiments"],
     ["wide", "progress", "blame", "calls", "loading", "rehearsal", "remarks", "judging", "fold"],
-    ["identity", "usable", "executor", "reproduce", "check", "checking", "ahead"],
+    ["identity", "usable", "recording", "executor", "reproduce", "check", "checking", "ahead"],
     ["report", "examples", "api", "words", "takes", "completion", "plugins", "guide", "streams"],
     ["say", "verbs", "launch", "cli", "__main__", "__init__"],
 ]
@@ -180,6 +180,10 @@ def test_only_check_imports_the_models_of_lines(words: list[str], tmp_path: Path
         "sys.exit(code or bool(loaded & {'gymrecipe.check', 'gymrecipe.formats.models'}))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path).returncode == 0
+
+
+def test_no_module_has_more_than_300_lines() -> None:
+    assert not [path for path in FILES if path.read_text().count("\n") > 300]
 
 
 def test_no_module_is_a_bag_of_utilities() -> None:
