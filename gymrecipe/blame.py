@@ -65,7 +65,7 @@ def check_rows(step: Step, rows: pl.DataFrame, made: pl.DataFrame) -> None:
     if is_ours(step.stage.function.__module__) or step.source is None or step.makes != step.takes:
         return
     keys = KEYS.get(step.takes, ("row",))
-    what = f"stages.{step.name}: {_named('stage', step.stage.name, step.stage.function)}"
+    what = _stage(step)
     if absent := [key for key in keys if key not in made.columns]:
         raise RecipeError(f"{what} takes away the column '{absent[0]}', which says what a row is.")
     before, after = rows.select(keys), made.select(keys)
@@ -85,7 +85,7 @@ def check_columns(step: Step, rows: pl.LazyFrame, made: pl.DataFrame) -> None:
     module = step.stage.function.__module__
     if is_ours(module) or step.takes != "rollouts" or step.makes != "rollouts":
         return
-    what = f"stages.{step.name}: {_named('stage', step.stage.name, step.stage.function)}"
+    what = _stage(step)
     for name, was in rows.collect_schema().items():
         if name not in BUILT_IN or name not in made.columns:
             continue
@@ -112,7 +112,7 @@ def _is_alike(kind: pl.DataType, was: pl.DataType) -> bool:
 
 def check_made(step: Step, made: Any) -> None:
     """Raise RecipeError where a stage does not give a frame, or a frame and its facts."""
-    what = f"stages.{step.name}: {_named('stage', step.stage.name, step.stage.function)}"
+    what = _stage(step)
     frame, facts = made if isinstance(made, tuple) and len(made) == 2 else (made, {})
     if not isinstance(frame, pl.LazyFrame) or not isinstance(facts, dict):
         raise RecipeError(
@@ -147,6 +147,11 @@ def parts_of_plugins(step: Step) -> Iterator[tuple[str, str]]:
     for kind, entry in parts:
         if not is_ours(entry.function.__module__):
             yield kind, _named(kind, entry.name, entry.function)
+
+
+def _stage(step: Step) -> str:
+    """How a sentence about a step whose stage is a plugin's begins."""
+    return f"stages.{step.name}: {_named('stage', step.stage.name, step.stage.function)}"
 
 
 def _named(kind: str, name: str, function: Callable[..., Any]) -> str:

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from gymrecipe.formats.calls import as_objects, as_text
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Guide, Written, tokens
 from gymrecipe.formats.numbers import check
+from gymrecipe.formats.text import json_text
 from gymrecipe.formats.turns import plain
 from gymrecipe.registry import format
 from gymrecipe.rollouts.chat import Unusable
@@ -38,8 +37,6 @@ SETTINGS = {
     "kto": ["rl: kto", "skip_prepare_dataset: true", "remove_unused_columns: false"],
     "reward_model": ["reward_model: true"],
 }
-
-_encoder = msgspec.json.Encoder()
 
 
 def guide(written: Written) -> Guide:
@@ -132,7 +129,7 @@ def axolotl(example: Example) -> dict[str, Any]:
             return _ranked(example) | example.values
     if example.tools is not None:
         # TRL hands an empty list to the template, and Llama's print it as tools.
-        record["tools"] = _encoder.encode(example.tools).decode() if example.tools else None
+        record["tools"] = json_text(example.tools) if example.tools else None
     return record | example.values
 
 

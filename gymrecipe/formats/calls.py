@@ -5,9 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from gymrecipe.formats.numbers import check
+from gymrecipe.formats.text import json_text
 from gymrecipe.rollouts.chat import Function, Message, ToolCall
-
-_encoder = msgspec.json.Encoder()
 
 
 def as_text(messages: list[Message]) -> list[Message]:
@@ -29,5 +28,5 @@ def as_objects(messages: list[Message]) -> list[Message]:
 
 
 def _call(call: ToolCall) -> ToolCall:
-    arguments = _encoder.encode(call.function.arguments).decode()
+    arguments = json_text(call.function.arguments)
     return ToolCall(id=call.id, function=Function(call.function.name, arguments))

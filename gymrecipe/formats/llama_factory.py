@@ -13,11 +13,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import msgspec
-
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Guide, Written, tokens
 from gymrecipe.formats.numbers import check
+from gymrecipe.formats.text import json_text
 from gymrecipe.formats.turns import turns
 from gymrecipe.registry import format
 from gymrecipe.rollouts.chat import Message, ToolCall, Unusable
@@ -26,8 +25,6 @@ BETWEEN_OUTPUTS = "\n</tool_response>\n<tool_response>\n"
 """What LLaMA-Factory itself joins the outputs of parallel calls with; Qwen and Hermes form."""
 
 STAGES = {"sft": "sft", "dpo": "dpo", "kto": "kto", "reward_model": "rm", "rl": "ppo"}
-
-_encoder = msgspec.json.Encoder()
 
 
 def guide(written: Written) -> Guide:
@@ -135,7 +132,7 @@ def llama_factory(example: Example) -> dict[str, Any]:
         record["kto_tag"] = example.label
     record["system"] = system or ""
     if example.tools is not None:
-        record["tools"] = _encoder.encode(example.tools).decode() if example.tools else ""
+        record["tools"] = json_text(example.tools) if example.tools else ""
     return record | example.values
 
 
@@ -165,7 +162,7 @@ def _said(turn: list[Message]) -> dict[str, str]:
 
 def _calls(calls: list[ToolCall]) -> str:
     """The calls as JSON text without a character that could open a marker of any template."""
-    text = _encoder.encode([call.function for call in calls]).decode()
+    text = json_text([call.function for call in calls])
     return text.replace("<", "\\u003c").replace("◁", "\\u25c1")
 
 

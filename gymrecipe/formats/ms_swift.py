@@ -13,11 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
-
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Guide, Written, tokens
 from gymrecipe.formats.numbers import check
+from gymrecipe.formats.text import json_text
 from gymrecipe.formats.truth import ground_truth
 from gymrecipe.formats.turns import turns
 from gymrecipe.registry import format
@@ -36,8 +35,6 @@ REACT = ("Action:", "Action Input:")
 
 PLACES = ("{{SYSTEM}}", "{{QUERY}}", "{{RESPONSE}}", "{{ROUND0}}", "{{ROUND1}}")
 """What its templates replace, also where it stands in a user's text or a tool's output."""
-
-_encoder = msgspec.json.Encoder()
 
 
 def guide(written: Written) -> Guide:
@@ -104,14 +101,14 @@ def ms_swift(example: Example) -> dict[str, Any]:
         record["messages"] = _said([*prompt, *example.completion])
     if example.tools is not None:
         check(example.tools)  # it keeps them as objects
-        record["tools"] = _encoder.encode(example.tools).decode()
+        record["tools"] = json_text(example.tools)
         if "rejected_messages" in record:
             record["rejected_tools"] = record["tools"]  # else the rejected side has none
     if example.purpose == "reward_model":
         record["margin"] = example.margin
     if example.purpose == "rl":
         record["solution"] = ground_truth(example.verifier)
-        record["verifier"] = _encoder.encode(example.verifier).decode()
+        record["verifier"] = json_text(example.verifier)
     return record | example.values
 
 
@@ -149,7 +146,7 @@ def _parts(message: Message) -> Iterator[dict[str, Any]]:
         return
     if message.reasoning_content:
         raise Unusable("reasoning_beside_text")
-    calls = [_encoder.encode(call.function).decode() for call in message.tool_calls or []]
+    calls = [json_text(call.function) for call in message.tool_calls or []]
     if in_react(calls):
         raise Unusable("format_markers")
     if message.content or not calls:

@@ -9,6 +9,7 @@ import msgspec
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Guide, Written, tokens
 from gymrecipe.formats.numbers import check
+from gymrecipe.formats.text import json_text
 from gymrecipe.registry import format
 from gymrecipe.rollouts.chat import Message, Unusable
 from gymrecipe.rollouts.lines import is_null
@@ -17,7 +18,6 @@ HEAD = "You can call these functions. They are given as JSON, one a line, within
 REQUEST = ("responses_create_params", "agent_ref")
 """What a line of NeMo Gym has beside the fields of its verifier."""
 
-_encoder = msgspec.json.Encoder()
 
 TRAINS = {
     "sft": "Every assistant message is trained on, the thoughts in `reasoning_content` as far as"
@@ -118,7 +118,7 @@ def with_tools(prompt: list[Message], tools: list[dict[str, Any]] | None) -> lis
     """The prompt with the schemas of its tools at the end of the system message."""
     if not tools:
         return prompt
-    schemas = [_encoder.encode(tool).decode() for tool in tools]
+    schemas = [json_text(tool) for tool in tools]
     text = "\n".join([HEAD, "<tools>", *schemas, "</tools>"])
     if prompt and prompt[0].role == "system":
         text = f"{prompt[0].content}\n\n{text}" if prompt[0].content else text

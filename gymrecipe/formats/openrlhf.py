@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Guide, Written, tokens
 from gymrecipe.formats.numbers import check
+from gymrecipe.formats.text import json_text
 from gymrecipe.registry import format
 from gymrecipe.rollouts.chat import Message, Unusable
-
-_encoder = msgspec.json.Encoder()
 
 COMMANDS = {
     "sft": "train_sft {files} --data.input_key input --data.multiturn",
@@ -108,7 +105,7 @@ def _prompt(example: Example) -> dict[str, Any]:
         raise Unusable("picture_tag")
     return {
         "input": example.prompt,
-        "label": _encoder.encode(example.verifier).decode(),
+        "label": json_text(example.verifier),
         "datasource": example.agent or "default",
     }
 

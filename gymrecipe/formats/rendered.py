@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from gymrecipe.errors import RecipeError
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Guide, Written, tokens
 from gymrecipe.formats.openrlhf import files
 from gymrecipe.formats.template import render
+from gymrecipe.formats.text import json_text
 from gymrecipe.registry import format
 from gymrecipe.rollouts.chat import Message, Unusable
 
@@ -22,8 +21,6 @@ OPENRLHF = {
     "rl": "train_ppo_ray --data.input_key prompt --data.label_key verifier",
 }
 """The command of OpenRLHF for each purpose, without its files."""
-
-_encoder = msgspec.json.Encoder()
 
 
 def guide(written: Written) -> Guide:
@@ -70,7 +67,7 @@ def rendered(example: Example) -> dict[str, Any]:
     elif example.purpose == "reward_model":
         record["margin"] = example.margin
     elif example.purpose == "rl":
-        record["verifier"] = _encoder.encode(example.verifier).decode()
+        record["verifier"] = json_text(example.verifier)
     return record | example.values
 
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from gymrecipe.formats.calls import as_objects
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Guide, Written, tokens
 from gymrecipe.formats.numbers import check
+from gymrecipe.formats.text import json_text
 from gymrecipe.registry import format
-
-_encoder = msgspec.json.Encoder()
 
 SETTINGS = {
     "sft": ("sft", "assistant_only_loss: true"),
@@ -97,7 +94,7 @@ def trl(example: Example) -> dict[str, Any]:
     if example.purpose == "sft":
         record = {"messages": [*example.prompt, *example.completion]}
     elif example.purpose == "rl":
-        record = {"prompt": example.prompt, "verifier": _encoder.encode(example.verifier).decode()}
+        record = {"prompt": example.prompt, "verifier": json_text(example.verifier)}
     elif example.purpose == "kto":
         record = {
             "prompt": example.prompt,
@@ -144,6 +141,5 @@ def _with_tools(record: dict[str, Any], example: Example) -> dict[str, Any]:
     for turns in (example.prompt, example.completion, example.chosen, example.rejected):
         as_objects(turns)
     if example.tools is not None:
-        tools = example.tools
-        record["tools"] = _encoder.encode(tools).decode() if tools else None
+        record["tools"] = json_text(example.tools) if example.tools else None
     return record | example.values

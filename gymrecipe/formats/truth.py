@@ -5,6 +5,9 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw
 
+from gymrecipe.formats.text import json_text
+from gymrecipe.rollouts.lines import NULL, is_null
+
 NAMES = ("ground_truth", "expected_answer", "answer")
 """The fields of a verifier that hold the right answer, the surest name first."""
 
@@ -12,10 +15,9 @@ NAMES = ("ground_truth", "expected_answer", "answer")
 def ground_truth(verifier: dict[str, Raw]) -> str:
     """The right answer as text, or all that the verifier needs as JSON text."""
     for name in NAMES:
-        raw = verifier.get(name)
-        if raw is not None and raw != Raw(b"null"):
+        if not is_null(raw := verifier.get(name, NULL)):
             return text(raw)
-    return msgspec.json.encode(verifier).decode()
+    return json_text(verifier)
 
 
 def text(raw: Raw) -> str:

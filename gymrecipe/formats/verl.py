@@ -11,10 +11,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Guide, Written, tokens
+from gymrecipe.formats.text import json_text
 from gymrecipe.formats.truth import ground_truth
 from gymrecipe.formats.turns import plain
 from gymrecipe.registry import format
@@ -22,8 +21,6 @@ from gymrecipe.rollouts.chat import Message, Unusable
 
 DATASET = Path(__file__).with_name("verl_dataset.py.txt")
 """The dataset class; it imports verl, so it is no module of ours."""
-
-_encoder = msgspec.json.Encoder()
 
 
 def guide(written: Written) -> Guide:
@@ -123,9 +120,9 @@ def _rl_notes(written: Written) -> list[str]:
 def verl(example: Example) -> dict[str, Any]:
     """verl: parquet; SFT messages as JSON text with a dataset class for them beside the data."""
     if example.purpose == "sft":
-        record = {"messages": _text([*example.prompt, *example.completion])}
+        record = {"messages": json_text([*example.prompt, *example.completion])}
         if example.tools is not None:
-            record["tools"] = _text(example.tools)
+            record["tools"] = json_text(example.tools)
     elif example.purpose == "reward_model":
         if example.tools:
             raise Unusable("needs_template")
@@ -139,19 +136,15 @@ def verl(example: Example) -> dict[str, Any]:
     return record | example.values
 
 
-def _text(value: Any) -> str:
-    return _encoder.encode(value).decode()
-
-
 def _task(example: Example) -> dict[str, Any]:
     extra: dict[str, Any] = {
         "index": example.index,
         "split": example.split,
-        "verifier": _text(example.verifier),
+        "verifier": json_text(example.verifier),
     }
     if example.tools is not None:
         extra["tool_selection"] = [tool["function"]["name"] for tool in example.tools]
-        extra["tools"] = _text(example.tools)
+        extra["tools"] = json_text(example.tools)
     return {
         "data_source": example.agent or "gymrecipe",
         "prompt": [_turn(message) for message in example.prompt],
