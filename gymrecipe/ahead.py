@@ -1,4 +1,4 @@
-"""Ahead: where workers come from starts while the run still imports what it needs itself."""
+"""Ahead: the server that workers are forked from is started while the run still imports."""
 
 from __future__ import annotations
 

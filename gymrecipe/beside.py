@@ -53,8 +53,8 @@ _PLAIN = "{% for message in messages %}{{ message.content }}{% endfor %}"
 
 @cache
 def own_keys(format: str, purpose: Purpose) -> frozenset[str]:
-    """The keys that a format of ours writes itself, found by writing a made-up example; what one of
-    a plugin makes of it nobody can know.
+    """The keys that a format of ours writes itself, found by writing a made-up example. A plugin's
+    is not asked: what it would do with such an example is not known.
     """
     write = FORMATS[format].function
     if format == "custom" or not is_ours(write.__module__):
@@ -81,7 +81,7 @@ def own_keys(format: str, purpose: Purpose) -> frozenset[str]:
 
 
 def columns_of(params: Write, purpose: Purpose) -> dict[str, str]:
-    """What stands beside the messages: what each column is made of, and its name."""
+    """The columns beside the messages: the name of each in the record, by what it is made of."""
     standard = STANDARD[purpose]
     if params.format == "raw":
         standard = ("reward_gap",) if standard is _COMPARED else ()

@@ -22,13 +22,14 @@ GIVEN = ("group", "chosen_place", "rejected_place")
 
 
 class MissingColumn(RecipeError):
-    """A step needs a column that is not there; of a pair, its rollouts'."""
+    """A step needs a column that its rows lack: `column`, of a pair without the side in front."""
 
     column = ""
 
 
 @contextmanager
 def naming_what_is_missing(plan: Plan, step: Step, rows: pl.LazyFrame) -> Iterator[None]:
+    """Raises MissingColumn, which lists the columns that there are, in place of Polars' error."""
     try:
         yield
     except pl.exceptions.ColumnNotFoundError as error:
@@ -73,6 +74,7 @@ def in_memory() -> pl.Config:
 def call(
     step: Step, params: Any, rows: pl.LazyFrame, facts: Told, metrics: pl.LazyFrame
 ) -> tuple[pl.LazyFrame, dict[str, pl.LazyFrame]]:
+    """What a stage makes of its rows, and its facts by name."""
     frame = metrics if step.stage.reads == "metrics" else rows
     more = (facts,) if step.stage.reads == "facts" else ()
     made = step.stage.function(frame, params, *more)

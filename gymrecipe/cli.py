@@ -89,7 +89,7 @@ def _interrupted() -> int:
 
 
 def _end_of_hearing() -> None:
-    """What comes when all is done but the telling changes nothing any more."""
+    """Ignore signals from here on: the work is done, and only what came of it is still told."""
     signal.setitimer(signal.ITIMER_REAL, 0)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
         if signal.getsignal(number) in (_unwind, _unwind_late):
@@ -135,7 +135,7 @@ def _bug(kind: type[BaseException], error: BaseException, trace: TracebackType |
 
 def _unwind(number: int, frame: FrameType | None) -> None:
     _came.append(number)
-    # Whoever is called by other code than Python may swallow what is raised: it is looked at again.
+    # Code that is not Python's, in between, may swallow what is raised: it is raised once more.
     signal.setitimer(signal.ITIMER_REAL, 0.01)
     if _is_in_polars(frame):  # where what is raised would be a panic of Rust: a little later
         return
@@ -146,9 +146,7 @@ def _unwind(number: int, frame: FrameType | None) -> None:
 
 
 def _unwind_late(_: int, frame: FrameType | None) -> None:
-    """Unwind now, unless that is being done, as where Polars has seen the signal too: what is
-    raised would strike what takes away what is half made.
-    """
+    """Unwind now, unless that is under way: another exception would break off the cleaning up."""
     error = sys.exc_info()[1]
     while error is not None:
         if isinstance(error, (KeyboardInterrupt, _Terminated)):

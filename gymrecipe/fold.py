@@ -251,6 +251,7 @@ class Fold:
         return pl.concat(columns, how="horizontal")
 
     def _tell(self, judged: Iterable[tuple[str, str]]) -> None:
+        """Warn, or stop the run in the end, as the level of each sentence says."""
         for level, said in judged:
             (self.stops if level == "stop" else self.warnings).append(said)
 

@@ -40,7 +40,9 @@ def rehearse(plan: Plan) -> frozenset[str]:
 
 
 def _mentioned(plan: Plan) -> set[str]:
-    """The words of the steps' parameters, and what the figures of their writes are of."""
+    """The columns that the steps may read: every word of their parameters, and what the figures of
+    their writes describe.
+    """
     values = [list(step.params.model_dump().values()) for step in plan.steps]
     words = set(re.findall(r"[a-z]\w*", repr(values)))
     written = {step.takes for step in plan.steps if isinstance(step.params, Write)}

@@ -46,11 +46,12 @@ class Loss(msgspec.Struct, frozen=True):
 
 
 class Loader(msgspec.Struct):
-    """What has been read so far, by rows that are handed over in order.
+    """Where the loader stands after the rows so far, which are handed over in order.
 
-    `rows` are those of the first batch, `schema` is what they made. Of the batch that is read now,
-    `size` are its bytes and `dates` the places that hold texts (of `places` at most), with the
-    first one where all were dates. `fine` is the first number with many decimals.
+    `rows` are collected until the first batch is full, which then gives the `schema`. Of the batch
+    that is read now, `size` counts the bytes, and `dates` has each place where a text was: with the
+    first text and its line while all of them were dates, else None. The schema has `places` that
+    can hold texts. `fine` is the line and place of the first number with many decimals.
     """
 
     schema: dict[str, Schema] | None = None

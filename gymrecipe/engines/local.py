@@ -67,7 +67,7 @@ def local(workers: int, mishaps: list[str] | None = None) -> Iterator[Map]:
 def _in_order(
     workers: Workers, function: Callable[[Any], Any], jobs: Iterable[Any]
 ) -> Iterator[Any]:
-    given: deque[Slice] = deque()  # what nobody takes is done all the same, for it is not much
+    given: deque[Slice] = deque()  # where the caller stops early, so few are done in vain
     for number, job in enumerate(jobs):
         given.append(workers.give(number, function, job))
         if len(given) >= workers.most:

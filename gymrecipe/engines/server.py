@@ -40,8 +40,9 @@ def start() -> None:
 
 
 def _is_installed() -> bool:
-    """Whether we are what a process finds that does not begin with the folder of the script, as in
-    a checkout of another version. Workers that begin with nothing look where this process does.
+    """Whether a process that does not look in the script's folder finds this very gymrecipe. In a
+    checkout that is run from its folder it does not: then nothing is preloaded, and the workers
+    import along the path of this process.
     """
     found = PathFinder.find_spec("gymrecipe", sys.path[1:])
     return found is not None and found.origin is not None and samefile(found.origin, ours.__file__)

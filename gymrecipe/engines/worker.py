@@ -20,7 +20,9 @@ _holders: Any = None
 
 
 def begin(held: Any) -> None:
-    """Begin a worker that notes in `held` which slice it holds, in the last place that it began."""
+    """Begin a worker process. In `held`, which all of them share, the place of a slice has the id
+    of the process that holds it, and the last place that of any process which has begun.
+    """
     # Ctrl-C and a lost terminal go to the whole group; the parent alone decides what they mean.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -33,7 +35,7 @@ def begin(held: Any) -> None:
 
 
 def do(place: int, function: Callable[[Any], Any], job: Any) -> Any:
-    """What the function makes of a slice, which is held meanwhile."""
+    """What the function makes of a slice, whose `place` says meanwhile that this process has it."""
     _holders[place] = os.getpid()
     try:
         return function(job)

@@ -42,7 +42,7 @@ class Workers:
     def __init__(self, workers: int, most: int, mishaps: list[str]) -> None:
         self.workers, self.most, self.mishaps = workers, most, mishaps
         server.start()
-        # By whom each slice is held: the process's number, 0 for none; at the end, of any process.
+        # The id of the process that holds each slice, 0 for none; see `worker.begin`.
         self.held = server.CONTEXT.RawArray("q", most + 1)
         self.pool = self._pool()
         self.died: set[int] = set()
@@ -51,7 +51,7 @@ class Workers:
         return ProcessPoolExecutor(self.workers, server.CONTEXT, begin, (self.held,))
 
     def give(self, number: int, function: Callable[[Any], Any], job: Any) -> Slice:
-        """Let a worker do a slice of the map that begins with the slice 0."""
+        """Hand a slice to the workers. A slice with the number 0 begins another map."""
         if number == 0:
             self.died = set()
         return Slice(number, function, job, self._submit(number, function, job))
@@ -72,7 +72,9 @@ class Workers:
                     self.stop()  # one has died, and the pool waits for the rest of what it sent
 
     def _again(self, slices: list[Slice]) -> None:
-        """Do what has no result again, if the dead process's slice was not so done before."""
+        """Make a new pool and give it every slice without a result. Raises MachineError where the
+        slice that the dead process held was done again before.
+        """
         processes = self._processes()
         self.pool.shutdown(wait=True)
         if not self.held[self.most]:

@@ -1,5 +1,5 @@
-"""Appended: a file of records that grows while they come, hashed on the way, and put in order at
-the end by moving as little as can be.
+"""Appended: a file that records are added to as they come. It is hashed on the way, and at the end
+put in order by moving as few bytes as possible.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ Span = tuple[int, int]
 
 
 class Appended:
-    """A file that is only ever added to, until `lead`. Its bytes are hashed while they pass by,
-    as long as all of them were.
+    """A file that only grows, until `lead` moves some of its records to the front. Its bytes are
+    hashed while they are added; once some were not, `digest` reads all behind them again.
     """
 
     def __init__(self, path: Path) -> None:

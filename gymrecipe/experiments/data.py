@@ -45,8 +45,9 @@ class WriteResult(msgspec.Struct):
 
     `used` (`row`, `side`, `output`, `at`) and `rejected` (row, reason) speak of rollouts,
     `reasons` of the rows of the write's own unit; `written` are the rows that were written;
-    `longest` is how many bytes the longest record has. `is_late` says that some show keys or types
-    which the first ones, with `order: strict`, or those of the first file do not.
+    `longest` is how many bytes the longest record has. `is_late`: a loader that infers the columns
+    from the beginning misses some, because rows with further keys or types could not lead: the
+    order is strict, or the first file has no room for all of them.
     """
 
     outputs: list[Output]

@@ -34,8 +34,8 @@ Kind = tuple[re.Pattern[str], Callable[[int], bool], str]
 
 
 class Leftover(msgspec.Struct, frozen=True):
-    """Something that a run made for itself: what it is, how old its newest part, and why it stays
-    (empty where it may go).
+    """Something that a run made for itself and did not take away: what it is, the age of its newest
+    part, and why it stays (empty where it may go).
     """
 
     path: Path
@@ -100,7 +100,9 @@ def _in(
 
 
 def _known(folder: Path, kinds: tuple[Kind, ...]) -> Iterator[tuple[Path, str]]:
-    """What bears the name of a leftover, is of its kind, and ours."""
+    """What is named as a leftover, is the kind of file that it would be, and is this user's; with
+    what it is.
+    """
     for name in sorted(os.listdir(folder)) if folder.is_dir() else []:
         for pattern, is_kind, what in kinds:
             if pattern.fullmatch(name):
@@ -114,7 +116,7 @@ def _known(folder: Path, kinds: tuple[Kind, ...]) -> Iterator[tuple[Path, str]]:
 
 @contextmanager
 def _free(path: Path) -> Iterator[str]:
-    """Holds the lock on it; gives why that cannot be had."""
+    """Locks it for the block, if that can be done; gives why not, or an empty text."""
     if path.is_symlink():
         yield ""
         return

@@ -39,7 +39,7 @@ def memory() -> int:
 
 
 def as_they_lie(rows: pl.DataFrame, side: str) -> array[int]:
-    """The rows' places in the order in which the lines of this side lie."""
+    """The numbers of the rows in the order in which their lines of this side lie in the files."""
     order = rows.select(pl.arg_sort_by(f"{side}source", f"{side}offset")).to_series()
     places = array("Q")
     for start in range(0, len(order), LAP_ROWS):
@@ -50,8 +50,10 @@ def as_they_lie(rows: pl.DataFrame, side: str) -> array[int]:
 def placed(
     results: Iterable[Encoded], slots: array[int], size: int, target: Path, split: str
 ) -> Iterator[Encoded]:
-    """Slices in the order of their rows' slots, made of slices whose n-th row of all has the n-th
-    of `slots`. `size` is about how many bytes all records have.
+    """The records of these slices, as slices in the order that was asked for.
+
+    The n-th row of all that the slices bring has to stand at `slots[n]`. `size` is about how many
+    bytes all records have.
     """
     if not slots:
         yield from results

@@ -31,8 +31,8 @@ class Shards:
     In a jsonl file the rows that together show every key and type lead, unless `strict`: those of
     the whole split in the first file, which is where a loader of all of them looks, and those of
     its own in each other. They are known when all rows have come; until then the rows stand in
-    their files as they came, and afterwards most of them stay where they are. `is_late`
-    says that some of them stand behind others, which is strict, or have no room in the first file.
+    their files as they came, and afterwards most of them stay where they are. `is_late`:
+    some of them do not lead, because the order is strict or the first file has no room for all.
     """
 
     def __init__(

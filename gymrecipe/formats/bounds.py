@@ -103,7 +103,7 @@ class Bounded(ImmutableSandboxedEnvironment):
         return known[0]
 
     def _seen(self, value: Any) -> Any:
-        """A value that is gone through as a whole, and paid for."""
+        """The value, paid for by its length, because all of it is about to be gone through."""
         if isinstance(value, str) and len(value) < PACE:
             return value  # most are
         weight = self._weight(value)
@@ -112,7 +112,7 @@ class Bounded(ImmutableSandboxedEnvironment):
         return value
 
     def _made(self, value: Any) -> Any:
-        """What was made, paid for; what comes one by one is as it comes."""
+        """A result, held against MOST and paid for; an iterator item by item, as they are taken."""
         if _comes(value):
             return self._coming(value)
         _check(_size(value))
@@ -179,7 +179,7 @@ class Bounded(ImmutableSandboxedEnvironment):
         return self._made(super().call(context, obj, *args, **kwargs))
 
     def watched(self, name: str, made: Callable[..., Any]) -> Callable[..., Any]:
-        """A filter, or a test, which has no name, that is given nothing which could make it run
+        """The filter of this name, or a test (without one), that refuses whatever could make it run
         long.
         """
         ours = 1 if hasattr(made, "jinja_pass_arg") else 0
@@ -197,8 +197,8 @@ class Bounded(ImmutableSandboxedEnvironment):
         return run
 
     def _given(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-        """What a call is given, paid for; what comes one by one has come, since to look at it would
-        use it up.
+        """The arguments of a call, paid for. Iterators among them become lists, because to look at
+        one would use it up.
         """
         self._spend(1)
         if any(map(_comes, args)):
@@ -242,7 +242,7 @@ def _levels(value: Any, known: dict[int, int]) -> int:
 
 
 def _comes(value: Any) -> bool:
-    """Whether its items come one by one; a loop is not asked for its own."""
+    """Whether it is an iterator; the `loop` of a template is one too, and left alone."""
     return hasattr(value, "__next__") and not isinstance(value, LoopContext)
 
 

@@ -1,4 +1,4 @@
-"""Table: rows of a listing drawn as one aligned table."""
+"""Listing: the rows of a verb that lists, drawn as one aligned table."""
 
 from __future__ import annotations
 

@@ -23,7 +23,11 @@ _ONE = {kind: f"a {kind}" for kind in ("number", "text", "boolean", "list")} | {
 def check_found(
     wanted: Wanted, found: Set[str], scored: bool, seen: list[str], sources: list[Source]
 ) -> None:
-    """Raise RecipeError for the paths that no line has; `scored`: some line has a score."""
+    """Raise RecipeError for the paths that no line has.
+
+    `found` are the columns and paths that some line has, `seen` the top-level fields of all lines;
+    `scored`: some line has a score.
+    """
     ours = (*BUILT_IN, *wanted.names)
     absent = [
         (wanted.places.get(column.name, "columns"), column.paths, () if _is_named(column) else ours)
@@ -59,9 +63,11 @@ def check_found(
 def of_other_kinds(
     wanted: Wanted, found: Set[str], valued: Set[str], scored: bool, sources: list[Source]
 ) -> Iterator[str]:
-    """What is said of columns that are on lines, and are nothing there but values of another kind,
-    or texts that a pattern fits nowhere; `valued`: those with a value, or another than the default;
-    `scored`: some line has a score.
+    """Warnings about columns that lines do have, but never so that they can be read: the values are
+    of another kind, or texts that the regex does not fit.
+
+    `valued` are the columns that some row has a value of, other than the default; `found` and
+    `scored` as above.
     """
     without = [
         column
@@ -95,10 +101,11 @@ def of_other_kinds(
 def stand_ins(
     wanted: Wanted, found: Set[str], grouped: bool, seen: list[str], sources: list[Source]
 ) -> Iterator[str]:
-    """What is said of columns that have nothing but their default, of paths that the caller listed
-    and no line has, and of such a `group_by`; `grouped`: some line has it, or none needs it.
+    """Warnings about what no line has and a run can do without: the path of a column that has a
+    default, a path in a list of the caller's, and `group_by`.
 
-    A column that is looked for in several places may be in none of them.
+    `grouped`: some line has `group_by`, or there is none. A column that is looked for in several
+    places may be in none of them.
     """
     alone = [
         column

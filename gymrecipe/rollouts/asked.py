@@ -1,7 +1,8 @@
-"""Asked: what a job asks of each line, in names that stand for the same in any job.
+"""Asked: what a job asks of each line, under names that mean the same in every job.
 
-Two recipes may call the same path otherwise, or another path the same: what one of them had scanned
-is what the other one asks for if the paths and kinds are the same.
+A recipe names its columns as it likes, so that a name of one says nothing to the next. What is kept
+of a scan is named by path and kind instead: who asks for the same path as the same kind finds it.
+These are the shared names.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from gymrecipe.rollouts.scanned import TYPES, Job, Scanned, task_field
 METRIC_ROWS = "metric rows"
 
 _ASKED = frozenset({"reward", "group_value"})
-"""Columns that every scan has and that hold what the job says; the first is always asked."""
+"""Columns that every scan has, though what they hold depends on the job. Each job asks for
+`reward`, and for `group_value` if it has a `group_by`.
+"""
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """What a job asks of each line: columns, and which paths some line has, by their names in the
-    job, as the names that stand for them in any job.
+    """What a job asks of each line: the shared names of its `columns` by its own, and pairs of both
+    for the paths of which it wants to know whether some line has them (`found`).
     """
 
     columns: dict[str, str]
@@ -31,7 +34,7 @@ class Asked(msgspec.Struct, frozen=True):
 
     @property
     def names(self) -> frozenset[str]:
-        """All that is asked, in the names of any job."""
+        """All that is asked, by the shared names."""
         more = [METRIC_ROWS] if self.metric_rows else []
         return frozenset([*self.columns.values(), *(path for _, path in self.found), *more])
 
@@ -58,7 +61,9 @@ def _name(kind: str, *paths: Path) -> str:
 
 
 def for_any(scanned: Scanned, asked: Asked) -> Scanned:
-    """The slice in the names of any job. A column that was not asked for is left out."""
+    """A slice that was scanned for this job, under the shared names. What the job did not ask for
+    is left out.
+    """
     named = asked.columns
     kept = {name for name in scanned.columns if name in named or name not in _ASKED}
     found = set(scanned.found)
@@ -71,7 +76,7 @@ def for_any(scanned: Scanned, asked: Asked) -> Scanned:
 
 
 def for_job(scanned: Scanned, asked: Asked) -> Scanned:
-    """The slice, which has the names of any job, as a scan for what is asked gives it."""
+    """A slice that is kept under the shared names, as a scan for this job would give it."""
     named = asked.columns
     columns: dict[str, Any] = {
         name: scanned.columns[named.get(name, name)]
@@ -92,8 +97,8 @@ def for_job(scanned: Scanned, asked: Asked) -> Scanned:
 
 
 def added(scanned: Scanned, older: Scanned) -> Scanned:
-    """The slice with what only an older scan of it has, which was for other recipes; both in the
-    names of any job.
+    """The slice, and what only an older scan of the same bytes has, which was for other recipes.
+    Both are under the shared names.
     """
     return msgspec.structs.replace(
         scanned,

@@ -53,16 +53,16 @@ class BadLines:
 
     @property
     def most_rows(self) -> int:
-        """Behind more bad rows than these no run goes on, whatever the inputs hold beside them."""
+        """With more bad rows than these a run stops, whatever else the inputs hold."""
         if isinstance(self.most, int):
             return self.most
         most = self.ends[-1] if self.limit is None else min(self.ends[-1], self.limit)
         return max(FEW, int(self._allowed(most) + TOLERANCE))
 
     def add(self, found: Runs, index: int, before: int, read: int) -> None:
-        """Take those of a slice of an input; `before` are its lines before the slice, `read` those
-        of the inputs before it. Raises TooManyBadRows, also for blank lines that outnumber all
-        others.
+        """Count the bad lines of a slice, which has `before` lines of its input before it, and
+        `read` lines of the inputs before that. Raises TooManyBadRows, also where blank lines
+        outnumber all others.
         """
         if not found.line:
             return
@@ -81,7 +81,9 @@ class BadLines:
             raise RuntimeError("a bug of gymrecipe: lines of a slice that was left go unread")
 
     def _judge(self, rows: int, at: int, read: int) -> int:
-        """The bad rows with those of a run, `rows` without. Raises TooManyBadRows."""
+        """How many bad rows there are with this run of lines, given those before. Raises
+        TooManyBadRows.
+        """
         count: int = self.runs.count[at]
         step = int(self.runs.reason[at] != BLANK)
 
@@ -94,7 +96,9 @@ class BadLines:
         return rows + count * step
 
     def _judge_blanks(self, blanks: int, at: int, read: int) -> int:
-        """The blank lines with those of a run, `blanks` without. Raises TooManyBadRows."""
+        """How many blank lines there are with this run, given those before. Raises
+        TooManyBadRows.
+        """
         if self.runs.reason[at] != BLANK:
             return blanks
         count: int = self.runs.count[at]
@@ -107,7 +111,9 @@ class BadLines:
         return blanks + count
 
     def _are_too_many(self, rows: int, at: int, nth: int, read: int) -> bool:
-        """Whether so many bad rows up to the n-th line of a run are, whatever comes behind it."""
+        """Whether so many bad rows are too many, whatever comes behind the n-th line of this run,
+        which is the last of them.
+        """
         if isinstance(self.most, int):
             return rows > self.most
         return rows > FEW and rows > self._allowed(self._most_lines(at, nth, read)) + TOLERANCE

@@ -12,8 +12,8 @@ MISSES = 16
 
 
 class Cut:
-    """Between which pieces of text the response is. That is a guess: whoever cuts there has to see
-    whether both parts decode.
+    """Guesses where the response of a line lies, by the text that stood before and behind it in the
+    lines so far. The caller has to see whether both parts decode.
     """
 
     def __init__(self) -> None:

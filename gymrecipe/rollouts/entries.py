@@ -85,7 +85,7 @@ NOTHING = Entry("", "", 0, (0, 0, 0, 0), False, frozenset(), 0, 0, ())
 
 
 class Kept:
-    """An entry that is read: NOTHING where there is none that can be believed."""
+    """An entry that is open to be read; its `entry` is NOTHING where none can be believed."""
 
     def __init__(self, path: Path, file: IO[bytes] | None, entry: Entry) -> None:
         self.path, self.file, self.entry = path, file, entry
@@ -119,8 +119,8 @@ class Kept:
 
 
 class Half:
-    """An entry that is written, once it has begun. Where that cannot be done it is given up, and
-    the run goes on without.
+    """An entry that is being written, from `begin` on. Where writing fails the entry is given up,
+    and the run goes on without it.
     """
 
     def __init__(self, path: Path) -> None:

@@ -17,7 +17,7 @@ QUANTILES = (0, 10, 25, 50, 75, 90, 100)
 def total(values: Iterable[float]) -> float:
     """The exact sum, rounded once; infinite where it is beyond every float.
 
-    It may go over the values twice, so they are no iterator.
+    The values are gone over twice if need be, so an iterator will not do.
     """
     try:
         return math.fsum(values)

@@ -121,8 +121,8 @@ def _is_believed(entry: Entry, source: Source, jobs: list[Job]) -> bool:
 
 
 def _proven(entry: Entry, source: Source, jobs: list[Job], engine: Map) -> int:
-    """How many slices still are as they were: all of them or none, but for those that more bytes
-    may have changed.
+    """How many slices, from the first on, still hold what was scanned. None do if any byte changed;
+    if the file only grew, those whose last line ended before the growth.
 
     Every byte that was scanned is hashed again, for an edit looks like growth from outside.
     """

@@ -1,4 +1,6 @@
-"""Known: the top-level fields of the lines so far, and where they are in a line like those."""
+"""Known: the top-level fields of the lines so far, so that a line with the same keys is taken apart
+at once.
+"""
 
 from __future__ import annotations
 
@@ -55,9 +57,10 @@ _members = msgspec.json.Decoder(dict[str, Raw])
 class Known:
     """The fields of the lines so far.
 
-    No key may stand twice in a line, where one would hide the other. A line without a byte to
-    spare beside its values has no room for that; the keys of others are looked at one by one. So
-    that this costs no second pass over the response, it is cut out first.
+    A line with a key twice is refused, for one value would hide the other. To look at the keys one
+    by one is slow. It is needed only where a line has more bytes than its values and the shortest
+    spelling of its keys take, since no other line has room for a second key. And the response,
+    which is most of a line, is cut out first, so that nothing goes over it twice.
     """
 
     def __init__(self, needed: frozenset[Any]) -> None:

@@ -20,7 +20,7 @@ BLANK = CODES["blank"]
 """The one reason of lines that are no bad rows."""
 
 BLANKS = 10_000
-"""So many blank lines may be more than all others."""
+"""Up to so many blank lines are no fault, even if they outnumber all others."""
 
 ARRAYS = ("line", "offset", "length", "reason", "count")
 """What is kept of each run."""

@@ -54,7 +54,7 @@ def scan(job: Job) -> Scanned:
 
 
 def _is_in_vain(job: Job, bad: Runs, lines: int) -> bool:
-    """Whether no run goes on behind the lines so far."""
+    """Whether the lines so far stop the run, so that the rest of the slice need not be read."""
     if job.most_bad is not None and bad.rows > job.most_bad:
         return True
     others = None if job.others_before is None else job.others_before + lines - bad.blanks
@@ -182,7 +182,7 @@ class _Rows:
 
 
 def _bad(text: Text, reason: str) -> Bad:
-    """A line with its reason, or that of half a line."""
+    """The bad line. A last line without a line feed that looks cut off is a `truncated_tail`."""
     if reason in _CUT and not text.whole:
         reason = "truncated_tail"
     return Bad(text.number, text.offset, len(text.data), reason)

@@ -31,8 +31,9 @@ def task_field(index: int) -> str:
 class Job(msgspec.Struct, frozen=True):
     """A slice of a file, `start` to `end`, and what to look for in its lines.
 
-    At most `limit` lines are read, and none behind more than `most_bad` bad rows, or too many blank
-    lines beside the `others_before` that are there at most: no run goes on then.
+    At most `limit` lines are read. The rest is left where the run has to stop anyway: behind more
+    than `most_bad` bad rows, or behind too many blank lines, for which `others_before` says how
+    many other lines come before the slice at most.
     """
 
     source: Source
