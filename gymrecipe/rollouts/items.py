@@ -3,7 +3,8 @@
     reasoning, assistant text, calls   one assistant message a model call
     function_call_output               one tool message
 
-A model call is a run of items of the model; a token-id list on an item ends it sooner. The items
+A model call is a run of items of the model; a token-id list on an item ends it sooner. Some agents
+(hermes, harbor) put the ids of a call on its text and its function calls behind that. The items
 hold decoded values (see `lines.whole`), for each of them is looked at.
 """
 
@@ -17,7 +18,7 @@ import msgspec
 from msgspec import Raw
 
 from gymrecipe.rollouts.chat import Function, Message, ToolCall, Unusable
-from gymrecipe.rollouts.lines import NULL, Item
+from gymrecipe.rollouts.lines import NULL, Item, ends_on_ids, has_token_ids
 from gymrecipe.rollouts.members import repeats
 
 _TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
@@ -40,17 +41,20 @@ class Talk:
         """Append the messages of items; those of one model call are one message."""
         messages = self.messages
         speaking: Message | None = None
-        for item in items:
+        ended: Message | None = None
+        for place, item in enumerate(items):
             kind = item.type
             if kind == "function_call_output" or item.role == "tool":
                 if messages and not messages[-1].tool_calls:
                     _give_thought_to_its_call(messages)
                 messages.append(_output(item))
-                speaking = None
+                speaking = ended = None
                 continue
             if kind == "function_call":
                 said, thought = "", None
                 calls = [_call(item.call_id, item.name, item.arguments)]
+                if speaking is None and ended is not None and not ends_on_ids(items, place):
+                    speaking = ended
             elif kind == "reasoning":
                 said, calls, thought = "", None, _thought(item)
             elif kind is not None and kind != "message":
@@ -59,17 +63,17 @@ class Talk:
                 said, calls, thought = self._said(item), _calls(item), _beside(item)
             else:
                 messages.append(self._shown(item))
-                speaking = None
+                speaking = ended = None
                 continue
             if speaking is None:
                 speaking = Message("assistant", said, thought or None, calls)
                 messages.append(speaking)
             else:
                 _extend(speaking, said, thought, calls)
-            if item.generation_token_ids is not NULL and item.generation_token_ids:
+            if has_token_ids(item):
                 if self._keeps_ids:
                     _carry_ids(speaking, item)
-                speaking = None
+                ended, speaking = speaking, None
 
     def _shown(self, item: Item[Any]) -> Message:
         if item.role not in ("user", "system", "developer"):

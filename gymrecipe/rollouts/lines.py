@@ -12,6 +12,8 @@ pays only for what it looks at; a write decodes all of a line first, and `Line[A
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import islice
 from typing import Any, Generic, cast
 
 import msgspec
@@ -162,6 +164,21 @@ def is_empty(part: Any) -> bool:
     if not isinstance(part, Raw):
         return part is None or part == []
     return part is NULL or (len(part) <= 4 and bytes(part) in (b"null", b"[]"))
+
+
+def has_token_ids(item: Item[Any]) -> bool:
+    """Whether the model call of an item ends on it."""
+    return item.generation_token_ids is not NULL and not is_empty(item.generation_token_ids)
+
+
+def ends_on_ids(items: Sequence[Item[Any]], place: int) -> bool:
+    """Whether token ids are still to come for what the model says from a place on."""
+    for item in islice(items, place, None):
+        if item.type == "function_call_output" or item.role not in (None, "assistant"):
+            return False
+        if has_token_ids(item):
+            return True
+    return False
 
 
 def text_item(role: str, text: str) -> Item[Any]:

@@ -8,7 +8,7 @@ import msgspec
 import xxhash
 from msgspec import Raw
 
-from gymrecipe.rollouts.lines import NULL, Item, Response, is_empty, is_null, read
+from gymrecipe.rollouts.lines import Item, Response, ends_on_ids, has_token_ids, is_null, read
 
 _OUTPUTS = frozenset(
     f"{kind}_call_output" for kind in ("function", "custom_tool", "computer", "local_shell")
@@ -36,20 +36,21 @@ def said(items: list[Item]) -> Said:
     called: list[str | None] = []
     answered: set[str | None] = set()
     text_seen = False
-    in_call = False
-    for item in items:
-        kind, role, token_ids = item.type or "message", item.role, item.generation_token_ids
+    in_call = ended = False
+    for place, item in enumerate(items):
+        kind, role = item.type or "message", item.role
         if kind in _OUTPUTS or role == "tool":
             answered.add(item.call_id or item.tool_call_id)
-            in_call = False
+            in_call = ended = False
             continue
         if kind == "message" and role != "assistant":
-            in_call = False
+            in_call = ended = False
             continue
         if not in_call:
-            turns += 1
+            if not (ended and kind == "function_call" and not ends_on_ids(items, place)):
+                turns += 1
+                chars = 0
             in_call = True
-            chars = 0
         if kind == "message":
             text = raw_text(item.content) or item.refusal or ""
             chars += len(text)
@@ -63,8 +64,8 @@ def said(items: list[Item]) -> Said:
             calls += 1
             called.append(item.call_id or item.id)
             parts += (item.name or "", str(item.arguments, "utf-8"))
-        if token_ids is not NULL and not is_empty(token_ids):  # the call ends here
-            in_call = False
+        if has_token_ids(item):
+            in_call, ended = False, True
     return Said(
         turns=turns,
         calls=calls,

@@ -104,6 +104,23 @@ def test_token_ids_end_a_model_call() -> None:
     assert [message.content for message in found.completion] == ["a", "b"]
 
 
+def test_calls_behind_a_text_with_the_token_ids_of_all_are_of_its_model_call() -> None:
+    ids = {"generation_token_ids": [1, 2]}
+    items = (said("", **ids), called("a"), called("b"), answered("a"), answered("b"))
+    found = talk(*items, said("4", **ids), reading=Reading(token_ids="keep"))
+    first, _, _, last = plain(found.completion)
+    assert [call["id"] for call in first["tool_calls"]] == ["a", "b"]
+    assert first["generation_token_ids"] == [1, 2]
+    assert last["content"] == "4"
+
+
+def test_calls_that_end_on_token_ids_of_their_own_are_another_model_call() -> None:
+    ids = {"generation_token_ids": [1]}
+    calls = (called("a"), called("b", **ids), answered("a"), answered("b"))
+    found = talk(said("a", **ids), *calls, said("4", **ids))
+    assert [len(message.tool_calls or []) for message in found.completion[:2]] == [0, 2]
+
+
 def test_empty_token_ids_end_nothing() -> None:
     found = talk(said("a", generation_token_ids=[]), said("b"))
     assert [message.content for message in found.completion] == ["ab"]

@@ -229,6 +229,9 @@ def test_chat_calls_count_and_want_their_tool_message(row: Any, content: Any) ->
         ([said("a", generation_token_ids=[1]), said("bc", generation_token_ids=[2])], 2, 0, 2),
         ([said("a", generation_token_ids=[]), said("bc", generation_token_ids=[])], 1, 0, 3),
         ([said("said"), called("a")], 1, 1, 4),
+        ([said("a", generation_token_ids=[1]), called("a"), called("b")], 1, 2, 1),
+        ([said("a", generation_token_ids=[1]), called("a"), called("b", generation_token_ids=[2])],
+         2, 2, 0),
         ([USER], 0, 0, 0),
         ([], 0, 0, 0),
         (
