@@ -23,8 +23,12 @@ from gymrecipe.rollouts.lines import (
 from gymrecipe.rollouts.members import Repeated, members
 from gymrecipe.rollouts.said import chat_calls
 
-SAMPLING = ("extra_body", "seed", "temperature", "top_p", "max_output_tokens")
-"""Parts of the request's metadata that change how a task is sampled, not what is asked."""
+SAMPLING = (
+    "extra_body", "seed", "temperature", "top_p", "max_output_tokens", "attempt", "rollout_index",
+    "_ng_rollout_index",
+)  # fmt: skip
+"""Parts of the request's metadata that say how a task is sampled, or which of its rollouts it is,
+not what is asked."""
 
 PROMPTS_KEPT = 4_096
 """So many requests are remembered: the repeats of a task are near each other in a file."""

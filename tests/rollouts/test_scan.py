@@ -316,6 +316,7 @@ TOOL = {"type": "function", "name": "f", "parameters": {"type": "object", "prope
         {"metadata": None},
         {"metadata": {"extra_body": '{"seed": 3}'}},
         {"metadata": {"seed": 3, "temperature": 0.7, "nothing": None}},
+        {"metadata": {"attempt": "0", "rollout_index": "3", "_ng_rollout_index": "3"}},
         {"seed": 3, "temperature": 1.0, "top_p": 0.9, "max_output_tokens": 5, "model": "m"},
     ],
     ids=str,
