@@ -15,8 +15,13 @@ SIDECARS = (
     "_failures.jsonl",
     "_reward_profiling.jsonl",
     "_rollouts_inputs.jsonl",
+    "_multistage_state.jsonl",
+    ".capture.jsonl",
+    ".tokens.jsonl",
 )
-"""What NeMo Gym writes beside a rollout file: line files that hold no rollouts to train on."""
+"""What NeMo Gym writes beside a rollout file: line files that hold no rollouts to train on. A line
+of the last two is one model call, with a `response` as a rollout has it.
+"""
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+-]+:(?://|:|[a-z]+:/)|(?:data|file|mailto):")
 

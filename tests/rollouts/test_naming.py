@@ -47,7 +47,10 @@ def test_no_entry_at_all_is_an_error() -> None:
         sources([], False)
 
 
-@pytest.mark.parametrize("suffix", [*SIDECARS, "_failures.jsonl.gz", "_failures.jsonl.zst"])
+@pytest.mark.parametrize(
+    "suffix",
+    [*SIDECARS, "_failures.jsonl.gz", "_failures.jsonl.zst", "-0.capture.jsonl", "-0.tokens.jsonl"],
+)
 def test_a_glob_passes_over_sidecars_and_says_so(tmp_path: Path, suffix: str) -> None:
     (tmp_path / "a.jsonl").write_text("x")
     (tmp_path / f"a{suffix}").write_text("x")
