@@ -33,6 +33,10 @@ MASKS = (("mask_sample",), ("instance_config", "mask_sample"))
 """Where `true` says that a rollout is not to be trained on."""
 
 
+FAILURES = ("_ng_failure_class", "failure_kind", "agent_error", "judge_error", "verifier_error")
+"""Fields that say, where they hold something, that a run broke and its reward is a placeholder."""
+
+
 class Item(msgspec.Struct, Generic[Part], gc=False):
     """An item of the Responses API, or a chat message: what a conversation is made of."""
 

@@ -15,7 +15,7 @@ from msgspec import Raw
 
 from gymrecipe.rollouts.columns import find, name_of, typed
 from gymrecipe.rollouts.known import WHOLE, Known, Place, Values
-from gymrecipe.rollouts.lines import MASKS, NULL, Item, Line, Response, is_null
+from gymrecipe.rollouts.lines import FAILURES, MASKS, NULL, Item, Line, Response, is_null
 from gymrecipe.rollouts.prompts import Prompt, Prompts, index_key, value_key
 from gymrecipe.rollouts.said import has_failed, is_truncated, output_tokens, said
 from gymrecipe.rollouts.scanned import Job, task_field
@@ -54,7 +54,7 @@ class Reader:
         self.sought = [(name_of(path), places(path)) for path in job.present]
         self.index = places(("_ng_task_index",))
         self.masks = places(*MASKS)
-        self.failures = places(("_ng_failure_class",), ("failure_kind",))
+        self.failures = places(*((name,) for name in FAILURES))
         self.tools, self.agent = slots.get("tools"), slots.get("agent_ref")
         measured = [name for name in self.known.names if not name.startswith("_")]
         self.measured = [(slots[name], name) for name in measured]
@@ -197,7 +197,7 @@ class Reader:
     def _failed(self, values: list[Values], responses: list[Response | None]) -> list[bool]:
         slots = [slot for slot, _ in self.failures]
         return [
-            has_failed(response) or any(not is_null(parts[slot]) for slot in slots)
+            has_failed(response) or any(_holds(parts[slot]) for slot in slots)
             for parts, response in zip(values, responses, strict=True)
         ]
 
@@ -213,14 +213,18 @@ class Reader:
 
 
 _NEEDED = frozenset(
-    {"tools", "instance_config", "mask_sample", "agent_ref", "_ng_task_index"}
-    | {"_ng_failure_class", "failure_kind"}
+    {"tools", "instance_config", "mask_sample", "agent_ref", "_ng_task_index", *FAILURES}
 )
 _MISSING = {"number": math.nan, "boolean": -1, "any": -1}
 _TRUE = Raw(b"true")
 _NUMBER_OR_BOOLEAN = frozenset(b"-0123456789tf")
 _value = msgspec.json.Decoder()
 _floats = msgspec.json.Decoder(list[float | None])
+
+
+def _holds(raw: Raw) -> bool:
+    """Whether something stands there: not null, an empty text, false or 0."""
+    return not is_null(raw) and bool(_value.decode(raw))
 
 
 def why(text: Text, error: Exception) -> str:
