@@ -198,10 +198,21 @@ def items_of(output: str | list[Item[Part] | list[Part]]) -> list[Item[Part]]:
     if isinstance(output, str):
         return [text_item("assistant", output)]
     if list not in map(type, output):
-        return cast("list[Item[Part]]", output)
+        items = cast("list[Item[Part]]", output)
+        return items[:-1] if items and _is_stand_in(items[-1]) else items
     if isinstance(output[-1], list):
         return [read(part, _ITEM) for part in output[-1]]
     return [item for item in output if isinstance(item, Item)]
+
+
+def _is_stand_in(item: Item[Any]) -> bool:
+    """Whether an item stands for an answer that never came: hermes and the agent of verifiers end
+    on one, with the token id 0 and what went wrong as its text, or none.
+    """
+    ids = (item.generation_token_ids, item.prompt_token_ids)
+    return ids[0] is not NULL and all(
+        bytes(part) == b"[0]" if isinstance(part, Raw) else part == [0] for part in ids
+    )
 
 
 def halves_of(line: Line[Part], answered: bool = True) -> Halves[Part] | None:

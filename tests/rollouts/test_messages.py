@@ -121,6 +121,14 @@ def test_calls_that_end_on_token_ids_of_their_own_are_another_model_call() -> No
     assert [len(message.tool_calls or []) for message in found.completion[:2]] == [0, 2]
 
 
+def test_what_stands_in_for_an_answer_is_none() -> None:
+    nothing = {"prompt_token_ids": [0], "generation_token_ids": [0], "generation_log_probs": [0.0]}
+    found = talk(said("4"), said("", **nothing), reading=Reading(token_ids="keep"))
+    assert plain(found.completion) == [{"role": "assistant", "content": "4"}]
+    assert reason(said("no server", **nothing)) == "no_answer"
+    assert reason(called("a"), answered("a"), said("x", **nothing)) == "ends_on_environment"
+
+
 def test_empty_token_ids_end_nothing() -> None:
     found = talk(said("a", generation_token_ids=[]), said("b"))
     assert [message.content for message in found.completion] == ["ab"]

@@ -193,6 +193,8 @@ def flags(found: dict[str, Any]) -> set[str]:
         (line(said("")), {"empty"}),
         (line(said("\n\n")), {"empty"}),
         (line(THOUGHT), {"empty"}),
+        (line(said("down", prompt_token_ids=[0], generation_token_ids=[0])), {"empty"}),
+        (line(said("4", prompt_token_ids=[0, 1], generation_token_ids=[0])), set()),
         (line(USER, USER), {"empty"}),
         (line(called("a")), {"unanswered_calls"}),
         (line(called("a"), answered("a")), set()),
