@@ -178,7 +178,7 @@ def has_token_ids(item: Item[Any]) -> bool:
 def ends_on_ids(items: Sequence[Item[Any]], place: int) -> bool:
     """Whether token ids are still to come for what the model says from a place on."""
     for item in islice(items, place, None):
-        if item.type == "function_call_output" or item.role not in (None, "assistant"):
+        if (item.type or "").endswith("_output") or item.role not in (None, "assistant"):
             return False
         if has_token_ids(item):
             return True

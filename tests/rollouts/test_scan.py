@@ -238,6 +238,11 @@ def test_chat_calls_count_and_want_their_tool_message(row: Any, content: Any) ->
         ([said("a", generation_token_ids=[1]), called("a"), called("b")], 1, 2, 1),
         ([said("a", generation_token_ids=[1]), called("a"), called("b", generation_token_ids=[2])],
          2, 2, 0),
+        (
+            [said("a", generation_token_ids=[1]), called("a"), {"type": "custom_tool_call_output"},
+             said("bc", generation_token_ids=[2])],
+            2, 1, 2,
+        ),
         ([USER], 0, 0, 0),
         ([], 0, 0, 0),
         (
