@@ -35,7 +35,7 @@ class Reads(msgspec.Struct, frozen=True):
     `other_than` lists texts that the parameter understands itself.
     """
 
-    kind: Literal["number", "text", "boolean"]
+    kind: Literal["number", "text", "boolean", "category"]
     other_than: tuple[str, ...] = ()
 
 

@@ -14,6 +14,7 @@ from gymrecipe.rollouts.columns import (
     MADE,
     OWN,
     PAIR_COLUMNS,
+    TEXTS,
     Column,
     Kind,
     Path,
@@ -154,7 +155,7 @@ def _column(
         raise ValueError(f"'{name}' is a column of pairs, and {step.takes} have none yet")
     if name in BUILT_IN or name in made:
         known = made[name] if name in made else BUILT_IN[name][0]
-        if kind not in (known, "any"):
+        if kind not in (known, "category", "any"):
             raise ValueError(f"'{name}' is a {known}, used as a {kind}")
         return
     if name == "gap":
@@ -173,7 +174,7 @@ def _column(
     if (column := named.get(name)) is not None:
         if kind == "any" and made_of_text(column):
             kind = "text"
-        if kind != "text" and (column.regex or column.default is not None):
+        if kind not in TEXTS and (column.regex or column.default is not None):
             raise ValueError(f"'{name}' has a regex or a default and is a text, used as a {kind}")
         paths = [column.path] if isinstance(column.path, str) else column.path
         yield Column(name, tuple(map(parse_path, paths)), kind, column.regex, column.default)

@@ -159,7 +159,7 @@ def test_a_value_used_twice_is_told_once(tmp_path: Path) -> None:
 
 def test_faults_of_columns_stand_beside_those_of_knobs(tmp_path: Path) -> None:
     text = "foo: 1\nstages:\n  load: {use: load}\n"
-    text += "  a: {use: balance, by: reward, most: 1}\n  b: {use: balance, by: a b, most: 1}\n"
+    text += "  a: {use: sample, by: model}\n  b: {use: balance, by: a b, most: 1}\n"
     text += "  write: {use: write, file: parquet, format: raw}\n"
     found = problems(tmp_path, text)
     assert [problem.split(": ")[1] for problem in found] == [

@@ -62,17 +62,23 @@ def test_a_name_of_ours_has_to_be_renamed(name: str, tmp_path: Path) -> None:
 
 
 def test_a_built_in_column_of_another_kind_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"stages\.b\.by: 'reward' is a number, used as a text"):
-        columns(tmp_path, "", "b: {use: balance, by: reward, most: 1}", WRITE)
+    with pytest.raises(RecipeError, match=r"stages\.s\.by: 'model' is a text, used as a number"):
+        columns(tmp_path, "", "s: {use: sample, by: model}", WRITE)
+
+
+@pytest.mark.parametrize("name", ["turns", "truncated", "model"])
+def test_a_built_in_column_of_any_kind_is_a_category(name: str, tmp_path: Path) -> None:
+    columns(tmp_path, "", f"b: {{use: balance, by: {name}, most: 1}}", WRITE)
 
 
 def test_two_kinds_of_one_column_are_a_conflict(tmp_path: Path) -> None:
+    text = "g: {use: filter, where: 'x == \"a\"'}"
     with pytest.raises(RecipeError, match="'x' is used as a number and as a text"):
-        columns(tmp_path, "", where("x > 1"), "b: {use: balance, by: x, most: 1}", WRITE)
+        columns(tmp_path, "", where("x > 1"), text, WRITE)
 
 
 def test_every_column_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    stages = ["b: {use: balance, by: a b, most: 1}", "c: {use: validate, category: draw}"]
+    stages = ["b: {use: balance, by: a b, most: 1}", "c: {use: sample, by: model}"]
     with pytest.raises(RecipeError) as caught:
         columns(tmp_path, "", *stages, WRITE)
     assert len(caught.value.problems) == 2
@@ -111,7 +117,7 @@ def test_what_a_stage_makes_may_be_asked_whether_it_is_there(tmp_path: Path) -> 
 def test_a_named_column_has_its_paths_its_pattern_and_its_default(tmp_path: Path) -> None:
     named = "c: {path: [a.b, 'field[\"x y\"]'], regex: 'C: (.)', default: none}"
     found = columns(tmp_path, named, "b: {use: balance, by: c, most: 1}", WRITE)
-    assert found["c"] == Column("c", (("a", "b"), ("x y",)), "text", "C: (.)", "none")
+    assert found["c"] == Column("c", (("a", "b"), ("x y",)), "category", "C: (.)", "none")
 
 
 @pytest.mark.parametrize("more", ["regex: '(.)'", "default: x"])

@@ -53,11 +53,17 @@ def result(manifest: Manifest, stage: StageRecord, figures: dict[str, Any], of: 
     for name, value in figures.items():
         if isinstance(value, dict) and not _is_spread(value):
             largest = sorted(value.items(), key=lambda item: (-_count(item[1]), str(item[0])))
-            chunks = [f"{number(n)} {compact(key, 40)}" for key, n in largest[:MOST_CATEGORIES]]
+            chunks = [f"{number(n)} {_called(key)}" for key, n in largest[:MOST_CATEGORIES]]
             if len(largest) > MOST_CATEGORIES:
                 chunks.append(f"and {len(largest) - MOST_CATEGORIES:,} more")
             table.rows.append((styled(name, most=40), chunks))
     return table
+
+
+def _called(category: str) -> str:
+    """The category behind its count, told apart from it where it is a number."""
+    name = compact(category, 40)
+    return f"of {name}" if name[:1] in "-0123456789" else name
 
 
 def _rates(manifest: Manifest, write: StageRecord) -> Iterator[list[str]]:

@@ -17,6 +17,7 @@ NEAR_LINES = 1_000
 _ONE = {kind: f"a {kind}" for kind in ("number", "text", "boolean", "list")} | {
     "object": "an object",
     "null": "null",
+    "category": "a text, a number or a boolean",
 }
 
 
@@ -165,7 +166,7 @@ def _is_ours(path: Path) -> str:
 
 
 def _of_no_kind(name: str, kind: str, there: str) -> str:
-    return f"'{name}' is {there}, and on no line that was read a {kind}"
+    return f"'{name}' is {there}, and on no line that was read {_ONE[kind]}"
 
 
 def _got(expression: str | None) -> str:

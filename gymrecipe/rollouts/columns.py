@@ -12,8 +12,11 @@ import msgspec
 from gymrecipe.errors import RecipeError
 from gymrecipe.rollouts.members import Repeated, member
 
-Kind = Literal["number", "text", "boolean", "any"]
-"""What a value is read as; of `any` only whether there is one, which is held as a boolean."""
+Kind = Literal["number", "text", "boolean", "category", "any"]
+"""What a value is read as: a `category` is a text, or a number or boolean as the text of it; of
+`any` only whether there is one, which is held as a boolean."""
+TEXTS = frozenset({"text", "category"})
+"""The kinds that are held as texts."""
 Path = tuple[str | int, ...]
 
 GENERAL = "general"
@@ -158,18 +161,18 @@ def _escape(text: str) -> str:
 
 
 def merge(wanted: Iterable[Column]) -> list[Column]:
-    """The columns with each name once; two kinds for one name are a conflict (RecipeError), and
-    `any` gives way to another.
+    """The columns with each name once; two kinds for one name are a conflict (RecipeError), but a
+    category gives way to another kind, and `any` to all.
     """
     found: dict[str, Column] = {}
     problems = []
     for column in wanted:
         if (known := found.get(column.name)) is None:
             found[column.name] = column
-        elif known.kind == "any" != column.kind:
+        elif _strength(known) < _strength(column):
             optional = known.optional and column.optional
             found[column.name] = msgspec.structs.replace(column, optional=optional)
-        elif column.kind not in (known.kind, "any"):
+        elif column.kind != known.kind and _strength(known) == _strength(column):
             problems.append(
                 f"columns: '{column.name}' is used as a {known.kind} and as a {column.kind};"
                 " a column has one type"
@@ -179,6 +182,19 @@ def merge(wanted: Iterable[Column]) -> list[Column]:
     if problems:
         raise RecipeError(*problems)
     return list(found.values())
+
+
+def category_of(value: str | float) -> str:
+    """What the group of a value is called: as JSON writes it, and 3.0 as 3."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
+def _strength(column: Column) -> int:
+    return {"any": 0, "category": 1}.get(column.kind, 2)
 
 
 _array = msgspec.json.Decoder(list[msgspec.Raw])
@@ -210,7 +226,8 @@ class Rounded(ValueError):
 def typed(raw: bytes | msgspec.Raw | None, kind: Kind) -> Any:
     """The value as its kind, or None where it is missing, null or of another type.
 
-    A string is not a number, and true is not 1; what is of `any` kind is true. Raises
+    A string is not a number, and true is not 1, but "3", 3 and 3.0 are one category; what is of
+    `any` kind is true. Raises
     OverflowError for a number too large and Rounded for an integer between two floats.
     """
     if raw is None:
@@ -218,6 +235,8 @@ def typed(raw: bytes | msgspec.Raw | None, kind: Kind) -> Any:
     value = _value.decode(raw)
     if kind == "any":
         return None if value is None else True
+    if kind == "category":
+        return category_of(value) if isinstance(value, str | int | float) else None
     if kind == "text":
         return value if isinstance(value, str) else None
     if isinstance(value, bool):

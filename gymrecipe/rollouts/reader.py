@@ -13,7 +13,7 @@ import msgspec
 import xxhash
 from msgspec import Raw
 
-from gymrecipe.rollouts.columns import find, name_of, typed
+from gymrecipe.rollouts.columns import TEXTS, find, name_of, typed
 from gymrecipe.rollouts.known import WHOLE, Known, Place, Values
 from gymrecipe.rollouts.lines import FAILURES, MASKS, NULL, Item, Line, Response, is_null
 from gymrecipe.rollouts.prompts import Prompt, Prompts, index_key, value_key
@@ -118,7 +118,7 @@ class Reader:
         for column, places in self.asked:
             raws = self._found(texts, values, places)
             known = [typed(raw, column.kind) for raw in raws]
-            if column.kind == "text":
+            if column.kind in TEXTS:
                 taken.texts[column.name] = known
             else:
                 missing = _MISSING[column.kind]

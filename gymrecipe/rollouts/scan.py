@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from gymrecipe.rollouts.batches import batches
+from gymrecipe.rollouts.columns import TEXTS
 from gymrecipe.rollouts.digests import Digest
 from gymrecipe.rollouts.files import NO_END, RawLine, blocks, lines, starts_inside_a_line
 from gymrecipe.rollouts.reader import FAULTS, Reader, why
@@ -74,7 +75,7 @@ class _Rows:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        texts = [column.name for column in job.columns if column.kind == "text"]
+        texts = [column.name for column in job.columns if column.kind in TEXTS]
         self.codes: dict[str, dict[str, int]] = {name: {} for name in ("model", "agent", *texts)}
         types = TYPES | {task_field(i): "Q" for i in range(len(job.task_fields))}
         types |= {"model": "i", "agent": "i"}
@@ -188,7 +189,7 @@ def _bad(text: Text, reason: str) -> Bad:
     return Bad(text.number, text.offset, len(text.data), reason)
 
 
-_CODES = {"number": "d", "boolean": "b", "text": "i", "any": "b"}
+_CODES = {"number": "d", "boolean": "b", "text": "i", "category": "i", "any": "b"}
 
 
 def exact_sum(values: Any) -> list[float]:

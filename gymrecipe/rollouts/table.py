@@ -15,7 +15,7 @@ from gymrecipe.errors import RecipeError
 from gymrecipe.rollouts import kept
 from gymrecipe.rollouts.absent import check_found, of_other_kinds, stand_ins
 from gymrecipe.rollouts.bad import BadLines
-from gymrecipe.rollouts.columns import BUILT_IN, OWN
+from gymrecipe.rollouts.columns import BUILT_IN, OWN, TEXTS
 from gymrecipe.rollouts.digests import BLOCK_BYTES, digest_of, digest_prefix
 from gymrecipe.rollouts.engine import Advance, Map
 from gymrecipe.rollouts.figures import total
@@ -84,7 +84,7 @@ def empty_rows(wanted: Wanted) -> pl.DataFrame:
     none |= {task_field(i): array("Q") for i in range(len(wanted.task_fields))}
     texts: dict[str, list[str]] = {"model": [], "agent": []}
     for column in wanted.columns:
-        if column.kind == "text":
+        if column.kind in TEXTS:
             texts[column.name] = []
         else:
             none[column.name] = array("d" if column.kind == "number" else "b")

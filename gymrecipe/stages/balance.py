@@ -3,35 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from gymrecipe.errors import hint
 from gymrecipe.late import pl
 from gymrecipe.parameters import Params, Reads
 from gymrecipe.registry import Facts, stage, unit_of
-from gymrecipe.rollouts.columns import GENERAL, of_pair
-
-DESIRABLE = {True: "desirable", False: "undesirable"}
-"""What the groups of the column `label` are called."""
+from gymrecipe.rollouts.columns import category_of, of_pair
+from gymrecipe.stages.categories import categories
 
 PLACE, GROUP, RANK = "the place", "the group", "the rank"
 """Columns of its own, called as no column of a recipe can be."""
 
 Part = Annotated[float, Field(gt=0)]
 Range = Annotated[list[Part], Field(min_length=2, max_length=2)]
-Shares = Annotated[dict[str, Part | Range], Field(min_length=1)]
+
+
+def _called(shares: Any) -> Any:
+    """The shares by the names of the groups, of which YAML reads 3 as a number."""
+    if not isinstance(shares, dict):
+        return shares
+    return {category_of(k) if isinstance(k, int | float) else k: v for k, v in shares.items()}
+
+
+Shares = Annotated[dict[str, Part | Range], Field(min_length=1), BeforeValidator(_called)]
 
 
 class Balance(Params):
     """At most so many rows of each group, or groups in given proportions."""
 
     use: Literal["balance"] = "balance"
-    by: Annotated[str, Reads("text", other_than=("task", "label"))] = "task"
-    """What makes a group: `task`, `label` (`desirable` and `undesirable`), or a column such as
-    `metadata.category`. Rows without a value are a group of their own, `general`; those whose task
-    is unclear are in no group, and stay."""
+    by: Annotated[str, Reads("category", other_than=("task", "label"))] = "task"
+    """What makes a group: `task`, `label` (`desirable` and `undesirable`), or a column of texts,
+    numbers or booleans such as `metadata.category`. Rows without a value are a group of their own,
+    `general`; those whose task is unclear are in no group, and stay."""
     most: Annotated[int, Field(ge=1)] | None = None
     """The most rows kept of one group."""
     proportions: Shares | None = None
@@ -54,21 +61,20 @@ class Balance(Params):
         return self
 
 
-@stage(takes=("rollouts", "tasks", "pairs"), version=1)
+@stage(takes=("rollouts", "tasks", "pairs"), version=2)
 def balance(rows: pl.LazyFrame, params: Balance) -> tuple[pl.LazyFrame, Facts]:
     """Keep at most `most` rows of each group, or groups in `proportions`.
 
     Rejects `over_quota`. Which rows stay does not depend on their order: ties go by draw. A row
     whose task is unclear is in no group, and stays.
     """
-    pairs = unit_of(rows.collect_schema()) == "pairs"
+    schema = rows.collect_schema()
+    pairs = unit_of(schema) == "pairs"
     if params.by == "task":
         group = pl.col("task_key")
-    elif params.by == "label":
-        group = pl.col("label").replace_strict(DESIRABLE, return_dtype=pl.String)
     else:
-        name = of_pair(params.by) if pairs else params.by
-        group = pl.col(name).cast(pl.String).fill_null(GENERAL)
+        name = of_pair(params.by) if pairs and params.by != "label" else params.by
+        group = categories(name, schema.get(name, pl.String()))
     orders = {
         "draw": (),
         "reward": ((pl.col("gap" if pairs else "reward").fill_null(float("-inf")), True),),

@@ -13,6 +13,7 @@ from gymrecipe.parameters import TOLERANCE
 from gymrecipe.registry import check, unit_of
 from gymrecipe.rollouts.columns import GENERAL, of_pair
 from gymrecipe.rollouts.figures import mean, std
+from gymrecipe.stages.categories import categories
 
 Told = dict[str, list[dict[str, Any]]]
 """The facts of stages as they are told: each table as its rows."""
@@ -203,11 +204,11 @@ def largest_category(
     """The share of the largest category of the column `by`; None where every row is `general`."""
     if by is None or not rows.height:
         return None
-    pairs = unit_of(rows.columns) == "pairs"
-    categories = rows[of_pair(by) if pairs else by].fill_null(GENERAL)
-    if (categories == GENERAL).all():
+    name = of_pair(by) if unit_of(rows.columns) == "pairs" else by
+    groups = rows.select(categories(name, rows.schema[name])).to_series()
+    if (groups == GENERAL).all():
         return None
-    largest: int = max(categories.unique_counts())
+    largest: int = max(groups.unique_counts())
     return largest / rows.height
 
 

@@ -88,7 +88,7 @@ class Validate(Params):
     """Start from the checks for this purpose; `buffer` are scored trajectories, as for PPO."""
     checks: dict[str, Limits | None] = {}
     """Further checks, or other limits, by the check's name; null leaves one out."""
-    category: Annotated[str | None, Reads("text")] = None
+    category: Annotated[str | None, Reads("category")] = None
     """A column: warn where its largest category has more than 60% of the rows."""
 
     @field_validator("checks")

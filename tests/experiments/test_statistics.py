@@ -65,3 +65,35 @@ def test_what_could_not_be_written_is_in_no_figure(tmp_path: Path) -> None:
     version = run(tmp_path, "sft_threshold", input=source)
     assert figures(version)["rows"] == len(records(version)) == 3
     assert figures(version)["reward"]["n"] == 3
+
+
+def test_what_a_stage_made_groups_of_is_counted(tmp_path: Path) -> None:
+    rows = [
+        rollout(f"p{number}", "a", 1.0, metadata={"level": level})
+        for number, level in enumerate([1, 2, 2, 2, None, 3.0])
+    ]
+    recipe = tmp_path / "levels.yaml"
+    recipe.write_text(
+        "stages:\n  load: {use: load}\n  cap: {use: balance, by: metadata.level, most: 2}\n"
+        "  write: {use: write}\n"
+    )
+    found = figures(run(tmp_path, recipe, input=str(save(tmp_path / "a.jsonl", rows))))
+    assert found["metadata.level"] == {"1": 1, "2": 2, "3": 1, "general": 1}
+
+
+def test_a_column_of_very_many_values_has_no_groups(tmp_path: Path) -> None:
+    rows = [rollout(f"p{number}", "a", 1.0, name=f"n{number}") for number in range(1_001)]
+    recipe = tmp_path / "names.yaml"
+    recipe.write_text(
+        "stages:\n  load: {use: load}\n  cap: {use: balance, by: name, most: 2}\n"
+        "  write: {use: write}\n"
+    )
+    found = figures(run(tmp_path, recipe, input=str(save(tmp_path / "a.jsonl", rows))))
+    assert "name" not in found
+
+
+def test_labels_are_counted(tmp_path: Path) -> None:
+    rows = [rollout(f"p{number}", "a", reward) for number, reward in enumerate([1.0, 0.9, 0.0])]
+    source = str(save(tmp_path / "a.jsonl", rows))
+    found = figures(run(tmp_path, "kto_threshold", input=source, ratio=[1, 2]))
+    assert found["label"] == {"desirable": 2, "undesirable": 1}

@@ -176,3 +176,12 @@ def test_scores_that_are_texts_are_told_where_no_line_has_another(jsonl: Write) 
     ]
     assert read(jsonl(rollout(reward="1.0"), rollout(reward=0))).warnings == []
     assert read(jsonl(rollout(reward=None))).warnings == []
+
+
+def test_a_category_is_told_where_no_line_has_one_value(jsonl: Write) -> None:
+    level = Column("level", (("level",),), "category")
+    assert not read(jsonl(rollout(level=3)), columns=[level]).warnings
+    assert read(jsonl(rollout(level=[3])), columns=[level]).warnings == [
+        "columns: 'level' is a list, and on no line that was read a text, a number or a boolean, so"
+        " that it is missing on every line."
+    ]

@@ -131,6 +131,30 @@ def test_of_any_kind_is_whatever_stands_there(text: str, there: bool) -> None:
     assert typed(text.encode(), "any") is (True if there else None)
 
 
+@pytest.mark.parametrize(
+    ("text", "called"),
+    [
+        ('"math"', "math"), ("3", "3"), ("3.0", "3"), ("-0.5", "-0.5"), ("true", "true"),
+        ("9007199254740993", "9007199254740993"), ("null", None), ("[1]", None), ("{}", None),
+    ],
+)  # fmt: skip
+def test_a_category_is_a_text_or_what_a_number_or_boolean_is_called(
+    text: str, called: str | None
+) -> None:
+    assert typed(text.encode(), "category") == called
+
+
+@pytest.mark.parametrize("kind", ["number", "text", "boolean"])
+def test_a_category_has_the_kind_of_another_use(kind: Kind) -> None:
+    column, other = Column("a", (("a",),), "category"), Column("a", (("a",),), kind)
+    assert merge([column, other]) == merge([other, column]) == [other]
+
+
+def test_a_column_of_any_kind_is_the_category_of_its_other_use() -> None:
+    asked, column = Column("a", (("a",),), "any"), Column("a", (("a",),), "category")
+    assert merge([asked, column]) == merge([column, asked]) == [column]
+
+
 def test_an_absent_value_is_missing() -> None:
     assert typed(None, "number") is None
 

@@ -54,6 +54,22 @@ def test_a_built_in_text_column_makes_groups() -> None:
     assert reasons(Balance(by="model", most=1), rows) == [None, None, OVER]
 
 
+@pytest.mark.parametrize(
+    "level", [[1.0, 2.0, 1.0, None], [1, 2, 1, None], [True, False, True, None]]
+)
+def test_numbers_and_booleans_make_groups(level: list[Any]) -> None:
+    assert reasons(Balance(by="level", most=1), {"level": level}) == [None, None, OVER, None]
+
+
+@pytest.mark.parametrize(
+    ("level", "share"),
+    [([1.0, 2.0, 0.5], {1: 1, 2.0: 1, 0.5: 1}), ([True, False, True], {True: 2, False: 1})],
+)
+def test_proportions_may_name_numbers_and_booleans(level: list[Any], share: Any) -> None:
+    params = Balance.model_validate({"by": "level", "proportions": share})
+    assert reasons(params, {"level": level}) == [None, None, None]
+
+
 def test_rollouts_of_unclear_tasks_are_no_group() -> None:
     rows = {"task_key": [None, None, 1, 1], "draw": [0.1, 0.2, 0.3, 0.4]}
     assert reasons(Balance(most=1), rows) == [None, None, None, OVER]

@@ -133,6 +133,11 @@ def test_the_largest_category_is_a_share_of_all_rows() -> None:
     assert of("largest_category", rows, by="category") == 0.5
 
 
+def test_numbers_are_categories() -> None:
+    rows = rollouts({"level": [1.0, 2.0, 1.0, None]})
+    assert of("largest_category", rows, by="level") == 0.5
+
+
 def test_rows_without_a_category_are_a_category() -> None:
     rows = rollouts({"category": ["a", None, None, None]})
     assert of("largest_category", rows, by="category") == 0.75
