@@ -22,7 +22,12 @@ from gymrecipe.parameters import changed
 from gymrecipe.plan import Plan
 from gymrecipe.progress import Progress
 from gymrecipe.registry import FORMATS, is_ours
-from gymrecipe.remarks import check_verifier, remarks_of_filter, remarks_of_write
+from gymrecipe.remarks import (
+    check_verifier,
+    remarks_of_filter,
+    remarks_of_texts,
+    remarks_of_write,
+)
 from gymrecipe.rollouts.columns import INPUT, PAIR_COLUMNS, split_side
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
@@ -102,6 +107,7 @@ class Fold:
             self._tell(judged(step.name, facts["checks"]))
             if any(name in COUNTS for name in params.limits()):
                 self.checked[step.name] = counted(result.wide(self.table.rows))
+        self.warnings += remarks_of_texts(step, self.table.rows)
         if isinstance(params, Filter):
             self.warnings += remarks_of_filter(self.plan, step, params, rejected)
         self.records.append(

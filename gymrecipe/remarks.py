@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gymrecipe.errors import RecipeError
+from gymrecipe.errors import RecipeError, hint
 from gymrecipe.experiments.data import WriteResult
 from gymrecipe.late import pl
+from gymrecipe.parameters import QUANTILE, ReadsWhere, marked
 from gymrecipe.plan import Plan
 from gymrecipe.registry import FORMATS
-from gymrecipe.rollouts.columns import INPUT, SPLIT, key_of
+from gymrecipe.rollouts.columns import INPUT, SPLIT, key_of, split_side
 from gymrecipe.stages import where as language
 from gymrecipe.stages.filter import Filter
 from gymrecipe.stages.write import Write
 from gymrecipe.steps import Step, purpose_of
+
+MOST_LISTED, MOST_GUESSED, LONGEST = 10, 1_000, 60
+"""So many texts of a column are told where one is on no line, and looked at for the nearest; so
+many letters of each."""
 
 LATE = (
     " leaves rows with other keys or types behind the first {}; a loader that infers the columns"
@@ -38,6 +43,36 @@ def remarks_of_filter(
             f"{step.name}: filters by reward or success before pairs are made, and takes away"
             f" {lost} rollouts that could be the rejected side. Filter pairs, after the pair."
         )
+
+
+def remarks_of_texts(step: Step, rollouts: pl.DataFrame) -> Iterator[str]:
+    """A text that an expression names and no line has: one that is near a text of the lines, and
+    any where none of those that are asked for together is there.
+    """
+    for at, value, _ in marked(step.params, ReadsWhere):
+        if not isinstance(value, str) or QUANTILE.fullmatch(value):
+            continue
+        for named in language.texts(value):
+            name = split_side(named.column)[1] if step.takes == "pairs" else named.column
+            if name not in rollouts.columns:
+                continue
+            there = sorted(rollouts[name].drop_nulls().unique().cast(pl.String))
+            absent = [text for text in named.texts if text not in there]
+            others = [text for text in there if text not in named.texts and len(text) <= LONGEST]
+            vain = named.asked and len(absent) == len(named.texts)
+            for text in absent if there else ():
+                guess = hint(text, others[:MOST_GUESSED])
+                if vain or guess:
+                    yield (
+                        f"stages.{step.name}.{at}: no line that was read has '{text}' as"
+                        f" {named.column}; there are {_listed(there)}.{guess}"
+                    )
+
+
+def _listed(texts: list[str]) -> str:
+    shown = [text if len(text) <= LONGEST else f"{text[:LONGEST]}…" for text in texts[:MOST_LISTED]]
+    more = len(texts) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def remarks_of_write(

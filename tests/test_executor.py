@@ -167,6 +167,42 @@ def test_a_where_by_reward_before_pairs_warns_too(tmp_path: Path) -> None:
     assert any("could be the rejected side" in text for text in version.manifest.warnings)
 
 
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ('metadata.task_type == "maths"', "'maths' as metadata.task_type; there are code, math"),
+        ('metadata.task_type in ("math", "cod")', "'cod' as metadata.task_type; there are code"),
+        ('metadata.task_type != "maths"', "Did you mean 'math'?"),
+        ('metadata.task_type == "x"', "'x' as metadata.task_type"),
+    ],
+)
+def test_a_text_that_no_line_has_is_told(where: str, said: str, tmp_path: Path) -> None:
+    version = run(tmp_path, **{"stages.usable.where": f"reward >= 0 or {where}"})
+    assert [said in text for text in version.manifest.warnings if "no line" in text] == [True]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        'metadata.task_type in ("math", "science")',  # a recipe for files of other kinds too
+        'metadata.task_type != "broken"',
+        'metadata.task_type in ("math", "maths") and metadata.task_type == "math"',
+    ],
+)
+def test_a_text_that_other_files_may_have_is_not_told(where: str, tmp_path: Path) -> None:
+    version = run(tmp_path, **{"stages.usable.where": where})
+    assert not [text for text in version.manifest.warnings if "no line" in text]
+
+
+def test_a_text_that_no_line_has_is_told_of_pairs_and_tiers(tmp_path: Path) -> None:
+    stage = {"use": "filter", "after": "pair", "where": 'gap > 0 or chosen_agent == "tool_agnt"'}
+    high = 'agent == "tool_agnt" or reward >= 0.7'
+    tiers = {"strategy": "tiers", "stages.pair.high": high, "stages.pair.low": 0.4}
+    version = run(tmp_path, **{"stages.f": stage}, **tiers)
+    told = [text.split(":")[0] for text in version.manifest.warnings if "tool_agnt" in text]
+    assert told == ["stages.pair.high", "stages.f.where"]
+
+
 def test_a_check_set_to_stop_publishes_nothing(tmp_path: Path) -> None:
     stop = {"stages.check.checks": {"rows": {"min": 10_000, "level": "stop"}}}
     with pytest.raises(DataError, match="rows is 57, should be at least 10000"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence, Set
 from itertools import chain
 
@@ -49,6 +50,7 @@ def check_found(
     problems = [
         f"{place}: {_on_no_line(sought)}{_got(wanted.given.get(place))}."
         f"{'' if others else _is_ours(sought[0])} {_near(sought[0], seen, below, others)}"
+        f"{_unquoted(sought[0], wanted.given.get(place))}"
         for place, sought, others in dict.fromkeys(absent)
     ]
     if other:
@@ -167,6 +169,15 @@ def _is_ours(path: Path) -> str:
 
 def _of_no_kind(name: str, kind: str, there: str) -> str:
     return f"'{name}' is {there}, and on no line that was read {_ONE[kind]}"
+
+
+def _unquoted(path: Path, expression: str | None) -> str:
+    """What is said of a name that stands where a text may be meant, whose quotes a shell took."""
+    name = str(path[0])
+    compared = rf"[!=]=\s*{re.escape(name)}(?![\w.\[])"
+    if expression is None or len(path) > 1 or not re.search(compared, expression):
+        return ""
+    return f' A text has quotes, which the shell has to leave there: "{name}".'
 
 
 def _got(expression: str | None) -> str:

@@ -20,7 +20,7 @@ import operator
 import sys
 import tokenize
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -85,6 +85,33 @@ def missing(text: str) -> pl.Expr:
     """
     reader = _Reader(text)
     return reader.cause(reader.tree)
+
+
+class Named(msgspec.Struct, frozen=True):
+    """The texts that an expression names of a column, and whether it asks for them (`==`, `in`) or
+    for all others.
+    """
+
+    column: str
+    texts: tuple[str, ...]
+    asked: bool
+
+
+def texts(text: str) -> Iterator[Named]:
+    """The texts that an expression which can be read compares columns with, in order."""
+    reader = _Reader(text)
+    compared = [node for node in ast.walk(reader.tree) if isinstance(node, ast.Compare)]
+    for node in compared:
+        lefts = [node.left, *node.comparators]
+        for left, op, right in zip(lefts, node.ops, node.comparators, strict=False):
+            if not isinstance(op, ast.Eq | ast.NotEq | ast.In | ast.NotIn):
+                continue
+            items = right.elts if isinstance(right, ast.Tuple | ast.List | ast.Set) else [right]
+            sides = [left, *items]
+            values = [side.value for side in sides if isinstance(side, ast.Constant)]
+            if said := tuple(value for value in values if isinstance(value, str)):
+                for column in filter(None, map(reader.name, sides)):
+                    yield Named(column, said, isinstance(op, ast.Eq | ast.In))
 
 
 class _Reader:

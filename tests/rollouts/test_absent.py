@@ -22,6 +22,16 @@ def test_a_path_on_no_line_is_an_error_with_the_fields_and_the_nearest(jsonl: Wr
     )
 
 
+@pytest.mark.parametrize("expression", ["model == math", "model!=math and reward > 0"])
+def test_a_text_without_its_quotes_is_told_as_one(expression: str, jsonl: Write) -> None:
+    column, place = Column("math", (("math",),), "text"), "command line: stages.f.where"
+    with pytest.raises(RecipeError) as caught:
+        read(jsonl(rollout()), columns=[column], places={"math": place}, given={place: expression})
+    assert str(caught.value).endswith(
+        ' Fields seen: reward. A text has quotes, which the shell has to leave there: "math".'
+    )
+
+
 def test_a_path_that_is_filtered_by_and_written_is_told_once(jsonl: Write) -> None:
     column = Column("zz", (("zz",),), "text")
     with pytest.raises(RecipeError) as caught:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gymrecipe.stages.where import missing as missing_in
-from gymrecipe.stages.where import parse, to_polars
+from gymrecipe.stages.where import parse, texts, to_polars
 
 ODD = 'field["pass@1"]["mean"]'
 
@@ -543,3 +543,17 @@ def test_every_expression_decides_as_the_slow_interpreter(
     assert got["result"].to_list() == [evaluated(node, values) for values in rows]
     assert got["why"].to_list() == [cause(node, values) for values in rows]
     assert list(parse(text).names) == names_in(node)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('model == "a"', [("model", ("a",), True)]),
+        ('"a" != model', [("model", ("a",), False)]),
+        ('metadata.kind in ("a", "b") or x > 1', [("metadata.kind", ("a", "b"), True)]),
+        ('x > 1 and not (chosen_kind not in ["a"])', [("chosen_kind", ("a",), False)]),
+        ("x == 1 and model == agent and x in (1, 2)", []),
+    ],
+)
+def test_the_texts_that_a_column_is_compared_with_are_known(text: str, found: list[Any]) -> None:
+    assert [(each.column, each.texts, each.asked) for each in texts(text)] == found
