@@ -15,7 +15,7 @@ from gymrecipe.calls import NO_METRICS, call, naming_what_is_missing, resolve
 from gymrecipe.experiments import fates
 from gymrecipe.experiments.data import write_data, write_metrics
 from gymrecipe.experiments.manifest import Output, StageRecord
-from gymrecipe.experiments.statistics import CATEGORIES, FIGURES, grouped_by, statistics
+from gymrecipe.experiments.statistics import CATEGORIES, FIGURES, Judged, judged_by, statistics
 from gymrecipe.formats.template import Template
 from gymrecipe.judging import COUNTS, counted, judged, judged_again
 from gymrecipe.parameters import changed
@@ -204,8 +204,8 @@ class Fold:
     ) -> tuple[int, dict[str, int]]:
         several = sum(isinstance(other.params, Write) for other in self.plan.steps) > 1
         inside = f"data/{step.name}" if several else "data"
-        groups = list(grouped_by(self.plan.above(step)))
-        rows = self._collected(result, _written(step, params, result, groups))
+        by = judged_by(self.plan.above(step))
+        rows = self._collected(result, _written(step, params, result, by))
         if step is self.plan.steps[-1]:
             self.table.rows = self.table.rows.select(fates.LINES)
         if step.takes == "metrics":
@@ -233,7 +233,7 @@ class Fold:
             if several and not written.rows:  # where it is the only one, the run ends with that
                 self.warnings.append(f"{step.name}: wrote no rows; the stages above it say why.")
             self.warnings += remarks_of_write(self.plan, step, params, rows, written)
-            self.statistics[step.name] = statistics(written, groups)
+            self.statistics[step.name] = statistics(written, by)
             self._check_again(step, rows, written.written)
         self.outputs += written.outputs
         self.uses += [
@@ -281,12 +281,12 @@ _READ = ("row", "source", "offset", "bytes", "id_hi", "id_lo", "has_tools", "rew
 """What a write needs of each rollout, beside the columns that it writes and has figures of."""
 
 
-def _written(step: Step, params: Write, rows: StageResult, groups: list[str]) -> list[str]:
+def _written(step: Step, params: Write, rows: StageResult, by: Judged) -> list[str]:
     """The columns that a write needs."""
     if step.takes == "metrics":
         return list(rows.names)
     needed = {*rows.held.columns, *PAIR_COLUMNS, *_READ, *CATEGORIES}
-    needed |= {split_side(name)[1] for name in groups}
+    needed |= {split_side(name)[1] for name in (*by.metrics, *by.groups)}
     needed |= {split_side(name)[1] for name in columns_of(params, purpose_of(step))}
     needed |= {split_side(name)[1] for name in FIGURES[step.takes].values()}
     return [

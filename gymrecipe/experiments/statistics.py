@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
 from gymrecipe.experiments.data import WriteResult
 from gymrecipe.parameters import Reads, marked
 from gymrecipe.registry import unit_of
-from gymrecipe.rollouts.columns import of_pair
+from gymrecipe.rollouts.columns import SIDES, of_pair
 from gymrecipe.rollouts.figures import describe
 from gymrecipe.stages.categories import categories
 from gymrecipe.steps import Step
@@ -33,17 +33,28 @@ FIGURES = {
 """Which columns of the rows written are described, by what the rows are of."""
 
 
-def grouped_by(above: Iterable[Step]) -> Iterator[str]:
-    """The columns that these steps made groups of."""
+class Judged(NamedTuple):
+    """The columns by which steps above a write chose: metrics, and what they made groups of."""
+
+    metrics: list[str]
+    groups: list[str]
+
+
+def judged_by(above: Iterable[Step]) -> Judged:
+    """The columns by which these steps chose."""
+    judged = Judged([], [])
     for step in above:
         for _, name, mark in marked(step.params, Reads):
-            if mark.kind == "category" and name not in (None, "task"):
-                yield name
+            if name is not None and mark.kind == "number":
+                judged.metrics.append(name)
+            elif name not in (None, "task") and mark.kind == "category":
+                judged.groups.append(name)
+    return judged
 
 
-def statistics(written: WriteResult, groups: Iterable[str]) -> dict[str, Any]:
-    """Of the rows written: how many by split, their tasks, the spread of rewards, gaps and lengths,
-    and how many are of each category, also of the columns `groups`.
+def statistics(written: WriteResult, judged: Judged) -> dict[str, Any]:
+    """Of the rows written: how many by split, their tasks, the spread of rewards, gaps and lengths
+    and of the metrics that stages went by, and how many are of each category.
     """
     rows = written.written
     unit = unit_of(rows.columns)
@@ -59,8 +70,12 @@ def statistics(written: WriteResult, groups: Iterable[str]) -> dict[str, Any]:
         figures["longest_record"] = written.longest
         figures["has_tools"] = bool(rows[f"{first}has_tools"].any())
         figures["has_reasoning"] = written.contents.has_reasoning
-    figures |= {name: describe(rows[column]) for name, column in FIGURES[unit].items()}
-    for name in dict.fromkeys([*CATEGORIES, *groups]):
+    described = dict(FIGURES[unit])
+    for metric in judged.metrics:
+        sides = {f"{metric}_{side}": f"{side}_{metric}" for side in SIDES}
+        described |= sides if unit == "pairs" else {metric: metric}
+    figures |= {name: describe(rows[at]) for name, at in described.items() if at in rows.columns}
+    for name in dict.fromkeys([*CATEGORIES, *judged.groups]):
         column = of_pair(name) if unit == "pairs" else name
         if column in rows.columns and name not in figures:
             values = rows.select(categories(column, rows.schema[column])).to_series()

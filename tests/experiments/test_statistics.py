@@ -97,3 +97,18 @@ def test_labels_are_counted(tmp_path: Path) -> None:
     source = str(save(tmp_path / "a.jsonl", rows))
     found = figures(run(tmp_path, "kto_threshold", input=source, ratio=[1, 2]))
     assert found["label"] == {"desirable": 2, "undesirable": 1}
+
+
+def test_the_metric_that_makes_the_pairs_is_described_for_both_sides(tmp_path: Path) -> None:
+    rows = [rollout("p", f"a{score}", 0.5, score=score) for score in (1, 5, 9)]
+    source = str(save(tmp_path / "a.jsonl", rows))
+    found = figures(run(tmp_path, input=source, **{"stages.pair.by": "score"}))
+    assert (found["gap"]["mean"], found["reward_chosen"]["mean"]) == (8, 0.5)
+    assert (found["score_chosen"]["mean"], found["score_rejected"]["mean"]) == (9, 1)
+
+
+def test_the_metric_that_makes_the_labels_is_described(tmp_path: Path) -> None:
+    rows = [rollout(f"p{score}", "a", 0.5, score=score) for score in (0, 0.2, 0.8, 1)]
+    source = str(save(tmp_path / "a.jsonl", rows))
+    found = figures(run(tmp_path, "kto_threshold", input=source, **{"stages.label.by": "score"}))
+    assert found["score"]["mean"] == 0.5
