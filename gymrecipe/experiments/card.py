@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import PurePosixPath
 from typing import Any
 
 from gymrecipe.experiments.diff import flatten
 from gymrecipe.experiments.guides import files_of, format_of, guides, purpose_of, writes
+from gymrecipe.experiments.inputs import short_names
 from gymrecipe.experiments.manifest import Manifest, Output, StageRecord
 from gymrecipe.experiments.recorded import resolved
 
@@ -124,8 +124,8 @@ def _files(configs: dict[str, Splits]) -> Iterator[tuple[str, int, int]]:
 
 
 def _inputs(manifest: Manifest) -> Iterator[tuple[str, int, int, str]]:
-    for file in manifest.inputs:
-        yield PurePosixPath(file.path).name, file.lines, file.bytes, file.digest
+    for name, file in zip(short_names(manifest.inputs), manifest.inputs, strict=True):
+        yield name, file.lines, file.bytes, file.digest
 
 
 def _stage(stage: StageRecord) -> tuple[Any, ...]:

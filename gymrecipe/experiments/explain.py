@@ -64,15 +64,16 @@ def explain(version: Path, line: str) -> list[str]:
 
 
 def _input(version: Path, record: Manifest, name: str) -> Input:
-    """The input that a name means: as it was written, another way to the same file, or the bare
-    name of one; files of rollouts before those of input rows.
+    """The input that a name means: as it was written, another way to the same file, or its name
+    with some of the folders before it; files of rollouts before those of input rows.
     """
     here, there = os.getcwd(), record.environment.folder
     files = record.inputs
+    elsewhere = "/" in name and os.path.exists(name)  # and so another file
     for found in (
         [file for file in files if file.path == name],
         [file for file in files if _real(there, file.path) == _real(here, name)],
-        [file for file in files if os.path.basename(file.path) == name],
+        [file for file in files if not elsewhere and f"/{file.path}".endswith(f"/{name}")],
     ):
         found = [file for file in found if file.holds == "rollouts"] or found
         if len(found) > 1:

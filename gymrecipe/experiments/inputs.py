@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -28,6 +31,19 @@ def check_no_versions(entries: str | list[str], files: list[Source], output_dir:
                 f"{file.name}: made by gymrecipe, a file of the version {inside[1]}, and found by a"
                 " pattern of input. Let the pattern leave it out, or name the file itself."
             )
+
+
+def short_names(files: Sequence[Input]) -> list[str]:
+    """What each input is called: its name, and as many of the folders it is in as tell it apart."""
+    tails = [_tails(file.path) for file in files]
+    seen = Counter(chain.from_iterable(tails))
+    return [next((tail for tail in some if seen[tail] == 1), some[-1]) for some in tails]
+
+
+def _tails(path: str) -> list[str]:
+    """The last part of a path, its last two parts, and so on: the whole."""
+    parts = path.split("/")
+    return ["/".join(parts[-count:]) for count in range(1, len(parts) + 1)]
 
 
 def found(file: Input, record: Manifest) -> Source:

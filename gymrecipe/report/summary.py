@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import PurePath
 from typing import Any
 
 from rich.console import Console
 
+from gymrecipe.experiments.inputs import short_names
 from gymrecipe.experiments.manifest import Manifest, StageRecord
 from gymrecipe.experiments.recorded import COUNTS_WITH, in_force, resolved
 from gymrecipe.report import outcome
@@ -105,8 +105,9 @@ def _knobs(manifest: Manifest) -> Table:
 
 def _read(manifest: Manifest) -> Iterator[Cell]:
     """The input files, by name: where they lie is in the manifest."""
+    names = short_names(manifest.inputs)
     for place, file in enumerate(manifest.inputs[:MOST_INPUTS]):
-        name = f"{compact(PurePath(file.path).name)} ({size(file.bytes)})"
+        name = f"{compact(names[place])} ({size(file.bytes)})"
         yield name if place else join(styled("input=", "dim"), name)
     if len(manifest.inputs) > MOST_INPUTS:
         total = sum(file.bytes for file in manifest.inputs)

@@ -112,6 +112,9 @@ def test_a_bare_name_that_several_inputs_have_is_an_error(folder: Path) -> None:
         save(folder / name / "a.jsonl", graded(2))
     version = run(folder, input=["x/a.jsonl", "y/a.jsonl"])
     assert about(version, "y/a.jsonl:1").startswith("y/a.jsonl:1")
+    deep = run(folder, name="deep", input=[f"{folder}/x/a.jsonl", f"{folder}/y/a.jsonl"])
+    (folder / "y/a.jsonl").unlink()
+    assert f"{folder}/y/a.jsonl:1: " in about(deep, "y/a.jsonl:1")
     with pytest.raises(InputError, match=r"several inputs have this name: x/a.jsonl, y/a.jsonl"):
         about(version, "a.jsonl:1")
 

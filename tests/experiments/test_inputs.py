@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from gymrecipe.errors import InputError
+from gymrecipe.experiments.inputs import short_names
 from tests.experiments.conftest import graded, run, save
 
 
@@ -28,3 +29,14 @@ def test_rollouts_beside_versions_are_read(tmp_path: Path) -> None:
     save(tmp_path / "experiments" / "mine" / "vote" / "a.jsonl", graded())
     pattern = str(tmp_path / "experiments" / "**" / "a.jsonl")
     assert run(tmp_path, input=pattern).manifest.lines.read == 20
+
+
+def test_an_input_is_called_by_as_many_folders_as_tell_it_apart(tmp_path: Path) -> None:
+    names = ("a/x/r.jsonl", "b/x/r.jsonl", "b/s.jsonl")
+    files = [str(save(tmp_path / name, graded(2))) for name in names]
+    version = run(tmp_path, input=files)
+    assert short_names(version.manifest.inputs) == ["a/x/r.jsonl", "b/x/r.jsonl", "s.jsonl"]
+    assert version.path is not None
+    card = (version.path / "README.md").read_text()
+    assert "| a/x/r.jsonl |" in card
+    assert "| s.jsonl |" in card
