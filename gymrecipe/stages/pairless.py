@@ -83,13 +83,18 @@ def _group_fates(
 
 
 def tasks(rollouts: pl.LazyFrame, fates: pl.Series) -> pl.LazyFrame:
-    """Why no pair: each fate with its tasks and rollouts."""
+    """Why no pair: each fate with its tasks and rollouts. A rollout without a value is one of its
+    task's only where the task has no other: else the others say what became of the task.
+    """
     keys = column(rollouts, "task_key")
     said = sorted({*fates.unique()} - {"not_selected"})
     rows = []
     for fate in said:
         of_fate = keys.filter(fates == fate)
-        row = {"fate": fate, "tasks": of_fate.drop_nulls().n_unique(), "rollouts": len(of_fate)}
+        judged = of_fate.drop_nulls().unique()
+        if fate.startswith("missing_"):
+            judged = judged.filter(~judged.is_in(keys.filter(fates != fate).unique().implode()))
+        row = {"fate": fate, "tasks": len(judged), "rollouts": len(of_fate)}
         rows.append(row)
     schema = {"fate": pl.String, "tasks": pl.UInt32, "rollouts": pl.UInt32}
     return pl.LazyFrame(rows, schema=schema)

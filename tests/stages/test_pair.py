@@ -552,6 +552,15 @@ def test_what_was_compared_is_told_by_its_values() -> None:
     ]
 
 
+def test_a_task_gave_no_pair_for_want_of_values_only_where_it_has_none() -> None:
+    rows = {"task_key": [1, 1, 1, 2, 2, 3, 3], "reward": [1.0, 0.0, None, 1.0, None, None, None]}
+    assert facts_of(Pair(), rows)["tasks"] == [
+        {"fate": "missing_reward", "tasks": 1, "rollouts": 4},
+        {"fate": "only_one", "tasks": 1, "rollouts": 1},
+        {"fate": "paired", "tasks": 1, "rollouts": 2},
+    ]
+
+
 def test_without_two_usable_rollouts_there_is_no_pair_rate() -> None:
     rates = facts_of(Pair(), {"reward": [1.0]})["rates"][0]
     assert (rates["pair_rate"], rates["pairs_per_task"]) == (None, None)
