@@ -204,17 +204,16 @@ def _capped(made: pl.DataFrame, rollouts: pl.LazyFrame, params: Pair) -> pl.Data
     most = params.max_pairs if params.across_prompts else params.max_pairs_per_task
     if most is None:
         return made
-    ranks = [(params.by, True), ("draw", False)]
+    ranks = {params.by: True}
     if params.ties == "shortest":
-        ranks.insert(1, ("answer_chars", False))
+        ranks.setdefault("answer_chars", False)
+    ranks.setdefault("draw", False)
     within = pl.lit(0) if params.across_prompts else gathered(rollouts, "task_key", "chosen")
     keys = {"gap": True}
-    keys |= {f"chosen {name}": down for name, down in ranks}
-    keys |= {f"rejected {name}": not down for name, down in ranks}
+    keys |= {f"chosen {name}": down for name, down in ranks.items()}
+    keys |= {f"rejected {name}": not down for name, down in ranks.items()}
     columns = [
-        gathered(rollouts, name, side).alias(f"{side} {name}")
-        for side in SIDES
-        for name, _ in ranks
+        gathered(rollouts, name, side).alias(f"{side} {name}") for side in SIDES for name in ranks
     ]
     return (
         made.lazy()

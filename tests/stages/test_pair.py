@@ -430,6 +430,13 @@ def test_the_shortest_comes_after_the_metric() -> None:
 # --- which rollouts belong together
 
 
+@pytest.mark.parametrize("by", ["answer_chars", "draw"])
+def test_what_breaks_ties_may_be_the_metric_too(by: str) -> None:
+    rows: Columns = {"draw": [0.25, 0.5, 1.0], "answer_chars": [1, 2, 4]}
+    params = Pair(strategy="all", by=by, ties="shortest", max_pairs_per_task=1)
+    assert pairs_of(params, rows) == [(2, 0)]
+
+
 def test_rollouts_of_different_tasks_never_pair() -> None:
     rows = {"reward": [1.0, 0.0], "task_key": [1, 2], "prompt_key": [5, 5]}
     assert fates_of(Pair(), rows) == {0: "only_one", 1: "only_one"}
