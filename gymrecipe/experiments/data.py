@@ -91,7 +91,7 @@ def write_data(
     sides = tuple(f"{side}_" for side in SIDES) if "chosen_row" in rows.columns else ("",)
     job = _job(rows, params, purpose, sides, across_prompts, named, template)
     file = params.file or FORMATS[params.format].files[0]
-    kept = [rows.clear()]
+    kept = []
     known = _held(rows, named)
     on_disk = sum(source.size for source in sources)
     read = (*sides, INPUT) if f"{INPUT}source" in rows.columns else sides

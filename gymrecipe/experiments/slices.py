@@ -12,6 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from gymrecipe.beside import table_column
+from gymrecipe.experiments.spool import SPOOLED
 from gymrecipe.formats.job import Side, WriteJob
 from gymrecipe.late import pl
 from gymrecipe.rollouts.columns import INPUT, split_side
@@ -73,7 +74,8 @@ def slices(
 
 
 def _side(rows: pl.DataFrame, side: str) -> Side:
-    names = {"source": "I", "offset": "Q", "bytes": "Q", "id_hi": "Q", "id_lo": "Q"}
+    place = SPOOLED if f"{side}{SPOOLED}" in rows.columns else "offset"
+    names = {"source": "I", place: "Q", "bytes": "Q", "id_hi": "Q", "id_lo": "Q"}
     columns = rows.select(pl.col(f"{side}{name}").fill_null(0) for name in names)
     taken = zip(names.values(), columns.get_columns(), strict=True)
     return Side(*(array(code, column.to_list()) for code, column in taken))

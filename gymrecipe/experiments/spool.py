@@ -12,14 +12,18 @@ from gymrecipe.late import pl
 from gymrecipe.rollouts.files import Source, blocks
 
 SPOOLED = "spooled to"
-"""Where a line went. No field of a line has a column of such a name (see `columns.TASK_FIELD`)."""
+"""Where the line of a row, or of a side of it, is read if some input is compressed; `offset` stays,
+for it may be written. No field of a line has a column of such a name (see `columns.TASK_FIELD`)."""
+
+_WENT = "went to"
 
 
 @contextmanager
 def plain(
     sources: list[Source], rows: pl.DataFrame, sides: tuple[str, ...], folder: Path
 ) -> Iterator[tuple[tuple[str, ...], pl.DataFrame]]:
-    """The paths to read the rows' lines from, and the rows with their offsets there.
+    """The paths to read the rows' lines from, and the rows with their places there
+    (SPOOLED) where these are not their offsets.
 
     A compressed file is read once, in order: its chosen lines go to a spool in `folder` that is
     gone at the end of the block.
@@ -42,7 +46,7 @@ def plain(
 def _spool(
     source: Source, index: int, rows: pl.DataFrame, sides: tuple[str, ...], spool: Path
 ) -> pl.DataFrame:
-    """Copy the chosen lines of a compressed file; where each went (`offset`, SPOOLED)."""
+    """Copy the chosen lines of a compressed file; where each went (`offset`, _WENT)."""
     wanted = (
         pl.concat(
             rows.filter(pl.col(f"{side}source") == index).select(
@@ -67,7 +71,7 @@ def _spool(
                 held += block
             file.write(held[offset - start : offset - start + length])
     before = pl.col("bytes").cum_sum() - pl.col("bytes")
-    return wanted.select("offset", before.alias(SPOOLED))
+    return wanted.select("offset", before.alias(_WENT))
 
 
 def _moved(
@@ -75,6 +79,8 @@ def _moved(
 ) -> pl.DataFrame:
     places = places.with_columns(here=pl.lit(index, pl.UInt32))
     for side in sides:
+        place = f"{side}{SPOOLED}"
+        was = place if place in rows.columns else f"{side}offset"
         rows = (
             rows.join(
                 places,
@@ -83,7 +89,7 @@ def _moved(
                 how="left",
                 maintain_order="left",
             )
-            .with_columns(pl.coalesce(SPOOLED, f"{side}offset").alias(f"{side}offset"))
-            .drop(SPOOLED)
+            .with_columns(pl.coalesce(_WENT, was).alias(place))
+            .drop(_WENT)
         )
     return rows

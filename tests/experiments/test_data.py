@@ -55,6 +55,19 @@ def test_compressed_inputs_give_the_same_bytes_as_plain_ones(
     assert not list(other.path.rglob(".*"))
 
 
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_column_says_where_a_line_lies_in_the_uncompressed_file(
+    pack: Any, tmp_path: Path
+) -> None:
+    lines = save(tmp_path / "a.jsonl", graded(2, 2)).read_bytes().splitlines(keepends=True)
+    (tmp_path / "a.jsonl").write_bytes(pack(b"".join(lines)))
+    columns = {"chosen_offset": "chosen", "rejected_offset": "rejected"}
+    knobs: dict[str, Any] = {"format": "custom", "stages.write.columns": columns}
+    written = records(run(tmp_path, input=str(tmp_path / "a.jsonl"), **knobs))
+    starts = {sum(map(len, lines[:number])) for number in range(4)}
+    assert {place for row in written for place in row.values()} == starts
+
+
 @pytest.mark.parametrize("order", ["source", "shuffled"])
 @pytest.mark.parametrize("pack", [gzip.compress, zstd.compress])
 def test_a_limit_cuts_compressed_inputs_where_it_cuts_plain_ones(

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from gymrecipe.errors import ChangedError, DataError
-from gymrecipe.experiments.spool import plain
+from gymrecipe.experiments.spool import SPOOLED, plain
 from gymrecipe.rollouts.files import open_source
 
 
@@ -55,8 +55,7 @@ def test_every_chosen_line_is_read_back_from_plain_and_compressed_files(
     rows = chosen.hstack(rejected).with_columns(number=pl.int_range(pl.len()))
     before = {path.name for path in tmp_path.iterdir()}
     with plain(sources, rows, ("chosen_", "rejected_"), tmp_path) as (paths, moved):
-        assert moved.columns == rows.columns
-        assert moved["number"].to_list() == rows["number"].to_list()
+        assert moved.select(rows.columns).equals(rows)
         for was, now in zip(rows.to_dicts(), moved.to_dicts(), strict=True):
             for side in ("chosen_", "rejected_"):
                 line = contents[was[f"{side}source"]][
@@ -69,7 +68,7 @@ def test_every_chosen_line_is_read_back_from_plain_and_compressed_files(
                     )
                 ]
                 data = Path(paths[now[f"{side}source"]]).read_bytes()
-                start = now[f"{side}offset"]
+                start = now[f"{side}{SPOOLED}"]
                 assert data[start : start + now[f"{side}bytes"]] == line
     assert {path.name for path in tmp_path.iterdir()} == before
 
