@@ -13,6 +13,7 @@ from gymrecipe.rollouts.chat import Reading, Unusable
 from gymrecipe.rollouts.columns import Path, parse_path
 from gymrecipe.rollouts.items import text_of, with_more, without_media
 from gymrecipe.rollouts.lines import Halves, Item, Line, Response
+from gymrecipe.rollouts.retold import tell_once
 from gymrecipe.rollouts.why import why_bad
 
 SYSTEM = frozenset({"system", "developer"})
@@ -60,6 +61,7 @@ def halves_as_read(
             raise Unusable("not_a_rollout")
     except msgspec.ValidationError as error:
         raise Unusable(why_bad(line, error)) from None
+    tell_once(halves)
     if reading.prompt_from and all(item.role in SYSTEM for item in halves.prompt):
         try:
             halves.prompt += lines.prompt_of(_at(value, _path(reading.prompt_from)))
@@ -67,9 +69,10 @@ def halves_as_read(
             raise Unusable("bad_item") from None
     if media:
         halves.prompt, halves.output = without_media(halves.prompt), without_media(halves.output)
-    if transcripts := _transcripts(parts):
-        if not isinstance(transcripts[-1], list):  # who can know whether it goes on with the last?
-            raise Unusable("bad_item")
+    transcripts = _transcripts(parts)
+    if transcripts and not isinstance(transcripts[-1], list):
+        raise Unusable("bad_item")  # who can know whether it goes on with the last?
+    if transcripts or halves.both:
         halves.output = halves.output[_told_again(halves) :]
     request = parts.responses_create_params
     if request and not request.input and _head_of(halves.prompt) == [halves.instructions]:

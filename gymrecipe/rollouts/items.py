@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Raw
 
 from gymrecipe.rollouts.chat import Function, Message, ToolCall, Unusable
-from gymrecipe.rollouts.lines import NULL, Item, ends_on_ids, has_token_ids
+from gymrecipe.rollouts.lines import NULL, Item, ends_on_ids, has_token_ids, is_null
 from gymrecipe.rollouts.members import repeats
 
 _TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
@@ -225,7 +225,11 @@ def _call(id: Any, name: Any, arguments: Any) -> ToolCall:
 
 
 def _calls(item: Item[Any]) -> list[ToolCall] | None:
-    """The calls of a chat message."""
+    """The calls of a chat message. What was a call before there were `tool_calls` has no id, by
+    which its output could be told.
+    """
+    if not is_null(item.function_call):
+        raise Unusable("bad_item")
     if item.tool_calls is NULL or not item.tool_calls:
         return None
     calls = []

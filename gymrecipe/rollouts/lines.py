@@ -57,6 +57,7 @@ class Item(msgspec.Struct, Generic[Part], gc=False):
     reasoning_content: str | None = None
     reasoning: Part = NULL
     refusal: str | None = None
+    function_call: Part = NULL
 
 
 class Request(msgspec.Struct, Generic[Part]):
@@ -85,6 +86,7 @@ class Response(msgspec.Struct, Generic[Part]):
     reasoning_content: str | None = None
     reasoning: Part = NULL
     refusal: Part = NULL
+    function_call: Part = NULL
     prompt_token_ids: Part = NULL
     generation_token_ids: Part = NULL
     generation_log_probs: Part = NULL
@@ -113,7 +115,7 @@ class Halves(msgspec.Struct, Generic[Part]):
 
     Where the request is empty the prompt is taken from the head of `output` (system and user
     messages before the first of the model). Where it has instructions only, what is asked is
-    `metadata.problem_statement`.
+    `metadata.problem_statement`. `both`: the prompt is `messages`, and came with a response.
     """
 
     prompt: list[Item[Part]]
@@ -121,6 +123,7 @@ class Halves(msgspec.Struct, Generic[Part]):
     instructions: str | None
     tools: Part
     metadata: Part
+    both: bool = False
 
 
 class Metadata(msgspec.Struct):
@@ -229,6 +232,7 @@ def halves_of(line: Line[Part], answered: bool = True) -> Halves[Part] | None:
         tools = line.tools
     if is_empty(tools) and isinstance(line.response, Response):
         tools = line.response.tools
+    both = not prompt and output is not None and not is_null(line.messages)
     if not prompt and not is_null(line.messages):
         prompt = prompt_of(line.messages)
         roles = [item.role for item in prompt]
@@ -252,6 +256,7 @@ def halves_of(line: Line[Part], answered: bool = True) -> Halves[Part] | None:
         instructions=request.instructions if request else None,
         tools=tools,
         metadata=request.metadata if request else NULL,
+        both=both,
     )
 
 
@@ -298,6 +303,7 @@ def reply(line: Line[Part]) -> list[Item[Part]] | None:
                 reasoning_content=response.reasoning_content,
                 reasoning=response.reasoning,
                 refusal=read(response.refusal, _REFUSAL),
+                function_call=response.function_call,
                 prompt_token_ids=response.prompt_token_ids,
                 generation_token_ids=response.generation_token_ids,
                 generation_log_probs=response.generation_log_probs,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -9,6 +10,7 @@ import msgspec
 import xxhash
 from msgspec import Raw
 
+from gymrecipe.rollouts.chat import Unusable
 from gymrecipe.rollouts.lines import (
     Halves,
     Item,
@@ -21,6 +23,7 @@ from gymrecipe.rollouts.lines import (
     reply,
 )
 from gymrecipe.rollouts.members import Repeated, members
+from gymrecipe.rollouts.retold import tell_once
 from gymrecipe.rollouts.said import chat_calls
 
 SAMPLING = (
@@ -90,6 +93,8 @@ class Prompts:
             return None
         if params and len({*map(str, held := members(request))}) < len(held):
             raise Repeated("a key of the request twice")
+        with suppress(Unusable):  # a write tells why
+            tell_once(halves)
         model = params.model if params else None
         prompt = Prompt(prompt_key(halves), not is_empty(halves.tools), model)
         # Else the prompt or the tools came from elsewhere in the line.

@@ -66,11 +66,12 @@ def _alike(a: Message, b: Message) -> bool:
         and a.role == b.role
         and a.reasoning_content == b.reasoning_content
         and a.name == b.name
-        and (a.tool_calls is b.tool_calls or equal(_called(a), _called(b)))
+        and (a.tool_calls is b.tool_calls or equal(called(a), called(b)))
     )
 
 
-def _called(message: Message) -> list[Function]:
+def called(message: Message) -> list[Function]:
+    """What a message calls, without the ids."""
     return [call.function for call in message.tool_calls or ()]
 
 

@@ -565,3 +565,93 @@ def test_a_fault_where_nobody_reads_is_found(value: str, why: str) -> None:
     with pytest.raises(Unusable) as caught:
         conversation(good.replace(b"[0]", value.encode()))
     assert caught.value.reason == why
+
+
+FOUR = {"role": "assistant", "content": "4"}
+
+
+@pytest.mark.parametrize("shape", ["messages", "response", "shown"])
+def test_a_call_of_the_time_before_tool_calls_is_refused(shape: str) -> None:
+    spoken = FOUR | {"function_call": {"name": "calc", "arguments": "{}"}}
+    line = {
+        "messages": {"messages": [ASKED, spoken]},
+        "response": {"messages": [ASKED], "response": spoken},
+        "shown": {"messages": [ASKED, spoken, MORE], "response": "4"},
+    }[shape]
+    with pytest.raises(Unusable, match="bad_item"):
+        conversation(json.dumps(line).encode())
+    text = json.dumps(line).replace(json.dumps(spoken["function_call"]), "null")
+    assert conversation(text.encode()).completion[0].content == "4"
+
+
+# Messages that a response tells again
+
+CALLING = {
+    "role": "assistant",
+    "content": None,
+    "tool_calls": [{"id": "a", "function": {"name": "calc", "arguments": "{}"}}],
+}
+OUTPUT = {"role": "tool", "tool_call_id": "a", "content": "4"}
+
+
+def handed(messages: list[Any], response: Any) -> Conversation:
+    line = {"messages": messages, "response": response, "tools": TOOLS, "reward": 1}
+    return conversation(json.dumps(line).encode(), Reading(token_ids="keep"))
+
+
+@pytest.mark.parametrize(
+    "response",
+    ["4", " 4\n", FOUR, [FOUR], [said("4")], {"output": [said("4")]}, [ASKED, FOUR]],
+    ids=str,
+)
+def test_an_answer_that_messages_and_response_hold_is_told_once(response: Any) -> None:
+    found = handed([ASKED, FOUR], response)
+    assert plain(found.prompt) == [ASKED]
+    assert [message.content.strip() for message in found.completion] == ["4"]
+
+
+@pytest.mark.parametrize("known", [[FOUR], [CALLING, OUTPUT, FOUR]], ids=["answer", "turns"])
+def test_a_response_that_goes_on_after_what_messages_hold_tells_it_once(known: Any) -> None:
+    found = handed([ASKED, *known], [*known, MORE, {"role": "assistant", "content": "yes"}])
+    assert plain(found.prompt) == [ASKED]
+    assert len(found.completion) == len(known) + 2
+
+
+def test_a_response_that_is_all_of_the_conversation_tells_it_once() -> None:
+    system = {"role": "system", "content": "s"}
+    for known in ([system, ASKED], [system, ASKED, FOUR]):
+        found = handed(known, [system, ASKED, FOUR])
+        assert plain([*found.prompt, *found.completion]) == [system, ASKED, FOUR]
+
+
+def test_of_an_answer_told_twice_the_fuller_one_stays() -> None:
+    thinking = FOUR | {"reasoning_content": "hm"}
+    spoken = [thought("hm"), said("4")]
+    for found in (handed([ASKED, thinking], "4"), handed([ASKED, FOUR], spoken)):
+        assert plain(found.completion) == [thinking]
+    counted = said("4", generation_token_ids=[1])
+    assert handed([ASKED, FOUR], [counted]).completion[0].generation_token_ids == [1]
+
+
+@pytest.mark.parametrize(
+    ("known", "response"),
+    [
+        ([FOUR | {"reasoning_content": "a"}], [FOUR | {"reasoning_content": "b"}]),
+        ([FOUR], "The answer is 4"),
+        ([FOUR], "4, for two and two are four."),
+        ([FOUR], [CALLING, OUTPUT, FOUR]),
+        ([CALLING, OUTPUT, FOUR], [CALLING, OUTPUT, {"role": "assistant", "content": "5"}]),
+    ],
+)
+def test_an_answer_told_again_in_part_is_told_twice(known: Any, response: Any) -> None:
+    with pytest.raises(Unusable, match="told_twice"):
+        handed([ASKED, *known], response)
+
+
+def test_another_answer_after_one_in_messages_is_not_left_out() -> None:
+    assert [m.content for m in handed([ASKED, FOUR], "five").completion] == ["4", "five"]
+
+
+def test_a_second_model_call_that_says_the_same_after_a_request_stays() -> None:
+    found = talk(said("4"), input=[ASKED, FOUR])
+    assert [message.content for message in found.completion] == ["4", "4"]

@@ -422,6 +422,7 @@ def test_all_shapes_of_a_line_have_the_same_prompt(row: Any) -> None:
             line(USER, said("4"), input=[]),
             {"messages": [USER], "response": "4"},
             {"messages": [USER, {"role": "assistant", "content": "4"}]},
+            {"messages": [USER, {"role": "assistant", "content": "4"}], "response": "4"},
             {"responses_create_params": {"input": "2+2?"}, "output": "4"},
         )
     }
