@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gymrecipe.errors import RecipeError
+from gymrecipe.formats import printed
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Guide, Written, tokens
 from gymrecipe.formats.openrlhf import files
@@ -46,7 +47,7 @@ def guide(written: Written) -> Guide:
 
 @format(
     purposes=("sft", "dpo", "kto", "reward_model", "rl"),
-    version=3,
+    version=4,
     guide=guide,
     without_ids=("sft", "dpo", "kto", "reward_model", "rl"),
     advice={"buffer": "`format=messages` writes scored trajectories"},
@@ -54,6 +55,7 @@ def guide(written: Written) -> Guide:
 def rendered(example: Example) -> dict[str, Any]:
     """Text by a chat template: `prompt` and `completion`, `chosen` and `rejected`, or `prompt`."""
     prompt = _render(example, example.prompt, opens=True)
+    printed.check(prompt, example.prompt, example.tools)
     record: dict[str, Any] = {"prompt": prompt}
     if example.purpose in ("sft", "kto"):
         record["completion"] = _continuation(example, prompt, example.completion)
@@ -77,6 +79,7 @@ def _continuation(example: Example, prompt: str, said: list[Message]) -> str:
     if not whole.startswith(prompt) or whole == prompt:
         raise Unusable("not_a_continuation")
     text = whole[len(prompt) :]
+    printed.check(text, said)
     # A line end after the model's own mark: TRL would append a second mark after it. Where the
     # template has no mark, the line ends may be the answer's own.
     marked, own = text.rstrip("\n"), said[-1].content

@@ -45,6 +45,7 @@ UNUSABLE = {
     "no_agent": "the line does not say which agent ran it (`agent_ref.name`)",
     "missing_reward": "it has no value for reward",
     "not_a_continuation": "the template prints the prompt otherwise when an answer follows",
+    "not_rendered": "the template does not print a text, a call or a tool of it",
     "template_refused": "the chat template raised an error on these messages",
 }
 """Why a good line gives no example; the closed list of `write`'s reasons, beside BAD_LINE."""

@@ -132,6 +132,18 @@ def test_an_answer_that_is_not_printed_is_refused(tmp_path: Path) -> None:
         rendered(example)
 
 
+def test_a_call_or_tool_that_the_template_does_not_print_is_refused(tmp_path: Path) -> None:
+    text = CHAT.replace("message.tool_calls or []", "[]")
+    example = Example("sft", (), {}, prompt=PROMPT, completion=ACTED, tools=TOOLS)
+    example.template = template(tmp_path, text)
+    with pytest.raises(Unusable, match="not_rendered"):
+        rendered(example)
+    task = Example("rl", (), {}, prompt=[ASKED], tools=TOOLS)
+    task.template = template(tmp_path, CHAT.replace("if tools", "if false"))
+    with pytest.raises(Unusable, match="not_rendered"):
+        rendered(task)
+
+
 def test_messages_that_the_template_raises_at_are_refused(tmp_path: Path) -> None:
     text = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
     example = Example("rl", (), {}, prompt=PROMPT, template=template(tmp_path, text))
