@@ -95,6 +95,12 @@ def remarks_of_write(
                 f"{step.name}: every '{name}' is a date, and `datasets`, by which most trainers"
                 " read, makes timestamps of such a column. Leave it out, or write it otherwise."
             )
+        for name in sorted(written.rounded):
+            yield (
+                f"{step.name}: '{name}' has fractions, and integers beyond 2^53, which `datasets`"
+                " reads rounded or not at all then. Leave it out, or write file=parquet, in which"
+                " it is text."
+            )
     if written.is_late:
         knob, first = "order=strict", "ones"
         if params.order != "strict":

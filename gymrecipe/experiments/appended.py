@@ -5,6 +5,7 @@ put in order by moving as few bytes as possible.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import IO
@@ -63,6 +64,23 @@ class Appended:
                     target.write(waiting[: len(data)])
                     del waiting[: len(data)]
             target.write(waiting)
+
+    def change(self, change: Callable[[int, bytes], bytes]) -> None:
+        """Put something else in the place of each record, which is given with its place in the
+        file and only ever grows.
+        """
+        self.hash, self.hashed = hashlib.sha256(), 0
+        with self.path.open("rb") as source, self.path.open("r+b") as target:
+            waiting, room = bytearray(), 0  # what has no place yet is by how much the others grew
+            for place, record in enumerate(source):
+                waiting += change(place, record)
+                room += len(record)
+                if room >= COPY_BYTES:
+                    target.write(waiting[:room])
+                    del waiting[:room]
+                    room = 0
+            target.write(waiting)
+            self.bytes = target.tell()
 
     def digest(self) -> str:
         """The SHA-256 of all bytes; those that were not hashed on the way are read once more."""

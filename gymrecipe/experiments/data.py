@@ -25,6 +25,7 @@ from gymrecipe.formats.custom import parts
 from gymrecipe.formats.encode import encode
 from gymrecipe.formats.job import Encoded, WriteJob
 from gymrecipe.formats.parquet import widest
+from gymrecipe.formats.shapes import mixed
 from gymrecipe.formats.template import Template
 from gymrecipe.registry import FORMATS, PLUGINS, Purpose
 from gymrecipe.rollouts.chat import Reading
@@ -47,7 +48,8 @@ class WriteResult(msgspec.Struct):
     `reasons` of the rows of the write's own unit; `written` are the rows that were written;
     `longest` is how many bytes the longest record has. `is_late`: a loader that infers the columns
     from the beginning misses some, because rows with further keys or types could not lead: the
-    order is strict, or the first file has no room for all of them.
+    order is strict, or the first file has no room for all of them. `rounded` are columns
+    of jsonl files that have fractions, and integers which no float is equal to.
     """
 
     outputs: list[Output]
@@ -58,6 +60,7 @@ class WriteResult(msgspec.Struct):
     example: str | None = None
     longest: int = 0
     is_late: bool = False
+    rounded: set[str] = set()
     contents: Contents = msgspec.field(default_factory=Contents)
 
     @property
@@ -122,6 +125,11 @@ def write_data(
             came.append((part, shards, usable, faults))
         with writing(target):
             kinds = widest([kind for _, shards, *_ in came for kind in shards.kinds()])
+            if file == "jsonl":
+                shown = frozenset().union(*(shards.shown() for _, shards, *_ in came))
+                floats, written.rounded = mixed(shown, _beside(job))
+                for _, shards, *_ in came:
+                    shards.as_floats(floats)
         for part, shards, usable, faults in came:
             with writing(target):
                 outputs, places = shards.close(kinds)
@@ -224,6 +232,15 @@ def _job(
         has_tools=any(bool(rows[f"{side}has_tools"].any()) for side in sides),
         across_prompts=across_prompts,
     )
+
+
+def _beside(job: WriteJob) -> Iterator[str]:
+    """The columns that are made of the table or the line, of formats that a loader of tables reads:
+    NeMo RL hands a line to the verifier as it stands.
+    """
+    if not (job.purpose == "rl" and FORMATS[job.format].copies_request):
+        canonical = parts(job.purpose) if job.format == "custom" else {}
+        yield from (to for to, name in job.columns.items() if name not in canonical)
 
 
 def _held(rows: pl.DataFrame, named: dict[str, NamedColumn]) -> set[str]:

@@ -14,7 +14,7 @@ from gymrecipe.experiments.disk import sha256
 from gymrecipe.experiments.manifest import Output
 from gymrecipe.formats.job import Encoded
 from gymrecipe.formats.parquet import Kind, kinds_of, to_parquet
-from gymrecipe.formats.shapes import leaders
+from gymrecipe.formats.shapes import as_floats, leaders
 from gymrecipe.late import pl
 from gymrecipe.registry import File
 
@@ -48,7 +48,7 @@ class Shards:
         self.lengths = array("Q")
         self.shape = array("I")
         self.shapes: dict[frozenset[str], int] = {}
-        self.shown: set[str] = set()
+        self.seen: set[str] = set()
         self.longest = 0
 
     def add(self, result: Encoded) -> None:
@@ -59,8 +59,8 @@ class Shards:
         self.longest = max(self.longest, max(lengths, default=0))
         known = [self.shapes.setdefault(shape, len(self.shapes)) for shape in result.shapes]
         self.shape.extend(known[place] for place in result.shape)
-        if self.leads and self.hashing and (new := set().union(*result.shapes) - self.shown):
-            self.shown |= new
+        if self.leads and self.hashing and (new := set().union(*result.shapes) - self.seen):
+            self.seen |= new
             # What shows something new later on will lead: to hash any further is in vain.
             self.hashing = before == 0 and len(self._led([(0, len(lengths))])) == 1
         with open(result.target, "rb", buffering=0) as part:
@@ -73,6 +73,32 @@ class Shards:
                 self.files[number].take(part, sum(here), self.hashing)
                 before, lengths = before + len(here), lengths[len(here) :]
         os.unlink(result.target)
+
+    def shown(self) -> frozenset[str]:
+        """All that the records show of keys and types."""
+        return frozenset().union(*self.shapes)
+
+    def as_floats(self, columns: set[str]) -> None:
+        """Write the whole numbers of these columns as floats."""
+        whole = {f"{column}:int" for column in columns}
+        changed = {place for shape, place in self.shapes.items() if not whole.isdisjoint(shape)}
+        if not changed:
+            return
+        for (start, _), file in zip(self._came(), self.files, strict=True):
+
+            def floats(place: int, record: bytes, start: int = start) -> bytes:
+                if self.shape[start + place] in changed:
+                    record = as_floats(record, columns)
+                    self.lengths[start + place] = len(record)
+                return record
+
+            file.change(floats)
+        self.longest = max(self.lengths)
+        told = {shape: _as_floats(shape, whole) for shape in self.shapes}
+        places = {shape: place for place, shape in enumerate(dict.fromkeys(told.values()))}
+        by_place = [places[told[shape]] for shape in self.shapes]
+        self.shape = array("I", [by_place[place] for place in self.shape])
+        self.shapes = places
 
     def kinds(self) -> list[dict[str, Kind]]:
         """The kinds of the columns of each file, where that is what a file is made with."""
@@ -187,6 +213,12 @@ class Shards:
         if count == 1:
             return f"{self.split}.{self.file}"
         return f"{self.split}-{number:05d}-of-{count:05d}.{self.file}"
+
+
+def _as_floats(shape: frozenset[str], whole: set[str]) -> frozenset[str]:
+    """A shape in which these are floats."""
+    there = {f"{each.removesuffix('int')}float" if each in whole else each for each in shape}
+    return frozenset(there)
 
 
 def _within(rows: Span, spans: list[Span]) -> bool:

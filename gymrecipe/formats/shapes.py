@@ -3,12 +3,14 @@
 Hugging Face's `datasets` (`packaged_modules/json`, 5.2) looks at the first 10 MB of the first file.
 Where objects there have different keys it keeps everything below as it stands, for good; where all
 have the same keys it makes a struct, which fills nulls into, or fails on, later rows with others.
-So the rows that together show every set of keys lead.
+So the rows that together show every set of keys lead. A column of whole numbers, there or in the
+first split, has no room for fractions in later rows or the other split, and is made one of floats.
 """
 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -88,6 +90,26 @@ def leaders(shapes: list[Shape], shape: array[int]) -> list[int]:
     return chosen
 
 
+def mixed(shown: Collection[str], columns: Iterable[str]) -> tuple[set[str], set[str]]:
+    """Of these columns those which have whole numbers beside fractions: where the whole ones are
+    equal to floats, and where some of them are too wide for that.
+    """
+    broken = {column for column in columns if f"{column}:float" in shown}
+    wide = {column for column in broken if f"{column}:wide" in shown}
+    return {column for column in broken - wide if f"{column}:int" in shown}, wide
+
+
+def as_floats(record: bytes, columns: set[str]) -> bytes:
+    """A record in which the whole numbers of these columns are written as fractions are."""
+    values = _row.decode(record)
+    for column in columns & values.keys():
+        if _number(values[column]) == "int":
+            values[column] = Raw(bytes(values[column]) + b".0")
+    return _encoder.encode(values) + b"\n"
+
+
+_row = msgspec.json.Decoder(dict[str, Raw])
+_encoder = msgspec.json.Encoder()
 _OPTIONAL = [field.name for field in msgspec.structs.fields(Message) if not field.required]
 _SPELLED: dict[tuple[bool, ...], str] = {}
 _PLAIN = {str: "str", float: "float", int: "int", bool: "bool"}
@@ -143,6 +165,17 @@ def _walk(column: str, path: str, value: Any, found: set[str]) -> None:
     elif isinstance(value, Raw):
         first = memoryview(value)[0]
         if first != ord("n"):
-            found.add(f"{path}:{_TYPES.get(first, 'number')}")
+            found.add(f"{path}:{_TYPES.get(first) or _number(value)}")
     else:
         found.add(f"{path}:{type(value).__name__}")
+
+
+def _number(raw: Raw) -> str:
+    """The type of a number to a loader; `wide` is one that has no equal float for sure. Else it is
+    no number.
+    """
+    text = bytes(raw)
+    digits = text.removeprefix(b"-")
+    if not digits.isdigit():
+        return "float" if digits[:1].isdigit() else "none"
+    return "int" if len(digits) < 17 and int(digits) <= 2**53 else "wide"

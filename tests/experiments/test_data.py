@@ -192,6 +192,53 @@ def test_both_splits_in_parquet_have_the_types_that_hold_all_rows(
         assert set(table["note"]) == {note}
 
 
+def scored(scores: list[Any], tmp_path: Path, **knobs: Any) -> tuple[Any, list[str], list[str]]:
+    """A version of rollouts with these scores beside the messages, and its lines by split."""
+    rows = [rollout(f"{n}", f"{n}", score=score) for n, score in enumerate(scores)]
+    source = str(save(tmp_path / "a.jsonl", rows))
+    knobs |= {"stages.write.columns": ["score"], "validation_fraction": 0.5}
+    version = run(tmp_path, "sft_threshold", input=source, **knobs)
+    assert version.path is not None
+    lines: dict[str, list[str]] = {"train": [], "validation": []}
+    for path in sorted((version.path / "data").iterdir()):
+        lines[path.name[: -len(path.suffix)].partition("-")[0]] += path.read_text().splitlines()
+    return version, lines["train"], lines["validation"]
+
+
+@pytest.mark.parametrize("wide", ["train", "validation", "both"])
+@pytest.mark.parametrize("shard_rows", [None, 3])
+def test_a_column_of_numbers_has_one_type_in_both_splits_and_all_shards(
+    wide: str, shard_rows: int | None, tmp_path: Path
+) -> None:
+    knobs: dict[str, Any] = {"shard_rows": shard_rows}
+    _, train, validation = scored([3] * 20, tmp_path, **knobs)
+    assert all('"score":3}' in line for line in train + validation)
+    of_train = {json.loads(line)["messages"][0]["content"] for line in train}
+    scores: list[Any] = [
+        0.5 if wide == "both" or (str(n) in of_train) == (wide == "train") else 3 for n in range(20)
+    ]
+    scores[:2] = [None, None]
+    scores[2:4] = [3, 3]
+    version, train, validation = scored(scores, tmp_path, **knobs)
+    found = {}
+    for line in train + validation:
+        row = json.loads(line)
+        assert row["score"] is None or type(row["score"]) is float
+        found[int(row["messages"][0]["content"])] = row["score"]
+    assert [found[n] for n in range(20)] == scores
+    assert not any("2^53" in said for said in version.manifest.warnings)
+
+
+def test_integers_beyond_those_of_floats_keep_their_digits_and_are_a_red_flag(
+    tmp_path: Path,
+) -> None:
+    version, train, validation = scored([2**53 + 1, 3] + [0.5] * 18, tmp_path)
+    assert any("'score' has fractions, and integers" in said for said in version.manifest.warnings)
+    text = "".join(train + validation)
+    assert f'"score":{2**53 + 1}}}' in text
+    assert '"score":3}' in text
+
+
 def _talk(turn: dict[str, Any]) -> dict[str, Any]:
     """A message without what is null, its call arguments as objects."""
     turn = {name: value for name, value in turn.items() if value is not None}

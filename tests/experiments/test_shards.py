@@ -4,16 +4,19 @@ import hashlib
 import json
 from array import array
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from gymrecipe.experiments.manifest import Output
 from gymrecipe.experiments.shards import Shards
 from gymrecipe.formats.job import Encoded
 from gymrecipe.formats.parquet import widest
+from gymrecipe.formats.shapes import Shapes, mixed
 from gymrecipe.registry import File
 
 ROWS = st.lists(st.lists(st.one_of(st.none(), st.integers(0, 999)), max_size=6), max_size=6)
@@ -146,3 +149,39 @@ def test_the_rows_that_show_every_shape_lead_each_file_and_the_rest_keep_their_o
     for use in used.to_dicts():
         lines = (folder / Path(use["output"]).name).read_bytes().splitlines()
         assert lines[use["at"]] == b'{"n":%d}' % use["row"]
+
+
+@given(
+    rows=st.lists(st.sampled_from(["3", "-12", "0.5", "null", "1e3"]), min_size=1, max_size=40),
+    most=st.one_of(st.none(), st.integers(1, 5)),
+    cut=st.integers(0, 40),
+    strict=st.booleans(),
+)
+@settings(max_examples=60, deadline=None)
+def test_whole_numbers_become_floats_in_their_places(
+    rows: list[str], most: int | None, cut: int, strict: bool, tmp_path_factory: Any
+) -> None:
+    folder = tmp_path_factory.mktemp("shards")
+    shards = Shards(folder, "data", "train", "jsonl", most, strict)
+    for number, slice in enumerate((rows[:cut], rows[cut:])):
+        part, shapes = folder / f".part-{number}", Shapes()
+        lines = [b'{"a":"%s","n":%s}\n' % (b"x" * 2**17, row.encode()) for row in slice]
+        for row in slice:
+            shapes.add({"a": "x", "n": Raw(row.encode())})
+        part.write_bytes(b"".join(lines))
+        lengths = array("Q", map(len, lines))
+        shards.add(Encoded(str(part), lengths, {}, shapes.known, shapes.of_rows, None))
+    floats, wide = mixed(shards.shown(), ["n"])
+    shards.as_floats(floats)
+    outputs, places = shards.close({})
+    assert not wide
+    assert not any(path.name.startswith(".") for path in folder.iterdir())
+    files = {output.path: (folder / Path(output.path).name).read_bytes() for output in outputs}
+    for output in outputs:
+        data = files[output.path]
+        assert (output.bytes, output.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    is_mixed = {"3", "-12"} & {*rows} and {"0.5", "1e3"} & {*rows}
+    for row, place in zip(rows, places.to_dicts(), strict=True):
+        line = files[place["output"]].splitlines()[place["at"]]
+        whole = b".0" if is_mixed and row in ("3", "-12") else b""
+        assert line.endswith(b'"n":%s%s}' % (row.encode(), whole))

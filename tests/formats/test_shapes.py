@@ -1,9 +1,13 @@
 """Shapes: the keys and types that a loader has to see first."""
 
+import json
 from array import array
 from typing import Any
 
-from gymrecipe.formats.shapes import Shapes, leaders
+import pytest
+from msgspec import Raw
+
+from gymrecipe.formats.shapes import Shapes, as_floats, leaders, mixed
 from gymrecipe.rollouts.chat import Function, Message, ToolCall
 
 
@@ -60,3 +64,34 @@ def test_tools_as_objects_show_their_keys_all_the_way_down() -> None:
 
 def test_no_rows_need_no_leader() -> None:
     assert leaders([], array("I")) == []
+
+
+def shown(*numbers: str) -> set[str]:
+    shapes = Shapes()
+    for number in numbers:
+        shapes.add({"n": Raw(number.encode())})
+    return set().union(*shapes.known)
+
+
+@pytest.mark.parametrize("whole", ["3", "-3", "0", "-0", str(2**53), str(-(2**53))])
+@pytest.mark.parametrize("broken", ["0.5", "1e3", "-1E2"])
+def test_whole_numbers_beside_fractions_are_made_floats_equal_to_them(
+    whole: str, broken: str
+) -> None:
+    assert mixed(shown(whole, broken), ["n"]) == ({"n"}, set())
+    record = as_floats(b'{"a":3,"n":%s}\n' % whole.encode(), {"n"})
+    assert record == b'{"a":3,"n":%s.0}\n' % whole.encode()
+    assert json.loads(record)["n"] == int(whole)
+
+
+def test_numbers_too_wide_for_a_float_stay_and_are_told_of() -> None:
+    for wide in (2**53 + 1, -(2**53) - 1, 2**70):
+        assert mixed(shown("0.5", str(wide)), ["n"]) == (set(), {"n"})
+        assert mixed(shown("0.5", "3", str(wide)), ["n"]) == (set(), {"n"})
+        assert mixed(shown("3", str(wide)), ["n"]) == (set(), set())
+
+
+def test_what_is_no_whole_number_stays_as_it_is() -> None:
+    for value in ("0.5", "null", "true", '"3"', "[3]", '{"n":3}'):
+        record = b'{"n":%s}\n' % value.encode()
+        assert as_floats(record, {"n", "gone"}) == record
