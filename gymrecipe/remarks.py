@@ -101,6 +101,12 @@ def remarks_of_write(
                 " reads rounded or not at all then. Leave it out, or write file=parquet, in which"
                 " it is text."
             )
+        for name in written.apart:
+            yield (
+                f"{step.name}: '{name}' has other keys or types in the validation rows than in"
+                " those of train; `datasets`, given both files at once, fails, or makes the former"
+                " what the latter are. Load each by itself."
+            )
     if written.is_late:
         knob, first = "order=strict", "ones"
         if params.order != "strict":

@@ -20,6 +20,7 @@ from gymrecipe.experiments.placed import as_they_lie, memory, placed
 from gymrecipe.experiments.shards import Shards
 from gymrecipe.experiments.slices import OWN, slices
 from gymrecipe.experiments.spool import plain
+from gymrecipe.formats.apart import apart
 from gymrecipe.formats.contents import Contents
 from gymrecipe.formats.custom import parts
 from gymrecipe.formats.encode import encode
@@ -48,8 +49,9 @@ class WriteResult(msgspec.Struct):
     `reasons` of the rows of the write's own unit; `written` are the rows that were written;
     `longest` is how many bytes the longest record has. `is_late`: a loader that infers the columns
     from the beginning misses some, because rows with further keys or types could not lead: the
-    order is strict, or the first file has no room for all of them. `rounded` are columns
-    of jsonl files that have fractions, and integers which no float is equal to.
+    order is strict, or the first file has no room for all of them. `rounded` are columns of jsonl
+    files that have fractions, and integers which no float is equal to; `apart` those that the two
+    splits show other keys or types of.
     """
 
     outputs: list[Output]
@@ -61,6 +63,7 @@ class WriteResult(msgspec.Struct):
     longest: int = 0
     is_late: bool = False
     rounded: set[str] = set()
+    apart: list[str] = []
     contents: Contents = msgspec.field(default_factory=Contents)
 
     @property
@@ -130,6 +133,7 @@ def write_data(
                 floats, written.rounded = mixed(shown, _beside(job))
                 for _, shards, *_ in came:
                     shards.as_floats(floats)
+                written.apart = apart(*(shards.shown() for _, shards, *_ in came))
         for part, shards, usable, faults in came:
             with writing(target):
                 outputs, places = shards.close(kinds)

@@ -239,6 +239,15 @@ def test_integers_beyond_those_of_floats_keep_their_digits_and_are_a_red_flag(
     assert '"score":3}' in text
 
 
+def test_a_validation_split_with_other_types_is_a_red_flag(tmp_path: Path) -> None:
+    _, train, _ = scored([3] * 20, tmp_path)
+    of_train = {json.loads(line)["messages"][0]["content"] for line in train}
+    scores = [3 if str(n) in of_train else "three" for n in range(20)]
+    version, *_ = scored(scores, tmp_path)
+    said = "write: 'score' has other keys or types in the validation rows than in those of train"
+    assert any(warning.startswith(said) for warning in version.manifest.warnings)
+
+
 def _talk(turn: dict[str, Any]) -> dict[str, Any]:
     """A message without what is null, its call arguments as objects."""
     turn = {name: value for name, value in turn.items() if value is not None}
