@@ -98,9 +98,10 @@ def _told_again(halves: Halves[Any]) -> int:
     begins with them: the same questions, behind the same system messages and instructions or none.
     """
     told, asked = _leading(halves.output), halves.prompt[_leading(halves.prompt) :]
-    whole = told + len(asked)
-    if _told(halves.output[told:whole]) != _told(asked):
+    length = _beginning(halves.output[told:], asked)
+    if length is None:
         return 0
+    whole = told + length
     texts, said = _head_of(halves.prompt), "\n\n".join(_head_of(halves.output))
     known = ("\n\n".join(texts), "\n\n".join([halves.instructions or "", *texts]))
     return whole if not told or said in known else 0
@@ -116,8 +117,42 @@ def _leading(items: list[Item[Any]]) -> int:
     return sum(1 for _ in takewhile(lambda item: item.role in SYSTEM, items))
 
 
-def _told(items: list[Item[Any]]) -> list[tuple[str | None, str | None, str]]:
-    return [(item.role, item.call_id, text_of(item.content)) for item in items]
+def _beginning(items: list[Item[Any]], asked: list[Item[Any]]) -> int | None:
+    """How many of the first items tell the same as others, None where none do so."""
+    wanted: list[_Told] = []
+    for item in asked:
+        _tell(wanted, item)
+    known: list[_Told] = []
+    length = 0
+    while known != wanted:
+        if length == len(items) or len(known) > len(wanted):
+            return None
+        _tell(known, items[length])
+        length += 1
+    return length
+
+
+_Told = tuple[str, str | None, str]
+"""A role, the id of a call, a text."""
+
+
+def _tell(known: list[_Told], item: Item[Any]) -> None:
+    """Note what an item tells, thoughts aside: the same for all the ways to spell a message."""
+    if item.type == "reasoning":
+        return
+    if item.type == "function_call_output" or item.role == "tool":
+        known.append(("tool", item.call_id or item.tool_call_id, ""))
+        return
+    if item.type == "function_call":
+        known.append(("call", item.call_id, ""))
+        return
+    role, text = item.role or "", text_of(item.content)
+    if known and known[-1][:2] == ("assistant", None) and role == "assistant":
+        text = known.pop()[2] + text
+    if text or role != "assistant":
+        known.append((role, None, text))
+    calls = item.tool_calls if isinstance(item.tool_calls, list) else ()
+    known += [("call", call.get("id"), "") for call in calls if isinstance(call, dict)]
 
 
 @lru_cache(maxsize=1)

@@ -420,6 +420,23 @@ def test_a_transcript_may_tell_what_was_asked_without_the_system_message() -> No
     assert [m.content for m in found.completion] == ["4", "2+2?", "5"]
 
 
+def test_a_transcript_may_spell_what_was_asked_otherwise() -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "calc", "arguments": "{}"}}
+    asked = [
+        ASKED,
+        {"role": "assistant", "content": "let me see", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "a", "content": "4"},
+        {"role": "assistant", "content": "it is 4"},
+        MORE,
+    ]
+    again = [ASKED, thought("hm"), said("let me "), said("see"), called("a"), answered("a")]
+    again += [said("it is "), said("4"), MORE]
+    for input, transcript in ((asked, again), (again, asked)):
+        found = talk([*transcript, said("yes")], input=input)
+        assert [m.role for m in found.prompt] == ["user", "assistant", "tool", "assistant", "user"]
+        assert plain(found.completion) == [{"role": "assistant", "content": "yes"}]
+
+
 def test_a_transcript_that_tells_the_instructions_again_says_them_once() -> None:
     system = {"role": "system", "content": "be brief"}
     asked: dict[str, Any] = {"instructions": "be brief", "input": [ASKED]}
