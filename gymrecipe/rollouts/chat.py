@@ -12,7 +12,7 @@ UNUSABLE = {
     "masked": "the line says `mask_sample`: not to be trained on",
     "truncated": "the response was cut off by a token limit",
     "no_prompt": "nothing was asked: no user message or tool output before the first answer",
-    "told_twice": "`messages` end on an answer that `response` tells again, but not as a whole",
+    "told_twice": "`response` tells again what `messages` hold, but not as a whole",
     "prompt_answered": "a prompt that is wanted alone ends on a message of the model",
     "no_answer": "the model's last message has neither text nor a call, or there is none",
     "ends_on_environment": "the conversation ends on a user message or a tool output",

@@ -93,8 +93,9 @@ class Prompts:
             return None
         if params and len({*map(str, held := members(request))}) < len(held):
             raise Repeated("a key of the request twice")
-        with suppress(Unusable):  # a write tells why
-            tell_once(halves)
+        if halves.both and halves.prompt[-1:] and halves.prompt[-1].role == "assistant":
+            with suppress(Unusable):  # a write tells why
+                tell_once(halves)
         model = params.model if params else None
         prompt = Prompt(prompt_key(halves), not is_empty(halves.tools), model)
         # Else the prompt or the tools came from elsewhere in the line.

@@ -1,4 +1,4 @@
-"""Retold: `messages` of a hand-off line that end on the answer which its response tells again.
+"""Retold: `messages` of a hand-off line whose last turns its response tells again.
 
     messages   user, assistant `4`          messages   user
     response   4                            response   4
@@ -33,21 +33,25 @@ _item = msgspec.json.Decoder(Item[Any])
 
 def tell_once(halves: Halves[Any]) -> None:
     """Take what both halves tell out of one of them. Raises Unusable with `told_twice` where they
-    tell an answer in part, so that nobody can know what was said once and what twice.
+    tell an answer in part, or turns up to a question, which may have been asked and answered so
+    twice: nobody can know.
     """
     shown = halves.prompt
-    if not (halves.both and shown and shown[-1].role == "assistant" and halves.output):
+    if not (halves.both and shown and halves.output and _may_tell_again(halves)):
         return
     known = [message for item in shown for message in _messages([item])]
     again = _messages(halves.output)
     length = _overlap(known, again)
-    if not length:
-        if _in_part(known, again):
-            raise Unusable("told_twice")
-        return
     start = len(known) - length
     both = list(zip(known[start:], again, strict=False))
-    asked = next(n for n, (message, _) in enumerate(both) if message.role == "assistant")
+    roles = [message.role for message, _ in both]
+    asked = roles.index("assistant") if "assistant" in roles else length
+    is_answered = known[-1].role == "assistant"
+    if (asked < length and not is_answered) or (not length and _in_part(known, again)):
+        raise Unusable("told_twice")
+    if asked == length:
+        halves.output = halves.output[asked:]
+        return
     if all(_has(there, here) for here, there in both):
         halves.output = halves.output[asked:]  # up to there it is a message an item
     elif length == len(again) and all(_has(here, there) for here, there in both):
@@ -55,6 +59,12 @@ def tell_once(halves: Halves[Any]) -> None:
     else:
         raise Unusable("told_twice")
     halves.prompt = shown[: start + asked]
+
+
+def _may_tell_again(halves: Halves[Any]) -> bool:
+    """Whether it is worth a closer look: mostly there is one question, and then an answer."""
+    roles = [item.role for item in halves.prompt]
+    return "assistant" in roles or halves.output[0].role == roles[-1]
 
 
 def _messages(items: list[Item[Any]]) -> list[Message]:
@@ -87,6 +97,8 @@ def _has(fuller: Message, message: Message) -> bool:
 
 def _in_part(known: list[Message], again: list[Message]) -> bool:
     """Whether some answer since the last question is told in part."""
+    if known[-1].role != "assistant":
+        return False
     asked = next((n for n, each in enumerate(reversed(known)) if each.role == "user"), len(known))
     since = [message for message in known[len(known) - asked :] if message.role == "assistant"]
     answers = [message for message in again if message.role == "assistant"]

@@ -658,11 +658,17 @@ def test_of_an_answer_told_twice_the_fuller_one_stays() -> None:
         ([FOUR], "4, for two and two are four."),
         ([FOUR], [CALLING, OUTPUT, FOUR]),
         ([CALLING, OUTPUT, FOUR], [CALLING, OUTPUT, {"role": "assistant", "content": "5"}]),
+        ([FOUR, MORE], [FOUR, MORE, {"role": "assistant", "content": "5"}]),
     ],
 )
 def test_an_answer_told_again_in_part_is_told_twice(known: Any, response: Any) -> None:
     with pytest.raises(Unusable, match="told_twice"):
         handed([ASKED, *known], response)
+
+
+def test_a_question_that_messages_and_response_hold_is_told_once() -> None:
+    found = handed([ASKED, FOUR, MORE], [MORE, {"role": "assistant", "content": "yes"}])
+    assert plain(found.prompt) == [ASKED, FOUR, MORE]
 
 
 def test_another_answer_after_one_in_messages_is_not_left_out() -> None:
