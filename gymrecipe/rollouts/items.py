@@ -181,12 +181,17 @@ def _thought(item: Item[Any]) -> str:
 
 
 def _beside(item: Item[Any]) -> str | None:
-    """The thought that a chat message has beside its text; newer servers call it `reasoning`."""
-    if item.reasoning_content or item.reasoning is NULL or item.reasoning is None:
+    """The thought that a chat message has beside its text, under any of its names."""
+    if item.reasoning_content:
         return item.reasoning_content
-    if type(item.reasoning) is not str:
-        raise Unusable("bad_item")
-    return item.reasoning
+    for thought in (item.reasoning, item.thinking):
+        if thought is NULL or thought is None:
+            continue
+        if type(thought) is not str:
+            raise Unusable("bad_item")
+        if thought:
+            return thought
+    return item.reasoning_content
 
 
 def _output(item: Item[Any]) -> Message:

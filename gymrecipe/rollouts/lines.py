@@ -56,6 +56,7 @@ class Item(msgspec.Struct, Generic[Part], gc=False):
     tool_call_id: str | None = None
     reasoning_content: str | None = None
     reasoning: Part = NULL
+    thinking: Part = NULL
     refusal: str | None = None
     function_call: Part = NULL
 
@@ -85,6 +86,7 @@ class Response(msgspec.Struct, Generic[Part]):
     tool_calls: Part = NULL
     reasoning_content: str | None = None
     reasoning: Part = NULL
+    thinking: Part = NULL
     refusal: Part = NULL
     function_call: Part = NULL
     prompt_token_ids: Part = NULL
@@ -302,6 +304,7 @@ def reply(line: Line[Part]) -> list[Item[Part]] | None:
                 tool_calls=response.tool_calls,
                 reasoning_content=response.reasoning_content,
                 reasoning=response.reasoning,
+                thinking=response.thinking,
                 refusal=read(response.refusal, _REFUSAL),
                 function_call=response.function_call,
                 prompt_token_ids=response.prompt_token_ids,

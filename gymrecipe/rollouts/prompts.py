@@ -152,7 +152,7 @@ def _shown(item: Item) -> list[Any]:
         item.role,
         item.name,
         _without_nulls(content) or "",
-        item.reasoning_content or _plain(item.reasoning),
+        item.reasoning_content or _plain(item.reasoning) or _plain(item.thinking),
         _plain(item.arguments),
         _plain(item.output),
         _plain(item.summary),

@@ -200,7 +200,7 @@ def test_chat_messages_with_calls_are_read() -> None:
 
 
 @pytest.mark.parametrize("shape", ["messages", "response"])
-@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning", "thinking"])
 def test_the_thought_of_a_chat_message_is_kept_by_either_name(shape: str, name: str) -> None:
     spoken = {"role": "assistant", "content": "4", name: "hm"}
     line = {"messages": [ASKED, spoken], "reward": 1}
@@ -210,8 +210,9 @@ def test_the_thought_of_a_chat_message_is_kept_by_either_name(shape: str, name: 
     assert found.completion[0].reasoning_content == "hm"
 
 
-def test_a_thought_that_is_no_text_is_not_left_out_in_silence() -> None:
-    spoken = {"role": "assistant", "content": "4", "reasoning": ["hm"]}
+@pytest.mark.parametrize("name", ["reasoning", "thinking"])
+def test_a_thought_that_is_no_text_is_not_left_out_in_silence(name: str) -> None:
+    spoken = {"role": "assistant", "content": "4", name: ["hm"]}
     with pytest.raises(Unusable, match="bad_item"):
         conversation(json.dumps({"messages": [ASKED, spoken], "reward": 1}).encode())
 
