@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Raw
 
 from gymrecipe.rollouts.chat import Function, Message, ToolCall, Unusable
-from gymrecipe.rollouts.lines import NULL, Item, ends_on_ids, has_token_ids, is_null
+from gymrecipe.rollouts.lines import NULL, Item, ends_on_ids, is_null
 from gymrecipe.rollouts.members import repeats
 
 _TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
@@ -70,7 +70,7 @@ class Talk:
                 messages.append(speaking)
             else:
                 _extend(speaking, said, thought, calls)
-            if has_token_ids(item):
+            if item.generation_token_ids is not NULL and item.generation_token_ids:
                 if self._keeps_ids:
                     _carry_ids(speaking, item)
                 ended, speaking = speaking, None

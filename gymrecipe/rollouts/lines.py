@@ -175,17 +175,12 @@ def is_empty(part: Any) -> bool:
     return part is NULL or (len(part) <= 4 and bytes(part) in (b"null", b"[]"))
 
 
-def has_token_ids(item: Item[Any]) -> bool:
-    """Whether the model call of an item ends on it."""
-    return item.generation_token_ids is not NULL and not is_empty(item.generation_token_ids)
-
-
 def ends_on_ids(items: Sequence[Item[Any]], place: int) -> bool:
     """Whether token ids are still to come for what the model says from a place on."""
     for item in islice(items, place, None):
         if (item.type or "").endswith("_output") or item.role not in (None, "assistant"):
             return False
-        if has_token_ids(item):
+        if not is_empty(item.generation_token_ids):
             return True
     return False
 

@@ -8,7 +8,7 @@ import msgspec
 import xxhash
 from msgspec import Raw
 
-from gymrecipe.rollouts.lines import Item, Response, ends_on_ids, has_token_ids, is_null, read
+from gymrecipe.rollouts.lines import NULL, Item, Response, ends_on_ids, is_empty, is_null, read
 
 _OUTPUTS = frozenset(
     f"{kind}_call_output" for kind in ("function", "custom_tool", "computer", "local_shell")
@@ -38,7 +38,7 @@ def said(items: list[Item]) -> Said:
     text_seen = False
     in_call = ended = False
     for place, item in enumerate(items):
-        kind, role = item.type or "message", item.role
+        kind, role, token_ids = item.type or "message", item.role, item.generation_token_ids
         if kind in _OUTPUTS or role == "tool":
             answered.add(item.call_id or item.tool_call_id)
             in_call = ended = False
@@ -64,7 +64,7 @@ def said(items: list[Item]) -> Said:
             calls += 1
             called.append(item.call_id or item.id)
             parts += (item.name or "", str(item.arguments, "utf-8"))
-        if has_token_ids(item):
+        if token_ids is not NULL and not is_empty(token_ids):  # the call ends here
             in_call, ended = False, True
     return Said(
         turns=turns,
