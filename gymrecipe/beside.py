@@ -18,6 +18,7 @@ from gymrecipe.rollouts.columns import (
     MADE,
     OF_A_ROLLOUT,
     SIDES,
+    WRITTEN,
     Path,
     parse_path,
     split_side,
@@ -38,14 +39,7 @@ STANDARD: dict[Purpose, tuple[str, ...]] = {
 }
 """The columns that every format but `raw` and `custom` has by itself."""
 
-OF_PAIRS = {
-    "reward_chosen": "chosen_reward",
-    "reward_rejected": "rejected_reward",
-    "reward_gap": "gap",
-    "gap": "gap",
-    "task_key": "task_key",
-    "prompt_key": "prompt_key",
-}
+OF_PAIRS = WRITTEN | {name: name for name in ("gap", "task_key", "prompt_key")}
 """Names that mean a column of the pair table."""
 
 _PLAIN = "{% for message in messages %}{{ message.content }}{% endfor %}"

@@ -13,6 +13,8 @@ from gymrecipe.errors import hint
 from gymrecipe.guards import look_up, references
 from gymrecipe.parameters import near_quantile
 from gymrecipe.recipe.composing import Composed
+from gymrecipe.registry import STAGES
+from gymrecipe.settings import Engine
 
 SHOWN = 200
 """The most characters of a value that a message shows."""
@@ -75,13 +77,29 @@ def unknown(composed: Composed, knobs: dict[str, Any]) -> Iterator[str]:
             yield (
                 f"{caller}: {given[0]}: unknown knob, got '{composed.overridden[given[0]]}'."
                 f" Recipe '{composed.name}' has the knobs {takes}, and those that all"
-                f" recipes share (--help lists them).{hint(name, allowed)}"
+                " recipes share (--help lists them)."
+                f"{_whole(composed, given[0]) or hint(name, allowed)}"
             )
         else:
             yield (
                 f"{composed.path}: {name}: no stage uses this knob. Write ${{{name}}} where it"
                 f" belongs, or take it out.{hint(name, allowed)}"
             )
+
+
+def _whole(composed: Composed, key: str) -> str:
+    """` Did you mean 'stages.pair.max_gap'?` for `max_gap` or `pair.max_gap`, or nothing."""
+    name, stages = key.split(".")[0], composed.values.get("stages")
+    found = [f"stages.{key}"] if isinstance(stages, dict) and name in stages else []
+    for stage, value in stages.items() if isinstance(stages, dict) and not found else ():
+        use = value.get("use") if isinstance(value, dict) else None
+        entry = STAGES.get(use) if isinstance(use, str) else None
+        if entry is not None and name in entry.params.model_fields.keys() - {"use"}:
+            found.append(f"stages.{stage}.{key}")
+    if name in Engine.model_fields and name != "use":
+        found.append(f"engine.{key}")
+    meant = " or ".join(f"'{path}'" for path in found)
+    return f" Did you mean {meant}?" if found else ""
 
 
 def invalid(

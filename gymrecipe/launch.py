@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gymrecipe import say
-from gymrecipe.errors import DataError, GymrecipeError, RecipeError
+from gymrecipe.errors import DataError, GymrecipeError, RecipeError, hint
 from gymrecipe.words import Words
 
 if TYPE_CHECKING:
@@ -32,9 +32,11 @@ def launch(words: Words) -> int:
         from gymrecipe.guide import overview
 
         if (words.overrides or words.cfg or words.multirun) and not words.help:
+            given = [override.lstrip("+").partition("=")[0] for override in words.overrides]
+            near = next(filter(None, (hint(name, ["recipe"]) for name in given)), "")
             raise RecipeError(
                 "command line: no recipe is named. Write +recipe=NAME; `gymrecipe recipes` lists"
-                " them."
+                f" them.{near}"
             )
         say.prose(overview(words.config_dirs).removesuffix("\n"))
         return 0

@@ -24,7 +24,7 @@ from gymrecipe.loading import read
 from gymrecipe.plan import Plan
 from gymrecipe.progress import Progress, Silent
 from gymrecipe.recipe.composing import HERE
-from gymrecipe.registry import FORMATS, STAGES
+from gymrecipe.registry import FORMATS, PLUGINS, STAGES
 from gymrecipe.rollouts.files import Source
 from gymrecipe.settings import Settings
 from gymrecipe.steps import templates
@@ -76,6 +76,7 @@ def _check_tools(version: Path, record: Manifest) -> None:
         *_others("", record.environment.packages, packages()),
         *_others("plugin ", record.plugins, plugins()),
     ]
+    absent = [name for name in record.plugins if name not in PLUGINS and name != "__main__"]
     for stage in record.stages:
         here = STAGES[stage.use].version if stage.use in STAGES else None
         if here != stage.version:
@@ -83,8 +84,13 @@ def _check_tools(version: Path, record: Manifest) -> None:
         other += _other_format(stage)
     if other:
         raise ToolsError(
-            f"{version}: made with other tools: {'; '.join(other)}. Install those, or set"
-            " any_tools=true to try with these."
+            f"{version}: made with other tools: {'; '.join(other)}."
+            + (
+                f" Load it with {' '.join(f'--plugin {name}' for name in absent)}."
+                if absent
+                else ""
+            )
+            + " Install those, or set any_tools=true to try with these."
         )
 
 

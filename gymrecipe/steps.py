@@ -12,7 +12,7 @@ from pydantic import ValidationError
 import gymrecipe.formats
 import gymrecipe.stages
 from gymrecipe.errors import hint
-from gymrecipe.faults import fault, invalid, with_value
+from gymrecipe.faults import fault, invalid, set_by_caller, with_value
 from gymrecipe.formats.template import Template, read_template
 from gymrecipe.parameters import Params
 from gymrecipe.recipe.composing import Composed
@@ -78,7 +78,8 @@ def build(
         entry = STAGES.get(value["use"])
         source, previous = source or previous, name
         if entry is None:
-            there = f"There are {', '.join(sorted(STAGES))}.{hint(value['use'], STAGES)}"
+            near = hint(value["use"], STAGES) or " One of a plugin needs --plugin MODULE."
+            there = f"There are {', '.join(sorted(STAGES))}.{near}"
             wrong(f"{path}.use", f"no stage is named '{value['use']}'. {there}")
             continue
         params = _params(entry, name, value, knobs, composed, problems)
@@ -92,8 +93,12 @@ def build(
             # What a faulty stage makes is not known, and no reason for another fault.
             takes = made.get(source, entry.takes[0])
             if takes == "nothing":
-                said = f"comes after '{source}', which makes nothing to take;"
-                wrong(path, f"{said} say whose result it takes, such as from: load")
+                said = f"comes after '{source}', which makes nothing to take; say"
+                fitting = [known for known, makes in made.items() if makes in entry.takes]
+                if fitting and set_by_caller(composed, path):
+                    wrong(path, f"{said} behind which stage it runs, such as after: {fitting[-1]}")
+                else:
+                    wrong(path, f"{said} whose result it takes, such as from: load")
             elif takes not in entry.takes:
                 said = f"'{entry.name}' takes {' or '.join(entry.takes)}, but '{source}' makes"
                 wrong(path, f"{said} {takes}. Move it, or say from: another stage")

@@ -60,6 +60,7 @@ VERBS = (
 )
 
 _KNOB = re.compile(r"[A-Za-z_][\w.]*=")
+_FLAG = re.compile(r"[a-z]{2,}(?:[-_][a-z]+)+")
 _LINE = re.compile(r":\d+$")
 _KINDS = {bool: "true or false", int: "a whole number from 1 on", str: "a text"}
 
@@ -110,6 +111,8 @@ def parse(arguments: Sequence[str]) -> Words:
             guess, bare = hint(name, known), word.lstrip("-")
             if not guess and _KNOB.match(bare):
                 guess = f" A knob has no dashes: {bare}"
+            elif not guess and _FLAG.fullmatch(bare):
+                guess = f" A knob has no dashes and a value: {bare.replace('-', '_')}=VALUE"
             raise RecipeError(f"command line: unknown option '{word}'.{guess}")
         elif words.verb is not None and _is_argument(word):
             words.arguments.append(word)
@@ -131,6 +134,8 @@ def _meant(words: Words, word: str) -> str:
 
     if word in recipes(words.config_dirs):
         return f" The recipe of this name runs as +recipe={word}."
+    if word.removesuffix(".gz").removesuffix(".zst").endswith(".jsonl"):
+        return f" A file of rollouts is given as input={word}."
     last = words.overrides[-1] if words.overrides else ""
     if last and not last.lstrip("+").startswith("recipe="):
         return f" A value with spaces is written in quotes: '{last} {word}'."

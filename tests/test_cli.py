@@ -239,6 +239,14 @@ def mistakes(folder: Path) -> None:
         (3, "min_gap=2", "nothing to write: stage 'pair'.*Change what stage 'pair' asks for"),
         (2, "format=trll", "format: should be one of .*got 'trll'. Did you mean 'trl'"),
         (2, "min_gpa=1", "min_gpa: unknown knob, got '1'.*Did you mean 'min_gap'"),
+        (2, "max_gap=1", "max_gap: unknown knob.*Did you mean 'stages.pair.max_gap'"),
+        (2, "pair.max_gap=1", "pair.max_gap: unknown.*Did you mean 'stages.pair.max_gap'"),
+        (2, "completed=false", "completed: unknown.*Did you mean 'stages.usable.completed'"),
+        (2, "workers=2", "workers: unknown knob.*Did you mean 'engine.workers'"),
+        (2, "+stages.b={use: balance, most: 1}", "stages.b: .*behind which .* after: check"),
+        (2, "--dry-run", "unknown option '--dry-run'. .*: dry_run=VALUE"),
+        (2, "a/b.jsonl.gz", "A file of rollouts is given as input=a/b.jsonl.gz"),
+        (2, "+stages.b={use: mine, after: pair}", "no stage .* 'mine'.* --plugin MODULE"),
         (2, "min_gap=abc", "min_gap: should be a valid number, got 'abc'"),
         (2, "min_gap=nan", "min_gap: .*finite number"),
         (2, "stages.pair.min_gab=1", "stages.pair.min_gab: unknown parameter.*'min_gap'"),
@@ -1247,6 +1255,15 @@ def test_reproduce_with_other_tools_is_exit_5_unless_any_will_do(
     assert code == 5
     assert re.search("made with other tools: .*polars [0-9.]+, here 0.1.*any_tools=true", err)
     assert made("reproduce", "dpo_same_prompt/v0001", "any_tools=true")[0] == 0
+
+
+def test_reproduce_without_a_plugin_says_how_it_is_loaded(made_anew: Said, tmp_path: Path) -> None:
+    path = tmp_path / "experiments/dpo_same_prompt/v0001/manifest.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"plugins": {"polite": "ab" * 32}}))
+    code, _, err = made_anew("reproduce", "dpo_same_prompt/v0001")
+    assert code == 5
+    assert "Load it with --plugin polite." in err
 
 
 def test_reproduce_of_an_input_that_is_gone_is_exit_4(made_anew: Said, tmp_path: Path) -> None:

@@ -102,10 +102,23 @@ def _not_found(reference: str, output_dir: Path) -> str:
         return f"{reference}: no such version. {output_dir} has no versions yet."
     return (
         f"{reference}: no such version. {output_dir} has versions of {_listed(recipes)}."
-        f"{hint(reference.split('/')[0], recipes)}"
+        f"{_in_recipe(reference, output_dir, recipes) or hint(reference.split('/')[0], recipes)}"
     )
 
 
+def _in_recipe(reference: str, output_dir: Path, recipes: list[str]) -> str:
+    """What is said of a bare `v0002` that some recipe has, or nothing."""
+    having = [
+        f"{name}/{reference}"
+        for name in recipes
+        if reference in [*(path.name for path in versions(output_dir / name)),
+                         *tags(output_dir / name)]
+    ]  # fmt: skip
+    if len(having) > 1:
+        return f" Name its recipe too, such as {having[-1]}."
+    return f" Did you mean '{having[0]}'?" if having else ""
+
+
 def _listed(names: list[str]) -> str:
-    more = f"{len(names) - 8} others, " if len(names) > 8 else ""
-    return more + ", ".join(names[-8:])
+    more = f" and {len(names) - 8} others" if len(names) > 8 else ""
+    return ", ".join(names[-8:]) + more

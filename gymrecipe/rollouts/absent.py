@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 from itertools import chain
 
 from gymrecipe.errors import RecipeError, hint
-from gymrecipe.rollouts.columns import BUILT_IN, Column, Path, name_of
+from gymrecipe.rollouts.columns import BUILT_IN, SIDES, WRITTEN, Column, Path, name_of
 from gymrecipe.rollouts.fields import paths, types_at
 from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.wanted import Wanted
@@ -171,6 +171,14 @@ def _of_no_kind(name: str, kind: str, there: str) -> str:
     return f"'{name}' is {there}, and on no line that was read {_ONE[kind]}"
 
 
+def _of_pairs(path: Path) -> str:
+    """The column of pairs that is meant by how a write names it, or nothing."""
+    meant = WRITTEN.get(name_of(path), "")
+    if path[0] in SIDES and len(path) > 1:
+        meant = f"{path[0]}_{name_of(path[1:])}"
+    return f" Did you mean '{meant}'?" if meant else ""
+
+
 def _unquoted(path: Path, expression: str | None) -> str:
     """What is said of a name that stands where a text may be meant, whose quotes a shell took."""
     name = str(path[0])
@@ -205,5 +213,6 @@ def _near(
                 name_of(path[: depth + 1]), [name_of((*path[:depth], name)) for name in names]
             )
             return f"Fields seen in {at}: {', '.join(names)}.{nearest}"
-    nearest = hint(str(path[0]), [*seen, *others])
+    nearest = _of_pairs(path) if "gap" in others else ""
+    nearest = nearest or hint(str(path[0]), [*seen, *others])
     return f"Fields seen: {', '.join(sorted(seen))}.{nearest}"

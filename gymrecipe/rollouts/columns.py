@@ -87,6 +87,13 @@ These three have a space, for no field of a line has a column of such a name: it
 PAIR_COLUMNS = ("gap", "draw", "task_key", "prompt_key")
 """What a pair has of its own; every rollout column is there as `chosen_…` and `rejected_…`."""
 
+WRITTEN = {
+    "reward_chosen": "chosen_reward",
+    "reward_rejected": "rejected_reward",
+    "reward_gap": "gap",
+}
+"""How the file of a write calls columns of the pair table."""
+
 _SEGMENT = re.compile(r"[A-Za-z_][\w\-]*|\d+")
 _QUOTED = re.compile(r"""\[(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|(\d+))\]""")
 

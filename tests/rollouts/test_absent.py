@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gymrecipe.errors import RecipeError
-from gymrecipe.rollouts.columns import Column
+from gymrecipe.rollouts.columns import Column, parse_path
 from tests.rollouts.conftest import Write, read, rollout
 
 
@@ -195,3 +195,15 @@ def test_a_category_is_told_where_no_line_has_one_value(jsonl: Write) -> None:
         "columns: 'level' is a list, and on no line that was read a text, a number or a boolean, so"
         " that it is missing on every line."
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("reward_gap", "gap"), ("chosen.metadata.level", "chosen_metadata.level")],
+)
+def test_a_column_of_pairs_by_the_name_of_the_file_is_told_by_its_own(
+    name: str, meant: str, jsonl: Write
+) -> None:
+    column = Column(name, (parse_path(name),), "number")
+    with pytest.raises(RecipeError, match=rf"Did you mean '{meant}'\?$"):
+        read(jsonl(rollout()), columns=[column], names=("gap", "draw"))
