@@ -12,11 +12,12 @@ from errno import EAGAIN, ENOMEM
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING
 
-from gymrecipe import __version__, say, streams
+from gymrecipe import __version__
+from gymrecipe.command import say, streams
 from gymrecipe.errors import GymrecipeError, MachineError, RecipeError
 
 if TYPE_CHECKING:  # what takes time is imported when signals are heard
-    from gymrecipe.words import Words
+    from gymrecipe.command.words import Words
 
 
 class _Terminated(BaseException):
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
 def _told(arguments: Sequence[str]) -> int:
     """Run it, and say in a sentence what stopped it."""
     try:
-        from gymrecipe.words import parse
+        from gymrecipe.command.words import parse
 
         return _dispatch(parse(arguments))
     except BaseException as error:
@@ -169,16 +170,16 @@ def _dispatch(words: Words) -> int:
         print(f"gymrecipe {__version__}")
         return 0
     if words.completion is not None:
-        from gymrecipe.completion import completion
+        from gymrecipe.command.completion import completion
 
         print(completion(words.completion, os.environ, words.config_dirs), end="")
         return 0
     if words.verb is None:
-        from gymrecipe.launch import launch
+        from gymrecipe.command.launch import launch
 
         return launch(words)
     if words.help:
-        from gymrecipe.takes import verb_help
+        from gymrecipe.command.takes import verb_help
 
         said, rows = verb_help(words.verb)
         say.prose(said)
@@ -189,7 +190,7 @@ def _dispatch(words: Words) -> int:
     if words.multirun or words.cfg:
         raise RecipeError(f"{words.verb}: -m and --cfg are for running a recipe.")
     from gymrecipe import plugins
-    from gymrecipe.verbs import ACTIONS
+    from gymrecipe.command.verbs import ACTIONS
 
     plugins.load(words.plugins)
     return ACTIONS[words.verb](words)

@@ -31,8 +31,8 @@ LAYERS = [
     ["experiments"],
     ["wide", "progress", "blame", "calls", "loading", "rehearsal", "remarks", "judging", "fold"],
     ["identity", "usable", "recording", "executor", "reproduce", "check", "checking", "ahead"],
-    ["report", "examples", "api", "words", "takes", "completion", "plugins", "guide", "streams"],
-    ["say", "verbs", "launch", "cli", "__main__", "__init__"],
+    ["report", "examples", "api", "plugins"],
+    ["command", "cli", "__main__", "__init__"],
 ]
 """From the ground up: a module imports from its own layer and those before it."""
 

@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
-from gymrecipe import cli, say
+from gymrecipe import cli
 from gymrecipe.cli import main
+from gymrecipe.command import say
 from gymrecipe.experiments import card as cards
 from gymrecipe.report import page, safe
 from tests.experiments.conftest import rollout, save

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from gymrecipe.command.words import VERBS, Words, at_most, knobs, parse
 from gymrecipe.errors import RecipeError
-from gymrecipe.words import VERBS, Words, at_most, knobs, parse
 
 
 def test_overrides_options_and_verbs_are_told_apart() -> None:

@@ -1,4 +1,4 @@
-"""Guide: what the command says about itself, and about a recipe."""
+"""Help: what the command says about itself, and about a recipe."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from gymrecipe.command.words import USAGE
 from gymrecipe.recipe.finding import description, recipes, shared_folder
 from gymrecipe.recipe.reading import base_knobs, knobs
 from gymrecipe.report.rows import Rows, shown
-from gymrecipe.words import USAGE
 
 _COMMENT = re.compile(r"^(\w+):.*?\s#\s+(.*)$", re.MULTILINE)
 

@@ -14,9 +14,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from gymrecipe.command.takes import offered
+from gymrecipe.command.words import VERBS
 from gymrecipe.errors import GymrecipeError, RecipeError, hint
-from gymrecipe.takes import offered
-from gymrecipe.words import VERBS
 
 if TYPE_CHECKING:  # a tab that asks for a verb need not wait for pydantic
     from gymrecipe.parameters import Params

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gymrecipe.words import USAGE, Words, knobs
+from gymrecipe.command.words import USAGE, Words, knobs
 
 _OUTPUT_DIR = {"output_dir": ("experiments", "the folder of the versions")}
 

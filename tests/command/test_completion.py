@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from gymrecipe.completion import SCRIPTS, candidates, completion
+from gymrecipe.command.completion import SCRIPTS, candidates, completion
+from gymrecipe.command.words import VERBS
 from gymrecipe.errors import RecipeError
 from gymrecipe.recipe.finding import recipes
 from gymrecipe.recipe.reading import base_knobs
 from gymrecipe.stages.pair import Pair
-from gymrecipe.words import VERBS
 
 
 def test_an_empty_line_offers_verbs_the_recipe_options_and_shared_knobs() -> None:

@@ -7,9 +7,9 @@ import re
 import pytest
 
 from gymrecipe.cli import main
+from gymrecipe.command.takes import TAKES, given, verb_help
+from gymrecipe.command.words import VERBS, parse
 from gymrecipe.errors import RecipeError
-from gymrecipe.takes import TAKES, given, verb_help
-from gymrecipe.words import VERBS, parse
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -7,9 +7,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gymrecipe import say
+from gymrecipe.command import say
+from gymrecipe.command.words import Words
 from gymrecipe.errors import DataError, GymrecipeError, RecipeError, hint
-from gymrecipe.words import Words
 
 if TYPE_CHECKING:
     from gymrecipe.executor import Version
@@ -29,7 +29,7 @@ def launch(words: Words) -> int:
             "command line: recipe: named twice. Name one, or run several: -m +recipe=ONE,OTHER"
         )
     if recipe is None:
-        from gymrecipe.guide import overview
+        from gymrecipe.command.help import overview
 
         if (words.overrides or words.cfg or words.multirun) and not words.help:
             given = [override.lstrip("+").partition("=")[0] for override in words.overrides]
@@ -53,7 +53,7 @@ def launch(words: Words) -> int:
 
 
 def _help(path: Path) -> None:
-    from gymrecipe.guide import recipe_help
+    from gymrecipe.command.help import recipe_help
 
     said, own, shared, deeper = recipe_help(path)
     say.prose(said)

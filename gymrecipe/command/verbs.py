@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gymrecipe import say
+from gymrecipe.command import say
+from gymrecipe.command.takes import given as taken
+from gymrecipe.command.words import Words, at_most
 from gymrecipe.errors import DataError, RecipeError
 from gymrecipe.report import rows
-from gymrecipe.takes import given as taken
-from gymrecipe.words import Words, at_most
 
 
 def _recipes(words: Words) -> int:
