@@ -110,7 +110,8 @@ def _idle(step: Step) -> dict[str, str]:
         idle |= dict.fromkeys(("agent", "verifier_fields"), said)
     if format != "rendered":
         said = f"it is for format=rendered, and this is {format}"
-        idle |= dict.fromkeys(("tokenizer", "chat_template"), said)
+        names = ("tokenizer", "chat_template", "chat_template_kwargs")
+        idle |= dict.fromkeys(names, said)
     if purpose in FORMATS[format].without_ids:
         idle["token_ids"] = f"'{format}' has no place for token ids in rows for {purpose}"
     if format == "raw":

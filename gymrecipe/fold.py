@@ -13,7 +13,7 @@ from gymrecipe.beside import columns_of
 from gymrecipe.blame import blaming, check_columns, check_rows
 from gymrecipe.calls import NO_METRICS, call, naming_what_is_missing, resolve
 from gymrecipe.experiments import fates
-from gymrecipe.experiments.data import write_data, write_metrics
+from gymrecipe.experiments.data import WriteResult, write_data, write_metrics
 from gymrecipe.experiments.manifest import Output, StageRecord
 from gymrecipe.experiments.statistics import CATEGORIES, FIGURES, Judged, judged_by, statistics
 from gymrecipe.formats.template import Template
@@ -39,6 +39,9 @@ from gymrecipe.stages.validate import Validate
 from gymrecipe.stages.write import Write
 from gymrecipe.steps import Step, purpose_of
 from gymrecipe.wide import ROWS, StageResult, narrow
+
+TOLD_CAUSES = 20
+"""Causes of a write's reasons that the manifest has; `rejects.parquet` has that of each line."""
 
 
 class Fold:
@@ -99,8 +102,11 @@ class Fold:
             rejected |= _counts(self.table.bad["reason"])
             rows_in += self.table.bad.height
         if isinstance(params, Write):
-            rows_out, more = self._write(step, params, place, result)
-            rejected |= more
+            written = self._write(step, params, place, result)
+            rows_out = written.rows
+            rejected |= written.reasons
+            if written.causes:
+                facts["causes"] = _causes(written)
         else:
             self.results[step.name] = result
         if isinstance(params, Validate):
@@ -199,9 +205,7 @@ class Fold:
             facts |= self.facts[above.name]
         return facts
 
-    def _write(
-        self, step: Step, params: Write, place: int, result: StageResult
-    ) -> tuple[int, dict[str, int]]:
+    def _write(self, step: Step, params: Write, place: int, result: StageResult) -> WriteResult:
         several = sum(isinstance(other.params, Write) for other in self.plan.steps) > 1
         inside = f"data/{step.name}" if several else "data"
         by = judged_by(self.plan.above(step))
@@ -240,12 +244,16 @@ class Fold:
             self.spill(use.select(list(fates.USE)).cast(fates.USE)) for use in written.used
         ]
         self.fates += [
-            self.spill(lost.select("row", stage=pl.lit(place), reason="reason").cast(fates.FATE))
+            self.spill(
+                lost.select("row", pl.exclude("row"), stage=pl.lit(place)).cast(
+                    dict(fates.FATE.items())
+                )
+            )
             for lost in written.rejected
         ]
         if written.example is not None:
             self.examples[step.name] = written.example
-        return written.rows, dict(written.reasons)
+        return written
 
     def _collected(self, result: StageResult, names: list[str]) -> pl.DataFrame:
         """Columns of a result. Of many rows each is in memory alone, for those of a pair take 160
@@ -293,6 +301,15 @@ def _written(step: Step, params: Write, rows: StageResult, by: Judged) -> list[s
         name
         for name in rows.names
         if {name, split_side(name)[1]} & needed or name.startswith(INPUT)
+    ]
+
+
+def _causes(written: WriteResult) -> list[dict[str, Any]]:
+    """The most frequent causes of a write's reasons, with the rows of each."""
+    often = sorted(written.causes.items(), key=lambda item: (-item[1], item[0]))
+    return [
+        {"reason": reason, "cause": cause, "rows": count}
+        for (reason, cause), count in often[:TOLD_CAUSES]
     ]
 
 

@@ -19,9 +19,11 @@ from gymrecipe.stages.write import Write
 
 NOT_IN_ID = {
     "input", "sidecars", "materialized_inputs", "max_bad_rows", "tokenizer", "chat_template",
+    "chat_template_kwargs",
 }  # fmt: skip
 """Parameters of load and write that say where something is or what is tolerated, not what comes
-out. What a plugin's stage means by such a name nobody can know.
+out, or that enter with the chat template. What a plugin's stage means by such a name nobody can
+know.
 """
 
 
@@ -31,8 +33,9 @@ def version_id(
     """A hash of what decides the bytes of a version.
 
     That is the stages with their parameters and versions, the formats' versions, and the inputs'
-    digests in order, the chat templates, and the code of the plugins; not paths, folders, the name,
-    the engine or how output looks. With a plugin whose code cannot be read no two are the same.
+    digests in order, the chat templates with their arguments, and the code of the plugins; not
+    paths, folders, the name, the engine or how output looks. With a plugin whose code cannot be
+    read no two are the same.
     """
     formats = {
         step.params.format: FORMATS[step.params.format].version
@@ -58,7 +61,12 @@ def version_id(
     for tasks in inputs[len(table.read) :]:  # else they would be taken for more rollouts
         tasks.append("tasks")
     named = {name: column.model_dump() for name, column in plan.named.items()}
-    digests = [template.digest for template in rendered_by.values()]
+    digests = [
+        part
+        for template in rendered_by.values()
+        for part in (template.digest, template.arguments)
+        if part != "{}"
+    ]
     code: list[Any] = [found] if (found := plugins()) else []
     if "" in found.values():  # code that nobody can read may be other code the next time
         code.append(secrets.token_hex())

@@ -183,7 +183,7 @@ def templates(steps: Iterable[Step]) -> dict[str, Template]:
     """
     writes = [(step.name, step.params) for step in steps if isinstance(step.params, Write)]
     return {
-        name: read_template(params.tokenizer, params.chat_template)
+        name: read_template(params.tokenizer, params.chat_template, params.chat_template_kwargs)
         for name, params in writes
         if params.format == "rendered"
     }

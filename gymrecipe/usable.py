@@ -26,12 +26,20 @@ def check_usable(fold: Fold, record: Manifest) -> None:
         reasons = ", ".join(f"{n} {reason}" for reason, n in where.rejected.items())
         problems.append(
             f"nothing to write: stage '{where.name}' let none of {where.rows_in}"
-            f" {where.takes} through ({reasons}). {_advice(where, record.parameters)}"
+            f" {where.takes} through ({reasons}).{_cause(where)}"
+            f" {_advice(where, record.parameters)}"
         )
     elif fold.stops:
         problems = fold.stops
     if problems:
         raise DataError(*problems, manifest=record)
+
+
+def _cause(stage: StageRecord) -> str:
+    """The most frequent cause of a stage's rejects, where it has any."""
+    for row in stage.facts.get("causes", []):
+        return f" {row['rows']} {row['reason']}: {row['cause'].rstrip('.')}."
+    return ""
 
 
 def _advice(stage: StageRecord, knobs: dict[str, Any]) -> str:

@@ -333,6 +333,13 @@ def test_of_several_reasons_the_advice_is_about_the_most_frequent_one(tmp_path: 
         run(tmp_path, "rl_prompts", input=str(path), where="rollouts > 0")
 
 
+def test_where_nothing_is_written_the_most_frequent_cause_is_told(tmp_path: Path) -> None:
+    (tmp_path / "t.jinja").write_text("{{ raise_exception('No ' ~ messages | length) }}")
+    knobs = {"format": "rendered", "chat_template": str(tmp_path / "t.jinja")}
+    with pytest.raises(DataError, match=r"57 template_refused\)\. 52 template_refused: No 2\. "):
+        run(tmp_path, **knobs)
+
+
 def test_a_limit_that_cuts_tasks_apart_is_told_where_no_pair_is_left(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"10 only_one\)\. limit=10 may cut .*: limit_tasks keeps"):
         run(tmp_path, limit=10)

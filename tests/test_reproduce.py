@@ -129,6 +129,17 @@ def test_a_chat_template_is_found_from_another_folder(
     reproduce(version)
 
 
+def test_what_a_chat_template_was_given_is_given_again(folder: Path) -> None:
+    (folder / "t.jinja").write_text(TEMPLATE + "{{ day if add_generation_prompt is false }}")
+    knobs: dict[str, Any] = {"input": "a.jsonl", "format": "rendered", "chat_template": "t.jinja"}
+    version = run(folder, **knobs, chat_template_kwargs={"day": ["b", {"b": 1, "a": None}]})
+    assert b"['b', {'b': 1, 'a': None}]" in next(path(version).glob("data/*")).read_bytes()
+    reproduce(path(version))
+    other = run(folder, **knobs, chat_template_kwargs={"day": ["b", {"a": None, "b": 1}]})
+    assert other.manifest.id != version.manifest.id
+    assert run(folder, **knobs).manifest.id not in (version.manifest.id, other.manifest.id)
+
+
 def test_a_chat_template_that_is_gone_or_changed_is_a_changed_input(folder: Path) -> None:
     (folder / "t.jinja").write_text(TEMPLATE)
     version = path(run(folder, input="a.jsonl", format="rendered", chat_template="t.jinja"))

@@ -327,6 +327,7 @@ def test_what_is_no_quantile_is_refused(text: str, tmp_path: Path) -> None:
         ("aggregate", "format=trl", "figures are written as they are"),
         ("aggregate", "validation_fraction=0.5", "figures are written as they are"),
         ("dpo_same_prompt", "chat_template=x.jinja", "for format=rendered, and this is trl"),
+        ("dpo_same_prompt", "chat_template_kwargs={a: 1}", "for format=rendered, and this is trl"),
         ("verl_rl", "token_ids=keep", "'verl' has no place for token ids in rows for rl"),
         ("review_sample", "ending=trim", "format=raw copies the lines as they are"),
     ],

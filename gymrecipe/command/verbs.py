@@ -211,6 +211,7 @@ def _rejects(words: Words) -> int:
         for piece in rejects.originals(path, lines):
             sys.stdout.buffer.write(piece)
         return 0
+    has_causes = any(line.cause for line in lines)
     shown = [
         {
             "source": line.source,
@@ -220,6 +221,7 @@ def _rejects(words: Words) -> int:
             "stage": line.stage,
             "reason": line.reason,
         }
+        | ({"cause": line.cause} if has_causes else {})
         for line in lines
     ]
     if given["snippet"]:

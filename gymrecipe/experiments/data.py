@@ -24,7 +24,7 @@ from gymrecipe.formats.apart import apart
 from gymrecipe.formats.contents import Contents
 from gymrecipe.formats.custom import parts
 from gymrecipe.formats.encode import encode
-from gymrecipe.formats.job import Encoded, WriteJob
+from gymrecipe.formats.job import Encoded, Fault, WriteJob
 from gymrecipe.formats.parquet import widest
 from gymrecipe.formats.shapes import mixed
 from gymrecipe.formats.template import Template
@@ -45,8 +45,9 @@ read first when it is read again. Reading at random what it still has costs noth
 class WriteResult(msgspec.Struct):
     """What one write made.
 
-    `used` (`row`, `side`, `output`, `at`) and `rejected` (row, reason) speak of rollouts,
-    `reasons` of the rows of the write's own unit; `written` are the rows that were written;
+    `used` (`row`, `side`, `output`, `at`) and `rejected` (`row`, `reason`, and `cause` where some
+    have one) speak of rollouts, `reasons` and `causes` (a reason with its cause, and how many have
+    it) of the rows of the write's own unit; `written` are the rows that were written;
     `longest` is how many bytes the longest record has. `is_late`: a loader that infers the columns
     from the beginning misses some, because rows with further keys or types could not lead: the
     order is strict, or the first file has no room for all of them. `rounded` are columns of jsonl
@@ -59,6 +60,7 @@ class WriteResult(msgspec.Struct):
     used: list[pl.DataFrame] = []
     rejected: list[pl.DataFrame] = []
     reasons: Counter[str] = msgspec.field(default_factory=Counter)
+    causes: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
     example: str | None = None
     longest: int = 0
     is_late: bool = False
@@ -98,6 +100,7 @@ def write_data(
     job = _job(rows, params, purpose, sides, across_prompts, named, template)
     file = params.file or FORMATS[params.format].files[0]
     kept = []
+    causes: dict[Fault, Fault] = {}
     known = _held(rows, named)
     on_disk = sum(source.size for source in sources)
     read = (*sides, INPUT) if f"{INPUT}source" in rows.columns else sides
@@ -114,13 +117,14 @@ def write_data(
             here = replace(job, sources=paths, split=split)
             jobs = slices(here, part, sides, known, target, order)
             usable = array("b")
-            faults: dict[int, tuple[str, int]] = {}
+            faults: dict[int, Fault] = {}
             with writing(target):
                 results = _watched(engine(encode, jobs, size), advance)
                 if order is not None:
                     results = placed(results, order, size, target, split)
                 for result in results:
-                    faults |= {len(usable) + at: why for at, why in result.reasons.items()}
+                    for at, fault in result.reasons.items():
+                        faults[len(usable) + at] = _told_once(fault, causes)
                     usable.extend(map(bool, result.lengths))
                     written.contents.add(result.contents)
                     written.example = written.example or result.example
@@ -158,6 +162,18 @@ def _watched(results: Iterable[Encoded], advance: Advance) -> Iterator[Encoded]:
 
 def _only(rows: pl.DataFrame, keep: pl.Series) -> pl.DataFrame:
     return rows if keep.all() else rows.filter(keep)  # which copies them
+
+
+KEPT_CAUSES = 1_000
+"""Different faults with causes that are kept of a write; those behind them keep their reason alone.
+"""
+
+
+def _told_once(fault: Fault, known: dict[Fault, Fault]) -> Fault:
+    """The fault, of which equal ones are one object, since a write may have as many as rows."""
+    if fault not in known and fault.cause and len(known) >= KEPT_CAUSES:
+        fault = fault._replace(cause="")
+    return known.setdefault(fault, fault)
 
 
 OF_BOTH = ("prompts_differ", "identical_answers", "parted_by_environment")
@@ -258,7 +274,7 @@ def _account(
     made: pl.DataFrame,
     places: pl.DataFrame,
     sides: tuple[str, ...],
-    faults: dict[int, tuple[str, int]],
+    faults: dict[int, Fault],
 ) -> None:
     """Note which rollouts the rows that were written used, and where (`places`); and why, and for
     which side, the others could not be written.
@@ -271,12 +287,22 @@ def _account(
         written.used.append(used.explode("row") if of_tasks else used)
     if not faults:
         return
-    written.reasons.update(reason for reason, _ in faults.values())
+    why = list(faults.values())
+    written.reasons.update(fault.reason for fault in why)
+    written.causes.update((fault.reason, fault.cause) for fault in why if fault.cause)
     left = rows[list(faults)]
     for number, side in enumerate(sides):
-        said = [
-            reason if len(sides) == 1 or reason in OF_BOTH or number == at else "partner_rejected"
-            for reason, at in faults.values()
+        own = [
+            fault
+            if len(sides) == 1 or fault.reason in OF_BOTH or number == fault.side
+            else Fault("partner_rejected")
+            for fault in why
         ]
-        lost = left.select(row="rows" if of_tasks else f"{side}row", reason=pl.Series(said))
+        lost = left.select(
+            row="rows" if of_tasks else f"{side}row",
+            reason=pl.Series([fault.reason for fault in own]),
+        )
+        if any(fault.cause for fault in own):
+            causes = [fault.cause or None for fault in own]
+            lost = lost.with_columns(cause=pl.Series(causes, dtype=pl.Categorical()))
         written.rejected.append(lost.explode("row") if of_tasks else lost)

@@ -23,6 +23,7 @@ _NUMBER = re.compile(r"[0-9]{1,18}")
 class _Rejected(msgspec.Struct):
     stage: str
     reason: str
+    cause: str = ""
 
 
 class _Used(msgspec.Struct):
@@ -106,7 +107,8 @@ def _rejection(stage: StageRecord, line: str, row: _Rejected) -> str:
     numbers = resolved(stage)
     words = meaning(row.reason)
     said = f"{line}: rejected by stage '{row.stage}': {row.reason}"
-    said += f" ({words})." if words else "."
+    said += f" ({words})" if words else ""
+    said += f": {row.cause}" if row.cause else "."
     if stage.use in ("filter", "pair", "balance", "sample", "dedup"):
         said += " Its parameters: " + ", ".join(
             f"{name}={value}" + (f" ({numbers[name]:g})" if name in numbers else "")

@@ -21,6 +21,8 @@ from gymrecipe.experiments.manifest import REJECTS, USED
 from gymrecipe.rollouts.places import looked_up
 
 FATE = pl.Schema({"row": pl.UInt32(), "stage": pl.UInt16(), "reason": pl.Categorical()})
+"""What a fate has; where some have a `cause` beside it, their frame has that column, too."""
+
 USE = pl.Schema(
     {"row": pl.UInt32(), "side": pl.Categorical(), "output": pl.Categorical(), "at": pl.UInt32()}
 )
@@ -54,11 +56,13 @@ def table(path: Path) -> pl.LazyFrame:
 
 
 def rows_of(path: Path, kind: type[Row], *wanted: pl.Expr) -> list[Row]:
-    """The wanted rows of one of a version's tables, or all of them, with the columns of a kind.
-    Raises DataError where it is not the table that was written.
+    """The wanted rows of one of a version's tables, or all of them, with the columns of a kind; one
+    with a default need not be there. Raises DataError where it is not the table that was written.
     """
     try:
-        rows = table(path).filter(pl.lit(True), *wanted).select(kind.__struct_fields__).collect()
+        found = table(path).filter(pl.lit(True), *wanted)
+        names = found.collect_schema().names()
+        rows = found.select(name for name in kind.__struct_fields__ if name in names).collect()
         return msgspec.convert(list(rows.iter_rows(named=True)), list[kind])  # type: ignore[valid-type]
     except (OSError, pl.exceptions.PolarsError, msgspec.ValidationError):
         raise DataError(
@@ -79,7 +83,7 @@ def leaving(rows: pl.DataFrame, stage: int) -> pl.DataFrame:
 
 def settle(fates: list[pl.DataFrame], used: pl.DataFrame) -> pl.DataFrame:
     """One fate for each rollout that is not used, in their order."""
-    known = pl.concat([pl.DataFrame(schema=FATE), *fates]).lazy()
+    known = pl.concat([pl.DataFrame(schema=FATE), *fates], how="diagonal").lazy()
     after = int(known.select(pl.col("row").max().fill_null(0)).collect().item()) + 1
     return pl.concat(
         _settled(
@@ -91,9 +95,10 @@ def settle(fates: list[pl.DataFrame], used: pl.DataFrame) -> pl.DataFrame:
 
 
 def _settled(fates: pl.LazyFrame, used: pl.LazyFrame) -> pl.DataFrame:
+    by = [name for name in ("row", "stage", "reason", "cause") if name in fates.collect_schema()]
     return (
         fates.join(used.select("row").unique(), on="row", how="anti")
-        .sort("row", "stage", "reason", descending=[False, True, False])
+        .sort(by, descending=[name == "stage" for name in by], nulls_last=True)
         .unique("row", keep="first", maintain_order=True)
         .collect()
     )
@@ -108,9 +113,11 @@ def write_records(
     stages: list[str],
     paths: list[str],
 ) -> int:
-    """Write `rejects.parquet` (a row for each line not used) and `used.parquet` (a row for each
-    side of each example), as the lines lie. Gives the number of lines rejected.
+    """Write `rejects.parquet` (a row for each line not used, with the column `cause` only where one
+    has a cause) and `used.parquet` (a row for each side of each example), as the lines lie. Gives
+    the number of lines rejected.
     """
+    has_causes = "cause" in fates.columns and fates["cause"].null_count() < fates.height
     where = _where(rows, pl.Series(paths, dtype=pl.String))
     names = pl.Series(stages, dtype=pl.String)
     unused = fates.lazy().select(
@@ -118,6 +125,7 @@ def write_records(
         stage=looked_up(names, pl.col("stage")),
         reason=pl.col("reason").cast(pl.String),
         id=_identity(rows),
+        **({"cause": pl.col("cause").cast(pl.String).fill_null("")} if has_causes else {}),
         at=looked_up(rows["source"], pl.col("row")).cast(pl.UInt64) * _LINES + where["line"],
     )
     at_source = pl.Series(paths, dtype=pl.String)
@@ -128,6 +136,7 @@ def write_records(
             source=looked_up(at_source, pl.col("source")),
             stage=pl.lit(stages[0]),
             id=pl.lit(""),
+            cause=pl.lit(""),
             at=pl.col("source").cast(pl.UInt64) * _LINES + pl.col("line"),
         )
         .select(unused.collect_schema().names())

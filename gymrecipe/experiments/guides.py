@@ -63,5 +63,6 @@ def guides(manifest: Manifest) -> Iterator[tuple[StageRecord, Guide]]:
             has_tools=bool(figures.get("has_tools")),
             has_reasoning=bool(figures.get("has_reasoning")),
             longest=int(figures.get("longest_record", 0)),
+            arguments=tuple(stage.parameters.get("chat_template_kwargs", ())),
         )
         yield stage, format.guide(written)

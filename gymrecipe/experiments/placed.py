@@ -15,7 +15,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from gymrecipe.formats.contents import Contents
-from gymrecipe.formats.job import Encoded
+from gymrecipe.formats.job import Encoded, Fault
 from gymrecipe.late import pl
 
 BUCKET_BYTES = 2**24
@@ -65,7 +65,7 @@ def placed(
     lengths = array("Q", bytes(8 * len(slots)))
     shape = array("I", bytes(4 * len(slots)))
     shapes: dict[frozenset[str], int] = {}
-    reasons: list[dict[int, tuple[str, int]]] = [{} for _ in paths]
+    reasons: list[dict[int, Fault]] = [{} for _ in paths]
     contents = Contents()
     before = 0
     with ExitStack() as stack:

@@ -22,7 +22,9 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Reject(msgspec.Struct, frozen=True):
-    """One line that was not used: where it is, how long, and which stage gave which reason."""
+    """One line that was not used: where it is, how long, and which stage gave which reason, with
+    its cause where more is known of it.
+    """
 
     source: str
     line: Count
@@ -30,6 +32,7 @@ class Reject(msgspec.Struct, frozen=True):
     bytes: Count
     stage: str
     reason: str
+    cause: str = ""
 
 
 def rejects(version: Path, reason: str = "", stage: str = "") -> list[Reject]:

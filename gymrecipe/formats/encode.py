@@ -15,7 +15,7 @@ import msgspec
 
 from gymrecipe.formats.contents import Contents
 from gymrecipe.formats.example import Example
-from gymrecipe.formats.job import Encoded, WriteJob
+from gymrecipe.formats.job import Encoded, Fault, WriteJob
 from gymrecipe.formats.make import example_of
 from gymrecipe.formats.shapes import Shapes
 from gymrecipe.formats.sources import Sources
@@ -42,7 +42,7 @@ def encode(job: WriteJob) -> Encoded:
     write = FORMATS[job.format].function
     values = values_of(job)
     encoder = msgspec.json.Encoder()
-    faults: dict[int, tuple[str, int]] = {}
+    faults: dict[int, Fault] = {}
     lengths = array("Q", bytes(8 * len(job.sides[0].offset)))
     shapes, contents = Shapes(), Contents()
     first: str | None = None
@@ -97,7 +97,7 @@ def encode(job: WriteJob) -> Encoded:
 def _each(
     given: dict[int, Given],
     step: Callable[[int, Given], Made],
-    faults: dict[int, tuple[str, int]],
+    faults: dict[int, Fault],
 ) -> dict[int, Made]:
     """What a step makes of each row; a row of which it makes nothing is left to the faults."""
     made = {}
@@ -105,9 +105,9 @@ def _each(
         try:
             made[row] = step(row, value)
         except Unusable as fault:
-            faults[row] = (fault.reason, fault.side)
+            faults[row] = Fault(fault.reason, fault.side, fault.cause)
         except Repeated:
-            faults[row] = ("duplicate_key", 0)
+            faults[row] = Fault("duplicate_key")
         except RecursionError:
-            faults[row] = ("too_deep", 0)
+            faults[row] = Fault("too_deep")
     return made

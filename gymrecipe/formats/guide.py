@@ -13,7 +13,7 @@ class Written(msgspec.Struct, frozen=True):
     `files` are the data files of each split (`train`, `validation`), as paths below the version's
     folder; `inside` is the folder they lie in (`data` or `data/<stage>`). `name` is the dataset's
     name, fit for a key or a command line. `longest` is how many bytes the longest record
-    has; a token is about 3 to 4 of them.
+    has; a token is about 3 to 4 of them. `arguments` names what its chat template was given.
     """
 
     purpose: Purpose
@@ -23,6 +23,7 @@ class Written(msgspec.Struct, frozen=True):
     has_tools: bool
     has_reasoning: bool
     longest: int
+    arguments: tuple[str, ...] = ()
 
 
 class Guide(msgspec.Struct, frozen=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -60,18 +60,27 @@ class WriteJob(msgspec.Struct, frozen=True):
         return f"{self.split}: rows {self.first} to {self.first + len(self.sides[0].bytes)}"
 
 
+class Fault(NamedTuple):
+    """Why a row gives no record: the reason, of which side (0 for a fault of the pair itself), and
+    the cause where there is more to say.
+    """
+
+    reason: str
+    side: int = 0
+    cause: str = ""
+
+
 class Encoded(msgspec.Struct, frozen=True):
     """What became of a slice: of each row the bytes of its record with the line feed, 0 where it
     is unusable.
 
-    `reasons` says of those rows why, and for which side (0 for a fault of the pair itself).
-    `shapes` are the different shapes of the records, `shape` which of them each usable row has.
-    `example` is the first record.
+    `reasons` says of those rows why. `shapes` are the different shapes of the records, `shape`
+    which of them each usable row has. `example` is the first record.
     """
 
     target: str
     lengths: array[int]
-    reasons: dict[int, tuple[str, int]]
+    reasons: dict[int, Fault]
     shapes: list[frozenset[str]]
     shape: array[int]
     example: str | None

@@ -46,7 +46,7 @@ def _each(lines: tuple[bytes, ...], read: Callable[[bytes], Made]) -> list[Made]
         try:
             made.append(read(line))
         except Unusable as fault:
-            raise Unusable(fault.reason, side) from None
+            raise Unusable(fault.reason, side, fault.cause) from None
         except RecursionError:
             raise Unusable("too_deep", side) from None
     return made

@@ -13,28 +13,40 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from gymrecipe.rollouts.chat import Message, ToolCall, Unusable
+from gymrecipe.rollouts.chat import Message, ToolCall, Unusable, on_a_line
 
 _WORD = re.compile(r"\w+", re.ASCII)
 
 
-def check(text: str, messages: list[Message], tools: list[dict[str, Any]] | None = None) -> None:
-    """Raise Unusable with `not_rendered` where a message, a call or a tool is not in the text."""
+def check(
+    text: str, messages: list[Message], tools: list[dict[str, Any]] | None = None, side: int = 0
+) -> None:
+    """Raise Unusable with `not_rendered` where a message, a call or a tool is not in the text, of
+    the side of a pair.
+    """
+
+    def end(part: str, start: int) -> int:
+        """Where a part ends that is printed from there on."""
+        if (found := _end(text, part.strip(), start)) < 0:
+            cause = on_a_line(f"the template does not print {part.strip()!r} where it belongs")
+            raise Unusable("not_rendered", side, cause)
+        return found
+
     for tool in tools or ():
-        _end(text, tool["function"]["name"], 0)
+        end(tool["function"]["name"], 0)
     place = 0
     for message in messages:
         if message.role in ("system", "developer"):  # some print it later than it stands
-            _end(text, message.content, 0)
+            end(message.content, 0)
             continue
         said = message.content
         if message.role == "assistant":
             said = said.rpartition("</think>")[2]
-        end = _end(text, said, place)
+        ends = end(said, place)
         if not message.tool_calls:
-            place = end
+            place = ends
         for call in message.tool_calls or ():  # Gemma 4 prints the text after their outputs
-            place = max(_end(text, part, place) for part in _parts(call))
+            place = max(end(part, place) for part in _parts(call))
 
 
 def _parts(call: ToolCall) -> Iterator[str]:
@@ -56,12 +68,11 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _end(text: str, part: str, start: int) -> int:
-    """Where a part ends that is printed from there on. Raises Unusable."""
-    part = part.strip()
+    """Where a part ends that is printed from there on; -1 where it is not."""
     for spelled in _spellings(part):
         if (found := text.find(spelled, start)) >= 0:
             return found + len(spelled)
-    raise Unusable("not_rendered")
+    return -1
 
 
 def _spellings(part: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from gymrecipe.errors import RecipeError
@@ -23,6 +24,9 @@ OPENRLHF = {
 }
 """The command of OpenRLHF for each purpose, without its files."""
 
+_THOUGHTS = re.compile(r"[<\[](?!/)[^<>\[\]]*think[^<>\[\]]*[>\]]\s*\Z", re.IGNORECASE)
+"""An opened tag of thoughts at the end: `<think>`, `[THINK]`, `<seed:think>`."""
+
 
 def guide(written: Written) -> Guide:
     """How TRL, OpenRLHF and Axolotl take the columns of text."""
@@ -38,6 +42,11 @@ def guide(written: Written) -> Guide:
         " and tokenize without adding any (`add_special_tokens=False`), or it begins twice.",
         f"At 3 bytes a token a maximum length of {tokens(written)} tokens cuts nothing.",
     ]
+    if names := ", ".join(f"`{name}`" for name in written.arguments if name.isidentifier()):
+        notes.append(
+            f"The template was given {names} (`chat_template_kwargs`): give it the same where the"
+            " model is asked, or it sees prompts that it was not trained on."
+        )
     if written.purpose in ("sft", "kto", "dpo"):
         notes.append(
             "Everything after the prompt is trained on, tool outputs between two answers too."
@@ -61,7 +70,7 @@ def rendered(example: Example) -> dict[str, Any]:
         record["completion"] = _continuation(example, prompt, example.completion)
     elif example.purpose != "rl":
         record["chosen"] = _continuation(example, prompt, example.chosen)
-        record["rejected"] = _continuation(example, prompt, example.rejected)
+        record["rejected"] = _continuation(example, prompt, example.rejected, side=1)
         if record["chosen"] == record["rejected"]:  # the template prints no thoughts, say
             raise Unusable("identical_answers")
     if example.purpose == "kto":
@@ -73,13 +82,14 @@ def rendered(example: Example) -> dict[str, Any]:
     return record | example.values
 
 
-def _continuation(example: Example, prompt: str, said: list[Message]) -> str:
+def _continuation(example: Example, prompt: str, said: list[Message], side: int = 0) -> str:
     """What the whole conversation has after the text of its prompt."""
-    whole = _render(example, [*example.prompt, *said], opens=False)
+    whole = _render(example, [*example.prompt, *said], opens=False, side=side)
     if not whole.startswith(prompt) or whole == prompt:
-        raise Unusable("not_a_continuation")
+        cause = _parting(example, prompt, whole, said[0])
+        raise Unusable("not_a_continuation", side, cause)
     text = whole[len(prompt) :]
-    printed.check(text, said)
+    printed.check(text, said, side=side)
     # A line end after the model's own mark: TRL would append a second mark after it. Where the
     # template has no mark, the line ends may be the answer's own.
     marked, own = text.rstrip("\n"), said[-1].content
@@ -88,7 +98,29 @@ def _continuation(example: Example, prompt: str, said: list[Message]) -> str:
     return text if has_own else marked
 
 
-def _render(example: Example, messages: list[Message], opens: bool) -> str:
+def _parting(example: Example, prompt: str, whole: str, answer: Message) -> str:
+    """Why a conversation does not go on where its prompt ends."""
+    if whole == prompt:
+        return "the template prints nothing of the answer"
+    try:
+        asked = _render(example, example.prompt, opens=False)
+    except Unusable:  # it takes a prompt only where it opens the answer
+        asked = prompt
+    opening = prompt.removeprefix(asked)
+    if opening in ("", prompt) or not whole.startswith(asked):
+        return "the template prints what comes before the answer otherwise once it follows"
+    if _THOUGHTS.search(opening) and answer.reasoning_content is None:
+        takes = example.template.takes if example.template else ()
+        names = ", ".join(name for name in takes if "think" in name or "reason" in name)
+        close = f"; chat_template_kwargs may close them: {names}" if names else ""
+        return f"the prompt ends on {opening!r}, which opens thoughts; the answer has none{close}"
+    return f"the prompt ends on {opening!r}, and the answer is printed without it"
+
+
+def _render(example: Example, messages: list[Message], opens: bool, side: int = 0) -> str:
     if example.template is None:
         raise RecipeError("format rendered: give tokenizer=<folder> or chat_template=<file>")
-    return render(example.template, messages, example.tools, opens)
+    try:
+        return render(example.template, messages, example.tools, opens)
+    except Unusable as fault:
+        raise Unusable(fault.reason, side, fault.cause) from None

@@ -2,7 +2,7 @@
 
 The same settings, filters and names as `transformers.utils.chat_template_utils` (5.23) has, which
 nobody can import without transformers; `tests/trainers` holds the two against each other. Only
-`strftime_now` is missing: what it prints depends on the day. And a template is bounded
+`strftime_now` raises: what it prints depends on the day. And a template is bounded
 (`formats.bounds`), which no model's own comes near.
 """
 
@@ -28,6 +28,7 @@ def environment() -> Bounded:
     made = Bounded(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols])
     made.filters["tojson"] = made.watched("tojson", _tojson)
     made.globals["raise_exception"] = _raise
+    made.globals["strftime_now"] = _no_clock
     made.globals["dict"] = _Dict()
     made.globals["namespace"] = _Namespace
     return made
@@ -97,6 +98,10 @@ def _tojson(
         separators=separators,
         sort_keys=sort_keys,
     )
+
+
+def _no_clock(format: str) -> NoReturn:
+    raise jinja2.TemplateError("prints the day it is used (strftime_now)")
 
 
 def _raise(message: str) -> NoReturn:

@@ -1,7 +1,8 @@
 """Template: a model's chat template, applied to messages.
 
 One from a file is rendered by `formats.sandbox`, as transformers renders it; one from a
-tokenizer's folder by transformers itself, with the tokenizer's special tokens.
+tokenizer's folder by transformers itself, with the tokenizer's special tokens. Both are given the
+same arguments beside the messages (`chat_template_kwargs`).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -17,45 +19,59 @@ from typing import Any
 import msgspec
 
 from gymrecipe.errors import RecipeError
-from gymrecipe.rollouts.chat import Message, Unusable
+from gymrecipe.formats.arguments import TOKENS, check, taken
+from gymrecipe.rollouts.chat import Message, Unusable, on_a_line
 
-TOKENS = {"bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token"}
 MAX_BYTES = 2**20
 TOKEN_IDS = ("prompt_token_ids", "generation_token_ids", "generation_log_probs")
 Tools = list[dict[str, Any]]
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+"""Where an object lies in memory, which is another place in each process."""
 
 
 class Template(msgspec.Struct, frozen=True):
     """A chat template: the text of a file, or the folder of the tokenizer that has it.
 
-    `digest` stands for all that decides what it renders.
+    `digest` stands for its own text and tokens, `arguments` is what else it is given, as JSON text:
+    both together decide what it renders. `takes` names the arguments that it looks at.
     """
 
     text: str
     folder: str | None
     digest: str
+    arguments: str = "{}"
+    takes: tuple[str, ...] = ()
 
 
-def read_template(tokenizer: str | None, chat_template: str | None) -> Template:
-    """The template of a tokenizer's folder or of a file. Raises RecipeError."""
+def read_template(
+    tokenizer: str | None, chat_template: str | None, arguments: dict[str, Any] | None = None
+) -> Template:
+    """The template of a tokenizer's folder or of a file, with its arguments. Raises RecipeError."""
+    given = arguments or {}
+    spelled = json.dumps(dict(sorted(given.items())))  # below the names the order may be printed
     if chat_template is not None and tokenizer is None:
         text = _text(chat_template)
-        printed = _printed(text, chat_template) & TOKENS
-        if printed:
+        names, asked = taken(text, chat_template, given)
+        if printed := names & TOKENS:
             raise RecipeError(
                 f"{chat_template}: the template prints {', '.join(sorted(printed))}, which only the"
                 " tokenizer knows; give tokenizer=<folder> instead"
             )
-        return Template(text, None, _digest(text))
+        return Template(text, None, _digest(text), spelled, check(given, names, asked))
     if tokenizer is not None and chat_template is None:
         loaded = _tokenizer(tokenizer)
         texts = loaded.chat_template
         if not texts:
             raise RecipeError(f"{tokenizer}: the tokenizer has no chat template")
-        for text in [texts] if isinstance(texts, str) else texts.values():
-            _printed(text, tokenizer)
-        known = json.dumps([texts, loaded.special_tokens_map], sort_keys=True)
-        return Template("", tokenizer, _digest(known))
+        tokens = loaded.special_tokens_map
+        several = [texts] if isinstance(texts, str) else texts.values()
+        names, asked = (
+            set[str]().union(*found) - tokens.keys()
+            for found in zip(*(taken(each, tokenizer, given) for each in several), strict=True)
+        )
+        known = json.dumps([texts, tokens], sort_keys=True)
+        return Template("", tokenizer, _digest(known), spelled, check(given, names, asked))
     raise RecipeError(
         "format rendered: give tokenizer=<folder of the model> or chat_template=<file>, one of them"
     )
@@ -66,9 +82,26 @@ def render(
 ) -> str:
     """The messages as text; `opens` ends on what makes the model begin. Raises Unusable."""
     try:
-        return _renderer(template)([_plain(message) for message in messages], tools or None, opens)
-    except _refusals():
-        raise Unusable("template_refused") from None
+        text = _renderer(template)([_plain(message) for message in messages], tools or None, opens)
+        text.encode()  # half a surrogate pair is no text
+        return text
+    except _refusals() as error:
+        raise Unusable("template_refused", cause=_cause(error)) from None
+
+
+def _cause(error: Exception) -> str:
+    """What a template raised, in its own words, or what became of it."""
+    from jinja2 import TemplateError
+
+    if isinstance(error, RecursionError):
+        return "goes too deep"  # Python says where, which depends on how deep it was before
+    try:
+        said = str(error)
+    except _refusals():  # of what it raised no text can be made
+        said = ""
+    if not isinstance(error, TemplateError):
+        said = f"{type(error).__name__}: {said}"
+    return on_a_line(_ADDRESS.sub("", said))
 
 
 def _plain(message: Message) -> dict[str, Any]:
@@ -99,32 +132,19 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _printed(text: str, name: str) -> set[str]:
-    """The names that a template takes from outside; refuses the day on which it is used."""
-    from jinja2 import TemplateSyntaxError, meta
-
-    from gymrecipe.formats.sandbox import environment
-
-    try:
-        names = meta.find_undeclared_variables(environment().parse(text))
-    except TemplateSyntaxError as error:
-        raise RecipeError(f"{name}: line {error.lineno}: {error.message}") from None
-    if "strftime_now" in names:
-        raise RecipeError(
-            f"{name}: the template prints the day it is used (strftime_now), so the same rollouts"
-            " would give other bytes tomorrow; copy it to a file, write a date in its place and"
-            " give chat_template=<file>"
-        )
-    return names
-
-
 @lru_cache
 def _renderer(template: Template) -> Callable[[list[dict[str, Any]], Tools | None, bool], str]:
+    arguments = json.loads(template.arguments)
     if template.folder is not None:
         tokenizer = _tokenizer(template.folder)
         return lambda messages, tools, opens: str(
             tokenizer.apply_chat_template(
-                messages, tools=tools, add_generation_prompt=opens, tokenize=False
+                messages,
+                tools=tools,
+                add_generation_prompt=opens,
+                tokenize=False,
+                strftime_now=None,  # there is no clock: who calls it is refused
+                **arguments,
             )
         )
     from gymrecipe.formats.sandbox import environment
@@ -135,7 +155,10 @@ def _renderer(template: Template) -> Callable[[list[dict[str, Any]], Tools | Non
     def rendered(messages: list[dict[str, Any]], tools: Tools | None, opens: bool) -> str:
         bounded.begin()
         return compiled.render(
-            messages=messages, tools=tools, documents=None, add_generation_prompt=opens
+            {"documents": None} | arguments,
+            messages=messages,
+            tools=tools,
+            add_generation_prompt=opens,
         )
 
     return rendered

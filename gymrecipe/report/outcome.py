@@ -17,6 +17,7 @@ COUNTS = ("rows", "train", "validation", "tasks")
 METRICS = ("n", "mean", "min", "max")
 MOST_METRICS = 200
 MOST_CATEGORIES = 20
+MOST_CAUSES = 5
 GROUPING = {
     "unclear": ("rollout", "no telling which of several tasks it answers: never paired"),
     "indices_with_several_prompts": (
@@ -130,19 +131,29 @@ def why_no_rollout(manifest: Manifest) -> Table:
 
 
 def why_not_written(manifest: Manifest) -> Table:
-    """The rows that cannot become a right example."""
+    """The rows that cannot become a right example, with the most frequent causes."""
     return _reasons(manifest, "write", title("Why not written"), UNUSABLE)
 
 
 def _reasons(manifest: Manifest, use: str, head: Cell, known: dict[str, str]) -> Table:
     table = Table((head, "", ""), right=frozenset({1}), between=" ")
     counts: dict[str, int] = {}
+    causes: dict[str, dict[str, int]] = {}
     for stage in manifest.stages:
         for reason, count in stage.rejected.items() if stage.use == use else ():
             counts[reason] = counts.get(reason, 0) + count
+        for row in stage.facts.get("causes", []) if stage.use == use else ():
+            of_reason = causes.setdefault(str(row.get("reason")), {})
+            cause = str(row.get("cause"))
+            of_reason[cause] = of_reason.get(cause, 0) + _count(row.get("rows"))
     for reason, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
         said = words(known.get(reason) or meaning(reason), "dim")
         table.rows.append((styled(reason, most=40), number(count), said))
+        often = sorted(causes.get(reason, {}).items(), key=lambda item: (-item[1], item[0]))
+        for cause, rows in often[:MOST_CAUSES]:
+            table.rows.append(("", number(rows), words(f"· {cause}")))
+        if others := sum(rows for _, rows in often[MOST_CAUSES:]):
+            table.rows.append(("", number(others), words("· and other causes", "dim")))
     return table
 
 

@@ -66,6 +66,7 @@ CHANGED_BY = {
     "needs_template": "format=rendered",
     "calls_in_prompt": "format=rendered",
     "reasoning_beside_text": "reasoning=think_tags or drop",
+    "not_a_continuation": "chat_template_kwargs",
     "no_agent": "agent=NAME",
 }
 """The setting of `write` that may let such a rollout through; no setting does for other reasons."""
@@ -134,10 +135,22 @@ class Reading(msgspec.Struct, frozen=True):
 class Unusable(Exception):
     """A rollout or pair that gives no example; `reason` is in UNUSABLE or `why.BAD_LINE`.
 
-    `side` is the side of a pair that is at fault, 0 for the pair itself.
+    `side` is the side of a pair that is at fault, 0 for the pair itself. `cause` says more, on one
+    line of at most CAUSE characters, where the reason alone would leave one guessing.
     """
 
-    def __init__(self, reason: str, side: int = 0) -> None:
+    def __init__(self, reason: str, side: int = 0, cause: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
         self.side = side
+        self.cause = cause
+
+
+CAUSE = 200
+"""The most characters of a cause: a stranger's template may have written it."""
+
+
+def on_a_line(text: str) -> str:
+    """A text of any origin as a cause: one line, cut, and half pairs written out."""
+    line = " ".join(text[: 4 * CAUSE].split()).encode(errors="backslashreplace").decode()
+    return line if len(line) <= CAUSE and len(text) <= 4 * CAUSE else f"{line[: CAUSE - 1]}…"

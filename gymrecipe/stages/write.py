@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, JsonValue, field_validator
 
 from gymrecipe.late import pl
 from gymrecipe.parameters import Params
@@ -69,6 +69,9 @@ class Write(Params):
     """`format: rendered`: the folder of the tokenizer whose chat template is applied."""
     chat_template: str | None = None
     """`format: rendered`: a file with the chat template, in place of a tokenizer."""
+    chat_template_kwargs: dict[str, JsonValue] = {}
+    """`format: rendered`: what the template takes beside messages and tools, as transformers calls
+    it: `{enable_thinking: false}`."""
     columns: dict[str, str | None] | list[str] = {}
     """What stands beside the messages, as `source: name`. Renames the columns that are there
     (`reward_gap: quality_difference`), leaves one out (`task_type: null`), and adds fields of the

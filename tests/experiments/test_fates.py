@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gymrecipe.errors import DataError
 from gymrecipe.experiments import fates
 from tests.experiments.conftest import MISSING, graded, records, rollout, run, save
 
@@ -190,3 +191,72 @@ def test_used_says_in_which_row_a_line_stands(tmp_path: Path) -> None:
     lines = source.read_text().splitlines()
     for use in pl.read_parquet(version.path / "used.parquet").to_dicts():
         assert rows[use["row"]][use["side"]][0]["content"] in lines[use["line"] - 1]
+
+
+REFUSING = (
+    "{% for m in messages %}{% if m.content in ['answer 1 2', 'answer 1 3', 'answer 2 0'] %}"
+    "{{ raise_exception('No \x1b[2J' ~ m.content[:8]) }}{% endif %}{{ m.role }}: {{ m.content }}\n"
+    "{% endfor %}"
+)
+
+
+@pytest.mark.parametrize("order", ["source", "shuffled"])
+def test_a_line_that_the_template_refuses_has_what_it_said(order: str, tmp_path: Path) -> None:
+    (tmp_path / "t.jinja").write_text(REFUSING)
+    source = save(tmp_path / "a.jsonl", graded())
+    knobs: dict[str, Any] = {
+        "input": str(source), "format": "rendered", "chat_template": str(tmp_path / "t.jinja"),
+        "order": order,
+    }  # fmt: skip
+    one, other = (
+        run(tmp_path / str(workers), **knobs, **{"engine.workers": workers}) for workers in (1, 3)
+    )
+    assert one.path is not None
+    assert other.path is not None
+    data = (one.path / "rejects.parquet").read_bytes()
+    assert data == (other.path / "rejects.parquet").read_bytes()
+    table = pl.read_parquet(one.path / "rejects.parquet")
+    assert sorted(table.filter(pl.col("stage") == "write").select("reason", "cause").rows()) == [
+        ("partner_rejected", ""),
+        ("partner_rejected", ""),
+        ("partner_rejected", ""),
+        ("template_refused", "No \x1b[2Janswer 1"),
+        ("template_refused", "No \x1b[2Janswer 1"),
+        ("template_refused", "No \x1b[2Janswer 2"),
+    ]
+    assert one.manifest.stages[-1].facts["causes"] == [
+        {"reason": "template_refused", "cause": "No \x1b[2Janswer 1", "rows": 2},
+        {"reason": "template_refused", "cause": "No \x1b[2Janswer 2", "rows": 1},
+    ]
+
+
+def test_where_no_reason_has_a_cause_there_is_no_column_for_one(tmp_path: Path) -> None:
+    source = save(tmp_path / "a.jsonl", [*graded(), rollout("x", "alone", 0.2)])
+    version = run(tmp_path, input=str(source))
+    assert version.path is not None
+    assert "cause" not in pl.read_parquet_schema(version.path / "rejects.parquet")
+    assert "causes" not in version.manifest.stages[-1].facts
+
+
+def test_of_several_causes_of_a_rollout_the_first_by_name_stands() -> None:
+    kinds = {**fates.FATE, "cause": pl.Categorical()}
+    rows = [(1, 3, "r", "b"), (1, 3, "r", None), (1, 3, "r", "a"), (2, 3, "r", None)]
+    left = pl.DataFrame(rows, schema=kinds, orient="row")
+    earlier = pl.DataFrame([(1, 2, "x"), (3, 2, "y")], schema=fates.FATE, orient="row")
+    settled = fates.settle([earlier, left], pl.DataFrame(schema=fates.USE))
+    assert settled.rows() == [(1, 3, "r", "a"), (2, 3, "r", None), (3, 2, "y", None)]
+
+
+def test_of_a_million_causes_a_thousand_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gymrecipe.experiments.data.KEPT_CAUSES", 3)
+    (tmp_path / "t.jinja").write_text("{{ raise_exception(messages[-1].content) }}")
+    knobs = {"format": "rendered", "chat_template": str(tmp_path / "t.jinja")}
+    source = str(save(tmp_path / "a.jsonl", [*graded(6, 2), rollout("p", "a", 1.0)]))
+    with pytest.raises(DataError) as caught:
+        run(tmp_path, "sft_threshold", input=source, **knobs)
+    record: Any = caught.value
+    (write,) = (stage for stage in record.manifest.stages if stage.use == "write")
+    assert write.rejected == {"template_refused": 7}
+    assert [row["rows"] for row in write.facts["causes"]] == [1, 1, 1]

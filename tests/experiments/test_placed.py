@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gymrecipe.experiments import data, placed, slices
 from gymrecipe.experiments.verify import verify
-from gymrecipe.formats.job import Encoded
+from gymrecipe.formats.job import Encoded, Fault
 from gymrecipe.formats.sources import Sources
 from gymrecipe.rollouts.files import sample_path
 from tests.experiments.conftest import run
@@ -27,7 +27,7 @@ def part(path: Path, rows: list[int | None]) -> Encoded:
     path.write_bytes(b"".join(lines))
     there = [row for row in rows if row is not None]
     shapes = list(dict.fromkeys(row % 3 for row in there))
-    reasons = {place: ("bad", place % 2) for place, row in enumerate(rows) if row is None}
+    reasons = {place: Fault("bad", place % 2) for place, row in enumerate(rows) if row is None}
     shape = array("I", (shapes.index(row % 3) for row in there))
     lengths = array("Q", map(len, lines))
     return Encoded(str(path), lengths, reasons, [SHAPES[n] for n in shapes], shape, None)

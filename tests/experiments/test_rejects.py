@@ -139,3 +139,30 @@ def test_the_verb_lists_and_gives_bytes(
     Path(rejects(version)[0].source).unlink()
     assert main(["rejects", "dpo_same_prompt", "--reason=bad_json", "bytes=true"]) == 4
     assert main(["rejects", "dpo_same_prompt"]) == 0
+
+
+def test_the_verb_shows_causes_where_there_are_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("t.jinja").write_text(
+        "{% for m in messages %}{% if '2' in m.content %}{{ raise_exception('No \x1b[2J2.') }}"
+        "{% endif %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+    )
+    source = str(save(tmp_path / "a.jsonl", [b"no json", *graded()]))
+    made = run(tmp_path, input=source, format="rendered", chat_template="t.jinja")
+    assert made.path is not None
+    found = rejects(made.path, reason="template_refused")
+    assert {line.cause for line in found} == {"No \x1b[2J2."}
+    assert main(["rejects", "dpo_same_prompt"]) == 0
+    head, first, *_, last = capsys.readouterr().out.splitlines()
+    assert head.split()[-1] == "cause"
+    assert first.split()[-1] == "bad_json"
+    assert "\x1b" not in last
+    assert main(["explain", "dpo_same_prompt", f"{source}:{found[0].line}"]) == 0
+    said = capsys.readouterr().out
+    assert said.endswith(
+        "template_refused (the chat template raised an error on these messages): No \\x1b[2J2.\n"
+    )
+    assert main(["rejects", "dpo_same_prompt", "reason=bad_json"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].split()[-1] == "reason"

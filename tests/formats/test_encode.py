@@ -14,7 +14,7 @@ import xxhash
 
 from gymrecipe.errors import ChangedError, RecipeError
 from gymrecipe.formats.encode import encode
-from gymrecipe.formats.job import Encoded, Side, WriteJob
+from gymrecipe.formats.job import Encoded, Fault, Side, WriteJob
 from gymrecipe.registry import FORMATS, PLUGINS
 from gymrecipe.rollouts import batches
 
@@ -99,7 +99,7 @@ def test_rows_come_in_order_with_their_lengths(path: Path) -> None:
 
 def test_an_unusable_row_has_length_0_and_a_reason(path: Path) -> None:
     found = single(path, rollout("4"), rollout(" "), rollout("5"))
-    assert found.reasons == {1: ("no_answer", 0)}
+    assert found.reasons == {1: Fault("no_answer", 0)}
     assert found.lengths[1] == 0
     assert len(records(found)) == 2
 
@@ -107,19 +107,19 @@ def test_an_unusable_row_has_length_0_and_a_reason(path: Path) -> None:
 def test_a_line_that_is_not_good_all_through_is_unusable(path: Path) -> None:
     broken = rollout("4", unread="X").replace(b'"X"', b'"\\ud800"')
     for name in ("trl", "raw"):
-        assert single(path, broken, format=name).reasons == {0: ("surrogate", 0)}
+        assert single(path, broken, format=name).reasons == {0: Fault("surrogate", 0)}
 
 
 def test_a_pair_names_the_side_that_is_unusable(path: Path) -> None:
-    assert pair(path, rollout("4"), rollout("")).reasons == {0: ("no_answer", 1)}
-    assert pair(path, rollout(""), rollout("")).reasons == {0: ("no_answer", 0)}
+    assert pair(path, rollout("4"), rollout("")).reasons == {0: Fault("no_answer", 1)}
+    assert pair(path, rollout(""), rollout("")).reasons == {0: Fault("no_answer", 0)}
 
 
 def test_a_fault_of_the_pair_itself_is_of_side_0(path: Path) -> None:
     same = pair(path, rollout("4"), rollout("4", reward=0.0))
-    assert same.reasons == {0: ("identical_answers", 0)}
+    assert same.reasons == {0: Fault("identical_answers", 0)}
     other = pair(path, rollout("4"), rollout("5", asked="3+3?"))
-    assert other.reasons == {0: ("prompts_differ", 0)}
+    assert other.reasons == {0: Fault("prompts_differ", 0)}
 
 
 def test_across_prompts_each_side_is_a_whole_conversation(path: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_format_that_copies_the_request_keeps_its_pictures(path: Path) -> None
 
 def test_a_prompt_that_is_made_of_messages_can_have_no_picture(path: Path) -> None:
     found = single(path, task_with_a_picture(), format="trl", purpose="rl")
-    assert found.reasons == {0: ("not_text", 0)}
+    assert found.reasons == {0: Fault("not_text", 0)}
 
 
 def test_tools_are_written_where_the_dataset_has_tools(path: Path) -> None:

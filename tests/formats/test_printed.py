@@ -101,3 +101,10 @@ def test_a_system_message_and_a_text_beside_a_call_may_be_printed_later_than_the
 def test_a_text_may_be_printed_as_json_has_it() -> None:
     text = '<user>"What is \\"2\\"?\\n\\u00e9"'
     assert not missing(text, Message("user", 'What is "2"?\né'))
+
+
+def test_the_missing_part_and_the_side_of_it_are_told() -> None:
+    with pytest.raises(Unusable, match="not_rendered") as caught:
+        check(printed(ASKED), [ASKED, SAID], side=1)
+    assert caught.value.side == 1
+    assert caught.value.cause == "the template does not print 'It is 4.' where it belongs"

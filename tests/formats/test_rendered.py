@@ -144,6 +144,67 @@ def test_a_call_or_tool_that_the_template_does_not_print_is_refused(tmp_path: Pa
         rendered(task)
 
 
+THINKS = CHAT.replace('"<assistant>"', '"<assistant>" + ("<think>" if thinking != 0 else "")')
+
+
+def parted(folder: Path, text: str, said: Message, *asked: Message) -> str:
+    example = Example("sft", (), {}, prompt=[*asked, ASKED], completion=[said])
+    example.template = template(folder, text)
+    with pytest.raises(Unusable, match="not_a_continuation") as caught:
+        rendered(example)
+    return caught.value.cause
+
+
+def test_a_prompt_that_opens_thoughts_which_the_answer_lacks_is_told_as_that(
+    tmp_path: Path,
+) -> None:
+    said = "the prompt ends on '<assistant><think>', which opens thoughts; the answer has none"
+    assert (
+        parted(tmp_path, THINKS, SAID) == f"{said}; chat_template_kwargs may close them: thinking"
+    )
+    always = CHAT.replace('"<assistant>"', '"<assistant>[THINK]\\n"')
+    assert parted(tmp_path, always, SAID).endswith("which opens thoughts; the answer has none")
+
+
+def test_an_argument_closes_the_thoughts_that_a_prompt_opens(tmp_path: Path) -> None:
+    (tmp_path / "chat.jinja").write_text(THINKS)
+    example = Example("sft", (), {}, prompt=[ASKED], completion=[SAID])
+    example.template = read_template(None, str(tmp_path / "chat.jinja"), {"thinking": 0})
+    assert rendered(example) == {"prompt": "<user>2+2?</s>\n<assistant>", "completion": "4</s>"}
+
+
+def test_where_a_conversation_parts_from_its_prompt_is_told(tmp_path: Path) -> None:
+    thought = Message("assistant", "4", reasoning_content="Hm.")
+    assert parted(tmp_path, THINKS, thought) == (
+        "the prompt ends on '<assistant><think>', and the answer is printed without it"
+    )
+    last = CHAT.replace("message.content", "(message.content if loop.last else 'x')")
+    assert parted(tmp_path, last, SAID) == (
+        "the template prints what comes before the answer otherwise once it follows"
+    )
+    users = "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}"
+    assert parted(tmp_path, users, SAID) == "the template prints nothing of the answer"
+    alone = (
+        "{% if not (add_generation_prompt or messages[1:]) %}{{ raise_exception('') }}{% endif %}"
+    )
+    assert "prints what comes before the answer" in parted(tmp_path, THINKS + alone, SAID)
+
+
+def test_the_side_of_a_pair_that_the_template_refuses_is_named(tmp_path: Path) -> None:
+    text = (
+        "{% if '5' in messages | map(attribute='content') %}{{ raise_exception('5') }}{% endif %}"
+    )
+    pair = Example("dpo", (), {}, prompt=[ASKED], chosen=[SAID], rejected=[WRONG])
+    pair.template = template(tmp_path, text + CHAT)
+    with pytest.raises(Unusable) as caught:
+        rendered(pair)
+    assert (caught.value.reason, caught.value.side, caught.value.cause) == (
+        "template_refused",
+        1,
+        "5",
+    )
+
+
 def test_messages_that_the_template_raises_at_are_refused(tmp_path: Path) -> None:
     text = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
     example = Example("rl", (), {}, prompt=PROMPT, template=template(tmp_path, text))
@@ -162,3 +223,11 @@ def test_the_guide_says_that_the_special_tokens_are_there(purpose: Any) -> None:
     made = guide(Written(purpose, "mine", "data", files, True, False, 30_000))
     assert 'load_dataset("parquet", data_files={' in made.load[0][1]
     assert any("add_special_tokens=False" in note for note in made.notes)
+
+
+def test_the_guide_says_what_the_template_was_given() -> None:
+    files = {"train": ["data/train.jsonl"]}
+    made = guide(Written("sft", "mine", "data", files, True, False, 30_000, ("thinking", "<b>")))
+    assert any(note.startswith("The template was given `thinking` (") for note in made.notes)
+    plain = guide(Written("sft", "mine", "data", files, True, False, 30_000))
+    assert not any("was given" in note for note in plain.notes)

@@ -156,6 +156,10 @@ def hostile(text: str) -> Manifest:
                     "checks": [{"check": text, "figure": text, "min": text, "max": text}],
                     "metrics": [{"metric": text, "count": text}],
                     "resolved": [{"parameter": text, "resolved": text}],
+                    "causes": [
+                        {"reason": text, "cause": text, "rows": text},
+                        {"reason": text, "cause": f"{text}.", "rows": 2},
+                    ],
                 },
             )
             for use in ("load", "filter", "pair", "validate", "write", "a plugin's")
@@ -339,6 +343,20 @@ def test_the_summary_shows_the_result_and_why_tasks_gave_no_pair():
     assert "all_equal 7 28 all rollouts of the task have the same value" in said
     assert "bad_json 2 text that is not JSON" in said
     assert not any(line.startswith("paired") for line in said)
+
+
+def test_a_reason_of_a_write_stands_with_its_most_frequent_causes():
+    causes = [
+        {"reason": "template_refused", "cause": f"No {number}.", "rows": 9 - number}
+        for number in range(8)
+    ]
+    rejected = {"template_refused": 44, "no_answer": 2}
+    said = lines_of(with_stage(made(), "write", rejected=rejected, facts={"causes": causes}))
+    first = said.index("template_refused 44 the chat template raised an error on these messages")
+    assert said[first + 1 : first + 8] == [
+        "9 · No 0.", "8 · No 1.", "7 · No 2.", "6 · No 3.", "5 · No 4.", "9 · and other causes",
+        "no_answer 2 the model's last message has neither text nor a call, or there is none",
+    ]  # fmt: skip
 
 
 def test_rollouts_of_an_unclear_task_are_not_counted_as_one_task():
