@@ -7,27 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
+from gymrecipe import remarks
 from gymrecipe.beside import columns_of
 from gymrecipe.blame import blaming, check_columns, check_rows
 from gymrecipe.calls import NO_METRICS, call, naming_what_is_missing, resolve
 from gymrecipe.experiments import fates
-from gymrecipe.experiments.data import WriteResult, write_data, write_metrics
+from gymrecipe.experiments.data import write_data, write_metrics
 from gymrecipe.experiments.manifest import Output, StageRecord
 from gymrecipe.experiments.statistics import CATEGORIES, FIGURES, Judged, judged_by, statistics
+from gymrecipe.experiments.written import WriteResult
 from gymrecipe.formats.template import Template
 from gymrecipe.judging import COUNTS, counted, judged, judged_again
 from gymrecipe.parameters import changed
 from gymrecipe.plan import Plan
 from gymrecipe.progress import Progress
 from gymrecipe.registry import FORMATS, is_ours
-from gymrecipe.remarks import (
-    check_verifier,
-    remarks_of_filter,
-    remarks_of_texts,
-    remarks_of_write,
-)
 from gymrecipe.rollouts.columns import INPUT, PAIR_COLUMNS, split_side
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
@@ -39,9 +35,6 @@ from gymrecipe.stages.validate import Validate
 from gymrecipe.stages.write import Write
 from gymrecipe.steps import Step, purpose_of
 from gymrecipe.wide import ROWS, StageResult, narrow
-
-TOLD_CAUSES = 20
-"""Causes of a write's reasons that the manifest has; `rejects.parquet` has that of each line."""
 
 
 class Fold:
@@ -106,16 +99,16 @@ class Fold:
             rows_out = written.rows
             rejected |= written.reasons
             if written.causes:
-                facts["causes"] = _causes(written)
+                facts["causes"] = written.told_causes()
         else:
             self.results[step.name] = result
         if isinstance(params, Validate):
             self._tell(judged(step.name, facts["checks"]))
             if any(name in COUNTS for name in params.limits()):
                 self.checked[step.name] = counted(result.wide(self.table.rows))
-        self.warnings += remarks_of_texts(step, self.table.rows)
+        self.warnings += remarks.of_texts(step, self.table.rows)
         if isinstance(params, Filter):
-            self.warnings += remarks_of_filter(self.plan, step, params, rejected)
+            self.warnings += remarks.of_filter(self.plan, step, params, rejected)
         self.records.append(
             StageRecord(
                 name=step.name,
@@ -130,7 +123,9 @@ class Fold:
                 rows_out=rows_out,
                 rejected=dict(sorted(rejected.items())),
                 facts=facts,
-                format_version=_format_version(params),
+                format_version=FORMATS[params.format].version
+                if isinstance(params, Write)
+                else UNSET,
                 template=template.digest if (template := self.templates.get(step.name)) else UNSET,
             )
         )
@@ -233,24 +228,17 @@ class Fold:
             self.progress.end()
             give_back()
             if purpose_of(step) == "rl":
-                check_verifier(params, written)
+                remarks.check_verifier(params, written)
             if several and not written.rows:  # where it is the only one, the run ends with that
                 self.warnings.append(f"{step.name}: wrote no rows; the stages above it say why.")
-            self.warnings += remarks_of_write(self.plan, step, params, rows, written)
+            self.warnings += remarks.of_write(self.plan, step, params, rows, written)
             self.statistics[step.name] = statistics(written, by)
             self._check_again(step, rows, written.written)
         self.outputs += written.outputs
         self.uses += [
             self.spill(use.select(list(fates.USE)).cast(fates.USE)) for use in written.used
         ]
-        self.fates += [
-            self.spill(
-                lost.select("row", pl.exclude("row"), stage=pl.lit(place)).cast(
-                    dict(fates.FATE.items())
-                )
-            )
-            for lost in written.rejected
-        ]
+        self.fates += [self.spill(fates.refused(place, lost)) for lost in written.rejected]
         if written.example is not None:
             self.examples[step.name] = written.example
         return written
@@ -294,27 +282,14 @@ def _written(step: Step, params: Write, rows: StageResult, by: Judged) -> list[s
     if step.takes == "metrics":
         return list(rows.names)
     needed = {*rows.held.columns, *PAIR_COLUMNS, *_READ, *CATEGORIES}
-    needed |= {split_side(name)[1] for name in (*by.metrics, *by.groups)}
-    needed |= {split_side(name)[1] for name in columns_of(params, purpose_of(step))}
-    needed |= {split_side(name)[1] for name in FIGURES[step.takes].values()}
+    figures = (*by.metrics, *by.groups, *FIGURES[step.takes].values())
+    beside = columns_of(params, purpose_of(step))
+    needed |= {split_side(name)[1] for name in (*figures, *beside)}
     return [
         name
         for name in rows.names
         if {name, split_side(name)[1]} & needed or name.startswith(INPUT)
     ]
-
-
-def _causes(written: WriteResult) -> list[dict[str, Any]]:
-    """The most frequent causes of a write's reasons, with the rows of each."""
-    often = sorted(written.causes.items(), key=lambda item: (-item[1], item[0]))
-    return [
-        {"reason": reason, "cause": cause, "rows": count}
-        for (reason, cause), count in often[:TOLD_CAUSES]
-    ]
-
-
-def _format_version(params: Any) -> int | UnsetType:
-    return FORMATS[params.format].version if isinstance(params, Write) else UNSET
 
 
 def _counts(reasons: pl.Series) -> dict[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gymrecipe.errors import RecipeError, hint
-from gymrecipe.experiments.data import WriteResult
+from gymrecipe.experiments.written import WriteResult
 from gymrecipe.late import pl
 from gymrecipe.parameters import QUANTILE, ReadsWhere, marked
 from gymrecipe.plan import Plan
@@ -26,9 +26,7 @@ LATE = (
 )
 
 
-def remarks_of_filter(
-    plan: Plan, step: Step, params: Filter, rejected: dict[str, int]
-) -> Iterator[str]:
+def of_filter(plan: Plan, step: Step, params: Filter, rejected: dict[str, int]) -> Iterator[str]:
     """A filter by reward or success before a pair takes away what pairs are made of."""
     pairs = [other for other in plan.steps if other.stage.name == "pair"]
     if step.takes != "rollouts" or not any(step in plan.above(other) for other in pairs):
@@ -45,7 +43,7 @@ def remarks_of_filter(
         )
 
 
-def remarks_of_texts(step: Step, rollouts: pl.DataFrame) -> Iterator[str]:
+def of_texts(step: Step, rollouts: pl.DataFrame) -> Iterator[str]:
     """A text that an expression names and no line has: one that is near a text of the lines, and
     any where none of those that are asked for together is there.
     """
@@ -75,7 +73,7 @@ def _listed(texts: list[str]) -> str:
     return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
-def remarks_of_write(
+def of_write(
     plan: Plan, step: Step, params: Write, rows: pl.DataFrame, written: WriteResult
 ) -> Iterator[str]:
     """What is said of the rows that a write was given, and of what it made of them."""

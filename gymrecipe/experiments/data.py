@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,8 @@ from gymrecipe.experiments.placed import as_they_lie, memory, placed
 from gymrecipe.experiments.shards import Shards
 from gymrecipe.experiments.slices import OWN, slices
 from gymrecipe.experiments.spool import plain
+from gymrecipe.experiments.written import WriteResult, account, told_once
 from gymrecipe.formats.apart import apart
-from gymrecipe.formats.contents import Contents
 from gymrecipe.formats.custom import parts
 from gymrecipe.formats.encode import encode
 from gymrecipe.formats.job import Encoded, Fault, WriteJob
@@ -40,38 +39,6 @@ FAR = 0.5
 """Of inputs that take more than this share of the memory, the system may have forgotten what was
 read first when it is read again. Reading at random what it still has costs nothing.
 """
-
-
-class WriteResult(msgspec.Struct):
-    """What one write made.
-
-    `used` (`row`, `side`, `output`, `at`) and `rejected` (`row`, `reason`, and `cause` where some
-    have one) speak of rollouts, `reasons` and `causes` (a reason with its cause, and how many have
-    it) of the rows of the write's own unit; `written` are the rows that were written;
-    `longest` is how many bytes the longest record has. `is_late`: a loader that infers the columns
-    from the beginning misses some, because rows with further keys or types could not lead: the
-    order is strict, or the first file has no room for all of them. `rounded` are columns of jsonl
-    files that have fractions, and integers which no float is equal to; `apart` those that the two
-    splits show other keys or types of.
-    """
-
-    outputs: list[Output]
-    written: pl.DataFrame
-    used: list[pl.DataFrame] = []
-    rejected: list[pl.DataFrame] = []
-    reasons: Counter[str] = msgspec.field(default_factory=Counter)
-    causes: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
-    example: str | None = None
-    longest: int = 0
-    is_late: bool = False
-    rounded: set[str] = set()
-    apart: list[str] = []
-    contents: Contents = msgspec.field(default_factory=Contents)
-
-    @property
-    def rows(self) -> int:
-        """How many examples there are."""
-        return sum(output.rows for output in self.outputs)
 
 
 def write_data(
@@ -124,7 +91,7 @@ def write_data(
                     results = placed(results, order, size, target, split)
                 for result in results:
                     for at, fault in result.reasons.items():
-                        faults[len(usable) + at] = _told_once(fault, causes)
+                        faults[len(usable) + at] = told_once(fault, causes)
                     usable.extend(map(bool, result.lengths))
                     written.contents.add(result.contents)
                     written.example = written.example or result.example
@@ -145,7 +112,7 @@ def write_data(
             written.is_late |= shards.is_late
             written.longest = max(written.longest, shards.longest)
             made = _only(part, pl.Series(usable, dtype=pl.Int8).cast(pl.Boolean))
-            _account(written, part, made, places, sides, faults)
+            account(written, part, made, places, sides, faults)
             kept.append(made)
     if not written.outputs:  # a folder without a file of the manifest is not the version's
         with writing(target):
@@ -162,22 +129,6 @@ def _watched(results: Iterable[Encoded], advance: Advance) -> Iterator[Encoded]:
 
 def _only(rows: pl.DataFrame, keep: pl.Series) -> pl.DataFrame:
     return rows if keep.all() else rows.filter(keep)  # which copies them
-
-
-KEPT_CAUSES = 1_000
-"""Different faults with causes that are kept of a write; those behind them keep their reason alone.
-"""
-
-
-def _told_once(fault: Fault, known: dict[Fault, Fault]) -> Fault:
-    """The fault, of which equal ones are one object, since a write may have as many as rows."""
-    if fault not in known and fault.cause and len(known) >= KEPT_CAUSES:
-        fault = fault._replace(cause="")
-    return known.setdefault(fault, fault)
-
-
-OF_BOTH = ("prompts_differ", "identical_answers", "parted_by_environment")
-"""The reasons that speak of a pair, and so of both its sides."""
 
 
 def write_metrics(rows: pl.DataFrame, entered: pl.Series, folder: Path, inside: str) -> WriteResult:
@@ -266,43 +217,3 @@ def _beside(job: WriteJob) -> Iterator[str]:
 def _held(rows: pl.DataFrame, named: dict[str, NamedColumn]) -> set[str]:
     made = {name for columns in MADE.values() for name in columns}
     return held(named, {name for name in made if {name, f"chosen_{name}"} & set(rows.columns)})
-
-
-def _account(
-    written: WriteResult,
-    rows: pl.DataFrame,
-    made: pl.DataFrame,
-    places: pl.DataFrame,
-    sides: tuple[str, ...],
-    faults: dict[int, Fault],
-) -> None:
-    """Note which rollouts the rows that were written used, and where (`places`); and why, and for
-    which side, the others could not be written.
-    """
-    of_tasks = "rows" in rows.columns
-    for side in sides:
-        name = pl.lit(side.removesuffix("_"), pl.Categorical())
-        used = made.select(row="rows" if of_tasks else f"{side}row").hstack(places)
-        used = used.with_columns(side=name)
-        written.used.append(used.explode("row") if of_tasks else used)
-    if not faults:
-        return
-    why = list(faults.values())
-    written.reasons.update(fault.reason for fault in why)
-    written.causes.update((fault.reason, fault.cause) for fault in why if fault.cause)
-    left = rows[list(faults)]
-    for number, side in enumerate(sides):
-        own = [
-            fault
-            if len(sides) == 1 or fault.reason in OF_BOTH or number == fault.side
-            else Fault("partner_rejected")
-            for fault in why
-        ]
-        lost = left.select(
-            row="rows" if of_tasks else f"{side}row",
-            reason=pl.Series([fault.reason for fault in own]),
-        )
-        if any(fault.cause for fault in own):
-            causes = [fault.cause or None for fault in own]
-            lost = lost.with_columns(cause=pl.Series(causes, dtype=pl.Categorical()))
-        written.rejected.append(lost.explode("row") if of_tasks else lost)

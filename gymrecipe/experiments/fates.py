@@ -81,6 +81,11 @@ def leaving(rows: pl.DataFrame, stage: int) -> pl.DataFrame:
     return pl.concat(parts).drop_nulls("row").cast(FATE)
 
 
+def refused(stage: int, lost: pl.DataFrame) -> pl.DataFrame:
+    """The fates of rollouts that a write could not write, with their reasons and causes."""
+    return lost.with_columns(stage=pl.lit(stage)).cast(dict(FATE.items()))
+
+
 def settle(fates: list[pl.DataFrame], used: pl.DataFrame) -> pl.DataFrame:
     """One fate for each rollout that is not used, in their order."""
     known = pl.concat([pl.DataFrame(schema=FATE), *fates], how="diagonal").lazy()

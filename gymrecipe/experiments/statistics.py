@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
-from gymrecipe.experiments.data import WriteResult
+from gymrecipe.experiments.written import WriteResult
 from gymrecipe.parameters import Reads, marked
 from gymrecipe.registry import unit_of
 from gymrecipe.rollouts.columns import SIDES, of_pair

@@ -18,8 +18,9 @@ import msgspec
 from msgspec import Raw
 
 from gymrecipe.rollouts.chat import Function, Message, ToolCall, Unusable
-from gymrecipe.rollouts.lines import NULL, Item, ends_on_ids, is_null
+from gymrecipe.rollouts.lines import NULL, Item, is_null
 from gymrecipe.rollouts.members import repeats
+from gymrecipe.rollouts.said import ends_on_ids
 
 _TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
 _MEDIA = ("input_image", "image_url", "image", "input_audio", "audio", "input_file", "file")

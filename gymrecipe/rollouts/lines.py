@@ -12,8 +12,6 @@ pays only for what it looks at; a write decodes all of a line first, and `Line[A
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import islice
 from typing import Any, Generic, cast
 
 import msgspec
@@ -31,7 +29,6 @@ NULL: Any = Raw(b"null")
 
 MASKS = (("mask_sample",), ("instance_config", "mask_sample"))
 """Where `true` says that a rollout is not to be trained on."""
-
 
 FAILURES = ("_ng_failure_class", "failure_kind", "agent_error", "judge_error", "verifier_error")
 """Fields that say, where they hold something, that a run broke and its reward is a placeholder."""
@@ -173,16 +170,6 @@ def is_empty(part: Any) -> bool:
     if not isinstance(part, Raw):
         return part is None or part == []
     return part is NULL or (len(part) <= 4 and bytes(part) in (b"null", b"[]"))
-
-
-def ends_on_ids(items: Sequence[Item[Any]], place: int) -> bool:
-    """Whether token ids are still to come for what the model says from a place on."""
-    for item in islice(items, place, None):
-        if (item.type or "").endswith("_output") or item.role not in (None, "assistant"):
-            return False
-        if not is_empty(item.generation_token_ids):
-            return True
-    return False
 
 
 def text_item(role: str, text: str) -> Item[Any]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from itertools import islice
+from typing import Annotated, Any
 
 import msgspec
 import xxhash
 from msgspec import Raw
 
-from gymrecipe.rollouts.lines import NULL, Item, Response, ends_on_ids, is_empty, is_null, read
+from gymrecipe.rollouts.lines import NULL, Item, Response, is_empty, is_null, read
 
 _OUTPUTS = frozenset(
     f"{kind}_call_output" for kind in ("function", "custom_tool", "computer", "local_shell")
@@ -103,6 +105,16 @@ _text = msgspec.json.Decoder(str | list[_Part] | None)
 _calls = msgspec.json.Decoder(list[_Call] | None)
 _usage = msgspec.json.Decoder(_Usage | None)
 _INCOMPLETE = (msgspec.json.Decoder(_Incomplete | None), _Incomplete | None)
+
+
+def ends_on_ids(items: Sequence[Item[Any]], place: int) -> bool:
+    """Whether token ids are still to come for what the model says from a place on."""
+    for item in islice(items, place, None):
+        if (item.type or "").endswith("_output") or item.role not in (None, "assistant"):
+            return False
+        if not is_empty(item.generation_token_ids):
+            return True
+    return False
 
 
 def raw_text(content: Raw) -> str:

@@ -250,7 +250,7 @@ def test_of_several_causes_of_a_rollout_the_first_by_name_stands() -> None:
 def test_of_a_million_causes_a_thousand_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gymrecipe.experiments.data.KEPT_CAUSES", 3)
+    monkeypatch.setattr("gymrecipe.experiments.written.KEPT_CAUSES", 3)
     (tmp_path / "t.jinja").write_text("{{ raise_exception(messages[-1].content) }}")
     knobs = {"format": "rendered", "chat_template": str(tmp_path / "t.jinja")}
     source = str(save(tmp_path / "a.jsonl", [*graded(6, 2), rollout("p", "a", 1.0)]))
