@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from gymrecipe.late import pl
 from gymrecipe.parameters import TOLERANCE, Params, Reads
-from gymrecipe.registry import stage
+from gymrecipe.registry import Facts, stage
 
 
 class Sample(Params):
@@ -33,10 +33,11 @@ class Sample(Params):
 
 
 @stage(takes=("rollouts", "tasks"), version=1)
-def sample(rows: pl.LazyFrame, params: Sample) -> pl.LazyFrame:
+def sample(rows: pl.LazyFrame, params: Sample) -> tuple[pl.LazyFrame, Facts]:
     """Keep a drawn sample of each band of a metric.
 
-    Rejects `not_sampled`, and `missing_<metric>` where there is none: it is in no band.
+    Rejects `not_sampled`, and `missing_<metric>` where there is none: it is in no band. A band with
+    fewer rows than were asked for is told.
     """
     value = pl.col(params.by)
     above = (value >= edge - TOLERANCE for edge in params.edges)
@@ -45,9 +46,30 @@ def sample(rows: pl.LazyFrame, params: Sample) -> pl.LazyFrame:
     size = pl.lit(0)
     for index, most in enumerate(params.sizes):
         size = pl.when(band == index).then(most).otherwise(size)
-    return rows.with_columns(
+    sampled = rows.with_columns(
         reason=pl.when(value.is_null())
         .then(pl.lit(f"missing_{params.by}"))
         .when(rank > size)
         .then(pl.lit("not_sampled"))
     )
+    there = [(value.is_not_null() & (band == index)).sum() for index in range(len(params.sizes))]
+    short = [
+        pl.when(count < most).then(
+            pl.format(
+                "{} has {} of the {} rows that were asked for.",
+                pl.lit(_called(params, index)),
+                count,
+                most,
+            )
+        )
+        for index, (count, most) in enumerate(zip(there, params.sizes, strict=True))
+    ]
+    said = rows.select(message=pl.concat_str(short, separator=" ", ignore_nulls=True))
+    return sampled, {"warnings": said.filter(pl.col("message") != "")}
+
+
+def _called(params: Sample, band: int) -> str:
+    """`reward from 0.5 below 0.8`, the second band."""
+    least = [f"from {edge:g}" for edge in params.edges[band - 1 : band] if band]
+    most = [f"below {edge:g}" for edge in params.edges[band : band + 1]]
+    return " ".join([params.by, *least, *most])

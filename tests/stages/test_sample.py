@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from gymrecipe.stages.sample import Sample
-from tests.stages.conftest import kept, reasons, rollouts, shuffles, tasks
+from tests.stages.conftest import call, kept, reasons, rollouts, shuffles, tasks
 
 NOT = "not_sampled"
 
@@ -25,6 +25,17 @@ def test_ten_low_twenty_middle_and_twenty_high_are_drawn() -> None:
 
 def test_a_small_band_is_taken_whole() -> None:
     assert reasons(Sample(), {"reward": [0.1, 0.6, 0.6, 0.9]}) == [None] * 4
+
+
+def test_a_band_with_fewer_rows_than_asked_for_is_told() -> None:
+    rewards = [0.1, 0.6, 0.6, 0.9, None]
+    _, facts = call(rollouts({"reward": rewards}), Sample(sizes=[1, 3, 2]))
+    assert [row["message"] for row in facts["warnings"]] == [
+        "reward from 0.5 below 0.8 has 2 of the 3 rows that were asked for."
+        " reward from 0.8 has 1 of the 2 rows that were asked for."
+    ]
+    _, facts = call(rollouts({"reward": rewards}), Sample(sizes=[1, 2, 0]))
+    assert facts["warnings"] == []
 
 
 @pytest.mark.parametrize(
