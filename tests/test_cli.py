@@ -1171,6 +1171,13 @@ def test_versions_lists_them(made: Said) -> None:
     assert re.search(r"dpo_same_prompt/v0001 .* 10 +20 +3 +\+?input=a.jsonl min_gap=0.3", out)
 
 
+def test_versions_says_when_each_was_made_and_quotes_what_a_shell_would_take(said: Said) -> None:
+    assert said("+recipe=sft_threshold", "stages.good.where=reward > 0.5")[0] == 0
+    _, out, _ = said("versions")
+    assert re.search(r"sft_threshold/v0001 +20\d\d-\d\d-\d\d \d\d:\d\d +\d+ ", out)
+    assert "'stages.good.where=reward > 0.5'" in out
+
+
 def test_versions_shows_every_tag_of_a_version(said: Said) -> None:
     for tag in ("v1.0", "best"):
         assert said("+recipe=sft_threshold", f"tag={tag}")[0] == 0

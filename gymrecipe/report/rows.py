@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
@@ -159,12 +160,14 @@ def _version(path: Path) -> dict[str, str]:
         record = manifest.read(path)
     except GymrecipeError as error:
         said = str(error).removeprefix(f"{path / manifest.FILE}: ")
-        return {"rows": "", "used": "", "rejected": "", "overrides": f"(manifest: {said})"}
+        none = dict.fromkeys(("created", "rows", "used", "rejected"), "")
+        return none | {"overrides": f"(manifest: {said})"}
     return {
+        "created": record.environment.created[:16].replace("T", " "),
         "rows": str(sum(output.rows for output in record.outputs)),
         "used": str(record.lines.used),
         "rejected": str(record.lines.rejected),
-        "overrides": " ".join(record.environment.overrides),
+        "overrides": shlex.join(record.environment.overrides),
     }
 
 
