@@ -172,9 +172,10 @@ def _column(
             f" my_{name}: {name}"
         )
     if (column := named.get(name)) is not None:
-        if kind == "any" and made_of_text(column):
+        from_text = column.regex is not None or column.default is not None
+        if kind == "any" and from_text:
             kind = "text"
-        if kind not in TEXTS and (column.regex or column.default is not None):
+        if kind not in TEXTS and from_text:
             raise ValueError(f"'{name}' has a regex or a default and is a text, used as a {kind}")
         paths = [column.path] if isinstance(column.path, str) else column.path
         yield Column(name, tuple(map(parse_path, paths)), kind, column.regex, column.default)

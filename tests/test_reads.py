@@ -91,6 +91,13 @@ def test_a_column_that_is_only_asked_whether_it_is_there_is_of_any_kind(tmp_path
     assert columns(tmp_path, "", where("kind is None"), other, WRITE)["kind"].kind == "text"
 
 
+def test_several_paths_that_are_only_asked_whether_one_is_there_are_of_any_kind(
+    tmp_path: Path,
+) -> None:
+    found = columns(tmp_path, "score: {path: [a, b]}", where("score is not None"), WRITE)
+    assert found["score"].kind == "any"
+
+
 @pytest.mark.parametrize("more", ["regex: '(x)'", "default: x"])
 def test_a_text_by_its_pattern_or_default_may_be_asked_whether_it_is_there(
     more: str, tmp_path: Path

@@ -163,7 +163,7 @@ def _version(path: Path) -> dict[str, str]:
         none = dict.fromkeys(("created", "rows", "used", "rejected"), "")
         return none | {"overrides": f"(manifest: {said})"}
     return {
-        "created": record.environment.created[:16].replace("T", " "),
+        "created": (record.environment.created or "")[:16].replace("T", " "),
         "rows": str(sum(output.rows for output in record.outputs)),
         "used": str(record.lines.used),
         "rejected": str(record.lines.rejected),
