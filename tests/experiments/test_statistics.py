@@ -112,3 +112,19 @@ def test_the_metric_that_makes_the_labels_is_described(tmp_path: Path) -> None:
     source = str(save(tmp_path / "a.jsonl", rows))
     found = figures(run(tmp_path, "kto_threshold", input=source, **{"stages.label.by": "score"}))
     assert found["score"]["mean"] == 0.5
+
+
+@pytest.mark.parametrize("recipe", ["balanced", "sft_demonstrations"])
+def test_a_category_of_the_recipes_may_have_digits_and_signs_or_be_a_number(
+    recipe: str, tmp_path: Path
+) -> None:
+    rows = [
+        rollout(f"p{number}, what is it?", "a", 1.0, metadata={"task_type": kind})
+        for number, kind in enumerate(["math-500", "c++", 3, "live code", None])
+    ]
+    source = str(save(tmp_path / "a.jsonl", rows))
+    found = figures(run(tmp_path, recipe, input=source))["category"]
+    assert found == {"3": 1, "c++": 1, "general": 2, "math-500": 1}
+    path = {"columns.category.path": "metadata.task_type", "~columns.category.regex": None}
+    found = figures(run(tmp_path, recipe, input=source, **path))["category"]
+    assert found == {"3": 1, "c++": 1, "general": 1, "live code": 1, "math-500": 1}
