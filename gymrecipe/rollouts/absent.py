@@ -7,7 +7,15 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 from itertools import chain
 
 from gymrecipe.errors import RecipeError, hint
-from gymrecipe.rollouts.columns import BUILT_IN, SIDES, WRITTEN, Column, Path, name_of
+from gymrecipe.rollouts.columns import (
+    BUILT_IN,
+    SIDES,
+    WRITTEN,
+    Column,
+    Path,
+    name_of,
+    split_side,
+)
 from gymrecipe.rollouts.fields import paths, types_at
 from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.wanted import Wanted
@@ -172,10 +180,13 @@ def _of_no_kind(name: str, kind: str, there: str) -> str:
 
 
 def _of_pairs(path: Path) -> str:
-    """The column of pairs that is meant by how a write names it, or nothing."""
+    """The column of pairs that is meant by how a write names it, or the reverse, or nothing."""
     meant = WRITTEN.get(name_of(path), "")
+    side, rest = split_side(str(path[0]))
     if path[0] in SIDES and len(path) > 1:
         meant = f"{path[0]}_{name_of(path[1:])}"
+    elif side:
+        meant = f"{side}.{name_of((rest, *path[1:]))}"
     return f" Did you mean '{meant}'?" if meant else ""
 
 
@@ -213,6 +224,6 @@ def _near(
                 name_of(path[: depth + 1]), [name_of((*path[:depth], name)) for name in names]
             )
             return f"Fields seen in {at}: {', '.join(names)}.{nearest}"
-    nearest = _of_pairs(path) if "gap" in others else ""
+    nearest = _of_pairs(path) if "gap" in others else ""  # there are pairs
     nearest = nearest or hint(str(path[0]), [*seen, *others])
     return f"Fields seen: {', '.join(sorted(seen))}.{nearest}"

@@ -17,6 +17,7 @@ from __future__ import annotations
 import ast
 import io
 import operator
+import re
 import sys
 import tokenize
 import warnings
@@ -47,6 +48,13 @@ _COMPARED: dict[type[ast.cmpop], Binary] = {
     ast.Gt: lambda a, b: a > b + TOLERANCE,
     ast.Lt: lambda a, b: a < b - TOLERANCE,
 }
+_ELSEWHERE = {
+    "&&": "`and` is written for &&",
+    r"\|\|": "`or` is written for ||",
+    "!(?!=)": "`not` is written for !",
+    "(?<![=!<>])=(?!=)": "`==` is written for =",
+}
+"""Signs of other languages, and what stands for them in this one."""
 _POSITIVE = {ast.NotEq: ast.Eq, ast.NotIn: ast.In, ast.IsNot: ast.Is}
 _KINDS: dict[type, Kind] = {bool: "boolean", int: "number", float: "number", str: "text"}
 
@@ -244,7 +252,8 @@ def _tree(text: str) -> ast.expr:
             tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
     except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError) as error:
         why = getattr(error, "msg", "") or str(error) or "nested too deeply"
-        raise _refused(text, f"cannot be read: {why}") from None
+        meant = [said for sign, said in _ELSEWHERE.items() if re.search(sign, text)]
+        raise _refused(text, f"cannot be read: {'; '.join([why, *meant])}") from None
     for kind, word, *_ in tokens:
         if kind == tokenize.COMMENT:
             raise _refused(word, "is a comment, and would hide the rest of a folded line")

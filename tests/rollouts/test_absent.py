@@ -199,7 +199,11 @@ def test_a_category_is_told_where_no_line_has_one_value(jsonl: Write) -> None:
 
 @pytest.mark.parametrize(
     ("name", "meant"),
-    [("reward_gap", "gap"), ("chosen.metadata.level", "chosen_metadata.level")],
+    [
+        ("reward_gap", "gap"),
+        ("chosen.metadata.level", "chosen_metadata.level"),
+        ("rejected_metadata.level", "rejected.metadata.level"),  # of a write
+    ],
 )
 def test_a_column_of_pairs_by_the_name_of_the_file_is_told_by_its_own(
     name: str, meant: str, jsonl: Write

@@ -557,3 +557,17 @@ def test_every_expression_decides_as_the_slow_interpreter(
 )
 def test_the_texts_that_a_column_is_compared_with_are_known(text: str, found: list[Any]) -> None:
     assert [(each.column, each.texts, each.asked) for each in texts(text)] == found
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x = 1", "invalid syntax; `==` is written for =. Allowed"),
+        ("x > 1 && not y", "`and` is written for &&. Allowed"),
+        ("!x || y != 1", "`or` is written for ||; `not` is written for !. Allowed"),
+    ],
+)
+def test_signs_of_other_languages_are_told_as_ours(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=r"cannot be read") as caught:
+        parse(text)
+    assert said in str(caught.value)
