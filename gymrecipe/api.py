@@ -11,7 +11,7 @@ import msgspec
 from gymrecipe import plugins
 from gymrecipe.ahead import start_server
 from gymrecipe.errors import RecipeError
-from gymrecipe.plan import Plan, plan
+from gymrecipe.planning.plan import Plan, plan
 from gymrecipe.recipe.composing import PYTHON, Composed, as_it_is, compose
 from gymrecipe.recipe.finding import locate
 from gymrecipe.recipe.overrides import as_plain, in_grammar

@@ -10,6 +10,7 @@ from typing import Any
 
 from gymrecipe.errors import GymrecipeError, RecipeError
 from gymrecipe.late import pl
+from gymrecipe.planning.steps import Step
 from gymrecipe.registry import (
     CHECKS,
     FORMATS,
@@ -24,7 +25,6 @@ from gymrecipe.registry import (
 from gymrecipe.rollouts.columns import BUILT_IN
 from gymrecipe.stages.validate import Validate
 from gymrecipe.stages.write import Write
-from gymrecipe.steps import Step
 
 KEYS = {"pairs": ("chosen_row", "rejected_row")}
 """The columns by which a row of a unit is known, where that is not `row`."""

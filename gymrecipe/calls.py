@@ -11,11 +11,11 @@ from gymrecipe.blame import check_made, parts_of_plugins
 from gymrecipe.errors import DataError, RecipeError, hint
 from gymrecipe.late import pl
 from gymrecipe.parameters import QUANTILE, Of, marked
-from gymrecipe.plan import Plan
+from gymrecipe.planning.plan import Plan
+from gymrecipe.planning.steps import Step
 from gymrecipe.rollouts.columns import SIDES, split_side
 from gymrecipe.rollouts.figures import quantile
 from gymrecipe.stages.checks import Told
-from gymrecipe.steps import Step
 
 GIVEN = ("group", "chosen_place", "rejected_place")
 """The columns that a strategy gives."""

@@ -11,12 +11,12 @@ from gymrecipe.errors import DataError, RecipeError
 from gymrecipe.experiments import folders
 from gymrecipe.fold import Fold
 from gymrecipe.loading import read
-from gymrecipe.plan import Plan
+from gymrecipe.planning.plan import Plan
+from gymrecipe.planning.settings import WorkedExample
+from gymrecipe.planning.steps import Step, templates
 from gymrecipe.progress import Silent
 from gymrecipe.rehearsal import rehearse
 from gymrecipe.rollouts.files import open_source
-from gymrecipe.settings import WorkedExample
-from gymrecipe.steps import Step, templates
 
 
 def check_examples(plan: Plan) -> None:

@@ -27,7 +27,9 @@ from gymrecipe.experiments.mapped import mapping
 from gymrecipe.fold import Fold
 from gymrecipe.identity import version_id
 from gymrecipe.loading import read
-from gymrecipe.plan import Plan
+from gymrecipe.planning.plan import Plan
+from gymrecipe.planning.settings import Settings
+from gymrecipe.planning.steps import templates
 from gymrecipe.progress import Progress, Silent
 from gymrecipe.recording import record, record_of_stopped
 from gymrecipe.rehearsal import REHEARSED_BYTES, rehearse
@@ -35,8 +37,6 @@ from gymrecipe.rollouts.bad import TooManyBadRows
 from gymrecipe.rollouts.files import Source, check_unchanged
 from gymrecipe.rollouts.naming import sources
 from gymrecipe.rollouts.nothing import check_not_empty, check_rollouts
-from gymrecipe.settings import Settings
-from gymrecipe.steps import templates
 from gymrecipe.usable import check_usable
 
 

@@ -10,7 +10,6 @@ import polars as pl
 from msgspec import UNSET
 
 from gymrecipe import remarks
-from gymrecipe.beside import columns_of
 from gymrecipe.blame import blaming, check_columns, check_rows
 from gymrecipe.calls import NO_METRICS, call, naming_what_is_missing, resolve
 from gymrecipe.experiments import fates
@@ -21,7 +20,9 @@ from gymrecipe.experiments.written import WriteResult
 from gymrecipe.formats.template import Template
 from gymrecipe.judging import COUNTS, counted, judged, judged_again
 from gymrecipe.parameters import changed
-from gymrecipe.plan import Plan
+from gymrecipe.planning.beside import columns_of
+from gymrecipe.planning.plan import Plan
+from gymrecipe.planning.steps import Step, purpose_of
 from gymrecipe.progress import Progress
 from gymrecipe.registry import FORMATS, is_ours
 from gymrecipe.rollouts.columns import INPUT, PAIR_COLUMNS, split_side
@@ -33,7 +34,6 @@ from gymrecipe.stages.checks import Told
 from gymrecipe.stages.filter import Filter
 from gymrecipe.stages.validate import Validate
 from gymrecipe.stages.write import Write
-from gymrecipe.steps import Step, purpose_of
 from gymrecipe.wide import ROWS, StageResult, narrow
 
 

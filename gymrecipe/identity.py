@@ -10,7 +10,7 @@ import msgspec
 
 from gymrecipe.experiments.environment import plugins
 from gymrecipe.formats.template import Template
-from gymrecipe.plan import Plan
+from gymrecipe.planning.plan import Plan
 from gymrecipe.registry import FORMATS
 from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.table import Table

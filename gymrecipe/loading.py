@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from gymrecipe.beside import paths_written
 from gymrecipe.formats.custom import parts
-from gymrecipe.plan import Plan
+from gymrecipe.planning.beside import paths_written
+from gymrecipe.planning.plan import Plan
+from gymrecipe.planning.reads import expressions, places
+from gymrecipe.planning.steps import Step, purpose_of
 from gymrecipe.progress import Progress
-from gymrecipe.reads import expressions, places
 from gymrecipe.rollouts.columns import MADE, PAIR_COLUMNS, name_of, parse_path
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
@@ -19,7 +20,6 @@ from gymrecipe.rollouts.inputs import read_inputs, with_inputs
 from gymrecipe.rollouts.table import Read, Table, read_table
 from gymrecipe.rollouts.wanted import Wanted
 from gymrecipe.stages.write import Write
-from gymrecipe.steps import Step, purpose_of
 
 
 def read(

@@ -30,7 +30,9 @@ def load(names: Sequence[str] = ()) -> None:
 
 
 def _load(module: str, said: str) -> None:
-    import_module("gymrecipe.steps")  # ours come first, so that a name of ours is not taken
+    import_module(
+        "gymrecipe.planning.steps"
+    )  # ours come first, so that a name of ours is not taken
     try:
         import_module(module)
     except (ImportError, SyntaxError) as error:

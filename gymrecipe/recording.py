@@ -19,7 +19,7 @@ from gymrecipe.experiments.manifest import (
 )
 from gymrecipe.fold import Fold
 from gymrecipe.parameters import changed
-from gymrecipe.plan import Plan
+from gymrecipe.planning.plan import Plan
 from gymrecipe.registry import PLUGINS
 from gymrecipe.rollouts.bad import TooManyBadRows
 

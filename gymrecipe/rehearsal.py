@@ -9,7 +9,7 @@ from gymrecipe.calls import NO_METRICS, MissingColumn, call, naming_what_is_miss
 from gymrecipe.experiments.statistics import FIGURES
 from gymrecipe.late import pl
 from gymrecipe.loading import wanted
-from gymrecipe.plan import Plan
+from gymrecipe.planning.plan import Plan
 from gymrecipe.registry import PLUGINS
 from gymrecipe.rollouts.columns import split_side
 from gymrecipe.rollouts.table import empty_rows

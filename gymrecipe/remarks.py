@@ -8,13 +8,13 @@ from gymrecipe.errors import RecipeError, hint
 from gymrecipe.experiments.written import WriteResult
 from gymrecipe.late import pl
 from gymrecipe.parameters import QUANTILE, ReadsWhere, marked
-from gymrecipe.plan import Plan
+from gymrecipe.planning.plan import Plan
+from gymrecipe.planning.steps import Step, purpose_of
 from gymrecipe.registry import FORMATS
 from gymrecipe.rollouts.columns import INPUT, SPLIT, key_of, split_side
 from gymrecipe.stages import where as language
 from gymrecipe.stages.filter import Filter
 from gymrecipe.stages.write import Write
-from gymrecipe.steps import Step, purpose_of
 
 MOST_LISTED, MOST_GUESSED, LONGEST = 10, 1_000, 60
 """So many texts of a column are told where one is on no line, and looked at for the nearest; so

@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 from pydantic import ValidationError
 
-from gymrecipe import plan
 from gymrecipe.calls import in_memory
 from gymrecipe.engines.local import default_workers, local
 from gymrecipe.errors import ChangedError, DataError, InputError, RecipeError, ToolsError
@@ -21,13 +20,14 @@ from gymrecipe.experiments.mapped import mapping
 from gymrecipe.fold import Fold
 from gymrecipe.formats.template import Template
 from gymrecipe.loading import read
-from gymrecipe.plan import Plan
+from gymrecipe.planning import plan
+from gymrecipe.planning.plan import Plan
+from gymrecipe.planning.settings import Settings
+from gymrecipe.planning.steps import templates
 from gymrecipe.progress import Progress, Silent
 from gymrecipe.recipe.composing import HERE
 from gymrecipe.registry import FORMATS, PLUGINS, STAGES
 from gymrecipe.rollouts.files import Source
-from gymrecipe.settings import Settings
-from gymrecipe.steps import templates
 
 SHOWN = 200
 """Characters of a line that differs which are shown."""

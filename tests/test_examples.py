@@ -12,7 +12,7 @@ from gymrecipe.api import prepare
 from gymrecipe.errors import RecipeError
 from gymrecipe.examples import check_examples
 from gymrecipe.experiments.leftovers import SCRATCH
-from gymrecipe.plan import plan
+from gymrecipe.planning.plan import plan
 from gymrecipe.recipe.composing import compose
 from gymrecipe.recipe.finding import recipes
 from gymrecipe.recipe.reading import as_yaml

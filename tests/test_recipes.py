@@ -11,7 +11,7 @@ import pytest
 
 import gymrecipe
 from gymrecipe.errors import RecipeError
-from gymrecipe.plan import plan
+from gymrecipe.planning.plan import plan
 from gymrecipe.reasons import meaning
 from gymrecipe.recipe.composing import compose
 from gymrecipe.recipe.finding import description, recipes

@@ -175,8 +175,8 @@ def _of_verb(verb: str, words: list[str]) -> list[str]:
 
 def _values(knob: str, words: list[str], folders: Iterable[Path]) -> list[str]:
     """The values of a knob or a stage's parameter, where they are names."""
+    from gymrecipe.planning.settings import Settings
     from gymrecipe.registry import FORMATS, STRATEGIES
-    from gymrecipe.settings import Settings
 
     stages = _stages()
     if knob.startswith("stages."):
@@ -203,7 +203,7 @@ def _named(annotation: Any) -> Iterator[str]:
 
 
 def _stages() -> Mapping[str, Stage]:
-    import_module("gymrecipe.steps")  # which registers them, and the formats
+    import_module("gymrecipe.planning.steps")  # which registers them, and the formats
     from gymrecipe.registry import STAGES
 
     return STAGES

@@ -14,8 +14,8 @@ from gymrecipe.errors import DataError, GymrecipeError, RecipeError, hint
 if TYPE_CHECKING:
     from gymrecipe.executor import Version
     from gymrecipe.experiments.manifest import Manifest
+    from gymrecipe.planning.settings import Settings
     from gymrecipe.report.terminal import SweepRow
-    from gymrecipe.settings import Settings
 
 
 def launch(words: Words) -> int:

@@ -12,7 +12,6 @@ import msgspec
 import polars as pl
 from msgspec.structs import replace
 
-from gymrecipe.beside import columns_of, held, path_of, table_column
 from gymrecipe.experiments.disk import writing
 from gymrecipe.experiments.manifest import Output
 from gymrecipe.experiments.placed import as_they_lie, memory, placed
@@ -27,12 +26,13 @@ from gymrecipe.formats.job import Encoded, Fault, WriteJob
 from gymrecipe.formats.parquet import widest
 from gymrecipe.formats.shapes import mixed
 from gymrecipe.formats.template import Template
+from gymrecipe.planning.beside import columns_of, held, path_of, table_column
+from gymrecipe.planning.settings import NamedColumn
 from gymrecipe.registry import FORMATS, PLUGINS, Purpose
 from gymrecipe.rollouts.chat import Reading
 from gymrecipe.rollouts.columns import INPUT, MADE, SIDES, SPLIT
 from gymrecipe.rollouts.engine import Advance, Map
 from gymrecipe.rollouts.files import Source
-from gymrecipe.settings import NamedColumn
 from gymrecipe.stages.write import Write
 
 FAR = 0.5

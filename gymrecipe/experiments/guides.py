@@ -8,8 +8,8 @@ from pathlib import PurePosixPath
 
 from gymrecipe.experiments.manifest import Manifest, Output, StageRecord
 from gymrecipe.formats.guide import Guide, Written
+from gymrecipe.planning.steps import POSSIBLE
 from gymrecipe.registry import FORMATS
-from gymrecipe.steps import POSSIBLE
 
 SPLIT = re.compile(r"(train|validation)(-\d+-of-\d+)?\.(jsonl|parquet)")
 

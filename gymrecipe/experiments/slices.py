@@ -11,10 +11,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from gymrecipe.beside import table_column
 from gymrecipe.experiments.spool import SPOOLED
 from gymrecipe.formats.job import Side, WriteJob
 from gymrecipe.late import pl
+from gymrecipe.planning.beside import table_column
 from gymrecipe.rollouts.columns import INPUT, split_side
 
 SLICE_BYTES = 8 * 2**20

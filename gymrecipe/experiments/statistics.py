@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 from gymrecipe.experiments.written import WriteResult
 from gymrecipe.parameters import Reads, marked
+from gymrecipe.planning.steps import Step
 from gymrecipe.registry import unit_of
 from gymrecipe.rollouts.columns import SIDES, of_pair
 from gymrecipe.rollouts.figures import describe
 from gymrecipe.stages.categories import categories
-from gymrecipe.steps import Step
 
 CATEGORIES = ("category", "task_type", "label")
 """Columns whose groups are counted where there are any, whatever the stages asked for."""

@@ -160,7 +160,7 @@ GUARD = """
 import json, sys, time
 from pathlib import Path
 from gymrecipe.errors import GymrecipeError
-from gymrecipe.plan import plan
+from gymrecipe.planning.plan import plan
 from gymrecipe.recipe.composing import compose
 from gymrecipe.recipe.finding import locate
 

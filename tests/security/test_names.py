@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gymrecipe import plan
 from gymrecipe.cli import main
+from gymrecipe.planning import plan
 from tests.experiments.conftest import graded, save
 from tests.full import often
 

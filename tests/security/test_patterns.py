@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from gymrecipe.cli import main
-from gymrecipe.settings import NamedColumn
+from gymrecipe.planning.settings import NamedColumn
 from tests.experiments.conftest import rollout, save
 
 EVIL = [

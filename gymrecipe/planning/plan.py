@@ -10,20 +10,20 @@ from typing import Any
 import msgspec
 from pydantic import ValidationError
 
-from gymrecipe.beside import faults
 from gymrecipe.errors import RecipeError
-from gymrecipe.faults import fault, invalid, set_by_caller, unknown
-from gymrecipe.fit import unfit
 from gymrecipe.guards import references
-from gymrecipe.reads import columns_read, lists_of_paths, places, unused
+from gymrecipe.planning.beside import faults
+from gymrecipe.planning.faults import fault, invalid, set_by_caller, unknown
+from gymrecipe.planning.fit import unfit
+from gymrecipe.planning.reads import columns_read, lists_of_paths, places, unused
+from gymrecipe.planning.settings import NamedColumn, Settings, WorkedExample
+from gymrecipe.planning.steps import Step, above, build
 from gymrecipe.recipe.composing import Composed
 from gymrecipe.recipe.reading import as_yaml, kind
 from gymrecipe.registry import STAGES
 from gymrecipe.rollouts.columns import BUILT_IN, OWN, PAIR_COLUMNS, Column, Path, merge, split_side
-from gymrecipe.settings import NamedColumn, Settings, WorkedExample
 from gymrecipe.stages.load import Load
 from gymrecipe.stages.write import Write
-from gymrecipe.steps import Step, above, build
 
 
 class Plan(msgspec.Struct, frozen=True):

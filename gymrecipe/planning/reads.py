@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
-from gymrecipe.beside import made_of_text, paths_written
 from gymrecipe.errors import RecipeError
 from gymrecipe.parameters import QUANTILE, Optional, Reads, ReadsWhere, marked
+from gymrecipe.planning.beside import made_of_text, paths_written
+from gymrecipe.planning.settings import NamedColumn
+from gymrecipe.planning.steps import Step, above
 from gymrecipe.rollouts.columns import (
     BUILT_IN,
     GENERAL,
@@ -22,11 +24,9 @@ from gymrecipe.rollouts.columns import (
     parse_path,
     split_side,
 )
-from gymrecipe.settings import NamedColumn
 from gymrecipe.stages import where as language
 from gymrecipe.stages.load import Load
 from gymrecipe.stages.write import Write
-from gymrecipe.steps import Step, above
 
 
 def columns_read(steps: Iterable[Step], named: dict[str, NamedColumn]) -> Iterator[Column]:

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from gymrecipe.errors import RecipeError
-from gymrecipe.plan import plan
+from gymrecipe.planning.plan import plan
+from gymrecipe.planning.steps import Step
 from gymrecipe.recipe.composing import compose
 from gymrecipe.recipe.finding import locate
 from gymrecipe.recipe.overrides import split_recipe
 from gymrecipe.registry import FORMATS, Purpose
-from gymrecipe.steps import Step
 
 LOAD, WRITE = "load: {use: load}", "write: {use: write}"
 TIERS = "use: pair, strategy: tiers, high: 0.7, low: 0.4, across_prompts: true, max_pairs: 9"

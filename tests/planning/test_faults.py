@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gymrecipe.errors import RecipeError
-from gymrecipe.plan import plan
+from gymrecipe.planning.plan import plan
 from gymrecipe.recipe.composing import compose
 from gymrecipe.recipe.finding import locate, recipes
 

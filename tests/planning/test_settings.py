@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from gymrecipe.settings import NamedColumn, Settings, WorkedExample
+from gymrecipe.planning.settings import NamedColumn, Settings, WorkedExample
 
 
 @pytest.mark.parametrize("name", ["a", "v1.0", "A-b_c.d", "0", "x" * 100])

@@ -11,6 +11,8 @@ from gymrecipe.errors import hint
 from gymrecipe.formats.custom import parts
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.template import Template
+from gymrecipe.planning.settings import NamedColumn
+from gymrecipe.planning.steps import POSSIBLE, Step, above, purpose_of
 from gymrecipe.registry import FORMATS, Purpose, is_ours
 from gymrecipe.rollouts.chat import Message
 from gymrecipe.rollouts.columns import (
@@ -23,9 +25,7 @@ from gymrecipe.rollouts.columns import (
     parse_path,
     split_side,
 )
-from gymrecipe.settings import NamedColumn
 from gymrecipe.stages.write import Write
-from gymrecipe.steps import POSSIBLE, Step, above, purpose_of
 
 _SCORED = ("reward", "task_type")
 _COMPARED = ("reward_chosen", "reward_rejected", "reward_gap")

@@ -8,8 +8,8 @@ import pytest
 
 import gymrecipe
 import gymrecipe.formats
-from gymrecipe.beside import columns_of, own_keys
 from gymrecipe.errors import RecipeError
+from gymrecipe.planning.beside import columns_of, own_keys
 from gymrecipe.registry import FORMATS, Purpose
 from gymrecipe.stages.write import Write
 from tests.experiments.conftest import graded, save

@@ -11,11 +11,11 @@ import pytest
 
 from gymrecipe.errors import RecipeError
 from gymrecipe.guards import references
-from gymrecipe.plan import Plan, plan, rebuild
+from gymrecipe.planning.plan import Plan, plan, rebuild
+from gymrecipe.planning.settings import NamedColumn, Settings
 from gymrecipe.recipe.composing import compose
 from gymrecipe.recipe.finding import description, locate, recipes
 from gymrecipe.recipe.overrides import split_recipe
-from gymrecipe.settings import NamedColumn, Settings
 
 TAIL = "stages:\n  load: {use: load}\n  write: {use: write}\n"
 USING_C = TAIL.replace("use: write", "use: write, columns: [c]")

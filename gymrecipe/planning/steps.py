@@ -12,9 +12,9 @@ from pydantic import ValidationError
 import gymrecipe.formats
 import gymrecipe.stages
 from gymrecipe.errors import hint
-from gymrecipe.faults import fault, invalid, set_by_caller, with_value
 from gymrecipe.formats.template import Template, read_template
 from gymrecipe.parameters import Params
+from gymrecipe.planning.faults import fault, invalid, set_by_caller, with_value
 from gymrecipe.recipe.composing import Composed
 from gymrecipe.registry import STAGES, Purpose, Stage
 from gymrecipe.stages.load import Load

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from itertools import chain
 
-from gymrecipe.beside import STANDARD, columns_of
 from gymrecipe.errors import hint
-from gymrecipe.faults import fault
 from gymrecipe.formats.custom import OF_ONE_PROMPT
 from gymrecipe.formats.nemo_rl import REQUEST
 from gymrecipe.guards import references
+from gymrecipe.planning.beside import STANDARD, columns_of
+from gymrecipe.planning.faults import fault
+from gymrecipe.planning.settings import Settings
+from gymrecipe.planning.steps import POSSIBLE, Step, above, purpose_of
 from gymrecipe.recipe.composing import Composed
 from gymrecipe.recipe.overrides import at
 from gymrecipe.registry import FORMATS
 from gymrecipe.rollouts.chat import Reading
 from gymrecipe.rollouts.columns import key_of
-from gymrecipe.settings import Settings
 from gymrecipe.stages.load import Load
 from gymrecipe.stages.write import Write
-from gymrecipe.steps import POSSIBLE, Step, above, purpose_of
 
 
 def unfit(steps: list[Step], settings: Settings | None, composed: Composed) -> Iterator[str]:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gymrecipe.errors import RecipeError
-from gymrecipe.plan import plan
-from gymrecipe.reads import places
+from gymrecipe.planning.plan import plan
+from gymrecipe.planning.reads import places
 from gymrecipe.recipe.composing import compose
 from gymrecipe.recipe.finding import recipes
 from gymrecipe.rehearsal import rehearse
