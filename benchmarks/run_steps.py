@@ -62,15 +62,15 @@ def _less(a: tuple[float, float], b: tuple[float, float]) -> tuple[float, float]
 def steps(recipe: str, words: list[str]) -> dict[str, Any]:
     """The steps of one run, in the order in which they first end."""
     seen = Steps()
-    from gymrecipe import ahead
     from gymrecipe.recipe.composing import compose
     from gymrecipe.recipe.finding import locate
+    from gymrecipe.running import ahead
 
     composed = compose(locate(recipe), words)
     ahead.start_server(composed)
-    from gymrecipe import executor, fold, loading, recording
     from gymrecipe.api import prepare
     from gymrecipe.experiments import publishing
+    from gymrecipe.running import executor, fold, loading, recording
 
     seen.add("import, compose", BEGAN)
     seen.inner = [(0.0, 0.0)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gymrecipe.api import run as run
-    from gymrecipe.executor import Version as Version
+    from gymrecipe.running.executor import Version as Version
 
 # What polars frees goes back to the system at once, rather than to be had again at some time: a run
 # takes turns at large columns. Its allocator reads this when polars is imported.
@@ -24,7 +24,7 @@ def __getattr__(name: str) -> Any:
 
         return run
     if name == "Version":
-        from gymrecipe.executor import Version
+        from gymrecipe.running.executor import Version
 
         return Version
     raise AttributeError(f"module 'gymrecipe' has no attribute '{name}'")

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gymrecipe import plugins
-from gymrecipe.ahead import start_server
 from gymrecipe.errors import RecipeError
 from gymrecipe.planning.plan import Plan, plan
 from gymrecipe.recipe.composing import PYTHON, Composed, as_it_is, compose
 from gymrecipe.recipe.finding import locate
 from gymrecipe.recipe.overrides import as_plain, in_grammar
+from gymrecipe.running.ahead import start_server
 
 if TYPE_CHECKING:
-    from gymrecipe.executor import Version
+    from gymrecipe.running.executor import Version
 
 _TURN = threading.RLock()
 """Held by the run whose turn it is: Hydra's store of configs and what Polars is set to are the
@@ -47,7 +47,7 @@ def _run(recipe: str | Path, knobs: dict[str, Any]) -> Version:
     start_server(composed)
     prepared = prepare(composed)
 
-    from gymrecipe import executor
+    from gymrecipe.running import executor
 
     return executor.run(prepared)
 
@@ -68,7 +68,7 @@ def prepare(composed: Composed, command: str = "") -> Plan:
     """The plan of a composed recipe; its examples have run."""
     checked = plan(composed)
     if checked.examples:
-        from gymrecipe.examples import check_examples
+        from gymrecipe.running.examples import check_examples
 
         check_examples(plan(as_it_is(composed)) if composed.overrides else checked)
     return msgspec.structs.replace(checked, command=command)

@@ -14,9 +14,9 @@ from gymrecipe.cli import main
 from gymrecipe.engines import local
 from gymrecipe.errors import ChangedError
 from gymrecipe.experiments import slices
-from gymrecipe.reproduce import reproduce
 from gymrecipe.rollouts import entries, kept, table
 from gymrecipe.rollouts.files import sample_path
+from gymrecipe.running.reproduce import reproduce
 from tests.rollouts.test_kept import forged
 
 RECIPES: tuple[tuple[str, dict[str, Any]], ...] = (

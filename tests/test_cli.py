@@ -17,9 +17,9 @@ import pytest
 from polars.exceptions import PanicException
 
 from gymrecipe import cli, registry
-from gymrecipe import reproduce as reproducing
 from gymrecipe.cli import main
 from gymrecipe.rollouts.files import sample_path
+from gymrecipe.running import reproduce as reproducing
 from gymrecipe.stages.write import Write
 from tests.experiments.conftest import MISSING, graded, rollout, save
 

@@ -17,9 +17,8 @@ LAYERS = [
     ["stages", "formats", "engines"],
     ["patterns", "credentials", "guards", "recipe", "planning"],
     ["experiments"],
-    ["wide", "progress", "blame", "calls", "loading", "rehearsal", "remarks", "judging", "fold"],
-    ["identity", "usable", "recording", "executor", "reproduce", "check", "checking", "ahead"],
-    ["report", "examples", "api", "plugins"],
+    ["running", "check", "checking"],
+    ["report", "api", "plugins"],
     ["command", "cli", "__main__", "__init__"],
 ]
 """From the ground up: a module imports from its own layer and those before it."""
@@ -68,7 +67,7 @@ def test_only_recipe_imports_hydra_and_omegaconf() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["gymrecipe.engines.worker", "gymrecipe.engines.server", "gymrecipe.ahead"]
+    "module", ["gymrecipe.engines.worker", "gymrecipe.engines.server", "gymrecipe.running.ahead"]
 )
 def test_workers_do_not_import_polars(module: str) -> None:
     import subprocess

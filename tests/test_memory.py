@@ -13,7 +13,7 @@ from tests.full import FULL
 SMALL, LARGE = 40_000, 160_000
 CODE = """
 import sys, threading, time, gymrecipe
-from gymrecipe import fold
+from gymrecipe.running import fold
 from gymrecipe.experiments import fates, mapped, slices
 from gymrecipe.rollouts import hashes, table
 # Small slices, for a few of them are in memory however many rollouts there are.

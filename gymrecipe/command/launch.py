@@ -12,10 +12,10 @@ from gymrecipe.command.words import Words
 from gymrecipe.errors import DataError, GymrecipeError, RecipeError, hint
 
 if TYPE_CHECKING:
-    from gymrecipe.executor import Version
     from gymrecipe.experiments.manifest import Manifest
     from gymrecipe.planning.settings import Settings
     from gymrecipe.report.terminal import SweepRow
+    from gymrecipe.running.executor import Version
 
 
 def launch(words: Words) -> int:
@@ -78,8 +78,9 @@ def _show(path: Path, overrides: list[str], words: Words) -> None:
 
 def _run(path: Path, overrides: list[str], words: Words) -> Version:
     """Run one recipe: bars and the summary on stderr, on stdout where the version is."""
-    from gymrecipe import ahead, plugins
+    from gymrecipe import plugins
     from gymrecipe.recipe.composing import compose
+    from gymrecipe.running import ahead
 
     composed = compose(path, overrides)
     ahead.start_server(composed)
@@ -91,10 +92,10 @@ def _run(path: Path, overrides: list[str], words: Words) -> Version:
 
     plan = api.prepare(composed, command=_command(words))
 
-    from gymrecipe import executor
     from gymrecipe.experiments import publishing
     from gymrecipe.report import terminal
     from gymrecipe.report.safe import in_json
+    from gymrecipe.running import executor
 
     errors = say.console()
     gc.freeze()

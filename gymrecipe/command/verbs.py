@@ -236,7 +236,7 @@ def _rejects(words: Words) -> int:
 
 def _reproduce(words: Words) -> int:
     from gymrecipe.report import terminal
-    from gymrecipe.reproduce import reproduce
+    from gymrecipe.running.reproduce import reproduce
 
     (path,), given = _version_arguments(words, 1)
     with terminal.Bars(say.console()) as bars:

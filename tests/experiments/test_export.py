@@ -93,7 +93,7 @@ def test_a_file_of_somebody_else_is_refused_before_anything_is_read(
     name: str, content: bytes, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / name).write_bytes(content)
-    monkeypatch.setattr("gymrecipe.executor.read", lambda *_: pytest.fail("it was read"))
+    monkeypatch.setattr("gymrecipe.running.executor.read", lambda *_: pytest.fail("it was read"))
     with pytest.raises(RecipeError, match=f"{name} exists and is no output of .*Move it away"):
         exported(tmp_path, source)
     assert (tmp_path / name).read_bytes() == content

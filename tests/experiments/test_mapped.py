@@ -12,12 +12,12 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import gymrecipe
-from gymrecipe import fold
 from gymrecipe.errors import MachineError
 from gymrecipe.experiments import fates, mapped
 from gymrecipe.recipe.finding import recipes
-from gymrecipe.reproduce import reproduce
 from gymrecipe.rollouts import hashes, table
+from gymrecipe.running import fold
+from gymrecipe.running.reproduce import reproduce
 from tests.full import often
 from tests.test_cache import made
 

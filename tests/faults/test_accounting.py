@@ -16,11 +16,11 @@ import polars as pl
 import pytest
 
 import gymrecipe
-from gymrecipe import loading
 from gymrecipe.errors import DataError
 from gymrecipe.experiments import fates, rejects
 from gymrecipe.rollouts import scan
 from gymrecipe.rollouts.wanted import Wanted
+from gymrecipe.running import loading
 from tests.experiments.conftest import rollout
 from tests.faults.conftest import figure
 from tests.full import often

@@ -17,8 +17,8 @@ import pytest
 import gymrecipe
 from gymrecipe.errors import ChangedError, InputError
 from gymrecipe.experiments.manifest import Manifest
-from gymrecipe.progress import Silent
 from gymrecipe.rollouts import files, table
+from gymrecipe.running.progress import Silent
 from tests.experiments.conftest import graded, save
 from tests.faults.conftest import PYTHON, figure
 from tests.full import often
@@ -86,9 +86,10 @@ class ChangesIn(Silent):
 
 
 def changed_run(rollouts: Path, out: Path, phase: str, change: Callable[[], object]) -> None:
-    from gymrecipe import api, executor
+    from gymrecipe import api
     from gymrecipe.recipe.composing import compose
     from gymrecipe.recipe.finding import locate
+    from gymrecipe.running import executor
 
     words = [f"input='{rollouts}'", f"output_dir='{out}'", "again=true"]
     plan = api.prepare(compose(locate("dpo_same_prompt"), words))
@@ -111,7 +112,7 @@ def test_an_input_that_changes_while_it_is_read_is_an_error(
 def test_control_without_the_look_at_the_end_a_changed_input_is_not_seen(
     change: str, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gymrecipe import executor
+    from gymrecipe.running import executor
 
     for module in (executor, table, files):
         monkeypatch.setattr(module, "check_unchanged", lambda source: None)

@@ -18,7 +18,7 @@ import pytest
 import gymrecipe
 from gymrecipe.errors import GymrecipeError
 from gymrecipe.experiments import manifest
-from gymrecipe.reproduce import reproduce
+from gymrecipe.running.reproduce import reproduce
 from tests.experiments.conftest import graded, save
 from tests.faults.conftest import HERE, figure
 from tests.full import FULL, often

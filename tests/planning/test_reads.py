@@ -11,8 +11,8 @@ from gymrecipe.planning.plan import plan
 from gymrecipe.planning.reads import places
 from gymrecipe.recipe.composing import compose
 from gymrecipe.recipe.finding import recipes
-from gymrecipe.rehearsal import rehearse
 from gymrecipe.rollouts.columns import Column
+from gymrecipe.running.rehearsal import rehearse
 
 
 def columns(folder: Path, named: str, *stages: str) -> dict[str, Column]:

@@ -17,7 +17,7 @@ from gymrecipe.experiments import manifest
 from gymrecipe.experiments.explain import explain
 from gymrecipe.experiments.rejects import originals, rejects, snippets
 from gymrecipe.report import rows
-from gymrecipe.reproduce import reproduce
+from gymrecipe.running.reproduce import reproduce
 from tests.experiments.conftest import graded, run, save
 
 

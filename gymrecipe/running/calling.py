@@ -1,4 +1,4 @@
-"""Calls: a stage called on its rows, and what is said where a column is missing."""
+"""Calling: a stage called on its rows, and what is said where a column is missing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from gymrecipe.blame import check_made, parts_of_plugins
 from gymrecipe.errors import DataError, RecipeError, hint
 from gymrecipe.late import pl
 from gymrecipe.parameters import QUANTILE, Of, marked
@@ -15,6 +14,7 @@ from gymrecipe.planning.plan import Plan
 from gymrecipe.planning.steps import Step
 from gymrecipe.rollouts.columns import SIDES, split_side
 from gymrecipe.rollouts.figures import quantile
+from gymrecipe.running.blame import check_made, parts_of_plugins
 from gymrecipe.stages.checks import Told
 
 GIVEN = ("group", "chosen_place", "rejected_place")

@@ -17,11 +17,11 @@ from gymrecipe.experiments.manifest import (
     Output,
     StageRecord,
 )
-from gymrecipe.fold import Fold
 from gymrecipe.parameters import changed
 from gymrecipe.planning.plan import Plan
 from gymrecipe.registry import PLUGINS
 from gymrecipe.rollouts.bad import TooManyBadRows
+from gymrecipe.running.fold import Fold
 
 
 def record(fold: Fold, id: str) -> Manifest:

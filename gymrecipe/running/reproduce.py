@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 from pydantic import ValidationError
 
-from gymrecipe.calls import in_memory
 from gymrecipe.engines.local import default_workers, local
 from gymrecipe.errors import ChangedError, DataError, InputError, RecipeError, ToolsError
 from gymrecipe.experiments import folders, inputs, manifest
@@ -17,17 +16,18 @@ from gymrecipe.experiments.disk import no_link
 from gymrecipe.experiments.environment import packages, plugins
 from gymrecipe.experiments.manifest import Manifest, StageRecord
 from gymrecipe.experiments.mapped import mapping
-from gymrecipe.fold import Fold
 from gymrecipe.formats.template import Template
-from gymrecipe.loading import read
 from gymrecipe.planning import plan
 from gymrecipe.planning.plan import Plan
 from gymrecipe.planning.settings import Settings
 from gymrecipe.planning.steps import templates
-from gymrecipe.progress import Progress, Silent
 from gymrecipe.recipe.composing import HERE
 from gymrecipe.registry import FORMATS, PLUGINS, STAGES
 from gymrecipe.rollouts.files import Source
+from gymrecipe.running.calling import in_memory
+from gymrecipe.running.fold import Fold
+from gymrecipe.running.loading import read
+from gymrecipe.running.progress import Progress, Silent
 
 SHOWN = 200
 """Characters of a line that differs which are shown."""

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import re
 
-from gymrecipe.blame import blaming
-from gymrecipe.calls import NO_METRICS, MissingColumn, call, naming_what_is_missing, quantiles
 from gymrecipe.experiments.statistics import FIGURES
 from gymrecipe.late import pl
-from gymrecipe.loading import wanted
 from gymrecipe.planning.plan import Plan
 from gymrecipe.registry import PLUGINS
 from gymrecipe.rollouts.columns import split_side
 from gymrecipe.rollouts.table import empty_rows
+from gymrecipe.running.blame import blaming
+from gymrecipe.running.calling import (
+    NO_METRICS,
+    MissingColumn,
+    call,
+    naming_what_is_missing,
+    quantiles,
+)
+from gymrecipe.running.loading import wanted
 from gymrecipe.stages.checks import Told
 from gymrecipe.stages.write import Write
 

@@ -9,14 +9,14 @@ import msgspec
 from gymrecipe.engines.local import local
 from gymrecipe.errors import DataError, RecipeError
 from gymrecipe.experiments import folders
-from gymrecipe.fold import Fold
-from gymrecipe.loading import read
 from gymrecipe.planning.plan import Plan
 from gymrecipe.planning.settings import WorkedExample
 from gymrecipe.planning.steps import Step, templates
-from gymrecipe.progress import Silent
-from gymrecipe.rehearsal import rehearse
 from gymrecipe.rollouts.files import open_source
+from gymrecipe.running.fold import Fold
+from gymrecipe.running.loading import read
+from gymrecipe.running.progress import Silent
+from gymrecipe.running.rehearsal import rehearse
 
 
 def check_examples(plan: Plan) -> None:

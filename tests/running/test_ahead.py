@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from gymrecipe import ahead
 from gymrecipe.engines import local, server
 from gymrecipe.recipe.composing import compose
 from gymrecipe.recipe.finding import locate
+from gymrecipe.running import ahead
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ import pytest
 
 from gymrecipe.api import prepare
 from gymrecipe.errors import RecipeError
-from gymrecipe.examples import check_examples
 from gymrecipe.experiments.leftovers import SCRATCH
 from gymrecipe.planning.plan import plan
 from gymrecipe.recipe.composing import compose
 from gymrecipe.recipe.finding import recipes
 from gymrecipe.recipe.reading import as_yaml
+from gymrecipe.running.examples import check_examples
 
 STAGES: dict[str, Any] = {
     "load": {"use": "load", "input": "${input}"},

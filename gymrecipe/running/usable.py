@@ -6,9 +6,9 @@ from typing import Any
 
 from gymrecipe.errors import DataError
 from gymrecipe.experiments.manifest import Manifest, StageRecord
-from gymrecipe.fold import Fold
 from gymrecipe.registry import FORMATS
 from gymrecipe.rollouts.chat import CHANGED_BY
+from gymrecipe.running.fold import Fold
 
 ADVICE = {
     "only_one": "Collect several rollouts a prompt (num_repeats), or say what a task is: group_by.",

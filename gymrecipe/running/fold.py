@@ -9,32 +9,31 @@ from typing import Any
 import polars as pl
 from msgspec import UNSET
 
-from gymrecipe import remarks
-from gymrecipe.blame import blaming, check_columns, check_rows
-from gymrecipe.calls import NO_METRICS, call, naming_what_is_missing, resolve
 from gymrecipe.experiments import fates
 from gymrecipe.experiments.data import write_data, write_metrics
 from gymrecipe.experiments.manifest import Output, StageRecord
 from gymrecipe.experiments.statistics import CATEGORIES, FIGURES, Judged, judged_by, statistics
 from gymrecipe.experiments.written import WriteResult
 from gymrecipe.formats.template import Template
-from gymrecipe.judging import COUNTS, counted, judged, judged_again
 from gymrecipe.parameters import changed
 from gymrecipe.planning.beside import columns_of
 from gymrecipe.planning.plan import Plan
 from gymrecipe.planning.steps import Step, purpose_of
-from gymrecipe.progress import Progress
 from gymrecipe.registry import FORMATS, is_ours
 from gymrecipe.rollouts.columns import INPUT, PAIR_COLUMNS, split_side
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.frames import LARGE_ROWS, Spill, give_back, unspilled
 from gymrecipe.rollouts.table import Table
+from gymrecipe.running.blame import blaming, check_columns, check_rows
+from gymrecipe.running.calling import NO_METRICS, call, naming_what_is_missing, resolve
+from gymrecipe.running.judging import COUNTS, counted, judged, judged_again
+from gymrecipe.running.progress import Progress
+from gymrecipe.running.wide import ROWS, StageResult, narrow
 from gymrecipe.stages.checks import Told
 from gymrecipe.stages.filter import Filter
 from gymrecipe.stages.validate import Validate
 from gymrecipe.stages.write import Write
-from gymrecipe.wide import ROWS, StageResult, narrow
 
 
 class Fold:

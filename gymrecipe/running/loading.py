@@ -11,7 +11,6 @@ from gymrecipe.planning.beside import paths_written
 from gymrecipe.planning.plan import Plan
 from gymrecipe.planning.reads import expressions, places
 from gymrecipe.planning.steps import Step, purpose_of
-from gymrecipe.progress import Progress
 from gymrecipe.rollouts.columns import MADE, PAIR_COLUMNS, name_of, parse_path
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
@@ -19,6 +18,7 @@ from gymrecipe.rollouts.frames import Spill, give_back, unspilled
 from gymrecipe.rollouts.inputs import read_inputs, with_inputs
 from gymrecipe.rollouts.table import Read, Table, read_table
 from gymrecipe.rollouts.wanted import Wanted
+from gymrecipe.running.progress import Progress
 from gymrecipe.stages.write import Write
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import msgspec
 
-from gymrecipe.calls import in_memory
 from gymrecipe.engines.local import default_workers, local
 from gymrecipe.errors import GymrecipeError, RecipeError
 from gymrecipe.experiments import (
@@ -24,20 +23,21 @@ from gymrecipe.experiments.export import check_export, export
 from gymrecipe.experiments.inputs import check_no_versions
 from gymrecipe.experiments.manifest import Manifest
 from gymrecipe.experiments.mapped import mapping
-from gymrecipe.fold import Fold
-from gymrecipe.identity import version_id
-from gymrecipe.loading import read
 from gymrecipe.planning.plan import Plan
 from gymrecipe.planning.settings import Settings
 from gymrecipe.planning.steps import templates
-from gymrecipe.progress import Progress, Silent
-from gymrecipe.recording import record, record_of_stopped
-from gymrecipe.rehearsal import REHEARSED_BYTES, rehearse
 from gymrecipe.rollouts.bad import TooManyBadRows
 from gymrecipe.rollouts.files import Source, check_unchanged
 from gymrecipe.rollouts.naming import sources
 from gymrecipe.rollouts.nothing import check_not_empty, check_rollouts
-from gymrecipe.usable import check_usable
+from gymrecipe.running.calling import in_memory
+from gymrecipe.running.fold import Fold
+from gymrecipe.running.identity import version_id
+from gymrecipe.running.loading import read
+from gymrecipe.running.progress import Progress, Silent
+from gymrecipe.running.recording import record, record_of_stopped
+from gymrecipe.running.rehearsal import REHEARSED_BYTES, rehearse
+from gymrecipe.running.usable import check_usable
 
 
 class Version(msgspec.Struct, frozen=True):

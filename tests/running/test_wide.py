@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from gymrecipe.wide import StageResult, narrow
+from gymrecipe.running.wide import StageResult, narrow
 
 ROLLOUTS = pl.DataFrame(
     {"row": [0, 1, 2], "reward": [0.0, 0.5, 1.0], "draw": [0.1, 0.2, 0.3]},

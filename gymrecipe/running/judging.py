@@ -7,8 +7,8 @@ from typing import Any
 
 from gymrecipe.late import pl
 from gymrecipe.registry import CHECKS
+from gymrecipe.running.wide import ROWS
 from gymrecipe.stages.validate import Validate, result
-from gymrecipe.wide import ROWS
 
 COUNTS = ("rows", "labels", "label_ratio")
 """The checks whose figure changes when a row cannot be written."""

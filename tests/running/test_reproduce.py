@@ -13,7 +13,7 @@ import gymrecipe
 from gymrecipe.errors import ChangedError, DataError, ToolsError
 from gymrecipe.recipe.finding import recipes
 from gymrecipe.registry import FORMATS
-from gymrecipe.reproduce import Reproduced, reproduce
+from gymrecipe.running.reproduce import Reproduced, reproduce
 from tests.experiments.conftest import graded, rollout, run, save
 
 
@@ -243,8 +243,8 @@ def test_a_manifest_without_its_first_stage_is_one_sentence(folder: Path) -> Non
 
 def test_the_code_of_a_plugin_decides_the_id(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = run(folder, input="a.jsonl")
-    for module in ("executor", "identity"):
-        monkeypatch.setattr(f"gymrecipe.{module}.plugins", lambda: {"mine": "ab"})
+    for module in ("recording", "identity"):
+        monkeypatch.setattr(f"gymrecipe.running.{module}.plugins", lambda: {"mine": "ab"})
     second = run(folder, input="a.jsonl")
     assert second.manifest.plugins == {"mine": "ab"}
     assert second.manifest.id != first.manifest.id

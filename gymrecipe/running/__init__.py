@@ -1,0 +1,1 @@
+"""Running: a plan becomes a version. It begins in `executor`."""
