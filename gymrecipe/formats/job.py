@@ -28,9 +28,9 @@ class WriteJob(msgspec.Struct, frozen=True):
 
     `sources` are uncompressed files. `sides` is one, or the chosen and the rejected one; `inputs`
     says where the input row of each task lies. `columns` are the columns beside the messages: the
-    name of each in the record, and what it is made of: of `values` where the table has it; of the
-    conversation where the format is `custom` and it is a part of it; else of what is at this path
-    of the line. `own` holds what the purpose needs of the table: `label`, `reward`, `margin`.
+    name of each in the record, and its source. The source is a key of `values` where the table has
+    the column, a part of the conversation where the format is `custom`, else a path into the line.
+    `own` holds what the purpose needs of the table: `label`, `reward`, `margin`.
     `first` is the place of the slice's first row in its split; where rows are not read in the
     order of their split, `slots` are the places of all of them there.
     """

@@ -10,10 +10,13 @@ from gymrecipe.rollouts.columns import Column, Path
 class Wanted(msgspec.Struct, frozen=True):
     """What a recipe asks of the scan: columns, the score's path, grouping, limits.
 
-    The columns of the table in `unread` are left out of it. `places` says of a column or path
-    which part of the recipe asks for it, `given` which expression stands there, `names` what else
-    may be named there; `reward_at` says it of the score. `hoped` are those of `present` that may
-    be on no line, by the part of the recipe that lists them.
+    `present` are paths of which some line has to have each; those in `hoped` may be on no line.
+    `unread` are columns that the table is made without, since nothing reads them.
+
+    The rest is for what is said where something is missing. `places` gives the part of the recipe
+    that asks for a column or path, `reward_at` that which says where the score is, `given` the
+    expression that stands at such a part, and `hoped` the paths that one lists. `names` are names
+    of columns that could have been meant beside the fields of a line.
     """
 
     columns: tuple[Column, ...]
