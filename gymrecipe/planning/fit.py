@@ -15,7 +15,7 @@ from gymrecipe.planning.settings import Settings
 from gymrecipe.planning.steps import POSSIBLE, Step, above, purpose_of
 from gymrecipe.recipe.composing import Composed
 from gymrecipe.recipe.overrides import at
-from gymrecipe.registry import FORMATS
+from gymrecipe.registry import FORMATS, File, Format, Purpose
 from gymrecipe.rollouts.chat import Reading
 from gymrecipe.rollouts.columns import key_of
 from gymrecipe.stages.load import Load
@@ -130,7 +130,22 @@ def _unfit_write(step: Step, by_name: dict[str, Step]) -> Iterator[tuple[str, st
         if params.file == "parquet":
             yield "file", "figures are written as jsonl; set file: jsonl"
         return
-    purpose, upstream = purpose_of(step), list(above(step, by_name))
+    upstream = list(above(step, by_name))
+    yield from _unfit_purpose(step, chosen, upstream)
+    if params.file and params.file not in chosen.files:
+        yield "file", _other_file(params.file, chosen, purpose_of(step))
+    if step.takes == "pairs" and params.pairs_at and params.pairs_at not in chosen.pairs_at:
+        able = " or ".join(chosen.pairs_at)
+        yield "pairs_at", f"'{chosen.name}' carries pairs at {able} only, as its trainer does"
+    if any(getattr(up.params, "across_prompts", False) for up in upstream):
+        yield from _unfit_across_prompts(params, chosen)
+    if purpose_of(step) == "rl" and chosen.copies_request:
+        yield from _unfit_verifier(params, chosen)
+
+
+def _unfit_purpose(step: Step, chosen: Format, upstream: list[Step]) -> Iterator[tuple[str, str]]:
+    """What stands in the way of the purpose: the unit of the rows, or the format."""
+    purpose = purpose_of(step)
     if purpose not in POSSIBLE[step.takes]:
         said = f"{step.takes} cannot be written for {purpose}, only for "
         said += " or ".join(POSSIBLE[step.takes])
@@ -147,44 +162,50 @@ def _unfit_write(step: Step, by_name: dict[str, Step]) -> Iterator[tuple[str, st
             f"'{chosen.name}' has no form for {purpose}; it has one for"
             f" {', '.join(chosen.purposes)}. {chosen.advice.get(purpose, instead)}",
         )
-    if params.file and params.file not in chosen.files:
-        files = " or ".join(chosen.files)
-        able = sorted(
-            name
-            for name, other in FORMATS.items()
-            if purpose in other.purposes and params.file in other.files and name != "custom"
+
+
+def _other_file(file: File, chosen: Format, purpose: Purpose) -> str:
+    """As what a format is written, and which other ones are written as such a file."""
+    files = " or ".join(chosen.files)
+    able = sorted(
+        name
+        for name, other in FORMATS.items()
+        if purpose in other.purposes and file in other.files and name != "custom"
+    )
+    other_way = f" ({file}: format {' or '.join(able)})" if able else ""
+    return f"'{chosen.name}' is written as {files}; set file: {files}{other_way}"
+
+
+def _unfit_across_prompts(params: Write, chosen: Format) -> Iterator[tuple[str, str]]:
+    """What pairs whose sides have different prompts cannot be written as."""
+    able = sorted(name for name, other in FORMATS.items() if other.across_prompts)
+    if chosen.name not in able:
+        yield (
+            "format",
+            f"'{chosen.name}' needs one prompt for both sides, and across_prompts pairs have"
+            f" two; use {' or '.join(able)}",
         )
-        other_way = f" ({params.file}: format {' or '.join(able)})" if able else ""
-        yield "file", f"'{chosen.name}' is written as {files}; set file: {files}{other_way}"
-    if step.takes == "pairs" and params.pairs_at and params.pairs_at not in chosen.pairs_at:
-        able_at = " or ".join(chosen.pairs_at)
-        yield "pairs_at", f"'{chosen.name}' carries pairs at {able_at} only, as its trainer does"
-    if any(getattr(up.params, "across_prompts", False) for up in upstream):
-        able = sorted(name for name, other in FORMATS.items() if other.across_prompts)
-        if chosen.name not in able:
-            yield (
-                "format",
-                f"'{chosen.name}' needs one prompt for both sides, and across_prompts pairs have"
-                f" two; use {' or '.join(able)}",
-            )
-        if params.validation_fraction:
-            yield (
-                "validation_fraction",
-                "holds out whole prompts, and across_prompts pairs have two each, of which one"
-                f" would be trained on; got {params.validation_fraction:g}, set it to 0",
-            )
-        asked = params.columns if chosen.name == "custom" else ()
-        for name in [name for name in OF_ONE_PROMPT if name in asked]:
-            said = f"pairs across prompts have no '{name}' of both; `chosen` and `rejected` are"
-            yield "columns", f"{said} whole conversations"
-    if purpose == "rl" and chosen.copies_request:
-        beside = columns_of(params, purpose).values()
-        for field in params.verifier_fields or ():
-            if (key := key_of(field)) in REQUEST:
-                yield "verifier_fields", f"'{field}': '{chosen.name}' writes '{key}' itself"
-            elif key in beside:
-                said = f"'{field}' would stand in place of the column '{key}'; name that otherwise"
-                yield "verifier_fields", f"{said} in columns, or leave it out"
+    if params.validation_fraction:
+        yield (
+            "validation_fraction",
+            "holds out whole prompts, and across_prompts pairs have two each, of which one"
+            f" would be trained on; got {params.validation_fraction:g}, set it to 0",
+        )
+    asked = params.columns if chosen.name == "custom" else ()
+    for name in [name for name in OF_ONE_PROMPT if name in asked]:
+        said = f"pairs across prompts have no '{name}' of both; `chosen` and `rejected` are"
+        yield "columns", f"{said} whole conversations"
+
+
+def _unfit_verifier(params: Write, chosen: Format) -> Iterator[tuple[str, str]]:
+    """The fields of a verifier that would stand in the place of a key or a column of the record."""
+    beside = columns_of(params, "rl").values()
+    for field in params.verifier_fields or ():
+        if (key := key_of(field)) in REQUEST:
+            yield "verifier_fields", f"'{field}': '{chosen.name}' writes '{key}' itself"
+        elif key in beside:
+            said = f"'{field}' would stand in place of the column '{key}'; name that otherwise"
+            yield "verifier_fields", f"{said} in columns, or leave it out"
 
 
 def _file(params: Write) -> str:

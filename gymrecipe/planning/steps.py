@@ -62,18 +62,7 @@ def build(
         if not _NAME.fullmatch(str(name)):
             wrong(path, "should be named with letters, digits, '_' and '-', up to 64 of them")
         if not isinstance(value, dict) or not isinstance(value.get("use"), str):
-            known = [other for other, it in values.items() if isinstance(it, dict) and "use" in it]
-            near = hint(str(name), map(str, set(known) - {name}))
-            written = composed.file.get("stages")
-            said = "a stage says what it uses, such as {use: filter}."
-            if not isinstance(written, dict) or name not in written:
-                said = f"there is no such stage; {said}{near}"
-            if not isinstance(value, dict):
-                said = with_value(
-                    "should be a mapping that says what the stage uses, such as {use: filter}",
-                    value,
-                )
-            wrong(path, said)
+            wrong(path, _no_use(name, values, composed))
             continue
         entry = STAGES.get(value["use"])
         source, previous = source or previous, name
@@ -114,6 +103,19 @@ def build(
             said = "no stage takes its result; add a write after it, or take it out"
             wrong(f"stages.{step.name}", said)
     return steps if len(problems) == before else []
+
+
+def _no_use(name: str, values: dict[str, Any], composed: Composed) -> str:
+    """What is said of a stage that does not say which one it uses: its name may be misspelt."""
+    if not isinstance(value := values[name], dict):
+        said = "should be a mapping that says what the stage uses, such as {use: filter}"
+        return with_value(said, value)
+    said = "a stage says what it uses, such as {use: filter}."
+    written = composed.file.get("stages")
+    if isinstance(written, dict) and name in written:
+        return said
+    known = [other for other, it in values.items() if isinstance(it, dict) and "use" in it]
+    return f"there is no such stage; {said}{hint(str(name), map(str, set(known) - {name}))}"
 
 
 def _ordered(
