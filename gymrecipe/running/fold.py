@@ -25,6 +25,7 @@ from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.frames import LARGE_ROWS, Spill, give_back, unspilled
 from gymrecipe.rollouts.table import Table
+from gymrecipe.running import remarks
 from gymrecipe.running.blame import blaming, check_columns, check_rows
 from gymrecipe.running.calling import NO_METRICS, call, naming_what_is_missing, resolve
 from gymrecipe.running.judging import COUNTS, counted, judged, judged_again
