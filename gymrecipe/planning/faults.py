@@ -12,9 +12,9 @@ from pydantic import BaseModel, ValidationError
 from gymrecipe.errors import hint
 from gymrecipe.guards import look_up, references
 from gymrecipe.parameters import near_quantile
+from gymrecipe.planning.settings import Engine
 from gymrecipe.recipe.composing import Composed
 from gymrecipe.registry import STAGES
-from gymrecipe.settings import Engine
 
 SHOWN = 200
 """The most characters of a value that a message shows."""
