@@ -64,11 +64,11 @@ def write_data(
     with writing(target):
         target.mkdir(parents=True, exist_ok=True)
     sides = tuple(f"{side}_" for side in SIDES) if "chosen_row" in rows.columns else ("",)
-    job = _job(rows, params, purpose, sides, across_prompts, named, template)
+    known = _held(rows, named)
+    job = _job(rows, params, purpose, sides, known, across_prompts, named, template)
     file = params.file or FORMATS[params.format].files[0]
     kept = []
     causes: dict[Fault, Fault] = {}
-    known = _held(rows, named)
     on_disk = sum(source.size for source in sources)
     read = (*sides, INPUT) if f"{INPUT}source" in rows.columns else sides
     with plain(sources, rows, read, folder) as (paths, rows):
@@ -155,12 +155,13 @@ def _job(
     params: Write,
     purpose: Purpose,
     sides: tuple[str, ...],
+    known: set[str],
     across_prompts: bool,
     named: dict[str, NamedColumn],
     template: Template | None,
 ) -> WriteJob:
     """What all slices have in common; `values` and `own` have no rows yet."""
-    pairs, known = len(sides) == 2, _held(rows, named)
+    pairs = len(sides) == 2
     columns: dict[str, str] = {}
     values: dict[str, list[Any]] = {}
     canonical = parts(purpose) if params.format == "custom" else {}
@@ -215,5 +216,6 @@ def _beside(job: WriteJob) -> Iterator[str]:
 
 
 def _held(rows: pl.DataFrame, named: dict[str, NamedColumn]) -> set[str]:
+    """The columns of these rows beside the built-in ones: named ones, and what stages made."""
     made = {name for columns in MADE.values() for name in columns}
     return held(named, {name for name in made if {name, f"chosen_{name}"} & set(rows.columns)})
