@@ -47,8 +47,8 @@ def slices(
     target: Path,
     order: array[int] | None = None,
 ) -> Iterator[WriteJob]:
-    """The job of each slice of the rows, taken in this order of their places; the records of each
-    go to a file of its own in `target`.
+    """The rows as jobs, a slice each: in `order`, which has their numbers, or as they stand. The
+    records of each slice go to a file of its own in `target`.
     """
     columns = {name: table_column(name, len(sides) == 2, known) or name for name in job.values}
     number = 0

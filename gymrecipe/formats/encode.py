@@ -99,7 +99,9 @@ def _each(
     step: Callable[[int, Given], Made],
     faults: dict[int, Fault],
 ) -> dict[int, Made]:
-    """What a step makes of each row; a row of which it makes nothing is left to the faults."""
+    """What a step makes of each row. A row that it can make nothing of goes to the `faults`, with
+    the reason and the side of the pair.
+    """
     made = {}
     for row, value in given.items():
         try:

@@ -102,8 +102,8 @@ def table_column(name: str, pairs: bool, named: Iterable[str]) -> str | None:
 
 
 def path_of(name: str, pairs: bool, named: dict[str, NamedColumn]) -> str:
-    """The path in the line that a name means, of a pair with its side in front; spelled so that no
-    part of an example and no column of the table is called like it.
+    """The path in the line that a name means, of a pair with its side in front. It is spelled so
+    that it cannot be taken for a part of an example or a column of the table.
     """
     side, _, rest = name.partition(".")
     at = side if pairs and side in SIDES and rest else ""

@@ -58,7 +58,9 @@ def _has(values: Any, path: str) -> bool:
 
 
 def unknown(composed: Composed, knobs: dict[str, Any]) -> Iterator[str]:
-    """The knobs that change nothing: of no stage, or of none any more with these overrides."""
+    """What is said of knobs that change nothing: no stage uses them, or none any more with these
+    overrides.
+    """
     caller, used = composed.caller.name, references(composed.raw)
     # As the file has it too: an override may put a value where the file refers to a knob.
     usual = used | references(composed.file)

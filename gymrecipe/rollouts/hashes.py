@@ -66,8 +66,10 @@ def _sliced(function: Hash) -> Hash:
 
 
 def parts(key: str, rows: int) -> list[pl.Expr]:
-    """Conditions that divide so many rows by a hash, so that the rows of one key stay together:
-    what is made of all at a time may not fit into memory. Rows without a key are in the first part.
+    """Conditions that divide so many rows into parts by ranges of a key that is a hash. All rows of
+    a key are in one part, and those without a key in the first.
+
+    What is made of all rows at a time may not fit into memory.
     """
     count = 1 + rows // PART_ROWS
     edges = [pl.lit(2**64 * place // count, pl.UInt64) for place in range(1, count)]

@@ -35,8 +35,8 @@ class StageResult(msgspec.Struct, frozen=True):
 
 
 def narrow(frame: pl.LazyFrame, rows: StageResult, rollouts: pl.DataFrame) -> list[str]:
-    """Which columns of what a stage made of the rows have to be held: the others are those of the
-    rollouts as they were.
+    """The columns that have to be held of what a stage made of the rows. The others are the columns
+    of the rollouts as they were, and are gathered when they are read.
     """
     names = tuple(frame.collect_schema().names())
     places = _places(names, rollouts)

@@ -21,7 +21,9 @@ def _names(by: str) -> pl.Enum:
 
 
 def unpaired(rollouts: pl.LazyFrame, by: str) -> pl.Series:
-    """Of each rollout why it is in no pair, as if none could be compared."""
+    """Why each rollout is in no pair, before any are compared: its task is unclear, or it has no
+    value to be compared by.
+    """
     fate = partial(pl.lit, dtype=_names(by))
     unclear = pl.when(pl.col("task_key").is_null()).then(fate("task_unclear"))
     return column(rollouts, unclear.otherwise(fate(f"missing_{by}")))
@@ -35,7 +37,9 @@ def fates(
     made: pl.DataFrame,
     by: str,
 ) -> pl.Series:
-    """Of each rollout: `paired`, or why it is in no pair; those that are not `ranked` as known."""
+    """Of each rollout: `paired`, or why it is in no pair. What is `known` of those that are not
+    among the `ranked` stays.
+    """
     names = _names(by)
     groups = _group_fates(rollouts, ranked, judged, by, partial(pl.lit, dtype=names))
     of_rows = groups.to_physical()[ranked["group"].rle_id()]
@@ -53,7 +57,7 @@ def _group_fates(
     by: str,
     fate: Callable[[str], pl.Expr],
 ) -> pl.Series:
-    """Why the rollouts of each group that are in no pair are in none."""
+    """Why those rollouts of each group that are in no pair are in none."""
     groups = ranked["group"].rle().struct.unnest().rename({"len": "n", "value": "group"})
     first = ranked["at"][groups["group"]]
     last = ranked["at"][groups["group"] + groups["n"] - 1]
