@@ -16,9 +16,9 @@ from gymrecipe.stages import where as language
 from gymrecipe.stages.filter import Filter
 from gymrecipe.stages.write import Write
 
-MOST_LISTED, MOST_GUESSED, LONGEST = 10, 1_000, 60
-"""So many texts of a column are told where one is on no line, and looked at for the nearest; so
-many letters of each."""
+MOST_LISTED, MOST_GUESSED, LONGEST = 10, 100, 60
+"""So many texts of a column are told where one is on no line, and so many letters of each. Where
+there are more than the second, they are names of tasks or the like, near each other anyway."""
 
 LATE = (
     " leaves rows with other keys or types behind the first {}; a loader that infers the columns"
@@ -54,23 +54,28 @@ def of_texts(step: Step, rollouts: pl.DataFrame) -> Iterator[str]:
             name = split_side(named.column)[1] if step.takes == "pairs" else named.column
             if name not in rollouts.columns:
                 continue
-            there = sorted(rollouts[name].drop_nulls().unique().cast(pl.String))
+            there = set(rollouts[name].drop_nulls().unique().cast(pl.String))
             absent = [text for text in named.texts if text not in there]
-            others = [text for text in there if text not in named.texts and len(text) <= LONGEST]
+            if not there or not absent:
+                continue
+            others = there.difference(named.texts) if len(there) <= MOST_GUESSED else ()
+            guesses = {text: guess for text in absent if (guess := hint(text, sorted(others)))}
             vain = named.asked and len(absent) == len(named.texts)
-            for text in absent if there else ():
-                guess = hint(text, others[:MOST_GUESSED])
-                if vain or guess:
-                    yield (
-                        f"stages.{step.name}.{at}: no line that was read has '{text}' as"
-                        f" {named.column}; there are {_listed(there)}.{guess}"
-                    )
+            if told := absent if vain else [*guesses]:
+                names = _listed(told, "'")
+                yield (
+                    f"stages.{step.name}.{at}: no line that was read has {names} as"
+                    f" {named.column}; there are {_listed(sorted(there))}."
+                    f"{next(iter(guesses.values()), '')}"
+                )
 
 
-def _listed(texts: list[str]) -> str:
+def _listed(texts: list[str], quote: str = "") -> str:
     shown = [text if len(text) <= LONGEST else f"{text[:LONGEST]}…" for text in texts[:MOST_LISTED]]
     more = len(texts) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
+    return ", ".join(f"{quote}{text}{quote}" for text in shown) + (
+        f" and {more} more" if more else ""
+    )
 
 
 def of_write(

@@ -194,6 +194,23 @@ def test_a_text_that_other_files_may_have_is_not_told(where: str, tmp_path: Path
     assert not [text for text in version.manifest.warnings if "no line" in text]
 
 
+def test_many_texts_that_no_line_has_are_told_at_once(tmp_path: Path) -> None:
+    names = ", ".join(f'"n{number}"' for number in range(30))
+    version = run(tmp_path, **{"stages.usable.where": f"reward >= 0 or agent in ({names})"})
+    (said,) = [text for text in version.manifest.warnings if "no line" in text]
+    assert "has 'n0', 'n1', 'n2'," in said
+    assert "'n9' and 20 more as agent; there are reasoning_agent, tool_agent." in said
+
+
+def test_names_of_tasks_are_near_each_other_and_not_told(tmp_path: Path) -> None:
+    rows = [rollout(f"p{n // 2}", f"a{n}", float(n % 2), name=f"task_{n:03}") for n in range(202)]
+    source = tmp_path / "a.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    where = 'name in ("task_001", "task_999") or reward >= 0'
+    version = run(tmp_path, input=str(source), **{"stages.usable.where": where})
+    assert not [text for text in version.manifest.warnings if "no line" in text]
+
+
 def test_a_text_that_no_line_has_is_told_of_pairs_and_tiers(tmp_path: Path) -> None:
     stage = {"use": "filter", "after": "pair", "where": 'gap > 0 or chosen_agent == "tool_agnt"'}
     high = 'agent == "tool_agnt" or reward >= 0.7'
