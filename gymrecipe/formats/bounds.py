@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from itertools import chain
+from sys import getsizeof
 from typing import Any
 
 import jinja2
@@ -38,7 +39,23 @@ _PERCENT = re.compile(r"%(?:\([^)]*\))?[-#0 +]*(?:\*|\d{5,}|\d*\.(?:\*|\d{5,}))"
 _BRACES = re.compile(r"\{[^{}]*(?:\{|\d{5,})")
 """Widths and precisions of five digits, or out of a value, in the two ways to write a format."""
 
-_SIZED = {"center", "expandtabs", "join", "ljust", "replace", "rjust", "translate", "zfill"}
+KEPT = 2**31
+"""Bytes that the long texts of one rendering take together: a template may hold on to each."""
+
+EACH = 8
+"""Items that are gone through one by one, as a filter does, in a step."""
+
+_BY_ITEMS = {"batch", "dictsort", "groupby", "items", "join", "list", "map", "max", "min", "reject",
+             "rejectattr", "select", "selectattr", "slice", "sort", "sum", "unique"}  # fmt: skip
+"""Filters that go through what they are given item by item, a text too."""
+
+_SLOW = {"striptags", "title", "urlencode", "urlize", "wordcount", "wordwrap"}
+"""Filters that take minutes, or a hundred bytes a character, for a long text."""
+
+_NEVER = {"encode", "maketrans", "to_bytes", "translate"}
+"""Methods that make what nothing here bounds, bytes and tables; no model's template calls them."""
+
+_SIZED = {"center", "expandtabs", "join", "ljust", "replace", "rjust", "zfill"}
 """Methods and filters whose result can be much larger than what they are given."""
 
 _WIDE = {"batch", "center", "expandtabs", "indent", "ljust", "rjust", "round", "slice", "tojson",
@@ -74,7 +91,7 @@ class Bounded(ImmutableSandboxedEnvironment):
 
     def begin(self) -> None:
         """Before a rendering: it has all its steps."""
-        self.left, self.printed = STEPS, 0
+        self.left, self.printed, self.kept = STEPS, 0, 0
         self.weights: dict[int, tuple[int, Any]] = {}
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
@@ -116,6 +133,10 @@ class Bounded(ImmutableSandboxedEnvironment):
         if _comes(value):
             return self._coming(value)
         _check(_size(value))
+        if isinstance(value, str) and len(value) >= PACE:
+            self.kept += getsizeof(value)
+            if self.kept > KEPT:
+                raise jinja2.TemplateRuntimeError(f"makes texts of more than {KEPT:,} bytes")
         return self._seen(value)
 
     def _coming(self, values: Iterator[Any]) -> Iterator[Any]:
@@ -170,6 +191,8 @@ class Bounded(ImmutableSandboxedEnvironment):
         name = getattr(obj, "__name__", "")
         method = getattr(obj, "__wrapped__", obj)  # jinja has a wrapper of its own around `format`
         owner = getattr(method, "__self__", None)
+        if name in _NEVER and isinstance(owner, str | int | type):
+            raise jinja2.TemplateRuntimeError(f"{name} is refused")
         if isinstance(owner, str) or name in _SEARCHES:
             self._seen(owner)
         if isinstance(owner, str) and name in ("format", "format_map"):
@@ -186,6 +209,8 @@ class Bounded(ImmutableSandboxedEnvironment):
 
         def run(*args: Any, **kwargs: Any) -> Any:
             own = self._given(args[ours:], kwargs)
+            if name in _BY_ITEMS and own and hasattr(own[0], "__len__"):
+                self._spend(len(own[0]) // EACH)
             if name:  # a number that is compared may be any
                 _check_call(name, own[0] if own else "", own[1:], kwargs)
             if name == "tojson" and own:
@@ -200,7 +225,7 @@ class Bounded(ImmutableSandboxedEnvironment):
         """The arguments of a call, paid for. Iterators among them become lists, because to look at
         one would use it up.
         """
-        self._spend(1)
+        self._spend(1 + len(args))
         if any(map(_comes, args)):
             args = tuple(list(arg) if _comes(arg) else arg for arg in args)
         for value in args:
@@ -213,7 +238,7 @@ class Bounded(ImmutableSandboxedEnvironment):
 def _check_call(name: str, first: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     if name in _WIDE and any(abs(number) > WIDTH for number in _numbers(args, kwargs)):
         raise jinja2.TemplateRuntimeError(f"{name}: a number beyond {WIDTH:,} is refused")
-    if name in ("urlize", "wordwrap") and _size(first) > WIDTH:
+    if name in _SLOW and _size(first) > WIDTH:
         raise jinja2.TemplateRuntimeError(f"{name}: more than {WIDTH:,} characters are refused")
     if name == "format" and isinstance(first, str):
         _check_format(_PERCENT, first.replace("%%", ""))

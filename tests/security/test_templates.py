@@ -82,6 +82,19 @@ ENDLESS = {
     "a count in a long list, often": "{% set x = range(900000)|list %}{% for i in range(99999) %}{% set y = x.count(1) %}{% endfor %}",
     "indents of many lines": "{{ ('\n' * 1000000)|indent(10000, blank=true) }}",
     "many tabs": "{{ ('\t' * 1000000).expandtabs(10000) }}",
+    "long texts that are all kept": "".join(
+        f"{{% set a{i} = '\U0001f600' * 15000000 %}}" for i in range(99)
+    ),
+    "a sort, often": "{% set x = range(90000)|list %}{% for i in range(90000) %}{% set y = x|sort(reverse=true) %}{% endfor %}",
+    "a text item by item, often": "{% set x = 'abc' * 300000 %}{% for i in range(90000) %}{% set y = x|unique|list %}{% endfor %}",
+    "many arguments, often": "{% for i in range(90000) %}{{ loop.cycle(*range(9000)) }}{% endfor %}",
+    "bytes": "{{ 'a'.encode().center(9999999999) }}",
+    "bytes, joined": "{% set x = ('a' * 10000000).encode() %}{{ x.join([x] * 10000) }}",
+    "bytes of a number": "{{ (5).to_bytes(99999999999, 'big') }}",
+    "a translation": "{{ ('a' * 6000000).translate('a'.maketrans({'a': 'b' * 6000000})) }}",
+    "a title": "{{ ('ab ' * 20000000)|title }}",
+    "quotes for an address": "{% set x = '\U0001f600' * 1000000 %}{% for i in range(90000) %}{% set y = x|urlencode %}{% endfor %}",
+    "words, often": "{% set x = 'a b ' * 10000000 %}{% for i in range(90000) %}{% set y = x|wordcount %}{% endfor %}",
     "indents of long JSON": "{{ (range(900000)|list)|tojson(indent=10000) }}",
 }
 MODELS = [
