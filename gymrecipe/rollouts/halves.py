@@ -11,9 +11,10 @@ import msgspec
 from gymrecipe.rollouts import lines
 from gymrecipe.rollouts.chat import Reading, Unusable
 from gymrecipe.rollouts.columns import Path, parse_path
-from gymrecipe.rollouts.items import text_of, with_more, without_media
+from gymrecipe.rollouts.items import text_of, without_media
 from gymrecipe.rollouts.lines import Halves, Item, Line, Response
 from gymrecipe.rollouts.retold import tell_once
+from gymrecipe.rollouts.tools import with_more
 from gymrecipe.rollouts.why import why_bad
 
 SYSTEM = frozenset({"system", "developer"})

@@ -20,9 +20,10 @@ from gymrecipe.rollouts.chat import (
     Unusable,
 )
 from gymrecipe.rollouts.halves import SYSTEM, check, halves_as_read, parts_of, refuse_masked
-from gymrecipe.rollouts.items import Talk, tools_of
+from gymrecipe.rollouts.items import Talk
 from gymrecipe.rollouts.lines import Item, Response
 from gymrecipe.rollouts.said import is_truncated
+from gymrecipe.rollouts.tools import tools_of
 
 USUAL = Reading()
 """What a line is read as unless a recipe says otherwise."""
