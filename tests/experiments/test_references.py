@@ -56,6 +56,8 @@ def test_a_version_is_found_by_path_number_tag_or_recipe(tmp_path, monkeypatch):
         ("dpo/v1.1", r"has v0001, v0002, v1\.0\. Did you mean 'v1\.0'\?"),
         ("dop/v0001", r"has versions of dpo\. Did you mean 'dpo'\?"),
         ("other", r"has versions of dpo\."),
+        ("v0002", r"Did you mean 'dpo/v0002'\?"),
+        ("v1.0", r"Did you mean 'dpo/v1\.0'\?"),
         ("", r"no such version"),
         ("/", r"no such version"),
         ("a\0b", r"no such version"),
@@ -74,3 +76,19 @@ def test_an_unknown_reference_names_what_there_is(tmp_path, reference, message):
 def test_an_output_folder_without_versions_says_so(tmp_path):
     with pytest.raises(InputError, match="has no versions yet"):
         references.resolve("dpo", tmp_path / "nowhere")
+
+
+def test_of_a_bare_version_that_several_recipes_have_the_recipe_is_asked_for(tmp_path):
+    for name in ("dpo", "sft"):
+        (tmp_path / name).mkdir()
+        publish(tmp_path / name)
+    with pytest.raises(InputError, match=r"Name its recipe too, such as sft/v0001\.$"):
+        references.resolve("v0001", tmp_path)
+
+
+def test_of_many_versions_the_newest_are_named_before_the_number_of_the_others(tmp_path):
+    (folder := tmp_path / "dpo").mkdir()
+    for _ in range(10):
+        publish(folder)
+    with pytest.raises(InputError, match=r"has v0003, .*v0010 and 2 others\."):
+        references.resolve("dpo/v99", tmp_path)

@@ -61,6 +61,7 @@ def read(
         places=wanted.pop("places", {}),
         hoped=wanted.pop("hoped", {}),
         given=wanted.pop("given", {}),
+        names=wanted.pop("names", ()),
     )
     assert not wanted
     files, _ = sources([str(path) for path in paths], False)
