@@ -24,7 +24,7 @@ from gymrecipe.formats.custom import parts
 from gymrecipe.formats.encode import encode
 from gymrecipe.formats.job import Encoded, Fault, WriteJob
 from gymrecipe.formats.parquet import widest
-from gymrecipe.formats.shapes import mixed
+from gymrecipe.formats.shapes import as_floats, mixed
 from gymrecipe.formats.template import Template
 from gymrecipe.planning.beside import columns_of, held, path_of, table_column
 from gymrecipe.planning.settings import NamedColumn
@@ -104,6 +104,8 @@ def write_data(
                 floats, written.rounded = mixed(shown, _beside(job))
                 for _, shards, *_ in came:
                     shards.as_floats(floats)
+                if written.example and floats:
+                    written.example = as_floats(written.example.encode(), floats).decode().rstrip()
                 written.apart = apart(*(shards.shown() for _, shards, *_ in came))
         for part, shards, usable, faults in came:
             with writing(target):

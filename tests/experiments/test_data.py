@@ -229,6 +229,14 @@ def test_a_column_of_numbers_has_one_type_in_both_splits_and_all_shards(
     assert not any("2^53" in said for said in version.manifest.warnings)
 
 
+def test_the_example_of_a_dry_run_has_the_types_of_the_file(tmp_path: Path) -> None:
+    rows = [rollout(f"{n}", "4", reward=1, score=score) for n, score in enumerate([3, 0.5])]
+    source = str(save(tmp_path / "a.jsonl", rows))
+    knobs = {"stages.write.columns": ["score"], "dry_run": True}
+    version = run(tmp_path, "sft_threshold", input=source, **knobs)
+    assert version.examples["write"].endswith('"score":3.0}')
+
+
 def test_integers_beyond_those_of_floats_keep_their_digits_and_are_a_red_flag(
     tmp_path: Path,
 ) -> None:
