@@ -12,6 +12,7 @@ from operator import itemgetter
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from gymrecipe.formats.contents import Contents
 from gymrecipe.formats.example import Example
@@ -53,7 +54,12 @@ def encode(job: WriteJob) -> Encoded:
         return example
 
     def record_of_row(_: int, example: Example) -> Any:
-        return write(example)
+        try:
+            return write(example)
+        except Unusable as fault:
+            if example.rejected and not _raises(fault.reason, write, example):
+                fault.side = 1
+            raise
 
     def write_row(_: int, record: Any) -> int:
         if isinstance(record, dict):
@@ -92,6 +98,15 @@ def encode(job: WriteJob) -> Encoded:
         example=first,
         contents=contents,
     )
+
+
+def _raises(reason: str, write: Callable[[Example], Any], pair: Example) -> bool:
+    """Whether a format raises it also with the chosen side in place of the rejected one."""
+    try:
+        write(replace(pair, rejected=pair.chosen))
+    except Unusable as fault:
+        return fault.reason == reason
+    return False
 
 
 def _each(

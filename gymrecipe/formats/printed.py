@@ -18,18 +18,14 @@ from gymrecipe.rollouts.chat import Message, ToolCall, Unusable, on_a_line
 _WORD = re.compile(r"\w+", re.ASCII)
 
 
-def check(
-    text: str, messages: list[Message], tools: list[dict[str, Any]] | None = None, side: int = 0
-) -> None:
-    """Raise Unusable with `not_rendered` where a message, a call or a tool is not in the text, of
-    the side of a pair.
-    """
+def check(text: str, messages: list[Message], tools: list[dict[str, Any]] | None = None) -> None:
+    """Raise Unusable with `not_rendered` where a message, a call or a tool is not in the text."""
 
     def end(part: str, start: int) -> int:
         """Where a part ends that is printed from there on."""
         if (found := _end(text, part.strip(), start)) < 0:
             cause = on_a_line(f"the template does not print {part.strip()!r} where it belongs")
-            raise Unusable("not_rendered", side, cause)
+            raise Unusable("not_rendered", cause=cause)
         return found
 
     for tool in tools or ():

@@ -70,7 +70,7 @@ def rendered(example: Example) -> dict[str, Any]:
         record["completion"] = _continuation(example, prompt, example.completion)
     elif example.purpose != "rl":
         record["chosen"] = _continuation(example, prompt, example.chosen)
-        record["rejected"] = _continuation(example, prompt, example.rejected, side=1)
+        record["rejected"] = _continuation(example, prompt, example.rejected)
         if record["chosen"] == record["rejected"]:  # the template prints no thoughts, say
             raise Unusable("identical_answers")
     if example.purpose == "kto":
@@ -82,14 +82,14 @@ def rendered(example: Example) -> dict[str, Any]:
     return record | example.values
 
 
-def _continuation(example: Example, prompt: str, said: list[Message], side: int = 0) -> str:
+def _continuation(example: Example, prompt: str, said: list[Message]) -> str:
     """What the whole conversation has after the text of its prompt."""
-    whole = _render(example, [*example.prompt, *said], opens=False, side=side)
+    whole = _render(example, [*example.prompt, *said], opens=False)
     if not whole.startswith(prompt) or whole == prompt:
         cause = _parting(example, prompt, whole, said[0])
-        raise Unusable("not_a_continuation", side, cause)
+        raise Unusable("not_a_continuation", cause=cause)
     text = whole[len(prompt) :]
-    printed.check(text, said, side=side)
+    printed.check(text, said)
     # A line end after the model's own mark: TRL would append a second mark after it. Where the
     # template has no mark, the line ends may be the answer's own.
     marked, own = text.rstrip("\n"), said[-1].content
@@ -117,10 +117,7 @@ def _parting(example: Example, prompt: str, whole: str, answer: Message) -> str:
     return f"the prompt ends on {opening!r}, and the answer is printed without it"
 
 
-def _render(example: Example, messages: list[Message], opens: bool, side: int = 0) -> str:
+def _render(example: Example, messages: list[Message], opens: bool) -> str:
     if example.template is None:
         raise RecipeError("format rendered: give tokenizer=<folder> or chat_template=<file>")
-    try:
-        return render(example.template, messages, example.tools, opens)
-    except Unusable as fault:
-        raise Unusable(fault.reason, side, fault.cause) from None
+    return render(example.template, messages, example.tools, opens)

@@ -15,6 +15,7 @@ import xxhash
 from gymrecipe.errors import ChangedError, RecipeError
 from gymrecipe.formats.encode import encode
 from gymrecipe.formats.job import Encoded, Fault, Side, WriteJob
+from gymrecipe.formats.template import read_template
 from gymrecipe.registry import FORMATS, PLUGINS
 from gymrecipe.rollouts import batches
 
@@ -113,6 +114,23 @@ def test_a_line_that_is_not_good_all_through_is_unusable(path: Path) -> None:
 def test_a_pair_names_the_side_that_is_unusable(path: Path) -> None:
     assert pair(path, rollout("4"), rollout("")).reasons == {0: Fault("no_answer", 1)}
     assert pair(path, rollout(""), rollout("")).reasons == {0: Fault("no_answer", 0)}
+
+
+def test_a_pair_names_the_side_that_its_format_refuses(path: Path, tmp_path: Path) -> None:
+    said = "messages | map(attribute='content')"
+    (tmp_path / "chat.jinja").write_text(
+        "{% if '5' in " + said + " or '6' in " + said + " %}{{ raise_exception('odd') }}{% endif %}"
+        "{{ " + said + " | join(' ') }}{{ ' ' if add_generation_prompt }}"
+    )
+    template = read_template(None, str(tmp_path / "chat.jinja"), {})
+
+    def fault(chosen: str, rejected: str) -> Fault:
+        return pair(
+            path, rollout(chosen), rollout(rejected), format="rendered", template=template
+        ).reasons[0]
+
+    assert fault("4", "5") == Fault("template_refused", 1, "odd")
+    assert fault("5", "4") == fault("5", "6") == Fault("template_refused", 0, "odd")
 
 
 def test_a_fault_of_the_pair_itself_is_of_side_0(path: Path) -> None:

@@ -103,8 +103,7 @@ def test_a_text_may_be_printed_as_json_has_it() -> None:
     assert not missing(text, Message("user", 'What is "2"?\né'))
 
 
-def test_the_missing_part_and_the_side_of_it_are_told() -> None:
+def test_the_missing_part_is_told() -> None:
     with pytest.raises(Unusable, match="not_rendered") as caught:
-        check(printed(ASKED), [ASKED, SAID], side=1)
-    assert caught.value.side == 1
+        check(printed(ASKED), [ASKED, SAID])
     assert caught.value.cause == "the template does not print 'It is 4.' where it belongs"

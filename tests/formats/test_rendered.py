@@ -190,21 +190,6 @@ def test_where_a_conversation_parts_from_its_prompt_is_told(tmp_path: Path) -> N
     assert "prints what comes before the answer" in parted(tmp_path, THINKS + alone, SAID)
 
 
-def test_the_side_of_a_pair_that_the_template_refuses_is_named(tmp_path: Path) -> None:
-    text = (
-        "{% if '5' in messages | map(attribute='content') %}{{ raise_exception('5') }}{% endif %}"
-    )
-    pair = Example("dpo", (), {}, prompt=[ASKED], chosen=[SAID], rejected=[WRONG])
-    pair.template = template(tmp_path, text + CHAT)
-    with pytest.raises(Unusable) as caught:
-        rendered(pair)
-    assert (caught.value.reason, caught.value.side, caught.value.cause) == (
-        "template_refused",
-        1,
-        "5",
-    )
-
-
 def test_messages_that_the_template_raises_at_are_refused(tmp_path: Path) -> None:
     text = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
     example = Example("rl", (), {}, prompt=PROMPT, template=template(tmp_path, text))
