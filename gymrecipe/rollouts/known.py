@@ -4,6 +4,7 @@ at once.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from operator import itemgetter
@@ -35,12 +36,27 @@ Place = tuple[int, Path]
 
 class Layout(NamedTuple):
     """Of lines with the same keys: what puts their members in the order of the slots, which of
-    them is the response, and the fewest bytes that a line has beside the values.
+    them is the response, the fewest bytes that a line has beside the values, and what stands
+    `around` them as Python's `json` spells it, with the bytes of that.
     """
 
     order: Callable[[list[Any]], Values]
     response: int
     least: int
+    around: list[bytes]
+    usual: int
+
+    def has_no_other(self, line: bytes, parts: list[Any]) -> bool:
+        """Whether these are surely all members of a line, because it has no room for another one,
+        or is what `json` writes of these.
+        """
+        if (beside := len(line) - sum(map(len, parts))) <= self.least:
+            return True
+        if beside != self.usual:
+            return False
+        pieces = self.around.copy()
+        pieces[1::2] = parts
+        return b"".join(pieces) == line
 
 
 _NO_RESPONSE = Raw(b"null")
@@ -54,13 +70,20 @@ _response = msgspec.json.Decoder(Response | str | list[Raw] | None)
 _members = msgspec.json.Decoder(dict[str, Raw])
 
 
+def _around(names: tuple[str, ...]) -> list[bytes]:
+    """What stands around the values of these keys, with room for a value behind each."""
+    pieces = []
+    for name in names:
+        pieces += [b", " + json.dumps(name).encode() + b": ", b""]
+    return [b"{" + pieces[0][2:], *pieces[1:], b"}"] if pieces else [b"{}"]
+
+
 class Known:
     """The fields of the lines so far.
 
     A line with a key twice is refused, for one value would hide the other. To look at the keys one
-    by one is slow. It is needed only where a line has more bytes than its values and the shortest
-    spelling of its keys take, since no other line has room for a second key. And the response,
-    which is most of a line, is cut out first, so that nothing goes over it twice.
+    by one is slow, and needed only where a line could have more of them than were found. And the
+    response, which is most of a line, is cut out first, so that nothing goes over it twice.
     """
 
     def __init__(self, needed: frozenset[Any]) -> None:
@@ -93,7 +116,7 @@ class Known:
         names = (*found,)
         layout = self._layouts.get(names) or self._laid_out(names)
         parts: list[Any] = [*found.values()]
-        if len(data) - sum(map(len, parts)) > layout.least and len(members(data)) > len(parts):
+        if not layout.has_no_other(data, parts) and len(members(data)) > len(parts):
             raise Repeated(f"a key twice: {', '.join(names)}")
         return [*parts, NULL, _NO_RESPONSE], layout
 
@@ -106,7 +129,9 @@ class Known:
         order = itemgetter(*(places.get(name, -2) for name in self.slots))
         # As short as an object with these keys can be spelled.
         bare = len(msgspec.json.encode(dict.fromkeys(names, 0))) - len(names)
-        self._layouts[names] = Layout(order, places["response"], bare)
+        around = _around(names)
+        usual = sum(map(len, around))
+        self._layouts[names] = Layout(order, places["response"], bare, around, usual)
         return self._layouts[names]
 
     def _learn(self, names: tuple[str, ...]) -> None:

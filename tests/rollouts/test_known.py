@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from gymrecipe.rollouts import cut
+from gymrecipe.rollouts import known as known_module
 from gymrecipe.rollouts.known import Known
 from gymrecipe.rollouts.members import Repeated
 
@@ -90,6 +91,27 @@ def test_a_key_twice_is_seen_however_little_else_is_to_spare() -> None:
     room = len(spaced) - len(bare) - len(b'"reward":,')
     with pytest.raises(Repeated):
         known.values(bare[:-1] + b',"reward":' + b"1" * max(room, 1) + b"}")
+
+
+def test_a_key_twice_is_seen_where_it_takes_the_place_of_the_white_space() -> None:
+    known = Known(frozenset())
+    known.values(b'{"a": 1, "b": 2, "c": 3, "d": 4}')
+    for twice in (b'{"a":1, "b":2,"c":3,"d":4,"a":1}', b'{"a":1,"b":2,"c":3,"d":4, "a":9}'):
+        with pytest.raises(Repeated):
+            known.values(twice)
+    unusual = b'{"a":1 ,"b":2 ,"c":3 ,"d":4   }'
+    assert [bytes(part) for part in known.values(unusual)[-4:]] == [b"1", b"2", b"3", b"4"]
+
+
+@pytest.mark.parametrize("spelled", [raw, msgspec.json.encode])
+def test_the_keys_of_usual_lines_are_not_looked_at_one_by_one(
+    spelled: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known_module, "members", lambda _: pytest.fail("read twice"))
+    known = Known(frozenset())
+    for value in (line(), line(answer="short"), {"reward": 0.5, "\u00e4": 1}):
+        for _ in range(2):
+            known.values(spelled(value))
 
 
 def test_what_is_no_json_is_an_error_whether_it_is_in_the_response_or_beside_it() -> None:
