@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import tempfile
@@ -12,6 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SAMPLE_SECONDS = 0.01
+
+SUBREAPER = 36
+"""Linux' `PR_SET_CHILD_SUBREAPER`: what a command leaves behind becomes a child of this process."""
 
 
 @dataclass(frozen=True)
@@ -24,15 +28,17 @@ class Measured:
 
 
 def measure(command: Sequence[str], memory: bool = False) -> Measured:
-    """Run a command to its end.
+    """Run a command to its end, and wait for what it leaves behind: the server of gymrecipe's
+    workers, for which a run does not wait.
 
     Looking at memory takes time of its own, so a run does that or is worth timing, not both.
     Raises a RuntimeError with what the command said where it fails.
     """
     peak = 0
+    ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
     with tempfile.TemporaryFile() as said:
         start = time.perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, process_group=0)
         try:
             ended, status, usage = os.wait4(process.pid, os.WNOHANG if memory else 0)
             while not ended:
@@ -48,7 +54,12 @@ def measure(command: Sequence[str], memory: bool = False) -> Measured:
             said.seek(0)
             words = said.read().decode(errors="replace").strip()[-2000:]
             raise RuntimeError(f"{' '.join(command)}: exit code {process.returncode}\n{words}")
-    return Measured(wall, usage.ru_utime + usage.ru_stime, peak or None)
+    cpu = usage.ru_utime + usage.ru_stime
+    with suppress(ChildProcessError):  # there are no more
+        while True:
+            _, _, usage = os.wait4(-process.pid, 0)  # of its group
+            cpu += usage.ru_utime + usage.ru_stime
+    return Measured(wall, cpu, peak or None)
 
 
 def _tree(process: int) -> Iterator[int]:

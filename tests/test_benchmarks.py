@@ -42,6 +42,16 @@ def test_the_sample_that_ships_is_what_its_maker_makes():
     assert sample().encode() == sample_path().read_bytes()
 
 
+def test_what_a_command_leaves_behind_is_counted(tmp_path):
+    from measure import measure
+
+    work = "sum(i * i for i in range(3_000_000))"
+    alone = measure([sys.executable, "-c", work])
+    left = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', '{work}'])"
+    assert measure([sys.executable, "-c", left]).cpu > alone.cpu / 2
+    assert measure([sys.executable, "-c", ""]).cpu < alone.cpu / 2
+
+
 def kind(line: bytes) -> object:
     """What is wrong with a line, or its task."""
     try:
