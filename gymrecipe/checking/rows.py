@@ -11,6 +11,7 @@ from gymrecipe.errors import InputError
 from gymrecipe.late import pl
 from gymrecipe.rollouts.engine import Advance
 from gymrecipe.rollouts.files import Source, blocks, check_unchanged, lines
+from gymrecipe.rollouts.members import without_nulls
 from gymrecipe.rollouts.opening import regular
 from gymrecipe.rollouts.why import why_bad
 
@@ -82,6 +83,7 @@ def _of_parquet(source: Source) -> Iterator[Row]:
         for start in range(0, count, PARQUET_ROWS):
             part = frame.slice(start, PARQUET_ROWS).collect()
             for number, record in enumerate(part.iter_rows(named=True), start + 1):
+                # A struct has all keys of all rows: a null is one that this row does not have.
                 whole = {name: without_nulls(value) for name, value in record.items()}
                 data = repr(record).encode()  # in JSON infinity and NaN would be null
                 yield Row(number, data, whole, filled=next(_filled(record, "", False), ""))
@@ -100,15 +102,6 @@ def _filled(value: Any, place: str, is_open: bool) -> Iterator[str]:
     elif isinstance(value, list):
         for i, part in enumerate(value):
             yield from _filled(part, f"{place}.{i}", is_open)
-
-
-def without_nulls(value: Any) -> Any:
-    """A struct has all keys of all rows; a null in it is a key that this row does not have."""
-    if isinstance(value, dict):
-        return {key: without_nulls(part) for key, part in value.items() if part is not None}
-    if isinstance(value, list):
-        return [without_nulls(part) for part in value]
-    return value
 
 
 def from_texts(record: dict[str, Any]) -> dict[str, Any]:

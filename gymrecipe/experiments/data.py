@@ -20,7 +20,7 @@ from gymrecipe.experiments.slices import OWN, slices
 from gymrecipe.experiments.spool import plain
 from gymrecipe.experiments.written import WriteResult, account, told_once
 from gymrecipe.formats.apart import apart
-from gymrecipe.formats.custom import parts
+from gymrecipe.formats.custom import parts_in
 from gymrecipe.formats.encode import encode
 from gymrecipe.formats.job import Encoded, Fault, WriteJob
 from gymrecipe.formats.parquet import widest
@@ -166,7 +166,7 @@ def _job(
     pairs = len(sides) == 2
     columns: dict[str, str] = {}
     values: dict[str, list[Any]] = {}
-    canonical = parts(purpose) if params.format == "custom" else {}
+    canonical = parts_in(params.format, purpose)
     for name, to in columns_of(params, purpose).items():
         columns[to] = name
         if name in canonical:
@@ -213,7 +213,7 @@ def _beside(job: WriteJob) -> Iterator[str]:
     NeMo RL hands a line to the verifier as it stands.
     """
     if not (job.purpose == "rl" and FORMATS[job.format].copies_request):
-        canonical = parts(job.purpose) if job.format == "custom" else {}
+        canonical = parts_in(job.format, job.purpose)
         yield from (to for to, name in job.columns.items() if name not in canonical)
 
 

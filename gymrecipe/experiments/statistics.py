@@ -33,26 +33,26 @@ FIGURES = {
 """Which columns of the rows written are described, by what the rows are of."""
 
 
-class Judged(NamedTuple):
+class Grounds(NamedTuple):
     """The columns by which steps above a write chose: metrics, and what they made groups of."""
 
     metrics: list[str]
     groups: list[str]
 
 
-def judged_by(above: Iterable[Step]) -> Judged:
+def grounds(above: Iterable[Step]) -> Grounds:
     """The columns by which these steps chose."""
-    judged = Judged([], [])
+    found = Grounds([], [])
     for step in above:
         for _, name, mark in marked(step.params, Reads):
             if name is not None and mark.kind == "number":
-                judged.metrics.append(name)
+                found.metrics.append(name)
             elif name not in (None, "task") and mark.kind == "category":
-                judged.groups.append(name)
-    return judged
+                found.groups.append(name)
+    return found
 
 
-def statistics(written: WriteResult, judged: Judged) -> dict[str, Any]:
+def statistics(written: WriteResult, by: Grounds) -> dict[str, Any]:
     """Of the rows written: how many by split, their tasks, the spread of rewards, gaps and lengths
     and of the metrics that stages went by, and how many are of each category.
     """
@@ -71,11 +71,11 @@ def statistics(written: WriteResult, judged: Judged) -> dict[str, Any]:
         figures["has_tools"] = bool(rows[f"{first}has_tools"].any())
         figures["has_reasoning"] = written.contents.has_reasoning
     described = dict(FIGURES[unit])
-    for metric in judged.metrics:
+    for metric in by.metrics:
         sides = {f"{metric}_{side}": f"{side}_{metric}" for side in SIDES}
         described |= sides if unit == "pairs" else {metric: metric}
     figures |= {name: describe(rows[at]) for name, at in described.items() if at in rows.columns}
-    for name in dict.fromkeys([*CATEGORIES, *judged.groups]):
+    for name in dict.fromkeys([*CATEGORIES, *by.groups]):
         column = of_pair(name) if unit == "pairs" else name
         if column in rows.columns and name not in figures:
             values = rows.select(categories(column, rows.schema[column])).to_series()

@@ -45,9 +45,10 @@ def taken(text: str, name: str, given: dict[str, Any]) -> Taken:
     from gymrecipe.formats.sandbox import environment
 
     try:
-        parsed = environment().parse(text)
+        sandbox = environment()
+        parsed = sandbox.parse(text)
         names = meta.find_undeclared_variables(parsed)
-        environment().from_string(text)
+        sandbox.from_string(text)
         asked = names - _own(parsed)
         reads_the_clock = _reads_the_clock(parsed, given)
     except TemplateSyntaxError as error:

@@ -59,3 +59,8 @@ def parts(purpose: Purpose) -> dict[str, Callable[[Example], Any]]:
     if purpose in ("dpo", "reward_model"):
         return PAIR
     return TASK if purpose == "rl" else SINGLE
+
+
+def parts_in(format: str, purpose: Purpose) -> dict[str, Callable[[Example], Any]]:
+    """The parts that a column of a format may name: those of `custom`, and none of another."""
+    return parts(purpose) if format == "custom" else {}

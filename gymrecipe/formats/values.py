@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gymrecipe.errors import RecipeError
-from gymrecipe.formats.custom import parts
+from gymrecipe.formats.custom import parts_in
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.job import WriteJob
 from gymrecipe.formats.raw import verbatim
@@ -23,7 +23,7 @@ def values_of(job: WriteJob) -> dict[str, Value]:
 
 
 def _value(source: str, job: WriteJob) -> Value:
-    if job.format == "custom" and (made := parts(job.purpose).get(source)) is not None:
+    if (made := parts_in(job.format, job.purpose).get(source)) is not None:
         return lambda row, example: made(example)
     if source in job.values:
         held = job.values[source]

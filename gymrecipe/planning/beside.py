@@ -8,7 +8,7 @@ from functools import cache
 from msgspec import Raw
 
 from gymrecipe.errors import hint
-from gymrecipe.formats.custom import parts
+from gymrecipe.formats.custom import parts_in
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.template import Template
 from gymrecipe.planning.settings import NamedColumn
@@ -178,7 +178,7 @@ def _parsed(name: str, pairs: bool, named: dict[str, NamedColumn]) -> Path:
 
 def _is_canonical(name: str, step: Step) -> bool:
     assert isinstance(step.params, Write)
-    return step.params.format == "custom" and name in parts(purpose_of(step))
+    return name in parts_in(step.params.format, purpose_of(step))
 
 
 def held(named: dict[str, NamedColumn], made: set[str]) -> set[str]:

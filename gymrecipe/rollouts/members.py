@@ -51,3 +51,12 @@ def repeats(text: bytes, value: Any) -> bool:
 def _marks(bare: bytes) -> int:
     """The commas and colons outside of strings: behind each of them goes one space."""
     return len(msgspec.json.format(bare, indent=0)) - len(bare)
+
+
+def without_nulls(value: Any) -> Any:
+    """A decoded value without the keys of objects that have a null, at any depth."""
+    if isinstance(value, dict):
+        return {key: without_nulls(part) for key, part in value.items() if part is not None}
+    if isinstance(value, list):
+        return [without_nulls(part) for part in value]
+    return value

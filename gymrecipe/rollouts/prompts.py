@@ -22,7 +22,7 @@ from gymrecipe.rollouts.lines import (
     is_null,
     reply,
 )
-from gymrecipe.rollouts.members import Repeated, members
+from gymrecipe.rollouts.members import Repeated, members, without_nulls
 from gymrecipe.rollouts.retold import tell_once
 from gymrecipe.rollouts.said import chat_calls
 
@@ -137,7 +137,7 @@ def prompt_key(halves: Halves) -> int:
 @lru_cache(maxsize=64)
 def _canonical(raw: bytes) -> bytes:
     """JSON with sorted keys and without nulls. A run has few sets of tools, each on many lines."""
-    return _sorted.encode(_without_nulls(_any.decode(raw)))
+    return _sorted.encode(without_nulls(_any.decode(raw)))
 
 
 def _shown(item: Item) -> list[Any]:
@@ -151,7 +151,7 @@ def _shown(item: Item) -> list[Any]:
         item.type or "message",
         item.role,
         item.name,
-        _without_nulls(content) or "",
+        without_nulls(content) or "",
         item.reasoning_content or _plain(item.reasoning) or _plain(item.thinking),
         _plain(item.arguments),
         _plain(item.output),
@@ -161,12 +161,4 @@ def _shown(item: Item) -> list[Any]:
 
 
 def _plain(raw: Raw) -> Any:
-    return None if is_null(raw) else _without_nulls(_any.decode(raw))
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _without_nulls(v) for k, v in value.items() if v is not None}
-    if isinstance(value, list):
-        return [_without_nulls(part) for part in value]
-    return value
+    return None if is_null(raw) else without_nulls(_any.decode(raw))

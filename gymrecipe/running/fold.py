@@ -12,7 +12,7 @@ from msgspec import UNSET
 from gymrecipe.experiments import fates
 from gymrecipe.experiments.data import write_data, write_metrics
 from gymrecipe.experiments.manifest import Output, StageRecord
-from gymrecipe.experiments.statistics import CATEGORIES, FIGURES, Judged, judged_by, statistics
+from gymrecipe.experiments.statistics import CATEGORIES, FIGURES, Grounds, grounds, statistics
 from gymrecipe.experiments.written import WriteResult
 from gymrecipe.formats.template import Template
 from gymrecipe.parameters import changed
@@ -203,7 +203,7 @@ class Fold:
     def _write(self, step: Step, params: Write, place: int, result: StageResult) -> WriteResult:
         several = sum(isinstance(other.params, Write) for other in self.plan.steps) > 1
         inside = f"data/{step.name}" if several else "data"
-        by = judged_by(self.plan.above(step))
+        by = grounds(self.plan.above(step))
         rows = self._collected(result, _written(step, params, result, by))
         if step is self.plan.steps[-1]:
             self.table.rows = self.table.rows.select(fates.LINES)
@@ -277,7 +277,7 @@ _READ = ("row", "source", "offset", "bytes", "id_hi", "id_lo", "has_tools", "rew
 """What a write needs of each rollout, beside the columns that it writes and has figures of."""
 
 
-def _written(step: Step, params: Write, rows: StageResult, by: Judged) -> list[str]:
+def _written(step: Step, params: Write, rows: StageResult, by: Grounds) -> list[str]:
     """The columns that a write needs."""
     if step.takes == "metrics":
         return list(rows.names)
