@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
-from hydra.conf import HydraConf
+from hydra.conf import JobConf, OverridesConf, RuntimeConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
@@ -145,8 +145,9 @@ def _store() -> Iterator[ConfigStore]:
 def _configs(folder: Path) -> dict[str, Any]:
     """What is in the store for every recipe."""
     with _store() as store:
-        # Hydra launches, logs and explains nothing here, and need not read how: no defaults.
-        store.store(group="hydra", name="config", node=HydraConf(defaults=[]), package="hydra")
+        # Hydra launches, logs and explains nothing here: what it notes while it composes is enough.
+        node = {"overrides": OverridesConf(), "runtime": RuntimeConf(), "job": JobConf()}
+        store.store(group="hydra", name="config", node=node, package="hydra")
         store.store(name="gymrecipe", node=_base(folder))
         return store.repo
 
