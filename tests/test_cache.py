@@ -69,7 +69,8 @@ def no_scan(monkeypatch: pytest.MonkeyPatch) -> None:
     def scan(job: Any) -> Any:
         raise AssertionError(f"scanned {job.source.name}")
 
-    monkeypatch.setattr(kept, "scan", scan)
+    for module in (table, kept):
+        monkeypatch.setattr(module, "scan", scan)
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -118,8 +119,8 @@ def test_a_sweep_scans_once(
     rollouts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scans: list[str] = []
-    scan = kept.scan
-    monkeypatch.setattr(kept, "scan", lambda job: scans.append(job.start) or scan(job))
+    scan = table.scan
+    monkeypatch.setattr(table, "scan", lambda job: scans.append(job.start) or scan(job))
     words = ["-m", "+recipe=dpo_same_prompt", f"input={rollouts}", f"output_dir={tmp_path / 'e'}"]
     assert main([*words, "min_gap=0.1,0.2,0.3"]) == 0
     assert len(scans) == len(set(scans))
@@ -134,8 +135,8 @@ def test_after_growth_the_bytes_are_those_of_the_grown_file(
     with rollouts.open("ab") as file:
         file.write(whole[len(whole) * 2 // 3 :])
     starts: list[int] = []
-    scan: Callable[[Any], Any] = kept.scan
-    monkeypatch.setattr(kept, "scan", lambda job: starts.append(job.start) or scan(job))
+    scan: Callable[[Any], Any] = table.scan
+    monkeypatch.setattr(table, "scan", lambda job: starts.append(job.start) or scan(job))
     grown = run(tmp_path / "kept", "dpo_same_prompt", rollouts)
     assert starts[0] == len(whole) * 2 // 3 // 100_000 * 100_000
     assert [each.digest_from for each in grown.manifest.inputs] == ["file"]

@@ -48,7 +48,7 @@ class BadLines:
 
     def __init__(self, sources: list[Source], most: int | str | None, limit: int | None) -> None:
         self.sources, self.most, self.limit = sources, most, limit
-        self.ends = list(accumulate(map(_most_bytes, sources)))
+        self.ends = list(accumulate(map(most_bytes, sources)))
         self.source, self.runs = array("I"), Runs()
 
     @property
@@ -123,7 +123,7 @@ class BadLines:
         index, runs = self.source[at], self.runs
         behind = self.ends[-1] - self.ends[index]
         end = runs.offset[at] + nth * (runs.length[at] + 1) + runs.length[at]
-        left = _most_bytes(self.sources[index]) - end
+        left = most_bytes(self.sources[index]) - end
         most: int = read + runs.line[at] + nth + max(left, 0) + behind
         return most if self.limit is None else min(most, self.limit)
 
@@ -217,7 +217,8 @@ def are_asked_too_much(reasons: Mapping[str, int]) -> bool:
     return reasons.keys() <= {"blank", "int_precision"}
 
 
-def _most_bytes(source: Source) -> int:
+def most_bytes(source: Source) -> int:
+    """How many bytes its lines can have."""
     return max(SWELLING_BYTES, SWELLING * source.size) if source.compression else source.size
 
 

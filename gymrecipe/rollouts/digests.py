@@ -20,6 +20,11 @@ class Digest:
         self._hash = hashlib.sha256()
         self._filled = 0
 
+    @property
+    def length(self) -> int:
+        """How many bytes have passed by."""
+        return len(self.blocks) * BLOCK_BYTES + self._filled
+
     def update(self, data: bytes) -> None:
         view = memoryview(data)
         while view:

@@ -8,7 +8,7 @@ import stat
 import sys
 import zlib
 from codecs import BOM_UTF8
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -133,17 +133,21 @@ def check_unchanged(source: Source) -> None:
         )
 
 
-def blocks(source: Source, start: int = 0, end: int = 0) -> Iterator[bytes]:
+def blocks(
+    source: Source, start: int = 0, end: int = 0, saw: Callable[[bytes], None] | None = None
+) -> Iterator[bytes]:
     """The file's uncompressed bytes in blocks: of a plain file from `start` to its size when it was
     opened. One block ends at `end`, where a slice does; who reads the slice reads on to the end of
-    its last line.
+    its last line. `saw` is given the bytes of a compressed file as they are read.
 
     Raises ChangedError when the file is gone or not what it was, DataError when its compression is
     cut off or broken.
     """
     with _opened(source) as file:
         yield from (
-            _inflated(source, file) if source.compression else _plain(source, file, start, end)
+            _inflated(source, _Seen(file, saw))
+            if source.compression
+            else _plain(source, file, start, end)
         )
 
 
@@ -154,7 +158,20 @@ def _opened(source: Source) -> IO[bytes]:
         raise ChangedError(f"{source.name}: gone while it was read: {error.strerror}.") from None
 
 
-def _inflated(source: Source, file: IO[bytes]) -> Iterator[bytes]:
+class _Seen:
+    """A file whose bytes are shown to somebody while they are read."""
+
+    def __init__(self, file: IO[bytes], saw: Callable[[bytes], None] | None) -> None:
+        self.file, self.saw = file, saw
+
+    def read(self, size: int = -1) -> bytes:
+        data = self.file.read(size)
+        if self.saw is not None:
+            self.saw(data)
+        return data
+
+
+def _inflated(source: Source, file: _Seen) -> Iterator[bytes]:
     reader: Any = gzip.open if source.compression == "gzip" else zstd.open
     try:
         with reader(file) as stream:

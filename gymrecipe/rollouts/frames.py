@@ -10,11 +10,17 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from gymrecipe.rollouts.columns import TASK_FIELD, Column
-from gymrecipe.rollouts.scanned import Scanned
+from gymrecipe.errors import RecipeError
+from gymrecipe.rollouts.columns import BUILT_IN, OWN, TASK_FIELD, TEXTS, Column
+from gymrecipe.rollouts.files import Source
+from gymrecipe.rollouts.scanned import TYPES, Scanned, task_field
+from gymrecipe.rollouts.wanted import Wanted
 
 FRAME_ROWS = 2**14
 """Slices are put together to so many rows before they become a frame, which costs some 2 ms."""
+
+FRAME_SLICES = 2**10
+"""Or so many slices, of small files: each takes some kB while it is held."""
 
 _DTYPES: dict[str, pl.DataType] = {
     "Q": pl.UInt64(), "I": pl.UInt32(), "d": pl.Float64(), "b": pl.Int8(), "q": pl.Int64(),
@@ -36,12 +42,38 @@ def unspilled(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 class Held(msgspec.Struct, frozen=True):
-    """A slice, its rows, and how many lines and places the file had before it."""
+    """A slice, its rows, its source, and how many lines and places the file had before it."""
 
     scanned: Scanned
     rows: int
+    source: int
     lines: int
     places: int
+
+
+def empty_rows(wanted: Wanted) -> pl.DataFrame:
+    """The table without a row: what a plan is made on before anything is read.
+
+    Raises RecipeError for a column whose name the table uses itself.
+    """
+    if taken := [column.name for column in wanted.columns if column.name in {*BUILT_IN, *OWN}]:
+        raise RecipeError(
+            *(
+                f"columns: '{name}' is a column of gymrecipe's own; write field[\"{name}\"] for"
+                " that field of the lines."
+                for name in taken
+            )
+        )
+    none: Any = {name: array(code) for name, code in TYPES.items()}
+    none |= {task_field(i): array("Q") for i in range(len(wanted.task_fields))}
+    texts: dict[str, list[str]] = {"model": [], "agent": []}
+    for column in wanted.columns:
+        if column.kind in TEXTS:
+            texts[column.name] = []
+        else:
+            none[column.name] = array("d" if column.kind == "number" else "b")
+    none |= {name: array("i") for name in texts}
+    return frame(none, texts, 0, 0, 0, 0, wanted.columns, wanted.unread)
 
 
 def give_back() -> None:
@@ -54,24 +86,27 @@ def give_back() -> None:
 
 
 def joined(
-    held: list[Held], source: int, run: int, named: tuple[Column, ...], unread: frozenset[str]
+    held: list[Held], sources: list[Source], named: tuple[Column, ...], unread: frozenset[str]
 ) -> pl.DataFrame:
     """The rows of slices that follow each other as a frame."""
     columns: dict[str, Any] = {
         name: array(values.typecode) for name, values in held[0].scanned.columns.items()
     }
     codes: dict[str, dict[str, int]] = {name: {} for name in held[0].scanned.texts}
-    lines, places = array("Q"), array("Q")
+    own = {"source": array("I"), "run": array("I"), "line": array("Q"), "place": array("Q")}
     for slice in held:
         for name, values in slice.scanned.columns.items():
             if name in codes:
                 values = _recoded(values, slice.scanned.texts[name], codes[name])
             columns[name].extend(values)
-        lines.extend(array("Q", [slice.lines]) * slice.rows)
-        places.extend(array("Q", [slice.places]) * slice.rows)
+        told = (slice.source, sources[slice.source].run, slice.lines, slice.places)
+        for values, value in zip(own.values(), told, strict=True):
+            values.extend(array(values.typecode, [value]) * slice.rows)
     texts = {name: list(known) for name, known in codes.items()}
-    before = pl.Series(lines, dtype=pl.UInt64), pl.Series(places, dtype=pl.UInt64)
-    return frame(columns, texts, source, run, *before, named, unread)
+    source, run, lines, places = (
+        pl.Series(values, dtype=_DTYPES[values.typecode]) for values in own.values()
+    )
+    return frame(columns, texts, source, run, lines, places, named, unread)
 
 
 def _recoded(values: Any, texts: list[str], codes: dict[str, int]) -> Any:
@@ -86,8 +121,8 @@ def _recoded(values: Any, texts: list[str], codes: dict[str, int]) -> Any:
 def frame(
     arrays: dict[str, Any],
     texts: dict[str, list[str]],
-    source: int,
-    run: int,
+    source: int | pl.Series,
+    run: int | pl.Series,
     lines: int | pl.Series,
     places: int | pl.Series,
     named: tuple[Column, ...],
@@ -95,7 +130,8 @@ def frame(
 ) -> pl.DataFrame:
     """Rows as a frame: sentinels become nulls, codes become texts.
 
-    `lines` and `places` are how many the file had before each row's slice. A task field is a column
+    `source` and `run` are those of each row, `lines` and `places` how many the file had before its
+    slice. A task field is a column
     where it says something: on a row without an index, by which its task is known. The `unread`
     columns are left out.
     """

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
-from itertools import takewhile
+from itertools import chain, islice, takewhile
 from pathlib import Path
 
 import msgspec
 
 from gymrecipe.errors import InputError
-from gymrecipe.rollouts.asked import added, asked, for_any, for_job
+from gymrecipe.rollouts.asked import Asked, added, asked, for_any, for_job
 from gymrecipe.rollouts.digests import digests
 from gymrecipe.rollouts.engine import Map
-from gymrecipe.rollouts.entries import Entry, Half, opened, path_of
+from gymrecipe.rollouts.entries import NOTHING, Entry, Half, opened, path_of
 from gymrecipe.rollouts.files import Source, check_unchanged
 from gymrecipe.rollouts.known import KNOWN_FIELDS
 from gymrecipe.rollouts.scan import scan
@@ -56,43 +56,68 @@ def worth(folder: Path | None, sources: list[Source]) -> Path | None:
     return folder if size >= WORTH_BYTES else None
 
 
+class Found(msgspec.Struct, frozen=True):
+    """What an earlier run left of a file: the entry, and how many of its slices, from the first on,
+    are `ready`, so that they need not be scanned. `settled`: the file did not change just now.
+    """
+
+    entry: Entry = NOTHING
+    ready: int = 0
+    settled: bool = False
+
+
+def find(folder: Path | None, source: Source, jobs: list[Job], engine: Map) -> Found:
+    """What there is of a file, before any of it is read."""
+    wanted = _wanted(folder, source, jobs)
+    if folder is None or wanted is None:
+        return Found()
+    settled = time.time_ns() - max(source.stamp[2:]) >= SETTLED_NS
+    with opened(path_of(folder, source)) as older:
+        entry = older.entry
+    if not wanted.names <= entry.names:
+        return Found(entry, 0, settled)
+    believed = _is_believed(entry, source, jobs)
+    ready = len(jobs) if believed else _proven(entry, source, jobs, engine)
+    return Found(entry, ready, settled)
+
+
 def slices(
-    folder: Path | None, source: Source, jobs: list[Job], engine: Map
+    folder: Path | None, source: Source, jobs: list[Job], found: Found, scans: Iterator[Scanned]
 ) -> Generator[tuple[Scanned, bool]]:
     """The slices of a file, and whether they were kept, so that their bytes were not read now.
-    What was not kept is from now on, if there is a folder.
+    Those that are not ready are the next `scans`. What was not kept is from now on, if there is a
+    folder.
 
     Raises what the scan does, and ChangedError for a file that changed meanwhile.
     """
-    wanted = asked(jobs[0]) if jobs else None
-    if folder is None or wanted is None or wanted.ambiguous or source.size < LEAST_BYTES:
-        for scanned in _scanned(source, jobs, engine):
+    wanted = _wanted(folder, source, jobs)
+    if folder is None or wanted is None:
+        for scanned in islice(scans, len(jobs)):
             yield scanned, False
         return
-    settled = time.time_ns() - max(source.stamp[2:]) >= SETTLED_NS
     path = path_of(folder, source)
     with opened(path) as older, Half(path) as half:
-        entry, names = older.entry, wanted.names
+        entry, names = found.entry, wanted.names
         believed = _is_believed(entry, source, jobs)
         covers = names <= entry.names
-        adds = believed and not covers and len(names | entry.names) <= MOST_NAMES
-        ready = 0
-        if covers:
-            ready = len(jobs) if believed else _proven(entry, source, jobs, engine)
-        if ready < len(jobs) or not believed:
+        is_there = older.entry == entry  # another run may have put its own in the place
+        adds = believed and is_there and not covers and len(names | entry.names) <= MOST_NAMES
+        if found.ready < len(jobs) or not believed:
             half.begin()
-        if adds or ready == len(jobs):
+        if adds or found.ready == len(jobs):
             names |= entry.names
         taken = 0
-        for scanned in older.slices(ready):
+        for scanned in older.slices(found.ready) if is_there else ():
             half.add(scanned, jobs[taken].end)
             taken += 1
             yield for_job(scanned, wanted), believed
-        if taken < ready:
+        if taken < found.ready:
             names = wanted.names
-            older.forget()
-        rest = jobs[taken:]
-        for job, scanned in zip(rest, _scanned(source, rest, engine), strict=True):
+            if is_there:
+                older.forget()
+        rest = chain(map(scan, jobs[taken : found.ready]), scans)  # of a torn entry right here
+        for job in jobs[taken:]:
+            scanned = next(rest)
             now = for_any(scanned, wanted)
             earlier = older.slice(taken) if adds else now
             if earlier is None or scanned.by_asking or len(scanned.fields) >= KNOWN_FIELDS:
@@ -102,16 +127,16 @@ def slices(
             taken += 1
             yield scanned, False
         check_unchanged(source)
-        half.finish(source, settled, names)
+        half.finish(source, found.settled, names)
     limit(folder)
 
 
-def _scanned(source: Source, jobs: list[Job], engine: Map) -> Iterator[Scanned]:
-    """The slices as a scan gives them; that of a compressed file has the digests of the file."""
-    for scanned in engine(scan, jobs, sum(job.end - job.start for job in jobs)):
-        if source.compression:
-            scanned.digests = hashed(Stretch(source.path, 0, source.size))
-        yield scanned
+def _wanted(folder: Path | None, source: Source, jobs: list[Job]) -> Asked | None:
+    """What the jobs ask, where there is a use in keeping what they find."""
+    if folder is None or not jobs or source.size < LEAST_BYTES:
+        return None
+    wanted = asked(jobs[0])
+    return None if wanted.ambiguous else wanted
 
 
 def _is_believed(entry: Entry, source: Source, jobs: list[Job]) -> bool:

@@ -18,7 +18,7 @@ import msgspec
 
 from gymrecipe.rollouts.batches import batches
 from gymrecipe.rollouts.columns import TEXTS
-from gymrecipe.rollouts.digests import Digest
+from gymrecipe.rollouts.digests import Digest, digests
 from gymrecipe.rollouts.files import NO_END, RawLine, blocks, lines, starts_inside_a_line
 from gymrecipe.rollouts.reader import FAULTS, Reader, why
 from gymrecipe.rollouts.runs import Bad, Runs, most_blanks
@@ -39,7 +39,7 @@ def scan(job: Job) -> Scanned:
     """
     rows = _Rows(job)
     digest = Digest()
-    stream = blocks(job.source, job.start, job.end)
+    stream = blocks(job.source, job.start, job.end, saw=digest.update)
     if not job.source.compression:
         stream = _hashed(stream, digest, job.end - job.start)
     inside = starts_inside_a_line(job.source, job.start)
@@ -51,7 +51,10 @@ def scan(job: Job) -> Scanned:
         number, raw = batch[-1]
         if _is_in_vain(job, rows.bad, number):
             break
-    return rows.result(number, raw.offset + raw.length + raw.whole, digest.close())
+    hashed = digest.close()
+    if job.source.compression and digest.length < job.source.size:  # not read to its end
+        hashed = digests(job.source.path, 0, job.source.size)
+    return rows.result(number, raw.offset + raw.length + raw.whole, hashed)
 
 
 def _is_in_vain(job: Job, bad: Runs, lines: int) -> bool:

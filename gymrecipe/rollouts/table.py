@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import pathlib
-from array import array
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
+from itertools import accumulate, islice
 
 import msgspec
 import polars as pl
 
-from gymrecipe.errors import RecipeError
 from gymrecipe.rollouts import kept
 from gymrecipe.rollouts.absent import check_found, of_other_kinds, stand_ins
-from gymrecipe.rollouts.bad import BadLines
-from gymrecipe.rollouts.columns import BUILT_IN, OWN, TEXTS
+from gymrecipe.rollouts.bad import BadLines, most_bytes
 from gymrecipe.rollouts.digests import BLOCK_BYTES, digest_of, digest_prefix
 from gymrecipe.rollouts.engine import Advance, Map
 from gymrecipe.rollouts.figures import total
 from gymrecipe.rollouts.files import Source, check_unchanged
 from gymrecipe.rollouts.frames import (
     FRAME_ROWS,
+    FRAME_SLICES,
     LARGE_ROWS,
     Held,
     Spill,
-    frame,
+    empty_rows,
     give_back,
     joined,
     unspilled,
 )
 from gymrecipe.rollouts.lines import HEAVY
 from gymrecipe.rollouts.scan import scan
-from gymrecipe.rollouts.scanned import TYPES, Job, Metric, Scanned, task_field
+from gymrecipe.rollouts.scanned import Job, Metric, Scanned
 from gymrecipe.rollouts.wanted import Wanted
 
 SLICE_BYTES = BLOCK_BYTES
@@ -67,31 +65,6 @@ class Table(msgspec.Struct):
     inputs: list[Read] = []
 
 
-def empty_rows(wanted: Wanted) -> pl.DataFrame:
-    """The table without a row: what a plan is made on before anything is read.
-
-    Raises RecipeError for a column whose name the table uses itself.
-    """
-    if taken := [column.name for column in wanted.columns if column.name in {*BUILT_IN, *OWN}]:
-        raise RecipeError(
-            *(
-                f"columns: '{name}' is a column of gymrecipe's own; write field[\"{name}\"] for"
-                " that field of the lines."
-                for name in taken
-            )
-        )
-    none: Any = {name: array(code) for name, code in TYPES.items()}
-    none |= {task_field(i): array("Q") for i in range(len(wanted.task_fields))}
-    texts: dict[str, list[str]] = {"model": [], "agent": []}
-    for column in wanted.columns:
-        if column.kind in TEXTS:
-            texts[column.name] = []
-        else:
-            none[column.name] = array("d" if column.kind == "number" else "b")
-    none |= {name: array("i") for name in texts}
-    return frame(none, texts, 0, 0, 0, 0, wanted.columns, wanted.unread)
-
-
 def read_table(
     sources: list[Source],
     wanted: Wanted,
@@ -106,20 +79,31 @@ def read_table(
     for a file that changed meanwhile.
     """
     collected = _Collected(wanted, sources, spill)
-    remaining = wanted.limit
     folder = kept.worth(cache, sources) if wanted.limit is None else None
+    found = [
+        kept.find(folder, source, list(_jobs(index, wanted, collected)), engine)
+        for index, source in enumerate(sources)
+    ]
+    # One map for all inputs, so that many files keep the workers as busy as a large one.
+    waiting = (
+        job
+        for index, known in enumerate(found)
+        for job in islice(_jobs(index, wanted, collected), known.ready, None)
+    )
+    scans = engine(scan, waiting, sum(source.size for source in sources))
     for index, source in enumerate(sources):
+        remaining = collected.remaining
         if remaining == 0:
-            collected.close(source, index, Read(0, 0, digest_of([])))
+            collected.close(Read(0, 0, digest_of([])))
             continue
         done = Read(0, 0, "")
         blocks: list[bytes] = []
-        jobs = list(_jobs(source, wanted, remaining, collected.bad, collected.lines))
-        with closing(kept.slices(folder, source, jobs, engine)) as slices:
+        jobs = list(_jobs(index, wanted, collected))
+        with closing(kept.slices(folder, source, jobs, found[index], scans)) as slices:
             for job, (scanned, was_kept) in zip(jobs, slices, strict=True):
                 if remaining is not None and scanned.lines > remaining - done.lines:
                     scanned = scan(msgspec.structs.replace(job, limit=remaining - done.lines))
-                collected.add(scanned, source, index, done.lines)
+                collected.add(scanned, index, done.lines)
                 done.lines += scanned.lines
                 done.bytes = max(done.bytes, scanned.bytes)
                 if was_kept:
@@ -128,22 +112,20 @@ def read_table(
                 advance(job.end - job.start)
                 if remaining is not None and done.lines == remaining:
                     break
-        if remaining is not None:
-            remaining -= done.lines
         check_unchanged(source)
         if wanted.limit is None or source.compression:
             done.digest = digest_of(blocks)
         else:
             done.digest = digest_prefix(source.path, done.bytes)
-        collected.close(source, index, done)
+        collected.close(done)
     return collected.table()
 
 
-def _jobs(
-    source: Source, wanted: Wanted, remaining: int | None, bad: BadLines, before: int
-) -> Iterator[Job]:
-    """The slices of an input; so many lines were `before` it."""
+def _jobs(index: int, wanted: Wanted, collected: _Collected) -> Iterator[Job]:
+    """The slices of an input, as they are to be scanned after what is collected."""
+    source = collected.sources[index]
     step = source.size if source.compression else SLICE_BYTES
+    before = collected.most_others_before(index)
     for start in range(0, source.size, max(step, 1)):
         yield Job(
             source=source,
@@ -155,9 +137,9 @@ def _jobs(
             task_fields=wanted.task_fields,
             group_by=wanted.group_by,
             metric_rows=wanted.metric_rows,
-            limit=remaining,
-            most_bad=bad.most_rows,
-            others_before=before - bad.runs.blanks + (start + 1) // 2,
+            limit=collected.remaining,
+            most_bad=collected.bad.most_rows,
+            others_before=before + (start + 1) // 2,
         )
 
 
@@ -169,20 +151,35 @@ class _Collected:
         self.frames: list[pl.DataFrame] = []
         self.spilled: list[pl.DataFrame] = []
         self.held: list[Held] = []
+        self.held_rows = 0
         self.bad = BadLines(sources, wanted.max_bad_rows, wanted.limit)
-        self.blank = self.lines = 0
+        self.blank = self.lines = self.others = 0
         self.read: list[Read] = []
+        room = ((most_bytes(source) + 1) // 2 for source in sources)
+        self.room = list(accumulate(room, initial=0))
         self.rows = 0
         self.fields: dict[str, None] = {}
         self.found: set[str] = set()
         self.metrics: dict[str, list[Metric]] = {}
         self.metric_rows: list[pl.DataFrame] = []
 
-    def add(self, scanned: Scanned, source: Source, index: int, before: int) -> None:
+    @property
+    def remaining(self) -> int | None:
+        """How many lines may be read of the inputs that are not closed."""
+        return None if self.wanted.limit is None else self.wanted.limit - self.lines
+
+    def most_others_before(self, index: int) -> int:
+        """How many lines that are not blank there can be before an input; of inputs that are not
+        closed there may be one for every second byte.
+        """
+        return self.others + self.room[index] - self.room[len(self.read)]
+
+    def add(self, scanned: Scanned, index: int, before: int) -> None:
         rows = len(scanned.columns["line"])
-        self.held.append(Held(scanned, rows, before, before - self.blank))
-        if sum(held.rows for held in self.held) >= FRAME_ROWS:
-            self._put_together(source, index)
+        self.held.append(Held(scanned, rows, index, before, before - self.blank))
+        self.held_rows += rows
+        if self.held_rows >= FRAME_ROWS or len(self.held) >= FRAME_SLICES:
+            self._put_together()
         self.blank += scanned.bad.blanks
         self.bad.add(scanned.bad, index, before, self.lines)
         self.fields.update(dict.fromkeys(scanned.fields))
@@ -201,28 +198,29 @@ class _Collected:
             )
         self.rows += rows
 
-    def _put_together(self, source: Source, index: int) -> None:
+    def _put_together(self) -> None:
         """Make a frame of the slices that are held."""
         if self.held:
             self.frames.append(
-                joined(self.held, index, source.run, self.wanted.columns, self.wanted.unread)
+                joined(self.held, self.sources, self.wanted.columns, self.wanted.unread)
             )
-            self.held = []
+            self.held, self.held_rows = [], 0
             give_back()
         if sum(frame.height for frame in self.frames) >= LARGE_ROWS:
             self.spilled.append(self.spill(_whole(self._taken(), unspilled)))
 
-    def close(self, source: Source, index: int, read: Read) -> None:
+    def close(self, read: Read) -> None:
         """End one input."""
-        self._put_together(source, index)
         self.blank = 0
         self.lines += read.lines
+        self.others = self.lines - self.bad.runs.blanks
         self.read.append(read)
 
     def table(self) -> Table:
         """The one table. Checks a percentage of bad rows, and that every column was found."""
         wanted = self.wanted
         self.bad.check(self.lines)
+        self._put_together()
         frames = [empty_rows(wanted), *self.spilled, *self._taken()]
         rows = self.spill(_whole(frames, self.spill).with_row_index("row"))
         seen = [name for name in self.fields if name not in HEAVY]

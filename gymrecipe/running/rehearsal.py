@@ -9,7 +9,7 @@ from gymrecipe.late import pl
 from gymrecipe.planning.plan import Plan
 from gymrecipe.registry import PLUGINS
 from gymrecipe.rollouts.columns import split_side
-from gymrecipe.rollouts.table import empty_rows
+from gymrecipe.rollouts.frames import empty_rows
 from gymrecipe.running.blame import blaming
 from gymrecipe.running.calling import (
     NO_METRICS,

@@ -22,7 +22,7 @@ from gymrecipe.rollouts.columns import (
     split_side,
     typed,
 )
-from gymrecipe.rollouts.table import empty_rows
+from gymrecipe.rollouts.frames import empty_rows
 from gymrecipe.rollouts.wanted import Wanted
 
 KEYS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.sampled_from(

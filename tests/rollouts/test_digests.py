@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from backports import zstd
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,7 +48,24 @@ def test_a_digest_is_known_ahead(tmp_path: Path) -> None:
     assert read(path).read[0].digest == slow_digest(data, 8 * 2**20)
 
 
-def test_the_digest_of_a_compressed_file_is_that_of_its_bytes_on_disk(tmp_path: Path) -> None:
-    path = tmp_path / "a.gz"
+@pytest.mark.parametrize("squeeze", [gzip.compress, zstd.compress])
+@pytest.mark.parametrize("limit", [None, 3])
+def test_the_digest_of_a_compressed_file_is_that_of_its_bytes_on_disk(
+    tmp_path: Path, squeeze: Callable[[bytes], bytes], limit: int | None
+) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(squeeze(GOOD) * 2 + (b"\0" * 100 if squeeze is gzip.compress else b""))
+    assert read(path, limit=limit).read[0].digest == slow_digest(path.read_bytes(), 2**23)
+
+
+def test_a_compressed_file_is_hashed_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.jsonl"
     path.write_bytes(gzip.compress(GOOD))
-    assert read(path).read[0].digest == slow_digest(path.read_bytes(), 2**23)
+
+    def again(path: str, flags: int) -> int:
+        raise AssertionError("read once more")
+
+    monkeypatch.setattr(digests, "regular", again)
+    assert read(path).rows.height == 50

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +85,43 @@ def test_two_workers_read_the_same_as_one(
         same(read(path, columns=COLUMNS, metric_rows=True, engine=engine), one)
         with pytest.raises(DataError, match="bad rows"):
             read(path, engine=engine, max_bad_rows=None)
+
+
+@pytest.mark.parametrize("squeeze", [bytes, gzip.compress])
+def test_the_slices_of_all_files_are_one_map_for_the_workers(
+    jsonl: Write, monkeypatch: pytest.MonkeyPatch, squeeze: Callable[[bytes], bytes]
+) -> None:
+    paths = [jsonl(*lines_of_all_kinds(i), name=f"{i}.jsonl") for i in range(9)]
+    for path in map(Path, paths):
+        path.write_bytes(squeeze(path.read_bytes()))
+    maps: list[int] = []
+
+    def engine(function: Callable[[Any], Any], jobs: Iterable[Any], size: int) -> Iterator[Any]:
+        maps.append(size)
+        yield from map(function, jobs)
+
+    one = read(*paths, columns=COLUMNS, engine=engine)
+    assert maps == [sum(Path(path).stat().st_size for path in paths)]
+    monkeypatch.setattr("gymrecipe.engines.local.WORTH_BYTES", 0)
+    with local(2) as workers:
+        same(read(*paths, columns=COLUMNS, engine=workers), one)
+
+
+def test_small_files_become_one_frame(jsonl: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [jsonl(*lines_of_all_kinds(i), name=f"{i}.jsonl") for i in range(20)]
+    made: list[int] = []
+    joined = table.joined
+
+    def watched(held: list[Any], *others: Any) -> Any:
+        made.append(len(held))
+        return joined(held, *others)
+
+    monkeypatch.setattr(table, "joined", watched)
+    whole = read(*paths)
+    assert made == [20]
+    monkeypatch.setattr(table, "FRAME_SLICES", 3)
+    same(read(*paths), whole)
+    assert made[1:] == [3] * 6 + [2]
 
 
 def test_lines_bytes_and_offsets_find_the_line_again(jsonl: Write) -> None:
