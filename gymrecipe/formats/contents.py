@@ -13,9 +13,9 @@ from gymrecipe.rollouts.lines import NULL, is_null
 
 class Contents(msgspec.Struct):
     """Whether some records have the model's thoughts, how many an answer marked as a refusal, how
-    many prompts for RL no field for a verifier, which of those fields have a value, and which are
-    there and null. `dates` are the columns of which every record has a date; None before there is a
-    record.
+    many prompts for RL nothing to verify an answer by, which fields for a verifier have a value,
+    and which are there and null. `dates` are the columns of which every record has a date; None
+    before there is a record.
     """
 
     has_reasoning: bool = False
@@ -34,7 +34,7 @@ class Contents(msgspec.Struct):
             self.verifier |= present
             there = {name for name, raw in example.verifier.items() if raw is not NULL}
             self.verifier_nulls |= there - present
-            self.unverifiable += not present
+            self.unverifiable += example.unverifiable
         if self.dates is None:
             columns = record if isinstance(record, dict) else {}
             self.dates = {name for name, value in columns.items() if is_date(value)}

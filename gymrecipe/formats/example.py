@@ -27,6 +27,7 @@ class Example(msgspec.Struct):
     `reward_rejected`, `reward_gap`), under the names that the recipe gives them. `index` counts
     the rows of the write from 0, `split` is train or validation. `template` is what `rendered`
     makes text with. `refused`: the model's API marked a part of an answer as a refusal.
+    `unverifiable`: no field of `verifier` says what is right.
     """
 
     purpose: Purpose
@@ -47,3 +48,4 @@ class Example(msgspec.Struct):
     split: str = "train"
     template: Template | None = None
     refused: bool = False
+    unverifiable: bool = False

@@ -9,7 +9,7 @@ from gymrecipe.formats.custom import parts
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.job import WriteJob
 from gymrecipe.formats.sources import Sources
-from gymrecipe.formats.verifier import agent_of, fields_of, is_row_of, request_of
+from gymrecipe.formats.verifier import agent_of, fields_of, is_row_of, request_of, verifies
 from gymrecipe.registry import FORMATS
 from gymrecipe.rollouts.chat import Conversation, Message, Unusable
 from gymrecipe.rollouts.halves import check
@@ -76,6 +76,8 @@ def _ask(example: Example, job: WriteJob, sources: Sources, row: int) -> None:
     example.request = request_of(known)
     example.agent = agent_of(known) or agent_of(line) or job.agent
     example.verifier = fields_of(known, has_input, job.verifier_fields)
+    is_whole = has_input or job.verifier_fields is not None
+    example.unverifiable = not verifies(example.verifier, is_whole)
 
 
 def _speak(example: Example, job: WriteJob) -> None:

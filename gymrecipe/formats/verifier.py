@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw
 
+from gymrecipe.formats.truth import NAMES
 from gymrecipe.rollouts.columns import Path, find, parse_path
-from gymrecipe.rollouts.lines import NULL, prompt_of
+from gymrecipe.rollouts.lines import NULL, is_null, prompt_of
 from gymrecipe.rollouts.said import raw_text
 
 SHARED = (
@@ -16,6 +17,11 @@ SHARED = (
 )  # fmt: skip
 """Fields of a rollout line that say what was asked, not how it went. A rollout line has many more
 that its verifier found out, so without an input row these are what is carried over."""
+
+_ANSWERS = frozenset({*NAMES, "verifier_metadata", "task_idx"})
+"""The SHARED fields by which an answer can be verified (by an index some environments set up the
+state that they look at); the others ask or name a task.
+"""
 
 _OTHER = ("responses_create_params", "agent_ref", "response", "reward", "messages", "output")
 _object = msgspec.json.Decoder(dict[str, Raw])
@@ -38,6 +44,12 @@ def fields_of(line: bytes, is_input: bool, asked: tuple[str, ...] | None) -> dic
         for name, value in fields.items()
         if name not in _OTHER and not name.startswith(("_", "ng_"))
     }
+
+
+def verifies(fields: dict[str, Raw], is_whole: bool) -> bool:
+    """Whether an answer can be verified by the fields: `is_whole` if they are more than SHARED."""
+    told = {name for name, value in fields.items() if not is_null(value)}
+    return bool(told if is_whole else told & _ANSWERS)
 
 
 def is_row_of(row: bytes, line: bytes) -> bool:

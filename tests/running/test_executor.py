@@ -538,6 +538,21 @@ def test_prompts_with_nothing_to_verify_are_counted(tmp_path: Path) -> None:
     assert not any("verify" in warning for warning in whole.manifest.warnings)
 
 
+def test_the_name_of_a_task_is_nothing_to_verify_an_answer_by(tmp_path: Path) -> None:
+    rows = [
+        named(i, rollout(f"{i}?", reward=reward, uuid=f"u{i}", difficulty="easy", sql="SELECT 1"))
+        for i in (0, 1)
+        for reward in (0, 1)
+    ]
+    write(tmp_path / "r.jsonl", *rows)
+    rollouts, said = str(tmp_path / "r.jsonl"), "2 of 2 rows have nothing to verify an answer by"
+    warned = run(tmp_path, "rl_prompts", input=rollouts).manifest.warnings
+    assert any(said in warning for warning in warned)
+    fields = {"stages.write.verifier_fields": ["uuid"]}
+    warned = run(tmp_path, "rl_prompts", input=rollouts, **fields).manifest.warnings
+    assert not any(said in warning for warning in warned)
+
+
 def test_prompts_with_an_answer_have_something_to_verify(tmp_path: Path) -> None:
     rollouts, inputs = solved_sometimes(tmp_path, "0?", "1?")
     version = run(tmp_path, "rl_prompts", input=str(rollouts), materialized_inputs=str(inputs))
