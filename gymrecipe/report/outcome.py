@@ -52,7 +52,7 @@ def result(manifest: Manifest, stage: StageRecord, figures: dict[str, Any], of: 
     for rates in _rates(manifest, stage):
         table.rows.append(("pair rate", rates))
     for name, value in figures.items():
-        if isinstance(value, dict) and not _is_spread(value):
+        if isinstance(value, dict) and value and not _is_spread(value):
             largest = sorted(value.items(), key=lambda item: (-_count(item[1]), str(item[0])))
             chunks = [f"{number(n)} {_called(key)}" for key, n in largest[:MOST_CATEGORIES]]
             if len(largest) > MOST_CATEGORIES:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable
 
 from gymrecipe.late import pl
+from gymrecipe.parameters import TOLERANCE
 
 QUANTILES = (0, 10, 25, 50, 75, 90, 100)
 
@@ -48,13 +49,18 @@ def repeated(values: pl.Series) -> pl.Series:
     return ordered[1:].filter(ordered[1:] == ordered[:-1]).unique()
 
 
+def distinct(ordered: pl.Series) -> int:
+    """How many of the values, which rise, are different: by more than what sums are rounded by."""
+    return int((ordered.diff() > TOLERANCE).sum()) + bool(len(ordered))
+
+
 def describe(values: pl.Series) -> dict[str, float | int | None]:
     """n, missing, distinct values, mean, sample std, and the quantiles p0 (least) to p100."""
     present = values.drop_nulls().sort()
     figures: dict[str, float | int | None] = {
         "n": len(present),
         "missing": len(values) - len(present),
-        "distinct": present.n_unique(),
+        "distinct": distinct(present),
         "mean": _mean(present),
         "std": _std(present),
     }

@@ -129,7 +129,9 @@ def wide_gaps(rows: pl.DataFrame, facts: Told, at: float | None, by: str | None)
     """The share of gaps of at least `at`; by default 0.95, of values that are graded in [0, 1]."""
     # A binary reward has no other gap than 1, and of a metric up to 10 hardly one is below it.
     compared = facts.get("compared", [{"distinct": 0}])[0]
-    graded = compared["distinct"] > 2 and 0.0 <= compared["least"] <= compared["most"] <= 1.0
+    graded = compared["distinct"] > 2 and (
+        compared["least"] >= -TOLERANCE and compared["most"] <= 1.0 + TOLERANCE
+    )
     if at is None and not graded:
         return None
     return _share(rows["gap"] >= (0.95 if at is None else at) - TOLERANCE)

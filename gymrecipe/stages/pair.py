@@ -21,7 +21,7 @@ from gymrecipe.parameters import (
 )
 from gymrecipe.registry import STRATEGIES, Facts, is_ours, stage
 from gymrecipe.rollouts.columns import PAIR_COLUMNS, SIDES
-from gymrecipe.rollouts.figures import repeated
+from gymrecipe.rollouts.figures import distinct, repeated
 from gymrecipe.rollouts.hashes import parts
 from gymrecipe.rollouts.places import column, gathered, looked_up
 from gymrecipe.stages import pairless, ranking
@@ -248,7 +248,7 @@ def _rates(rollouts: pl.LazyFrame, with_two: int, made: pl.DataFrame, params: Pa
 
 def _compared(rollouts: pl.LazyFrame, by: str) -> pl.LazyFrame:
     """What the metric looks like that ranks: what a wide gap is depends on it."""
-    values = column(rollouts, by)
-    figures = {"distinct": values.n_unique(), "least": values.min(), "most": values.max()}
+    values = column(rollouts, by).sort()
+    figures = {"distinct": distinct(values), "least": values.min(), "most": values.max()}
     schema = {"distinct": pl.UInt32, "least": pl.Float64, "most": pl.Float64}
     return pl.LazyFrame([figures], schema=schema)

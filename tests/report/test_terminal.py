@@ -398,6 +398,11 @@ def test_nothing_kept_has_no_quantiles():
     assert not any(line.startswith("Kept") for line in said)
 
 
+def test_nothing_kept_has_no_categories():
+    figures = {"rows": 0, "tasks": 0, "task_type": {}}
+    assert not any("task_type" in line for line in lines_of(made(statistics={"write": figures})))
+
+
 def test_each_check_stands_with_its_limit_and_verdict():
     said = lines_of(made())
     assert "mean_gap 0.7833 at least 0.2 ok" in said

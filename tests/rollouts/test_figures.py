@@ -89,6 +89,11 @@ def test_a_description_has_its_quantiles_from_least_to_most() -> None:
     assert [found[f"p{percent}"] for percent in (0, 50, 100)] == [-0.5, 0.0, 1.0]
 
 
+def test_values_that_a_sum_has_rounded_apart_are_not_distinct() -> None:
+    assert describe(series([0.1 + 0.2, 0.3, 1.0, 0.7 + 0.2 + 0.1]))["distinct"] == 2
+    assert describe(pl.Series([3, 1, 3], dtype=pl.UInt32))["distinct"] == 2
+
+
 def test_whole_numbers_have_figures_too() -> None:
     assert describe(pl.Series([1, 2, 3]))["p50"] == 2.0
 

@@ -111,6 +111,11 @@ def test_wide_gaps_reach_nineteen_twentieths() -> None:
     assert of_gaps("wide_gaps", 0.2, 0.4, at=0.3) == 0.5
 
 
+def test_a_reward_that_a_sum_has_rounded_past_one_is_still_graded() -> None:
+    graded = {"distinct": 3, "least": -1e-17, "most": 1.0000000000000002}
+    assert of_gaps("wide_gaps", 1.0, 0.5, compared=graded) == 0.5
+
+
 @pytest.mark.parametrize(
     "compared",
     [

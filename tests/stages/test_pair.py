@@ -559,6 +559,11 @@ def test_what_was_compared_is_told_by_its_values() -> None:
     ]
 
 
+def test_a_binary_reward_that_a_sum_has_rounded_is_no_graded_one() -> None:
+    rows = {"task_key": [1, 1, 1], "reward": [0.7 + 0.2 + 0.1, 1.0, 0.0]}
+    assert facts_of(Pair(), rows)["compared"][0]["distinct"] == 2
+
+
 def test_a_task_gave_no_pair_for_want_of_values_only_where_it_has_none() -> None:
     rows = {"task_key": [1, 1, 1, 2, 2, 3, 3], "reward": [1.0, 0.0, None, 1.0, None, None, None]}
     assert facts_of(Pair(), rows)["tasks"] == [
