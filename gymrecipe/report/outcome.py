@@ -19,26 +19,36 @@ MOST_METRICS = 200
 MOST_CATEGORIES = 20
 MOST_CAUSES = 5
 GROUPING = {
-    "unclear": ("rollout", "no telling which of several tasks it answers: never paired"),
+    "unclear": ("rollout", "no telling which of several tasks it answers", "never paired"),
     "indices_with_several_prompts": (
         "task index",
-        "one index, several prompts: each prompt is a task of its own",
+        "one index, several prompts",
+        "each prompt is a task of its own",
     ),
     "prompts_with_several_indices": (
         "prompt",
-        "one prompt, several task indices: each index is a task of its own",
+        "one prompt, several task indices",
+        "each index is a task of its own",
     ),
     "prompts_of_several_tasks": (
         "prompt",
-        "one prompt, several tasks by task_fields: each is a task of its own",
+        "one prompt, several tasks",
+        "task_fields tell them apart",
     ),
     "groups_with_several_prompts": (
         "group",
-        "one group, several prompts: only rollouts of the same prompt are compared",
+        "one group, several prompts",
+        "only rollouts of the same prompt are compared",
     ),
-    "incomplete_groups": ("group", "fewer rollouts than num_repeats: kept as it is"),
+    "incomplete_groups": ("group", "fewer rollouts than num_repeats", "kept as it is"),
 }
-"""What it means where the ways to tell tasks apart disagree."""
+"""What it means where the ways to tell tasks apart disagree, and what is made of it."""
+OF_AUTO = (
+    "indices_with_several_prompts",
+    "prompts_with_several_indices",
+    "prompts_of_several_tasks",
+)
+"""Those of which something is made where tasks are told apart by `group_by: auto` alone."""
 
 
 def result(manifest: Manifest, stage: StageRecord, figures: dict[str, Any], of: str) -> Table:
@@ -161,10 +171,12 @@ def grouping(manifest: Manifest) -> Table:
     """Where the ways to tell tasks apart disagree, and what was made of it."""
     table = Table((title("Grouping"), ""), between=" ")
     for stage in manifest.stages:
+        auto = stage.parameters.get("group_by", "auto") == "auto"
         for figures in stage.facts.get("grouping", []):
-            for name, (unit, said) in GROUPING.items():
+            for name, (unit, seen, made) in GROUPING.items():
                 if count := _count(figures.get(name)):
                     several = "task indices" if unit == "task index" else f"{unit}s"
+                    said = f"{seen}: {made}" if auto or name not in OF_AUTO else seen
                     table.rows.append((counted(count, unit, several), words(said, "dim")))
     return table
 

@@ -445,6 +445,14 @@ def test_grouping_is_spoken_of_only_where_its_ways_disagree():
     assert not any(line.startswith("0 ") for line in said)
 
 
+def test_what_is_made_of_an_index_is_not_said_of_tasks_that_are_told_apart_otherwise():
+    facts = {"grouping": [{"prompts_with_several_indices": 1, "incomplete_groups": 1}]}
+    given = {"group_by": "consecutive", "num_repeats": 3}
+    said = lines_of(with_stage(made(), "load", facts=facts, parameters=given))
+    assert "1 prompt one prompt, several task indices" in said
+    assert "1 group fewer rollouts than num_repeats: kept as it is" in said
+
+
 def test_a_branch_says_what_it_takes_from():
     said = lines_of(with_stage(made(), "write", source="usable"))
     assert "write write of usable 48 48 rows" in said
