@@ -79,8 +79,8 @@ class Workers:
         self.pool.shutdown(wait=True)
         if not self.held[self.most]:
             raise MachineError(
-                "no worker process could start. A script that calls gymrecipe.run needs"
-                " `if __name__ == '__main__':` around it; or run with engine.workers=1."
+                "no worker process could start. A script that calls gymrecipe.run has to be a file,"
+                " with `if __name__ == '__main__':` around it; or run with engine.workers=1."
             )
         # The others were ended by the pool.
         dead = [process for process in processes if process.exitcode != -signal.SIGTERM]

@@ -198,6 +198,18 @@ def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
     assert "no worker process could start. A script" in done.stderr
 
 
+def test_a_script_that_is_no_file_is_told_so() -> None:
+    done = subprocess.run(
+        [sys.executable, "-"],
+        input=UNGUARDED,
+        env={**os.environ, "PYTHONPATH": str(Path(gymrecipe.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "has to be a file" in done.stderr
+
+
 ORPHANS = """
 import multiprocessing, os, signal
 from gymrecipe.engines.local import local
