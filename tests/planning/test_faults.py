@@ -35,8 +35,8 @@ def said(overrides: Sequence[str], path: Path = DPO) -> str:
         ("min_gap=null", "command line: min_gap: should be a valid number, got null."),
         ("seed=1.0", "command line: seed: should be a valid integer, got 1.0."),
         ("limit=0", "command line: limit: should be greater than or equal to 1, got 0."),
-        ("json=yes", "command line: json: should be a valid boolean, got 'yes'."),
-        ("dry_run=1", "command line: dry_run: should be a valid boolean, got 1."),
+        ("json=yes", "command line: json: should be true or false, got 'yes'."),
+        ("dry_run=1", "command line: dry_run: should be true or false, got 1."),
         ("engine.workers=x", "command line: engine.workers: should be a valid integer, got 'x'."),
     ],
 )
@@ -70,6 +70,14 @@ def test_the_forms_of_a_value_are_one_sentence() -> None:
     assert said(["stages.pair.high='a >'"]).startswith(
         "command line: stages.pair.high: should be a valid number or a quantile such as p90 (p0 to"
         " p100); or 'a >' cannot be read: invalid syntax."
+    )
+
+
+@pytest.mark.parametrize("value", ['[field["a b"],c]', '{field["a b"]: c}', "[a,b"])
+def test_a_list_or_mapping_that_cannot_be_read_is_told_what_its_texts_need(value: str) -> None:
+    assert said([f"stages.write.columns={value}"]) == (
+        f"command line: stages.write.columns: should be a mapping or a valid list, got {value!r}."
+        " It cannot be read as one; texts with signs need quotes: ['field[\"a b\"]', c]."
     )
 
 

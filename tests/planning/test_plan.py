@@ -131,7 +131,7 @@ stages:
     wanted = {
         "r.yaml: foo: no stage uses this knob",
         "command line: bar: unknown knob, got '2'",
-        "r.yaml: json: should be a valid boolean, got 1",
+        "r.yaml: json: should be true or false, got 1",
         "command line: engine.worker: unknown parameter; 'engine' takes use, workers",
         "r.yaml: columns.reward: not a free name",
         "r.yaml: columns.c.path: 'a b' is not a path",
