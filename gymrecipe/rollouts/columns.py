@@ -100,8 +100,8 @@ _QUOTED = re.compile(r"""\[(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|(\d+))\]""
 
 class Column(msgspec.Struct, frozen=True):
     """One column a recipe asks for: `name` in the table, `paths` in the line (the first that has a
-    value counts), its `kind`. A `pattern` takes the first group of a match out of a text;
-    `default` stands where the value is missing; `optional` allows that no line has it.
+    value counts), its `kind`. A `pattern` takes the first group that has part in a match out of a
+    text; `default` stands where the value is missing; `optional` allows that no line has it.
     """
 
     name: str

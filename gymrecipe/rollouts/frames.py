@@ -183,6 +183,7 @@ def _texts(codes: Any, texts: list[str], column: Column | None) -> pl.Series:
     """What the codes mean, after a named column's pattern and default."""
     known = pl.Series([None, *texts], dtype=pl.String)
     if column and column.pattern:
-        known = known.str.extract(column.pattern, 1)
+        groups = known.str.extract_groups(column.pattern).struct.unnest()
+        known = groups.select(pl.coalesce(pl.all())).to_series()
     values = known[(pl.Series(codes, dtype=pl.Int32) + 1).cast(pl.UInt32)]  # -1 is none
     return values.fill_null(column.default) if column and column.default is not None else values

@@ -115,6 +115,23 @@ def test_the_metric_that_makes_the_labels_is_described(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("recipe", ["balanced", "sft_demonstrations"])
+def test_a_category_of_the_system_prompt_is_found_wherever_that_and_it_stand(
+    recipe: str, tmp_path: Path
+) -> None:
+    asked: list[dict[str, Any]] = []
+    for said in ("Category: MATH\nBe brief.", "Be brief. Category: c++", "Category: QA. Be brief."):
+        shown = [{"role": "system", "content": said}, {"role": "user", "content": "1+1?"}]
+        asked += [{"messages": shown}, {"responses_create_params": {"input": shown}}]
+        asked += [{"responses_create_params": {"input": "1+1?", "instructions": said}}]
+    asked += [{"messages": [{"role": "user", "content": "Which category is it?"}]}]
+    source = save(
+        tmp_path / "a.jsonl", [{**shown, "response": "2", "reward": 1} for shown in asked]
+    )
+    found = figures(run(tmp_path, recipe, input=str(source)))["category"]
+    assert found == {"MATH": 3, "QA": 3, "c++": 3, "general": 1}
+
+
+@pytest.mark.parametrize("recipe", ["balanced", "sft_demonstrations"])
 def test_a_category_of_the_recipes_may_have_digits_and_signs_or_be_a_number(
     recipe: str, tmp_path: Path
 ) -> None:

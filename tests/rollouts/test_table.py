@@ -181,6 +181,14 @@ def test_a_pattern_takes_its_first_group_and_a_default_stands_for_the_rest(jsonl
     assert values(jsonl, column, *lines) == ["MATH", "none", "none", "none"]
 
 
+def test_of_several_groups_of_a_pattern_the_first_that_has_part_in_the_match_counts(
+    jsonl: Write,
+) -> None:
+    column = Column("x", (("x",),), "text", pattern=r"Kind: (\w+)|^(\w+)$")
+    lines = [rollout(x=text) for text in ("Kind: MATH, please", "MATH", "neither one", "")]
+    assert values(jsonl, column, *lines, rollout()) == ["MATH", "MATH", None, None, None]
+
+
 def test_a_pattern_without_a_default_leaves_the_others_missing(jsonl: Write) -> None:
     column = Column("x", (("responses_create_params", "input", 0, "content"),), "text", r"(\d+)")
     lines = [rollout([{"role": "user", "content": text}]) for text in ("a 17 b", "none")]
