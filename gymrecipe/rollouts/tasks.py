@@ -131,7 +131,7 @@ def _figures(rows: pl.DataFrame, group_by: str, num_repeats: int | None) -> dict
     by_prompt = has_prompt & ~has_index & task.is_not_null()
     figures["prompts_of_several_tasks"] = _several(rows, by_prompt, prompt, task)
     if group_by != "auto":
-        figures["groups_with_several_prompts"] = _several(rows, pl.lit(True), task, prompt)
+        figures["groups_with_several_prompts"] = _several(rows, task.is_not_null(), task, prompt)
     if group_by == "consecutive" and num_repeats is not None:
         sizes = rows["task_key"].value_counts()["count"]
         figures["incomplete_groups"] = int((sizes.cast(pl.Int64) < num_repeats).sum())

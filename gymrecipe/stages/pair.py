@@ -127,6 +127,9 @@ def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
         "rates": _rates(rollouts, with_two, made, params),
         "compared": _compared(rollouts.filter(ranking.usable(params.by)), params.by),
     }
+    if tiers and is_above(params.low, params.high):  # a quantile made them so, in this data
+        said = f"low ({params.low:g}) is above high ({params.high:g}), so that the tiers overlap"
+        facts["warnings"] = pl.LazyFrame({"message": [said]})
     rows = column(rollouts, "row")
     whole = made.select(
         "gap", "chosen", "rejected",

@@ -104,6 +104,13 @@ def test_consecutive_groups_report_mixed_prompts_and_an_incomplete_end(tmp_path:
     assert found["incomplete_groups"] == 1
 
 
+def test_rollouts_whose_task_is_unclear_are_no_group_with_several_prompts(tmp_path: Path) -> None:
+    lines = [rollout(prompt, id=id) for prompt in "ab" for id in (1, 2, None)]
+    rows = read(write(tmp_path / "a", lines), group_by="g").rows
+    (found,) = load(rows.lazy(), Load(group_by="g"))[1]["grouping"].collect().to_dicts()
+    assert (found["unclear"], found["groups_with_several_prompts"]) == (2, 0)
+
+
 @pytest.mark.parametrize("repeats", [2**32, 2**63 - 1])
 def test_any_number_of_repeats_is_one_incomplete_group(repeats: int, tmp_path: Path) -> None:
     rows = read(write(tmp_path / "a", [rollout(p) for p in "aab"])).rows

@@ -287,6 +287,13 @@ def test_tiers_leave_the_middle_out() -> None:
     assert fates_of(Pair(strategy="tiers"), rows) == {2: "not_selected"}
 
 
+def test_tiers_that_the_data_makes_overlap_are_told() -> None:
+    resolved = Pair(strategy="tiers", high="p10", low=0.9).model_copy(update={"high": 0.2})
+    said = "low (0.9) is above high (0.2), so that the tiers overlap"
+    assert facts_of(resolved, {"reward": [0.5, 0.3]})["warnings"] == [{"message": said}]
+    assert "warnings" not in facts_of(Pair(strategy="tiers"), {"reward": [0.5, 0.3]})
+
+
 def test_tiers_by_expression_ask_several_metrics() -> None:
     params = Pair(
         strategy="tiers", high="accuracy >= 0.8 and overlap >= 0.9", low="accuracy <= 0.3"
