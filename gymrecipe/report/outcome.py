@@ -30,6 +30,10 @@ GROUPING = {
         "one prompt, several task indices",
         "each index is a task of its own",
     ),
+    "prompts_in_several_runs": (
+        "prompt",
+        "in several inputs, a task of its own in each; one glob, or group_by=PATH, joins them",
+    ),
     "prompts_of_several_tasks": (
         "prompt",
         "one prompt, several tasks",

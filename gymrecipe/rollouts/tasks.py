@@ -128,6 +128,9 @@ def _figures(rows: pl.DataFrame, group_by: str, num_repeats: int | None) -> dict
         figures["indices_with_several_prompts"] = _several(rows, has_index, of_index, prompt)
         both = has_index & has_prompt
         figures["prompts_with_several_indices"] = _several(rows, both, of_prompt, index)
+        if rows["run"].min() != rows["run"].max() and group_by != "consecutive":
+            alone = both if group_by == "auto" else both & pl.col("group_value").is_null()
+            figures["prompts_in_several_runs"] = _several(rows, alone, prompt, pl.col("run"))
     by_prompt = has_prompt & ~has_index & task.is_not_null()
     figures["prompts_of_several_tasks"] = _several(rows, by_prompt, prompt, task)
     if group_by != "auto":

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from gymrecipe.errors import DataError
 from gymrecipe.experiments.manifest import Manifest, StageRecord
 from gymrecipe.registry import FORMATS
@@ -18,6 +16,12 @@ ADVICE = {
 }
 
 
+APART = (
+    "Each input is a run, with tasks of its own; prompts that are in several: {}. For pairs between"
+    " inputs name the files by one glob, or say what a task is: group_by=PATH."
+)
+
+
 def check_usable(fold: Fold, record: Manifest) -> None:
     """Raise DataError where there is nothing to publish, or a check says stop."""
     problems: list[str] = []
@@ -27,7 +31,7 @@ def check_usable(fold: Fold, record: Manifest) -> None:
         problems.append(
             f"nothing to write: stage '{where.name}' let none of {where.rows_in}"
             f" {where.takes} through ({reasons}).{_cause(where)}"
-            f" {_advice(where, record.parameters)}"
+            f" {_advice(where, record)}"
         )
     elif fold.stops:
         problems = fold.stops
@@ -42,11 +46,19 @@ def _cause(stage: StageRecord) -> str:
     return ""
 
 
-def _advice(stage: StageRecord, knobs: dict[str, Any]) -> str:
+def _prompts_in_several_runs(record: Manifest) -> int:
+    (figures,) = record.stages[0].facts["grouping"]
+    return int(figures.get("prompts_in_several_runs", 0))
+
+
+def _advice(stage: StageRecord, record: Manifest) -> str:
     """What to do about the reason that took the most away."""
+    knobs = record.parameters
     most = max(stage.rejected, key=lambda reason: stage.rejected[reason], default="")
     if most == "only_one" and knobs.get("limit") is not None:
         return f"limit={knobs['limit']} may cut tasks apart: limit_tasks keeps them whole."
+    if stage.use == "pair" and (apart := _prompts_in_several_runs(record)):
+        return APART.format(apart)
     if stage.use == "write" and most in CHANGED_BY:
         name, _, values = CHANGED_BY[most].partition("=")
         chosen = stage.parameters.get(name)

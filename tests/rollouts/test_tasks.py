@@ -249,6 +249,23 @@ def test_the_figures_say_where_the_ways_of_grouping_disagree() -> None:
     assert (found["tasks"], found["unclear"], found["prompts_of_several_tasks"]) == (2, 1, 1)
 
 
+@pytest.mark.parametrize(("group_by", "count"), [("auto", 3), ("g", 2), ("consecutive", None)])
+def test_prompts_whose_indices_are_in_several_runs_are_counted(
+    group_by: str, count: int | None
+) -> None:
+    prompts = {"prompt_key": [1, 1, 2, 2, 3, 3, 4, 4], "index_key": [1, 1, 2, 5, None, None, 7, 7]}
+    values = {"group_value": [9, 9, *[None] * 6]}
+    runs = {"run": [0, 1, 0, 1, 0, 1, 0, 1], "source": [0, 1, 0, 1, 0, 1, 0, 1], "place": [1] * 8}
+    rows = frame([(None, None, None, None, None)] * 8).with_columns(
+        pl.Series(name, column, pl.UInt64) for name, column in (prompts | values | runs).items()
+    )
+    repeats = 1 if group_by == "consecutive" else None
+    found = with_task_key(rows, NO_REPEAT, group_by, repeats)[1]
+    assert found.get("prompts_in_several_runs") == count
+    alone = rows.with_columns(run=pl.lit(0, pl.UInt64))
+    assert "prompts_in_several_runs" not in with_task_key(alone, NO_REPEAT, "auto", None)[1]
+
+
 # The traps
 
 

@@ -45,6 +45,17 @@ def test_one_worker_or_eight_give_the_same_bytes(
     }
 
 
+def test_pairs_between_inputs_that_are_runs_are_told_how_they_come_about(tmp_path: Path) -> None:
+    for name, reward in (("base", 0.0), ("teacher", 1.0)):
+        line = rollout("a", f"{name} says", reward=reward, _ng_task_index=3)
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(line) + "\n")
+    both = [str(tmp_path / "base.jsonl"), str(tmp_path / "teacher.jsonl")]
+    with pytest.raises(DataError, match=r"prompts that are in several: 1\. .*one glob.*group_by="):
+        run(tmp_path, input=both)
+    assert run(tmp_path, input=str(tmp_path / "*.jsonl")).manifest.outputs[0].rows == 1
+    assert run(tmp_path, input=both, group_by="_ng_task_index").manifest.outputs[0].rows == 1
+
+
 @pytest.mark.parametrize("most", [30, "1%"])
 def test_bad_rows_stop_a_run_in_the_same_words_with_any_number_of_workers(
     most: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
