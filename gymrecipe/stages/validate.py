@@ -16,7 +16,9 @@ from gymrecipe.stages.checks import Told
 
 
 class Limits(Params):
-    """Between what a check's figure has to lie, and what happens where it does not."""
+    """Between what a check's figure has to lie, and what happens where it does not. With neither
+    `min` nor `max` it has those of the purpose.
+    """
 
     min: float | None = None
     """The least figure allowed."""
@@ -29,9 +31,7 @@ class Limits(Params):
     is for the checks in BY_THRESHOLD, which then judge as without it."""
 
     @model_validator(mode="after")
-    def _limits_something(self) -> Limits:
-        if self.min is None and self.max is None:
-            raise ValueError("needs min or max")
+    def _ordered(self) -> Limits:
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"no figure is at least {self.min:g} and at most {self.max:g}")
         return self
@@ -104,7 +104,10 @@ class Validate(Params):
 
     @model_validator(mode="after")
     def _consistent(self) -> Validate:
+        usual = self._usual()
         for name, limits in self.checks.items():
+            if limits is not None and not _limits(limits) and name not in usual:
+                raise ValueError(f"checks.{name} needs min or max: it has no limits of its own here")
             if limits is not None and isinstance(limits.at, str) and name not in BY_THRESHOLD:
                 raise ValueError(
                     f"checks.{name}.at should be a number, got {limits.at!r}; a quantile is for"
@@ -116,11 +119,25 @@ class Validate(Params):
 
     def limits(self) -> dict[str, Limits]:
         """Every check that is made, with its limits."""
-        chosen: dict[str, Limits | None] = {**LIMITS.get(self.purpose or "", {})}
-        if self.category is not None:
-            chosen["largest_category"] = Limits(max=0.6)
-        chosen |= self.checks
+        usual = self._usual()
+        chosen: dict[str, Limits | None] = {**usual}
+        for name, limits in self.checks.items():
+            if limits is not None and not _limits(limits):
+                own = usual[name]
+                limits = limits.model_copy(update={"min": own.min, "max": own.max})
+            chosen[name] = limits
         return {name: limits for name, limits in chosen.items() if limits is not None}
+
+    def _usual(self) -> dict[str, Limits]:
+        """The checks of the purpose and the category."""
+        usual = {**LIMITS.get(self.purpose or "", {})}
+        if self.category is not None:
+            usual["largest_category"] = Limits(max=0.6)
+        return usual
+
+
+def _limits(limits: Limits) -> bool:
+    return limits.min is not None or limits.max is not None
 
 
 @stage(takes=("rollouts", "tasks", "pairs"), version=1, reads="facts")

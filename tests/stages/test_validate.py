@@ -176,9 +176,18 @@ def test_an_unknown_check_is_refused_with_the_nearest_name() -> None:
         Validate.model_validate({"checks": {"mean_gaps": {"min": 0.2}}})
 
 
+def test_a_check_without_limits_has_those_of_the_purpose() -> None:
+    stopping = {"mean_gap": {"level": "stop"}, "largest_category": {"level": "stop"}}
+    given = Validate.model_validate({"purpose": "dpo", "category": "model", "checks": stopping})
+    usual = Validate(purpose="dpo", category="model").limits()
+    stops = {name: limits.model_copy(update={"level": "stop"}) for name, limits in usual.items()}
+    assert given.limits() == usual | {name: stops[name] for name in stopping}
+    assert [*given.limits()] == [*usual]
+
+
 def test_a_limit_limits_something() -> None:
-    with pytest.raises(ValidationError, match="needs min or max"):
-        Validate.model_validate({"checks": {"rows": {"level": "stop"}}})
+    with pytest.raises(ValidationError, match=r"checks\.rows needs min or max: it has no limits"):
+        Validate.model_validate({"purpose": "dpo", "checks": {"rows": {"level": "stop"}}})
     with pytest.raises(ValidationError, match=r"no figure is at least 0.5 and at most 0.4"):
         Validate.model_validate({"checks": {"mean_gap": {"min": 0.5, "max": 0.4}}})
 
