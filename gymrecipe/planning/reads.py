@@ -177,6 +177,8 @@ def _column(
             kind = "text"
         if kind not in TEXTS and from_text:
             raise ValueError(f"'{name}' has a regex or a default and is a text, used as a {kind}")
+        if kind == "text" and column.regex is not None:
+            kind = "texts"  # a pattern finds something in a list of them as well
         paths = [column.path] if isinstance(column.path, str) else column.path
         yield Column(name, tuple(map(parse_path, paths)), kind, column.regex, column.default)
         return

@@ -12,10 +12,11 @@ import msgspec
 from gymrecipe.errors import RecipeError
 from gymrecipe.rollouts.members import Repeated, member
 
-Kind = Literal["number", "text", "boolean", "category", "any"]
-"""What a value is read as: a `category` is a text, or a number or boolean as the text of it; of
-`any` only whether there is one, which is held as a boolean."""
-TEXTS = frozenset({"text", "category"})
+Kind = Literal["number", "text", "texts", "boolean", "category", "any"]
+"""What a value is read as: `texts` is a text, or those of a list, a line each; a `category` is a
+text, or a number or boolean as the text of it; of `any` only whether there is one, which is held as
+a boolean."""
+TEXTS = frozenset({"text", "texts", "category"})
 """The kinds that are held as texts."""
 Path = tuple[str | int, ...]
 
@@ -94,8 +95,9 @@ WRITTEN = {
 }
 """How the file of a write calls columns of the pair table."""
 
-_SEGMENT = re.compile(r"[A-Za-z_][\w\-]*|\d+")
-_QUOTED = re.compile(r"""\[(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|(\d+))\]""")
+_SEGMENT = re.compile(r"[A-Za-z_][\w\-]*|-?\d+")
+_QUOTED = re.compile(r"""\[(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|(-?\d+))\]""")
+_INDEX = re.compile(r"\[(-?\d+)\]")
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -127,7 +129,8 @@ def of_pair(name: str) -> str:
 
 
 def parse_path(name: str) -> Path:
-    """`metadata.category` or `field["pass@1"]["mean"]` as a path; numbers count list items.
+    """`metadata.category` or `field["pass@1"]["mean"]` as a path; numbers count list items, those
+    below 0 from the end.
 
     Raises ValueError for what is neither.
     """
@@ -142,9 +145,16 @@ def parse_path(name: str) -> Path:
             raise ValueError(f'\'{name}\' is not a path; write it as field["a"]["b"]')
         return tuple(path)
     segments = name.split(".")
-    if not all(_SEGMENT.fullmatch(segment) for segment in segments) or segments[0].isdigit():
-        raise ValueError(f"'{name}' is not a path; write it as a.b or field[\"an odd key\"]")
-    return tuple(int(segment) if segment.isdigit() else segment for segment in segments)
+    if not all(_SEGMENT.fullmatch(segment) for segment in segments) or _counts(segments[0]):
+        written = 'a.b or field["an odd key"]'
+        if (dotted := _INDEX.sub(r".\1", name)) != name and "[" not in dotted:
+            written = f"{dotted}, with numbers for the items of lists"
+        raise ValueError(f"'{name}' is not a path; write it as {written}")
+    return tuple(int(segment) if _counts(segment) else segment for segment in segments)
+
+
+def _counts(segment: str) -> bool:
+    return segment.removeprefix("-").isdigit()
 
 
 def key_of(name: str) -> str:
@@ -244,7 +254,9 @@ def typed(raw: bytes | msgspec.Raw | None, kind: Kind) -> Any:
         return None if value is None else True
     if kind == "category":
         return category_of(value) if isinstance(value, str | int | float) else None
-    if kind == "text":
+    if kind == "texts" and isinstance(value, list):
+        return "\n".join(part for part in value if isinstance(part, str))
+    if kind in ("text", "texts"):
         return value if isinstance(value, str) else None
     if isinstance(value, bool):
         return value if kind == "boolean" else None

@@ -192,7 +192,7 @@ def _bad(text: Text, reason: str) -> Bad:
     return Bad(text.number, text.offset, len(text.data), reason)
 
 
-_CODES = {"number": "d", "boolean": "b", "text": "i", "category": "i", "any": "b"}
+_CODES = {"number": "d", "boolean": "b", "text": "i", "texts": "i", "category": "i", "any": "b"}
 
 
 def exact_sum(values: Any) -> list[float]:

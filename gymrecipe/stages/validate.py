@@ -107,7 +107,7 @@ class Validate(Params):
         usual = self._usual()
         for name, limits in self.checks.items():
             if limits is not None and not _limits(limits) and name not in usual:
-                raise ValueError(f"checks.{name} needs min or max: it has no limits of its own here")
+                raise ValueError(f"checks.{name} needs min or max: it has none of its own")
             if limits is not None and isinstance(limits.at, str) and name not in BY_THRESHOLD:
                 raise ValueError(
                     f"checks.{name}.at should be a number, got {limits.at!r}; a quantile is for"

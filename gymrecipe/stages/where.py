@@ -34,6 +34,10 @@ ALLOWED = (
     'Allowed: columns (a, a.b, a["odd key"], field["a"][0]), numbers, \'text\', True, False,'
     " == != < <= > >=, in and not in (1, 2), is None, is not None, + - * /, and, or, not, ( )"
 )
+NO_LIST = (
+    "cannot follow `in`; write `in (1, 2)`, with constants. What a text or a list holds is found by"
+    " a named column, columns={found: {path: …, regex: '(…)'}}, and `found is not None`"
+)
 Binary = Callable[["pl.Expr", "pl.Expr"], "pl.Expr"]
 _ARITHMETIC: dict[type[ast.operator], Binary] = {
     ast.Add: operator.add,
@@ -157,7 +161,7 @@ class _Reader:
         if isinstance(op, ast.In):
             items = right.elts if isinstance(right, ast.Tuple | ast.List | ast.Set) else []
             if not items or not all(map(_is_constant, items)):
-                raise self.refused(right, "cannot follow `in`; write `in (1, 2)`, with constants")
+                raise self.refused(right, NO_LIST)
             return pl.any_horizontal([self.compared(left, ast.Eq(), item) for item in items])
         if isinstance(op, ast.Eq):
             for side in (left, right):
@@ -206,14 +210,11 @@ class _Reader:
     def name(self, node: ast.expr) -> str | None:
         """The one name of a column, the side of a pair in front; None for what is no column."""
         path: tuple[str | int, ...] = ()
-        while isinstance(node, ast.Subscript):
-            key = node.slice.value if isinstance(node.slice, ast.Constant) else None
-            if not isinstance(key, str | int) or isinstance(key, bool):
-                raise self.refused(node.slice, "cannot be a key; a text or a whole number can")
+        hidden = False
+        while isinstance(node, ast.Subscript | ast.Attribute):
+            hidden = isinstance(node, ast.Subscript)
+            key = node.attr if isinstance(node, ast.Attribute) else self.key(node.slice)
             path, node = (key, *path), node.value
-        hidden = isinstance(node, ast.Name) and path != ()
-        while isinstance(node, ast.Attribute):
-            path, node = (node.attr, *path), node.value
         if not isinstance(node, ast.Name):
             return None
         if path == ():
@@ -222,6 +223,14 @@ class _Reader:
         return node.id.removesuffix(root) + name_of(
             path if hidden and root == "field" else (root, *path)
         )
+
+    def key(self, node: ast.expr) -> str | int:
+        match node:
+            case ast.Constant(value=str() | int() as key) if not isinstance(key, bool):
+                return key
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() as from_end)):
+                return -from_end
+        raise self.refused(node, "cannot be a key; a text or a whole number can")
 
     def cause(self, node: ast.expr) -> pl.Expr:
         """Of an undecided part, the first cause: in its parts, or else a missing value."""

@@ -98,12 +98,12 @@ def test_several_paths_that_are_only_asked_whether_one_is_there_are_of_any_kind(
     assert found["score"].kind == "any"
 
 
-@pytest.mark.parametrize("more", ["regex: '(x)'", "default: x"])
+@pytest.mark.parametrize(("more", "kind"), [("regex: '(x)'", "texts"), ("default: x", "text")])
 def test_a_text_by_its_pattern_or_default_may_be_asked_whether_it_is_there(
-    more: str, tmp_path: Path
+    more: str, kind: str, tmp_path: Path
 ) -> None:
     found = columns(tmp_path, f"kind: {{path: a, {more}}}", where("kind is None"), WRITE)
-    assert found["kind"].kind == "text"
+    assert found["kind"].kind == kind
 
 
 def test_a_column_that_is_written_is_no_answer_to_whether_it_is_there(tmp_path: Path) -> None:

@@ -166,6 +166,22 @@ def test_a_pattern_that_fits_nowhere_is_told(jsonl: Write) -> None:
     assert read(jsonl(rollout(kind="Kind: x")), columns=[column]).warnings == []
 
 
+def test_a_pattern_that_fits_no_text_of_a_list_is_told(jsonl: Write) -> None:
+    column = Column("c", (("tags",),), "texts", pattern="^(b)$")
+    (said,) = read(jsonl(rollout(tags=["a", "ab"])), columns=[column]).warnings
+    assert (
+        said == "columns: the regex finds nothing in 'tags', so that it is missing on every line."
+    )
+    (said,) = read(jsonl(rollout(tags={"b": 1})), columns=[column]).warnings
+    assert "'tags' is an object, and on no line that was read a text or a list of them" in said
+
+
+def test_a_pattern_looks_at_each_text_of_a_list(jsonl: Write) -> None:
+    column = Column("c", (("tags",),), "texts", pattern="(?m)^(b)$")
+    path = jsonl(rollout(tags=["a", "b"]), rollout(tags=["ab"]), rollout(tags="b"), rollout())
+    assert read(path, columns=[column]).rows["c"].to_list() == ["b", None, "b", None]
+
+
 def test_a_group_on_no_line_is_a_warning_for_the_prompt_stands_in(jsonl: Write) -> None:
     path = jsonl(rollout(task_id=1), rollout())
     (warning,) = read(path, group_by="tsk_id").warnings

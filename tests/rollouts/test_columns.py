@@ -57,6 +57,8 @@ def test_two_paths_never_share_a_name(one: tuple[Any, ...], other: tuple[Any, ..
         ("accuracy", ("accuracy",)),
         ("metadata.category", ("metadata", "category")),
         ("a.0.b-c", ("a", 0, "b-c")),
+        ("a.-1.b", ("a", -1, "b")),
+        ('field["a"][-2]', ("a", -2)),
         ('field["pass@1"]["mean"]', ("pass@1", "mean")),
         ("field['it']", ("it",)),
         ('field["a"][3]', ("a", 3)),
@@ -70,11 +72,33 @@ def test_a_name_is_a_path(name: str, path: tuple[Any, ...]) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "a.", ".a", "a..b", "0.a", "a b", "pass@1", "field[", "field[]", 'field["a"]b', "-a"],
+    [
+        "",
+        ".",
+        "a.",
+        ".a",
+        "a..b",
+        "0.a",
+        "-1.a",
+        "a.--1",
+        "a b",
+        "pass@1",
+        "field[",
+        "field[]",
+        'field["a"]b',
+        "-a",
+    ],
 )
 def test_what_is_no_path_is_an_error_that_says_how_to_write_one(name: str) -> None:
     with pytest.raises(ValueError, match="is not a path; write it as"):
         parse_path(name)
+
+
+def test_an_index_in_brackets_is_told_how_it_is_written() -> None:
+    with pytest.raises(
+        ValueError, match=r"'a\[-1\]\.b\[0\]' is not a path; write it as a\.-1\.b\.0,"
+    ):
+        parse_path("a[-1].b[0]")
 
 
 LINE = b'{"a": {"b": [1, {"c": null}]}, "t": "x", "n": 7, "b": true, "1": 2}'
@@ -86,6 +110,9 @@ LINE = b'{"a": {"b": [1, {"c": null}]}, "t": "x", "n": 7, "b": true, "1": 2}'
         (("a", "b", 0), b"1"),
         (("a", "b", 1, "c"), b"null"),
         (("a", "b", 2), None),
+        (("a", "b", -1, "c"), b"null"),
+        (("a", "b", -2), b"1"),
+        (("a", "b", -3), None),
         (("a", "b", "0"), None),
         (("a", 0), None),
         (("t", "x"), None),
@@ -121,6 +148,14 @@ def test_a_value_of_another_kind_is_missing(
     found = [typed(text, kind) for kind in ("number", "text", "boolean")]
     assert found == [number, word, truth]
     assert [type(value) for value in found] == [type(number), type(word), type(truth)]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [('"a b"', "a b"), ('["a", 1, "b"]', "a\nb"), ("[]", ""), ("3", None), ('{"a": "b"}', None)],
+)
+def test_the_texts_of_a_list_are_a_line_each(text: str, found: str | None) -> None:
+    assert typed(text.encode(), "texts") == found
 
 
 @pytest.mark.parametrize(

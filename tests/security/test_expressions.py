@@ -26,7 +26,7 @@ INJECTIONS = [
     "@reward", "pl.read_csv('/etc/passwd') == 1", "a in open('/etc/passwd')", "a in (b, c)",
     "reward.sql('select 1') == 1", "SELECT * FROM read_json('/etc/passwd')", "1=1; ATTACH 'x'",
     "reward > 1 UNION SELECT 1", "reward == \uff11", "\U0001d5c8\U0001d5c9 == 1", "a == '", "a[0:1] == 1",
-    "a[-1] == 1", "a[True] == 1", "a[1.5] == 1", "a[None] == 1", "${oc.env:HOME} == 1", "`id` == 1",
+    "a[-b] == 1", "a[True] == 1", "a[1.5] == 1", "a[None] == 1", "${oc.env:HOME} == 1", "`id` == 1",
 ]  # fmt: skip
 LARGE = {
     "deep": "(" * 2_000 + "reward" + ")" * 2_000 + " > 1",

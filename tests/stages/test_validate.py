@@ -186,7 +186,7 @@ def test_a_check_without_limits_has_those_of_the_purpose() -> None:
 
 
 def test_a_limit_limits_something() -> None:
-    with pytest.raises(ValidationError, match=r"checks\.rows needs min or max: it has no limits"):
+    with pytest.raises(ValidationError, match=r"checks\.rows needs min or max: it has none"):
         Validate.model_validate({"purpose": "dpo", "checks": {"rows": {"level": "stop"}}})
     with pytest.raises(ValidationError, match=r"no figure is at least 0.5 and at most 0.4"):
         Validate.model_validate({"checks": {"mean_gap": {"min": 0.5, "max": 0.4}}})
