@@ -66,7 +66,7 @@ def check_found(
         there = _one_of(other)
         problems.append(
             f"{wanted.reward_at}: {_of_no_kind(name_of(wanted.reward), 'number', there)}."
-            " Name a field of numbers: `gymrecipe columns` lists them."
+            f" Name a field of numbers: `gymrecipe columns` lists them.{_asked(other)}"
         )
     if problems:
         raise RecipeError(*problems)
@@ -92,7 +92,7 @@ def of_other_kinds(
     types = _types(sources, wanted, sought) if sought else {}
     if not scored and (others := types[wanted.reward] - {"null"}):
         said = _of_no_kind("reward", "number", _one_of(others))
-        yield f"reward: {said}, so that every reward is missing."
+        yield f"reward: {said}, so that every reward is missing.{_asked(others)}"
     for column in without:
         place = wanted.places.get(column.name, "columns")
         there = _one_of(types[column.paths[0]] - {"null"})
@@ -163,6 +163,11 @@ def _types(sources: list[Source], wanted: Wanted, sought: Iterable[Path]) -> dic
 
 def _one_of(types: set[str]) -> str:
     return " or ".join(_ONE[kind] for kind in sorted(types))
+
+
+def _asked(types: set[str]) -> str:
+    """What can be done with a boolean, which is no score."""
+    return " An expression may ask for it: where, or high and low of label." * ("boolean" in types)
 
 
 def _is_named(column: Column) -> bool:

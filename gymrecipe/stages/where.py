@@ -1,4 +1,4 @@
-"""Where: the expressions over columns of `filter.where` and of `pair`'s tiers.
+"""Where: the expressions over columns of `filter.where`, of `pair`'s tiers and of `label`.
 
 Python's own syntax, read by `ast` against a white list and turned into polars, never evaluated.
 

@@ -119,15 +119,20 @@ def test_a_score_is_told_as_what_it_is_however_deep_it_lies(
         read(jsonl(line), reward=path)
 
 
-@pytest.mark.parametrize(("value", "there"), [(True, "a boolean"), ("0.5", "a text")])
+ASKED = " An expression may ask for it: where, or high and low of label."
+
+
+@pytest.mark.parametrize(
+    ("value", "there", "more"), [(True, "a boolean", ASKED), ("0.5", "a text", "")]
+)
 def test_a_score_that_is_no_number_is_told_as_what_it_is(
-    value: Any, there: str, jsonl: Write
+    value: Any, there: str, more: str, jsonl: Write
 ) -> None:
     with pytest.raises(RecipeError) as caught:
         read(jsonl(rollout(passed=value)), reward="passed")
     assert str(caught.value) == (
         f"reward: 'passed' is {there}, and on no line that was read a number. Name a field of"
-        " numbers: `gymrecipe columns` lists them."
+        f" numbers: `gymrecipe columns` lists them.{more}"
     )
 
 

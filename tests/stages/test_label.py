@@ -72,6 +72,25 @@ def test_limits_that_the_data_puts_in_the_wrong_order_are_told() -> None:
     assert "low (0.9) is above high (0.2)" in facts["warnings"][0]["message"]
 
 
+def test_expressions_say_what_is_desirable() -> None:
+    params = Label(high="judge_ok", low="not judge_ok and turns < 3")
+    rows = {"judge_ok": [True, False, False, None], "turns": [9, 2, 3, None], "reward": [None] * 4}
+    assert reasons(params, rows) == [None, None, "between", "missing_judge_ok"]
+    table, _ = call(rollouts(rows), params)
+    assert table["label"].to_list() == [True, False, None, None]
+
+
+def test_an_expression_and_a_number_are_each_enough() -> None:
+    params = Label(high="judge_ok", low=0.4)
+    rows = {"judge_ok": [True, None, None, False], "reward": [None, 0.1, None, 0.9]}
+    assert reasons(params, rows) == [None, None, "missing_judge_ok", "between"]
+
+
+def test_an_expression_that_cannot_be_read_is_refused() -> None:
+    with pytest.raises(ValidationError, match="cannot be used here"):
+        Label(high="len(x)")
+
+
 @pytest.mark.parametrize("limits", [{"high": 0.3, "low": 0.4}, {"high": "p30", "low": "p60"}])
 def test_labels_that_overlap_are_refused(limits: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="labels overlap"):
