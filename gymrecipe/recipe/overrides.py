@@ -119,6 +119,11 @@ def normalised(
         parsed = OverridesParser.create().parse_override(text)
     except HydraException:
         structured = _structured(value)
+        if isinstance(structured, str) and value.startswith("{") and value.endswith("}"):
+            raise RecipeError(
+                f"{key}: cannot be read as a mapping, got '{value}'. In it a text with brackets"
+                " needs quotes; quotes around the whole make it a text."
+            ) from None
         _refuse(structured, key)
         if _fits_grammar(structured):
             return f"++{key}={in_grammar(structured)}"

@@ -167,6 +167,12 @@ def test_a_wrong_or_dangerous_override_is_refused_as_the_command_line(override: 
         compose(DPO, [override])
 
 
+def test_a_mapping_that_cannot_be_read_is_told_and_no_text() -> None:
+    with pytest.raises(RecipeError, match=r"columns: cannot be read as a mapping, got .* quotes"):
+        compose(DPO, ["columns={a: {path: b[0]}}"])
+    assert value("system='{a: [b}'") == "{a: [b}"
+
+
 def test_an_empty_mapping_that_would_take_nothing_out_is_told_with_what_does() -> None:
     with pytest.raises(RecipeError) as caught:
         compose(recipes()["balanced"], ["stages={}", "stages.write.columns={}"])
