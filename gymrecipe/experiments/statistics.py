@@ -47,6 +47,8 @@ def grounds(above: Iterable[Step]) -> Grounds:
         for _, name, mark in marked(step.params, Reads):
             if name is not None and mark.kind == "number":
                 found.metrics.append(name)
+            elif step.stage.name == "dedup":
+                continue  # of each value one row is left, which is no group of the result
             elif name not in (None, "task") and mark.kind == "category":
                 found.groups.append(name)
     return found

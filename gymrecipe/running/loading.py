@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 from gymrecipe.formats.custom import parts
+from gymrecipe.parameters import Reads, marked
 from gymrecipe.planning.beside import paths_written
 from gymrecipe.planning.plan import Plan
 from gymrecipe.planning.reads import expressions, places
@@ -90,6 +91,8 @@ def _origin(plan: Plan, name: str, place: str) -> str:
 def _others(step: Step) -> Iterator[str]:
     """What may be named beside the fields of a line, because of a step."""
     yield from MADE.get(step.stage.name, ())
+    for _, _, mark in marked(step.params, Reads):
+        yield from mark.other_than
     if step.takes == "pairs":
         yield from PAIR_COLUMNS
     if isinstance(step.params, Write) and step.params.format == "custom":

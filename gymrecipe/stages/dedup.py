@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from gymrecipe.late import pl
-from gymrecipe.parameters import Params
+from gymrecipe.parameters import Params, Reads
 from gymrecipe.registry import stage
 
 KEYS = {
@@ -19,17 +19,20 @@ class Dedup(Params):
     """What counts as the same."""
 
     use: Literal["dedup"] = "dedup"
-    same: Literal["line", "answer", "prompt"] = "line"
+    same: Annotated[str, Reads("category", other_than=tuple(KEYS))] = "line"
     """`line`: equal bytes. `answer`: the same task and prompt, and the model said and called
     the same. `prompt`: of tasks, such as those of two runs; rows whose prompt is not recorded
-    stay."""
+    stay. Or a column, such as `extracted_answer`: the same task and prompt, and the same value
+    there; rows without one stay."""
 
 
 @stage(takes=("rollouts", "tasks"), version=1)
 def dedup(rows: pl.LazyFrame, params: Dedup) -> pl.LazyFrame:
     """Keep one row of each set of duplicates, by draw, and reject the others as `duplicate`."""
-    keys = KEYS[params.same]
+    keys = KEYS.get(params.same, ("task_key", "prompt_key", params.same))
     place = pl.col("draw").rank("ordinal").over(keys)
-    # Without a task or a prompt nothing says that two rows are the same.
+    # Without a task, a prompt or a value nothing says that two rows are the same.
     known = pl.col(keys[0]).is_not_null()
+    if params.same not in KEYS:
+        known &= pl.col(params.same).is_not_null()
     return rows.with_columns(reason=pl.when(known & (place > 1)).then(pl.lit("duplicate")))

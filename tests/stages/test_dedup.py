@@ -40,6 +40,19 @@ def test_equal_answers_of_unclear_tasks_stay() -> None:
     assert reasons(Dedup(same="answer"), rows) == [None, None]
 
 
+def test_equal_values_of_a_column_leave_one_a_task_and_prompt() -> None:
+    rows = {
+        "boxed": ["4", "4", "4", "5", "4"], "task_key": [1, 1, 2, 1, 1],
+        "prompt_key": [1, 1, 1, 1, 2], "draw": [0.5, 0.4, 0.3, 0.2, 0.1],
+    }  # fmt: skip
+    assert reasons(Dedup(same="boxed"), rows) == ["duplicate", None, None, None, None]
+
+
+def test_rows_without_a_value_of_the_column_or_a_task_stay() -> None:
+    rows = {"boxed": [None, None, "4", "4"], "task_key": [1, 1, None, None]}
+    assert reasons(Dedup(same="boxed"), rows) == [None] * 4
+
+
 def test_different_answers_stay() -> None:
     assert reasons(Dedup(same="answer"), {"answer_key": [1, 2]}) == [None, None]
 
