@@ -23,6 +23,8 @@ def _by_column(shown: Collection[str]) -> dict[str, Types]:
     columns: dict[str, Types] = defaultdict(lambda: defaultdict(set))
     for element in shown:
         path, _, kind = element.partition(":")
+        if kind.startswith(("object~", "list~")):  # which sort of them does not matter
+            kind = kind.partition("~")[0]
         columns[path.partition(">")[0]][path].add("int" if kind == "wide" else kind)
     return columns
 

@@ -5,6 +5,9 @@ Where objects there have different keys it keeps everything below as it stands, 
 have the same keys it makes a struct, which fills nulls into, or fails on, later rows with others.
 So the rows that together show every set of keys lead. A column of whole numbers, there or in the
 first split, has no room for fractions in later rows or the other split, and is made one of floats.
+
+What an object or a list of a line holds is told by one of SORTS numbers, so that a column whose
+keys are data has few leaders, too.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
+import xxhash
 from msgspec import Raw
 
 from gymrecipe.rollouts.chat import Message
@@ -22,11 +26,18 @@ from gymrecipe.rollouts.chat import Message
 Shape = frozenset[str]
 """Elements `column:keys` or `column:type`, and below one set of keys `column>path:keys`."""
 
+SORTS = 64
+"""How many sorts of objects, and of lists, of lines are told apart in a column."""
+
 
 class Shapes:
-    """The different shapes seen so far, and which of them each record has."""
+    """The different shapes seen so far, and which of them each record has.
 
-    def __init__(self) -> None:
+    Unless `inferred`, no loader infers anything from what stands in the records as in their lines.
+    """
+
+    def __init__(self, inferred: bool = True) -> None:
+        self.inferred = inferred
         self.known: list[Shape] = []
         self.of_rows = array("I")
         self.places: dict[Shape, int] = {}
@@ -49,6 +60,9 @@ class Shapes:
             found.add(_said(column, name))
             return
         if value is None or ((is_list := isinstance(value, list)) and not value):
+            return
+        if self.inferred and isinstance(value, Raw) and (sort := _sort(value)) is not None:
+            found.add(_said(column, sort))
             return
         if not is_list or not isinstance(value[0], dict | msgspec.Struct):
             _walk(column, column, value, found)
@@ -108,6 +122,7 @@ def as_floats(record: bytes, columns: set[str]) -> bytes:
     return _encoder.encode(values) + b"\n"
 
 
+_any = msgspec.json.Decoder()
 _row = msgspec.json.Decoder(dict[str, Raw])
 _encoder = msgspec.json.Encoder()
 _OPTIONAL = [field.name for field in msgspec.structs.fields(Message) if not field.required]
@@ -168,6 +183,25 @@ def _walk(column: str, path: str, value: Any, found: set[str]) -> None:
             found.add(f"{path}:{_TYPES.get(first) or _number(value)}")
     else:
         found.add(f"{path}:{type(value).__name__}")
+
+
+def _sort(raw: Raw) -> str | None:
+    """The type of an object or a list with a number that says what is in it, or without where it is
+    empty; None for any other value.
+    """
+    kind = {"{": "object", "[": "list"}.get(chr(memoryview(raw)[0]))
+    if kind is None or not (value := _any.decode(raw)):
+        return kind
+    return f"{kind}~{xxhash.xxh3_64_intdigest(_told(value).encode()) % SORTS}"
+
+
+def _told(value: Any) -> str:
+    """All keys and types of a value."""
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{key}:{_told(value[key])}' for key in sorted(value))}}}"
+    if isinstance(value, list):
+        return f"[{','.join(sorted(set(map(_told, value))))}]"
+    return type(value).__name__
 
 
 def _number(raw: Raw) -> str:

@@ -56,6 +56,7 @@ def test_other_keys_or_types_are_apart(train: Any, validation: Any) -> None:
         ([[call()]], [[call(z=1)]]),
         ([[call(x={"y": 1})], [call(x={"z": 1})]], [[call(x={"u": 1})]]),
         ([[call(x=1)]], [[call(x=2)]]),
+        ([Raw(b'{"x":1}')], [Raw(b'{"x":null}')]),
     ],
 )
 def test_what_the_loader_keeps_as_it_is_or_knows_is_not(train: Any, validation: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from gymrecipe.formats.shapes import Shapes, as_floats, leaders, mixed
+from gymrecipe.formats.shapes import SORTS, Shapes, as_floats, leaders, mixed
 from gymrecipe.rollouts.chat import Function, Message, ToolCall
 
 
@@ -60,6 +60,30 @@ def test_tools_as_objects_show_their_keys_all_the_way_down() -> None:
     one = {"tools": [{"function": {"parameters": {"a": {"type": "string"}}}}]}
     other = {"tools": [{"function": {"parameters": {"b": {"type": "string"}}}}]}
     assert lead(one, one, other) == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("first", "later"),
+    [
+        (b"[]", b'["a"]'),
+        (b"[1]", b"[0.5]"),
+        (b'{"a":1}', b'{"b":1}'),
+        (b'{"a":[]}', b'{"a":[{"b":null}]}'),
+        (b"{}", b'{"a":1}'),
+    ],
+)
+def test_what_stands_as_in_its_line_shows_its_keys_and_types(first: bytes, later: bytes) -> None:
+    rows = [{"c": Raw(first)}, {"c": Raw(first)}, {"c": Raw(later)}]
+    assert sorted(lead(*rows)) == [0, 2]
+    shapes = Shapes(inferred=False)  # a loader of lines infers nothing
+    for row in rows:
+        shapes.add(row)
+    assert len(shapes.known) == 1
+
+
+def test_objects_whose_keys_are_data_have_few_leaders() -> None:
+    rows = [{"c": Raw(b'{"id_%d":1}' % n)} for n in range(2000)]
+    assert len(lead(*rows)) <= SORTS
 
 
 def test_no_rows_need_no_leader() -> None:
