@@ -14,8 +14,8 @@ from gymrecipe.rollouts.lines import NULL, is_null
 class Contents(msgspec.Struct):
     """Whether some records have the model's thoughts, how many an answer marked as a refusal, how
     many prompts for RL nothing to verify an answer by, which fields for a verifier have a value,
-    and which are there and null. `dates` are the columns of which every record has a date; None
-    before there is a record.
+    and which are there and null. `dated` are the columns in which there are dates, `undated` those
+    in which there is anything else, nulls aside.
     """
 
     has_reasoning: bool = False
@@ -23,7 +23,8 @@ class Contents(msgspec.Struct):
     unverifiable: int = 0
     verifier: set[str] = set()
     verifier_nulls: set[str] = set()
-    dates: set[str] | None = None
+    dated: set[str] = set()
+    undated: set[str] = set()
 
     def note(self, example: Example, record: Any) -> None:
         """Take up one record and what it was made of."""
@@ -35,11 +36,16 @@ class Contents(msgspec.Struct):
             there = {name for name, raw in example.verifier.items() if raw is not NULL}
             self.verifier_nulls |= there - present
             self.unverifiable += example.unverifiable
-        if self.dates is None:
-            columns = record if isinstance(record, dict) else {}
-            self.dates = {name for name, value in columns.items() if is_date(value)}
-        elif self.dates:
-            self.dates = {name for name in self.dates if is_date(record[name])}
+        columns = record if isinstance(record, dict) else {}
+        for name in columns.keys() - self.undated:
+            value = columns[name]
+            if not is_null(value):
+                (self.dated if is_date(value) else self.undated).add(name)
+
+    @property
+    def dates(self) -> set[str]:
+        """The columns in which there are dates alone."""
+        return self.dated - self.undated
 
     def add(self, other: Contents) -> None:
         """Take up the records of another slice."""
@@ -48,10 +54,8 @@ class Contents(msgspec.Struct):
         self.unverifiable += other.unverifiable
         self.verifier |= other.verifier
         self.verifier_nulls |= other.verifier_nulls
-        if self.dates is None or other.dates is None:
-            self.dates = other.dates if self.dates is None else self.dates
-        else:
-            self.dates &= other.dates
+        self.dated |= other.dated
+        self.undated |= other.undated
 
 
 def _thinks(example: Example) -> bool:

@@ -93,7 +93,7 @@ def of_write(
             " that the model's API marked as a refusal; refusals=reject leaves them out."
         )
     if (params.file or FORMATS[params.format].files[0]) == "jsonl":
-        for name in sorted(written.contents.dates or ()):
+        for name in sorted(written.contents.dates):
             yield (
                 f"{step.name}: every '{name}' is a date, and `datasets`, by which most trainers"
                 " read, makes timestamps of such a column. Leave it out, or write it otherwise."

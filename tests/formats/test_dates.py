@@ -26,11 +26,11 @@ def test_a_date_is_one_as_a_value_and_as_it_stands_in_a_line(value: Any, expecte
     assert is_date(value) == expected
 
 
-def test_a_column_has_dates_where_every_record_of_every_slice_has_one() -> None:
+def test_a_column_has_dates_where_the_records_of_all_slices_have_nothing_else() -> None:
     slices = [
         [{"a": DAY, "b": DAY, "c": "x"}, {"a": "1999-12-31", "b": "", "c": "x"}],
         [],
-        [{"a": DAY, "b": DAY, "c": DAY}],
+        [{"a": None, "b": DAY, "c": DAY}, {"a": Raw(b"null"), "b": DAY, "c": None}],
     ]
     whole = Contents()
     for records in slices:
