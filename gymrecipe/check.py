@@ -147,7 +147,11 @@ def _findings(
 ) -> Iterator[Finding]:
     parquet = is_parquet(source)
     loaders: dict[Purpose | None, str] = getattr(module, "LOADER", {})
-    infers = loaders.get(checking.purpose, "datasets") == "datasets" and not parquet
+    reads = loaders.get(checking.purpose, "datasets")
+    if reads == ("lines" if parquet else "parquet"):
+        is_, wants = ("parquet", "JSON lines") if parquet else ("JSON lines", "parquet")
+        yield found("error", 0, f"{is_}, where the trainer reads nothing but {wants}")
+    infers = reads == "datasets" and not parquet
     loader = Loader() if infers else None
     together = Together()
     form: type[BaseModel] | None = None

@@ -78,6 +78,18 @@ def test_the_columns_say_what_a_file_is_for(record: dict[str, Any], purpose: str
     assert guess(record, model_of("trl").LINES) == purpose
 
 
+def test_json_lines_are_told_where_the_trainer_reads_parquet_and_the_reverse(
+    write: Any, tmp_path: Path
+) -> None:
+    said = "JSON lines, where the trainer reads nothing but parquet"
+    assert said in [finding.what for finding in found(write(SFT), "verl", "sft")]
+    pl.DataFrame({"messages": [SFT["messages"]]}).write_parquet(tmp_path / "a.parquet")
+    said = "parquet, where the trainer reads nothing but JSON lines"
+    assert said in [
+        finding.what for finding in found(str(tmp_path / "a.parquet"), "nemo_rl", "sft")
+    ]
+
+
 def test_a_reward_beside_messages_does_not_make_them_a_buffer(write: Any) -> None:
     assert check.check(write({**SFT, "reward": 1.0}), "messages").purpose == "sft"
     assert not found(write({**SFT, "reward": 1.0}), "messages", "buffer")

@@ -13,6 +13,9 @@ from gymrecipe.formats.models.line import Line, of_json
 from gymrecipe.formats.models.parts import EitherMessage, Message, Tools, ToolsText
 from gymrecipe.registry import Purpose
 
+LOADER: dict[Purpose, str] = {"sft": "parquet", "reward_model": "parquet"}
+"""How it reads a file: RL prompts with `datasets`, as JSON lines or parquet."""
+
 _WHOLE: TypeAdapter[Whole[Message]] = TypeAdapter(Whole[Message])
 
 
