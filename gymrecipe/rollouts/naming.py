@@ -52,7 +52,8 @@ def sources(entries: str | list[str], sidecars: bool) -> tuple[list[Source], lis
     for source in found:
         real = os.path.realpath(source.path)
         if real in seen:
-            raise InputError(f"{source.name}: named twice by input. Name each file once.")
+            also = "" if seen[real] == source.name else f", also as {seen[real]}"
+            raise InputError(f"{source.name}: named twice by input{also}. Name each file once.")
         seen[real] = source.name
     if not found:
         what = f": {skipped[0]} and the like are sidecar files" if skipped else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,11 @@ def test_a_file_may_be_named_only_once(tmp_path: Path, way: str) -> None:
     again = other.get(way, tmp_path / "link")
     with pytest.raises(InputError, match="named twice"):
         sources([str(path), str(again)], False)
+
+
+def test_a_file_that_is_named_twice_is_told_by_both_names(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("x")
+    os.symlink("a.jsonl", tmp_path / "latest.jsonl")
+    said = f"latest.jsonl: named twice by input, also as {tmp_path / 'a.jsonl'}."
+    with pytest.raises(InputError, match=re.escape(said)):
+        sources(str(tmp_path / "*.jsonl"), False)
