@@ -119,7 +119,8 @@ def _task_type(named: NamedColumn | None) -> Column:
     paths = [column.path] if isinstance(column.path, str) else column.path
     default = GENERAL if column.default is None else column.default
     found = tuple(map(parse_path, paths))
-    return Column("task_type", found, "text", column.regex, default, optional=named is None)
+    kind: Kind = "text" if column.regex is None else "texts"
+    return Column("task_type", found, kind, column.regex, default, optional=named is None)
 
 
 def _used(step: Step) -> Iterator[tuple[str, str, Kind]]:
@@ -177,8 +178,8 @@ def _column(
             kind = "text"
         if kind not in TEXTS and from_text:
             raise ValueError(f"'{name}' has a regex or a default and is a text, used as a {kind}")
-        if kind == "text" and column.regex is not None:
-            kind = "texts"  # a pattern finds something in a list of them as well
+        if kind in TEXTS and column.regex is not None:
+            kind = "texts"
         paths = [column.path] if isinstance(column.path, str) else column.path
         yield Column(name, tuple(map(parse_path, paths)), kind, column.regex, column.default)
         return

@@ -13,9 +13,9 @@ from gymrecipe.errors import RecipeError
 from gymrecipe.rollouts.members import Repeated, member
 
 Kind = Literal["number", "text", "texts", "boolean", "category", "any"]
-"""What a value is read as: `texts` is a text, or those of a list, a line each; a `category` is a
-text, or a number or boolean as the text of it; of `any` only whether there is one, which is held as
-a boolean."""
+"""What a value is read as: a `category` is a text, or a number or boolean as the text of it;
+`texts` are one, or those of a list, a line each; of `any` only whether there is one, which is held
+as a boolean."""
 TEXTS = frozenset({"text", "texts", "category"})
 """The kinds that are held as texts."""
 Path = tuple[str | int, ...]
@@ -252,11 +252,12 @@ def typed(raw: bytes | msgspec.Raw | None, kind: Kind) -> Any:
     value = _value.decode(raw)
     if kind == "any":
         return None if value is None else True
-    if kind == "category":
-        return category_of(value) if isinstance(value, str | int | float) else None
     if kind == "texts" and isinstance(value, list):
-        return "\n".join(part for part in value if isinstance(part, str))
-    if kind in ("text", "texts"):
+        single = (part for part in value if isinstance(part, str | int | float))
+        return "\n".join(map(category_of, single))
+    if kind in ("category", "texts"):
+        return category_of(value) if isinstance(value, str | int | float) else None
+    if kind == "text":
         return value if isinstance(value, str) else None
     if isinstance(value, bool):
         return value if kind == "boolean" else None

@@ -124,7 +124,7 @@ def test_what_a_stage_makes_may_be_asked_whether_it_is_there(tmp_path: Path) -> 
 def test_a_named_column_has_its_paths_its_pattern_and_its_default(tmp_path: Path) -> None:
     named = "c: {path: [a.b, 'field[\"x y\"]'], regex: 'C: (.)', default: none}"
     found = columns(tmp_path, named, "b: {use: balance, by: c, most: 1}", WRITE)
-    assert found["c"] == Column("c", (("a", "b"), ("x y",)), "category", "C: (.)", "none")
+    assert found["c"] == Column("c", (("a", "b"), ("x y",)), "texts", "C: (.)", "none")
 
 
 @pytest.mark.parametrize("more", ["regex: '(.)'", "default: x"])

@@ -152,7 +152,15 @@ def test_a_value_of_another_kind_is_missing(
 
 @pytest.mark.parametrize(
     ("text", "found"),
-    [('"a b"', "a b"), ('["a", 1, "b"]', "a\nb"), ("[]", ""), ("3", None), ('{"a": "b"}', None)],
+    [
+        ('"a b"', "a b"),
+        ('["a", 1, null, "b"]', "a\n1\nb"),
+        ("[]", ""),
+        ("3.0", "3"),
+        ("true", "true"),
+        ('{"a": "b"}', None),
+        ("null", None),
+    ],
 )
 def test_the_texts_of_a_list_are_a_line_each(text: str, found: str | None) -> None:
     assert typed(text.encode(), "texts") == found
