@@ -222,14 +222,28 @@ def most_bytes(source: Source) -> int:
     return max(SWELLING_BYTES, SWELLING * source.size) if source.compression else source.size
 
 
+_PACKED = {
+    b"\xfd7zXZ\0": ("xz", "xz -dc"),
+    b"BZh": ("bzip2", "bzip2 -dc"),
+    b"PK\3\4": ("zip", "unzip -p"),
+}
+"""What compressed files begin with that are not read, their form, and what unpacks them."""
+
+
 def in_lines(source: Source) -> str:
-    """How a file of another known form (Parquet, one JSON array, JSON over several lines) becomes
-    JSON lines; nothing for any other.
+    """How a file of another known form (compressed in another way, Parquet, one JSON array, JSON
+    over several lines) becomes JSON lines; nothing for any other.
     """
     head_lines = islice(lines(blocks(source)), BLANKS)
     written = (raw.data for raw in head_lines if raw.data is None or raw.data.strip())
     first = next(written, None) or b""
     head = first.removeprefix(BOM_UTF8).strip()
+    for magic, (form, unpack) in _PACKED.items():
+        if head.startswith(magic):
+            return (
+                f"This is compressed by {form}; gzip and zstd are read:"
+                f" {unpack} {source.name} > rollouts.jsonl unpacks it."
+            )
     if head.startswith(b"PAR1"):
         what, command = "Parquet", f"polars.read_parquet('{source.name}').write_ndjson(…) in Python"
     elif head[:1] == b"[":

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
+import io
+import lzma
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +14,7 @@ import pytest
 from gymrecipe.errors import DataError
 from gymrecipe.rollouts.naming import sources
 from gymrecipe.rollouts.nothing import check_not_empty, check_rollouts
-from tests.rollouts.conftest import Write, read, rollout
+from tests.rollouts.conftest import GOOD, Write, read, rollout
 
 
 def said(*paths: str) -> list[str]:
@@ -41,6 +46,28 @@ def test_a_last_line_that_is_cut_off_ends_its_sentence_once(tmp_path: Path) -> N
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"reward": 1')
     assert said(str(path))[0].endswith("is cut off (still being written?).")
+
+
+def zipped(data: bytes) -> bytes:
+    with zipfile.ZipFile(made := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.jsonl", data)
+    return made.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("squeeze", "told"),
+    [
+        (lzma.compress, "by xz; gzip and zstd are read: xz -dc a.jsonl > rollouts.jsonl"),
+        (bz2.compress, "by bzip2; gzip and zstd are read: bzip2 -dc a.jsonl > rollouts.jsonl"),
+        (zipped, "by zip; gzip and zstd are read: unzip -p a.jsonl > rollouts.jsonl"),
+    ],
+)
+def test_a_file_that_is_compressed_in_another_way_is_told_with_what_unpacks_it(
+    tmp_path: Path, squeeze: Callable[[bytes], bytes], told: str
+) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(squeeze(GOOD))
+    assert said(str(path))[-1].endswith(f"This is compressed {told} unpacks it.")
 
 
 @pytest.mark.parametrize(
