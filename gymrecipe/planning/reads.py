@@ -145,6 +145,13 @@ def _bare(step: Step, name: str) -> str:
     return split_side(name)[1] if step.takes == "pairs" else name
 
 
+def _too_early(name: str, step: Step) -> ValueError:
+    return ValueError(
+        f"'{name}' is a column of pairs, and {step.takes} have none yet; put the stage behind the"
+        " one that makes pairs"
+    )
+
+
 def _column(
     name: str, kind: Kind, step: Step, named: dict[str, NamedColumn], made: dict[str, Kind]
 ) -> Iterator[Column]:
@@ -153,14 +160,14 @@ def _column(
     name = _bare(step, name)
     side, rest = split_side(name)
     if side and rest in (*BUILT_IN, "row") and step.takes != "pairs":
-        raise ValueError(f"'{name}' is a column of pairs, and {step.takes} have none yet")
+        raise _too_early(name, step)
     if name in BUILT_IN or name in made:
         known = made[name] if name in made else BUILT_IN[name][0]
         if kind not in (known, "category", "any"):
             raise ValueError(f"'{name}' is a {known}, used as a {kind}")
         return
     if name == "gap":
-        raise ValueError(f"'gap' is a column of pairs, and {step.takes} have none yet")
+        raise _too_early(name, step)
     maker = next((stage for stage, columns in MADE.items() if name in columns), None)
     if maker is not None and name not in named:
         raise ValueError(

@@ -116,7 +116,8 @@ def test_a_misspelt_after_names_the_nearest(tmp_path: Path) -> None:
 
 
 def test_balance_of_pairs_before_there_are_any_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"stages\.b\.by: 'gap' is a column of pairs"):
+    said = r"stages\.b\.by: 'gap' is a column of pairs, .*; put the stage behind the one that makes"
+    with pytest.raises(RecipeError, match=said):
         steps(tmp_path, LOAD, "b: {use: balance, by: gap, most: 1}", "p: {use: pair}", WRITE)
 
 
