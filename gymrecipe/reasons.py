@@ -18,7 +18,9 @@ FATES = {
     "identical_answers": "those that were to be paired say the same",
     "not_selected": "its task gave pairs, without this rollout",
 }
-"""Why a rollout is in no pair: the fate of its task, or `not_selected`."""
+"""Why a rollout is in no pair: the fate of its task, from the furthest to the nearest to a pair, or
+`not_selected`.
+"""
 
 MEANINGS = {
     **BAD_LINE,

@@ -127,8 +127,8 @@ def why_no_pair(stage: StageRecord, where: str) -> Table:
     lost = [row for row in fates if row.get("fate") != "paired"]
     for row in sorted(lost, key=lambda row: (-_count(row.get("rollouts")), str(row.get("fate")))):
         fate = str(row.get("fate"))
-        # Rollouts whose task is not known are not one task, nor are those of tasks that go on.
-        nowhere = fate == "task_unclear" or (fate.startswith("missing_") and not row.get("tasks"))
+        # Rollouts whose task is not known are not one task, nor those of tasks of another fate.
+        nowhere = fate == "task_unclear" or not row.get("tasks")
         tasks = "-" if nowhere else number(row.get("tasks"))
         table.rows.append(
             (styled(fate, most=40), tasks, number(row.get("rollouts")), words(meaning(fate), "dim"))

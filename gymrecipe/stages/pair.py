@@ -123,7 +123,7 @@ def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
         del ranked, judged, found
     made = pl.concat(pairs)
     facts = {
-        "tasks": pairless.tasks(rollouts, fates),
+        "tasks": pairless.tasks(rollouts, fates, params.by),
         "rates": _rates(rollouts, with_two, made, params),
         "compared": _compared(rollouts.filter(ranking.usable(params.by)), params.by),
     }

@@ -86,19 +86,20 @@ def _group_fates(
     return groups.select(said.otherwise(fate("tied"))).to_series()
 
 
-def tasks(rollouts: pl.LazyFrame, fates: pl.Series) -> pl.LazyFrame:
-    """Why no pair: each fate with its tasks and rollouts. A rollout without a value is one of its
-    task's only where the task has no other: else the others say what became of the task.
+def tasks(rollouts: pl.LazyFrame, fates: pl.Series, by: str) -> pl.LazyFrame:
+    """Why no pair: each fate with its tasks and rollouts. A task is counted once, by the fate that
+    is nearest to a pair: where it has several prompts, one may have given a pair and others not.
     """
     keys = column(rollouts, "task_key")
-    said = sorted({*fates.unique()} - {"not_selected"})
+    paired, *others, missing = _names(by).categories
+    counted = keys.clear()
     rows = []
-    for fate in said:
+    for fate in (paired, *reversed(others), missing):
         of_fate = keys.filter(fates == fate)
         judged = of_fate.drop_nulls().unique()
-        if fate.startswith("missing_"):
-            judged = judged.filter(~judged.is_in(keys.filter(fates != fate).unique().implode()))
-        row = {"fate": fate, "tasks": len(judged), "rollouts": len(of_fate)}
-        rows.append(row)
+        judged = judged.filter(~judged.is_in(counted.implode()))
+        counted = pl.concat([counted, judged])
+        if len(of_fate) and fate != "not_selected":
+            rows.append({"fate": fate, "tasks": len(judged), "rollouts": len(of_fate)})
     schema = {"fate": pl.String, "tasks": pl.UInt32, "rollouts": pl.UInt32}
-    return pl.LazyFrame(rows, schema=schema)
+    return pl.LazyFrame(rows, schema=schema).sort("fate")

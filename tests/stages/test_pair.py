@@ -580,6 +580,20 @@ def test_a_task_gave_no_pair_for_want_of_values_only_where_it_has_none() -> None
     ]
 
 
+def test_a_task_of_several_prompts_is_counted_by_the_fate_that_is_nearest_to_a_pair() -> None:
+    rows = {
+        "task_key": [1] * 5 + [2] * 5,
+        "prompt_key": [1, 1, 2, 3, 3, 4, 4, 5, 6, 6],
+        "reward": [1.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.9, 1.0, 1.0, 1.0],
+    }
+    assert facts_of(Pair(min_gap=0.5), rows)["tasks"] == [
+        {"fate": "all_equal", "tasks": 0, "rollouts": 4},
+        {"fate": "gap_too_small", "tasks": 1, "rollouts": 2},
+        {"fate": "paired", "tasks": 1, "rollouts": 2},
+        {"fate": "prompts_differ", "tasks": 0, "rollouts": 2},
+    ]
+
+
 def test_without_two_usable_rollouts_there_is_no_pair_rate() -> None:
     rates = facts_of(Pair(), {"reward": [1.0]})["rates"][0]
     assert (rates["pair_rate"], rates["pairs_per_task"]) == (None, None)
