@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,13 @@ from typing import Any
 import msgspec
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.conf import JobConf, OverridesConf, RuntimeConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gymrecipe.errors import RecipeError
@@ -65,11 +67,12 @@ def compose(path: Path, overrides: Sequence[str], caller: Caller = COMMAND_LINE)
     Raises RecipeError with every fault of the file, or of the overrides.
     """
     recipe = read(path)
-    base = _base(shared_folder("conf"))
+    conf = shared_folder("conf")
+    base = _base(conf)
     for name, value in base.items():
         if isinstance(value, dict) and not isinstance(recipe.get(name) or {}, dict):
             raise RecipeError(f"{path}: {name}: should be a mapping, not a {kind(recipe[name])}.")
-    engines = [option.stem for option in (shared_folder("conf") / "engine").glob("*.yaml")]
+    engines = [option.stem for option in (conf / "engine").glob("*.yaml")]
     overridden: dict[str, str] = {}
     beyond: dict[str, Any] = {}
     normal: list[str] = []
@@ -82,8 +85,13 @@ def compose(path: Path, overrides: Sequence[str], caller: Caller = COMMAND_LINE)
     if problems:
         raise RecipeError(*(f"{caller.name}: {problem}" for problem in dict.fromkeys(problems)))
     try:
-        with _our_hydra(recipe):
-            config = hydra_compose("gymrecipe", ["+recipe=chosen", *filter(None, normal)])
+        chosen = [text for text in normal if text.startswith("engine=")]
+        changes = [text for text in normal if text and text not in chosen]
+        config = deepcopy(_shared(conf, *chosen))
+        config.merge_with(recipe)
+        parsed = OverridesParser.create().parse_overrides(changes)
+        # What Hydra does with overrides has no public name.
+        ConfigLoaderImpl._apply_overrides_to_config(parsed, config)
         for key, value in beyond.items():
             merge = isinstance(value, dict) and isinstance(at(base | recipe, key), dict)
             OmegaConf.update(config, key, value, merge=merge, force_add=True)
@@ -114,42 +122,30 @@ def _base(folder: Path) -> dict[str, Any]:
     return read(folder / "config.yaml", trusted=True)
 
 
-@contextmanager
-def _our_hydra(recipe: dict[str, Any]) -> Iterator[None]:
-    """Hydra on our folder. A caller that uses Hydra too has its own again afterwards."""
-    conf = shared_folder("conf")
-    hydra = GlobalHydra.instance().hydra
+@cache
+def _shared(conf: Path, *engine: str) -> DictConfig:
+    """What Hydra composes of our folder: the shared knobs and an engine; only to be read.
+
+    A caller that uses Hydra too has its own again afterwards.
+    """
+    store, hydra = ConfigStore.instance(), GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
         # A folder: without one Hydra looks through the whole stack for the file that calls it.
-        with initialize_config_dir(str(conf), version_base="1.3"), _store() as store:
-            store.repo = dict(_configs(conf))
-            store.store(group="recipe", name="chosen", node=recipe, package="_global_")
-            yield
+        with initialize_config_dir(str(conf), version_base="1.3"):
+            theirs, store.repo = store.repo, {}
+            try:
+                # Hydra launches, logs and explains nothing here: what it notes itself is enough.
+                node = {"overrides": OverridesConf(), "runtime": RuntimeConf(), "job": JobConf()}
+                store.store(group="hydra", name="config", node=node, package="hydra")
+                store.store(name="gymrecipe", node=_base(conf))
+                config = hydra_compose("gymrecipe", [*engine])
+            finally:
+                store.repo = theirs
     finally:
         GlobalHydra.instance().hydra = hydra
-
-
-@contextmanager
-def _store() -> Iterator[ConfigStore]:
-    """Hydra's one store of configs, for a while without those of others."""
-    store = ConfigStore.instance()
-    theirs, store.repo = store.repo, {}
-    try:
-        yield store
-    finally:
-        store.repo = theirs
-
-
-@cache
-def _configs(folder: Path) -> dict[str, Any]:
-    """What is in the store for every recipe."""
-    with _store() as store:
-        # Hydra launches, logs and explains nothing here: what it notes while it composes is enough.
-        node = {"overrides": OverridesConf(), "runtime": RuntimeConf(), "job": JobConf()}
-        store.store(group="hydra", name="config", node=node, package="hydra")
-        store.store(name="gymrecipe", node=_base(folder))
-        return store.repo
+    OmegaConf.set_struct(config, False)  # a recipe has knobs of its own
+    return config
 
 
 def as_it_is(composed: Composed) -> Composed:

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 from gymrecipe.errors import RecipeError
 from gymrecipe.guards import references
+from gymrecipe.recipe import composing
 from gymrecipe.recipe.composing import compose
 from gymrecipe.recipe.finding import locate
 from tests.recipe.conftest import DPO, write
@@ -52,6 +53,13 @@ def test_a_caller_that_uses_hydra_finds_its_own_again(tmp_path: Path) -> None:
     assert not GlobalHydra.instance().is_initialized()
     compose(locate("ppo"), [])
     assert not GlobalHydra.instance().is_initialized()
+
+
+def test_hydra_composes_the_shared_knobs_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    compose(locate("ppo"), ["engine=local"])
+    monkeypatch.delattr(composing, "hydra_compose")
+    assert compose(DPO, ["engine=local", "seed=1"]).values["seed"] == 1
+    assert compose(DPO, ["engine=local"]).values["seed"] == 0
 
 
 def test_raw_keeps_the_references_and_values_resolve_them() -> None:
