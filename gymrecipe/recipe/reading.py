@@ -30,6 +30,13 @@ if hasattr(yaml, "CSafeLoader"):
     _Loader = _InC
 
 
+class _Dumper(get_omega_conf_dumper()):  # type: ignore
+    """YAML as OmegaConf writes it, with what stands in two places written twice."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 def read(path: Path, trusted: bool = False) -> dict[str, Any]:
     """The values of a YAML file. Raises RecipeError for what is none, or is refused."""
     try:
@@ -72,16 +79,13 @@ def knobs(path: Path) -> dict[str, Any]:
 
 def as_yaml(values: dict[str, Any]) -> str:
     """Plain values as YAML, in their order; what is not seen is written out."""
-    config = OmegaConf.create(values)
-    text: str = OmegaConf.to_yaml(config)
-    if text.replace("\n", "").isprintable():
-        return text
-    return str(
-        yaml.dump(
-            OmegaConf.to_container(config, resolve=False), Dumper=get_omega_conf_dumper(),
-            default_flow_style=False, allow_unicode=False, sort_keys=False,
-        )
-    )  # fmt: skip
+    text = _dumped(values, allow_unicode=True)
+    seen = text.replace("\n", "").isprintable()
+    return text if seen else _dumped(values, allow_unicode=False)
+
+
+def _dumped(values: dict[str, Any], allow_unicode: bool) -> str:
+    return str(yaml.dump(values, Dumper=_Dumper, allow_unicode=allow_unicode, sort_keys=False))
 
 
 def plain(error: Exception) -> str:
