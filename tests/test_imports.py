@@ -77,38 +77,44 @@ def test_workers_do_not_import_polars(module: str) -> None:
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-@pytest.mark.parametrize(
-    ("words", "ends"),
-    [
-        ([], 0),
-        (["--help"], 0),
-        (["recipes"], 0),
-        (["stages"], 0),
-        (["stages", "pair"], 0),
-        (["versions"], 0),
-        (["show", "ppo/v0001"], 0),
-        (["explain", "ppo/v0001", "a.jsonl:1"], 2),
-        (["rejects", "ppo/v0001"], 2),
-        (["verify", "ppo/v0001"], 2),
-        (["diff", "ppo/v0001", "ppo/v0002"], 2),
-        (["+recipe=ppo", "--cfg", "job"], 0),
-        (["+recipe=dpo_same_prompt", "mingap=0.3"], 2),
-        (["+recipe=dpo_same_prompt", "stages.pair.min_gap=x"], 2),
-    ],
-)
-def test_what_reads_no_table_does_not_import_polars(
-    words: list[str], ends: int, tmp_path: Path
-) -> None:
+ENDS: list[tuple[list[str], int]] = [
+    ([], 0),
+    (["--help"], 0),
+    (["recipes"], 0),
+    (["stages"], 0),
+    (["stages", "pair"], 0),
+    (["versions"], 0),
+    (["show", "ppo/v0001"], 0),
+    (["explain", "ppo/v0002", "a.jsonl:1"], 2),
+    (["rejects", "ppo/v0002"], 2),
+    (["verify", "ppo/v0002"], 2),
+    (["diff", "ppo/v0001", "ppo/v0002"], 2),
+    (["+recipe=ppo", "--cfg", "job"], 0),
+    (["+recipe=dpo_same_prompt", "mingap=0.3"], 2),
+    (["+recipe=dpo_same_prompt", "stages.pair.min_gap=x"], 2),
+]
+EACH_ALONE = """
+import json, os, sys
+from gymrecipe.cli import main
+
+for words in json.loads(sys.argv[1]):
+    child = os.fork()
+    if not child:
+        os._exit(main(words) + 100 * ("polars" in sys.modules))
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), file=sys.stderr)
+"""
+
+
+def test_what_reads_no_table_does_not_import_polars(tmp_path: Path) -> None:
+    import json
     import subprocess
     import sys
 
-    if "show" in words:
-        gymrecipe.run("ppo", output_dir=str(tmp_path / "experiments"))
-    code = (
-        "import sys; from gymrecipe.cli import main;"
-        f"code = main({words!r}); sys.exit(code + 100 * ('polars' in sys.modules))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path).returncode == ends
+    gymrecipe.run("ppo", output_dir=str(tmp_path / "experiments"))
+    line = [sys.executable, "-c", EACH_ALONE, json.dumps([words for words, _ in ENDS])]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
+    codes = [int(said) for said in done.stderr.splitlines() if said.isdecimal()]
+    assert list(zip([words for words, _ in ENDS], codes, strict=True)) == ENDS, done.stderr
 
 
 def test_stages_of_plugins_may_have_polars_by_any_name(tmp_path: Path) -> None:
