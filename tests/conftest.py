@@ -14,6 +14,8 @@ import pytest
 from hypothesis import settings
 
 import gymrecipe
+from gymrecipe.experiments import environment
+from gymrecipe.recipe.finding import shared_folder
 from tests.full import FULL
 
 # A shell in the background lets Ctrl-C be ignored, and nohup a lost terminal; the commands of the
@@ -33,6 +35,19 @@ gc.set_threshold(100_000, 20, 20)
 settings.register_profile("same", deadline=None, max_examples=25, derandomize=True)
 settings.register_profile("full", deadline=None, max_examples=400)
 settings.load_profile("full" if FULL else "same")
+
+
+_asked = environment._git
+_once = cache(_asked)
+
+
+def _git(folder: str) -> dict[str, Any] | None:
+    return _once(folder) if folder == _SHIPPED else _asked(folder)
+
+
+# What git says of the folder of our recipes does not change while the tests run.
+_SHIPPED = str(shared_folder("recipes").resolve())
+environment._git = _git
 
 
 @pytest.fixture(scope="session")
