@@ -46,7 +46,7 @@ test-trainers: $(TRAINERS)/.ready
 
 include tests/loaders/loaders.mk
 
-FAULTS := tests/faults tests/corpus tests/experiments/test_mapped.py tests/test_memory.py
+FAULTS := tests/faults tests/corpus tests/experiments/test_mapped.py tests/test_memory.py tests/test_real_rollouts.py
 
 # The full set of kills, failing disks, races and power cuts: a quarter of an hour.
 test-faults: $(VENV)/.ready

@@ -21,6 +21,7 @@ from gymrecipe.experiments.manifest import (
 )
 from gymrecipe.experiments.verify import verify
 from tests.experiments.conftest import graded, run, save
+from tests.full import often
 
 APPEND = """
 import sys
@@ -282,14 +283,14 @@ import sys
 from pathlib import Path
 from gymrecipe.experiments import ledger
 
-for round in range(200):
+for round in range(int(sys.argv[2])):
     ledger.rebuild(Path(sys.argv[1]))
 """
 
 
 def test_lines_that_are_added_while_the_ledger_is_rebuilt_are_not_lost(tmp_path):
     append(tmp_path, {"version": "v0001"})
-    rebuilding = subprocess.Popen([sys.executable, "-c", REBUILD, tmp_path])
+    rebuilding = subprocess.Popen([sys.executable, "-c", REBUILD, tmp_path, str(often(40, 200))])
     number = 1
     while rebuilding.poll() is None:
         number += 1

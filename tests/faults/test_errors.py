@@ -125,7 +125,7 @@ def test_an_input_that_cannot_be_read_is_never_a_shorter_dataset(
         call = "read" if call == "pread64" else call
     command = [*COMMAND, f"input={rollouts}", f"output_dir={root / 'out'}"]
     failed = passed = tried = 0
-    while passed < 8:  # a call may fail without harm; eight in a row are none any more
+    while passed < often(3, 8):  # a call may fail without harm; so many in a row are none any more
         number = 1 + tried * often(4, 1)
         tried += 1
         inject = f"inject={call}:error=EIO:when={number}"

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from gymrecipe.cli import main
 from gymrecipe.planning.settings import NamedColumn
 from tests.experiments.conftest import rollout, save
+from tests.full import often
 
 EVIL = [
     r"(a+)+$", r"(a|a)*b", r"(a|aa)+$", r"(x+x+)+y", r"([a-zA-Z]+)*!", r"(.*a){20}b", r"((a*)*)*b",
@@ -91,25 +92,26 @@ def test_the_patterns_that_are_allowed_take_two_seconds_together() -> None:
     assert len(allowed) >= 10
 
 
-def test_a_pattern_at_the_bound_takes_a_second_or_two_on_the_worst_megabyte() -> None:
+def test_a_pattern_at_the_bound_takes_a_second_or_two_a_megabyte_of_the_worst() -> None:
+    parts = often(4, 1)
     chance = random.Random(1)
     texts = [
-        "".join(chance.choices("ab", k=MEGABYTE)),
-        "a\u00e9" * (MEGABYTE // 3),
-        "".join(chance.choices("ab\u00e9\u6570 ", k=MEGABYTE // 2)),
+        "".join(chance.choices("ab", k=MEGABYTE // parts)),
+        "a\u00e9" * (MEGABYTE // 3 // parts),
+        "".join(chance.choices("ab\u00e9\u6570 ", k=MEGABYTE // 2 // parts)),
     ]
     for pattern in AT_THE_BOUND:
         assert column(pattern).regex == pattern
         for text in texts:
             started = time.process_time()
             pl.Series([text]).str.extract(pattern, 1)
-            assert time.process_time() - started < 2, pattern  # 0.75 at most in peace
+            assert parts * (time.process_time() - started) < 2, pattern  # 0.75 at most in peace
 
 
 def test_without_this_a_pattern_of_twenty_characters_takes_longer_than_all_others() -> None:
     started = time.process_time()
-    pl.Series(["a" * (MEGABYTE // 64)]).str.extract(r"((a{1,100}){1,100})b", 1)
-    assert 64 * (time.process_time() - started) > 16
+    pl.Series(["a" * (MEGABYTE // 256)]).str.extract(r"((a{1,100}){1,100})b", 1)
+    assert 256 * (time.process_time() - started) > 16
 
 
 @pytest.mark.parametrize("pattern", REFUSED)

@@ -13,6 +13,7 @@ from gymrecipe.errors import RecipeError
 from gymrecipe.formats import bounds
 from gymrecipe.formats.template import Template, read_template, render
 from gymrecipe.rollouts.chat import Message, Unusable
+from tests.full import often
 
 REACHING = [
     "{{ ''.__class__.__mro__[1].__subclasses__() }}", "{{ cycler.__init__.__globals__.os }}",
@@ -122,11 +123,15 @@ def test_a_template_that_reaches_for_more_refuses_the_rollout(text: str) -> None
 
 
 @pytest.mark.parametrize("name", ENDLESS)
-def test_a_template_that_would_not_end_refuses_the_rollout_soon(name: str) -> None:
+def test_a_template_that_would_not_end_refuses_the_rollout_soon(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounds, "STEPS", bounds.STEPS // often(10, 1))
+    monkeypatch.setattr(bounds, "KEPT", bounds.KEPT // often(8, 1))
     started = time.process_time()
     with pytest.raises(Unusable, match="template_refused"):
         rendered(ENDLESS[name])
-    assert time.process_time() - started < 5
+    assert time.process_time() - started < often(2, 5)
 
 
 @pytest.mark.parametrize("text", MODELS)
