@@ -8,6 +8,7 @@ import platform
 import subprocess
 import sys
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -57,13 +58,16 @@ def _utf8(text: str) -> str:
 
 def packages() -> dict[str, str]:
     """The installed versions of PACKAGES."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = ""
-    return found
+    return {name: _installed(name) for name in PACKAGES}
+
+
+@cache
+def _installed(name: str) -> str:
+    """The version of a package, which is that of the process; empty where there is none."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
 
 
 def plugins() -> dict[str, str]:
