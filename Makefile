@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 TRAINERS := .venv-trainers
 
-.PHONY: help demo test lint check fuzz test-trainers test-faults test-laws test-security wheel
+.PHONY: help demo test lint check fuzz test-trainers test-faults test-laws test-security test-full wheel
 .PHONY: golden bench clean
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo "make fuzz            read mutated lines and hold them against a strict decoder (SECONDS=300 SEED=…)"
 	@echo "make test-laws       the laws of the suite with other examples, ten times as many"
 	@echo "make test-security   hostile recipes, text, names, links: the full set, a few minutes"
+	@echo "make test-full       every test at its full size, those of shells, recipes and real rollouts too: an hour"
 	@echo "make golden  write the expected outputs of the golden tests anew"
 	@echo "make bench   measure it side by side with what people would use instead (SIZE=1GB ROUNDS=5)"
 
@@ -46,7 +47,7 @@ test-trainers: $(TRAINERS)/.ready
 
 include tests/loaders/loaders.mk
 
-FAULTS := tests/faults tests/corpus tests/experiments/test_mapped.py tests/test_memory.py tests/test_real_rollouts.py
+FAULTS := tests/faults tests/corpus tests/experiments/test_mapped.py tests/test_memory.py
 
 # The full set of kills, failing disks, races and power cuts: a quarter of an hour.
 test-faults: $(VENV)/.ready
@@ -67,6 +68,10 @@ test-laws: $(VENV)/.ready
 # Every payload in every place: a few minutes.
 test-security: $(VENV)/.ready
 	GYMRECIPE_TESTS=full $(RUN) -m pytest tests/security -n 2
+
+# Every test at its full size: an hour.
+test-full: $(VENV)/.ready
+	GYMRECIPE_TESTS=full $(RUN) -m pytest -n auto
 
 lint: $(VENV)/.ready
 	$(RUN) -m ruff check .

@@ -16,6 +16,7 @@ from gymrecipe.errors import RecipeError
 from gymrecipe.recipe.finding import recipes
 from gymrecipe.recipe.reading import base_knobs
 from gymrecipe.stages.pair import Pair
+from tests.full import often
 
 
 def test_an_empty_line_offers_verbs_the_recipe_options_and_shared_knobs() -> None:
@@ -242,7 +243,7 @@ def test_a_real_bash_offers_the_candidates(line: str, expected: list[str], tmp_p
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        *OFFERED,
+        *OFFERED[:: often(3, 1)],
         ("gymrecipe '+recipe=bal", ["+recipe=balanced"]),
         ("true; A=1 gymrecipe +recipe=balanced per", ["per_category="]),
     ],
@@ -254,7 +255,7 @@ def test_a_real_zsh_offers_the_candidates(line: str, expected: list[str], tmp_pa
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        *OFFERED,
+        *OFFERED[:: often(3, 1)],
         ("gymrecipe 'a", []),
         ("true; A=1 gymrecipe +recipe=balanced per", ["per_category="]),
     ],

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-
-import gymrecipe
 
 RUN = "+recipe=dpo_same_prompt"
 FULL = "cannot be written: No space left on device."
@@ -32,6 +33,12 @@ def test_a_run_whose_word_of_success_finds_no_room_says_what_is_published(
     assert said(tmp_path, f"gymrecipe verify {version}")[0] == 0
 
 
+@pytest.fixture
+def made(of_the_sample: Callable[[str], Any]) -> Path:
+    """A folder in which there is a version; only to be read."""
+    return Path(of_the_sample("dpo_same_prompt").path.parents[1])
+
+
 VERBS = [
     "recipes",
     "show {}",
@@ -42,8 +49,8 @@ VERBS = [
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_full_stdout_is_one_sentence(verb: str, tmp_path: Path) -> None:
-    gymrecipe.run("dpo_same_prompt", output_dir=str(tmp_path / "experiments"))
+def test_a_full_stdout_is_one_sentence(verb: str, made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made, tmp_path / "experiments", symlinks=True)
     words = verb.format("dpo_same_prompt/v0001")
     code, _, err = said(tmp_path, f"gymrecipe {words} >/dev/full")
     assert (code, err.splitlines()[-1]) == (6, f"gymrecipe: standard output: {FULL}")
@@ -60,8 +67,8 @@ def test_what_stderr_cannot_take_changes_no_outcome(where: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("verb", ["formats", "rejects {} bytes=true", f"{RUN} seed=2"])
-def test_closed_streams_are_no_traceback(verb: str, tmp_path: Path) -> None:
-    gymrecipe.run("dpo_same_prompt", output_dir=str(tmp_path / "experiments"))
+def test_closed_streams_are_no_traceback(verb: str, made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made, tmp_path / "experiments", symlinks=True)
     words = verb.format("dpo_same_prompt/v0001")
     code, _, err = said(tmp_path, f"gymrecipe {words} <&- >&-")
     assert (code, "Traceback" in err) == (0, False)

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +95,10 @@ def test_the_pool_is_really_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         {"LC_ALL": "tr_TR.UTF-8", "POLARS_MAX_THREADS": "4"},
     ],
 )
-def test_the_environment_changes_no_byte(setting: dict[str, str], tmp_path: Path) -> None:
-    here = run(tmp_path / "here")
+def test_the_environment_changes_no_byte(
+    setting: dict[str, str], of_the_sample: Callable[[str], gymrecipe.Version], tmp_path: Path
+) -> None:
+    here = of_the_sample("dpo_same_prompt")
     words = [sys.executable, "-m", "gymrecipe", "+recipe=dpo_same_prompt", "output_dir=there"]
     subprocess.run(words, env=os.environ | setting, cwd=tmp_path, check=True, capture_output=True)
     version = tmp_path / "there" / "dpo_same_prompt" / "v0001"
