@@ -22,6 +22,7 @@ from gymrecipe.rollouts.files import sample_path
 from gymrecipe.running import reproduce as reproducing
 from gymrecipe.stages.write import Write
 from tests.experiments.conftest import MISSING, graded, rollout, save
+from tests.full import often
 
 PAIRS = "+recipe=dpo_same_prompt"
 Said = Callable[..., tuple[int, str, str]]
@@ -616,7 +617,7 @@ def long_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (signal.SIGINT, 130, "interrupted", 2),
         (signal.SIGTERM, 143, "terminated", 2),
         (signal.SIGHUP, 129, "terminated", 2),
-    ],
+    ][:: often(2, 1)],
 )
 def test_a_run_that_is_stopped_says_so_and_leaves_nothing(
     number: int, code: int, word: str, workers: int, long_file: Path, tmp_path: Path,
