@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.full import FULL, often
+from tests.full import FULL
 
-SMALL, LARGE = often(20_000, 40_000), often(80_000, 160_000)
+SMALL, LARGE = 40_000, 160_000
 CODE = """
 import sys, threading, time, gymrecipe
 from gymrecipe.running import fold
