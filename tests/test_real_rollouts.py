@@ -9,7 +9,6 @@ import pytest
 import gymrecipe
 from gymrecipe.errors import DataError
 from gymrecipe.experiments.manifest import Manifest
-from tests.full import often
 
 
 def pairs(manifest: Manifest) -> tuple[int, int]:
@@ -66,8 +65,7 @@ def test_every_real_file_runs_and_its_lines_add_up(
 ) -> None:
     files = sorted(real.glob("*.jsonl"))
     assert len(files) > 30
-    # All of them for the recipe whose pairs are counted below.
-    for file in files[:: 1 if recipe == "dpo_same_prompt" else often(4, 1)]:
+    for file in files:
         lines = alone(recipe, file).lines
         assert lines.read == len(file.read_bytes().splitlines())
         assert lines.read == lines.used + lines.rejected, file.name
