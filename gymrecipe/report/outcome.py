@@ -32,7 +32,8 @@ GROUPING = {
     ),
     "prompts_in_several_runs": (
         "prompt",
-        "in several inputs, a task of its own in each; one glob, or group_by=PATH, joins them",
+        "in several inputs, a task of its own in each",
+        "one glob, or group_by=PATH, joins them",
     ),
     "prompts_of_several_tasks": (
         "prompt",
