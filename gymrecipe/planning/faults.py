@@ -210,6 +210,6 @@ def with_value(message: str, value: Any) -> str:
     listed = message.partition("should be one of ")[2].split(", ")
     listed += re.findall(r"'(\w+)'", message) if message.startswith("should be '") else []
     near = near_quantile(value) if "quantile" in message else ""
-    if shown[1:2] in ("[", "{") and ("list" in message or "mapping" in message):
+    if shown[1:2] == "[" and "list" in message:
         near = " It cannot be read as one; texts with signs need quotes: ['field[\"a b\"]', c]."
     return f"{message}, got {shown}.{near or hint(str(value), filter(None, listed))}"
