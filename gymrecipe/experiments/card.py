@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from gymrecipe.experiments.diff import flatten
@@ -17,6 +18,7 @@ LOADERS = {"jsonl": "json", "parquet": "parquet"}
 DEFAULT = "default"
 STAGE_COLUMNS = ("stage", "use", "in", "out", "rejected")
 MOST_ROWS = 20
+MOST_INPUTS = 100
 MOST_CHARACTERS = 300
 
 _LINK = re.compile(r"://|@|(?:www\.|mailto:|xmpp:)", re.IGNORECASE)
@@ -40,7 +42,7 @@ def card(manifest: Manifest) -> str:
         f"# {escape(manifest.name)}",
         _what(manifest),
         *_section("Files", _table(("file", "rows", "bytes"), _files(configs))),
-        *_section("Inputs", _table(("file", "lines", "bytes", "digest"), _inputs(manifest))),
+        *_section(f"Inputs{_first(manifest.inputs, MOST_INPUTS)}", _inputs(manifest)),
         *_section("How it was made", _table(STAGE_COLUMNS, map(_stage, manifest.stages))),
         *_section("Thresholds and gaps", _table(("stage", "parameter", "value"), _set(manifest))),
         *_section("Figures", *_figures(manifest)),
@@ -123,9 +125,14 @@ def _files(configs: dict[str, Splits]) -> Iterator[tuple[str, int, int]]:
             yield from ((file.path, file.rows, file.bytes) for file in files)
 
 
-def _inputs(manifest: Manifest) -> Iterator[tuple[str, int, int, str]]:
-    for name, file in zip(short_names(manifest.inputs), manifest.inputs, strict=True):
-        yield name, file.lines, file.bytes, file.digest
+def _inputs(manifest: Manifest) -> str:
+    named = zip(short_names(manifest.inputs), manifest.inputs, strict=True)
+    rows = ((name, file.lines, file.bytes, file.digest) for name, file in named)
+    return _table(("file", "lines", "bytes", "digest"), islice(rows, MOST_INPUTS))
+
+
+def _first(rows: Sequence[Any], most: int) -> str:
+    return f" (the first {most} of {len(rows)})" if len(rows) > most else ""
 
 
 def _stage(stage: StageRecord) -> tuple[Any, ...]:
@@ -151,8 +158,7 @@ def _figures(manifest: Manifest) -> Iterator[str]:
             if rows and name != "resolved":
                 columns = list(dict.fromkeys(column for row in rows for column in row))
                 shown = [[row.get(column) for column in columns] for row in rows[:MOST_ROWS]]
-                more = f" (the first {MOST_ROWS} of {len(rows)})" if len(rows) > MOST_ROWS else ""
-                yield f"{escape(stage.name)}: {escape(name)}{more}"
+                yield f"{escape(stage.name)}: {escape(name)}{_first(rows, MOST_ROWS)}"
                 yield _table(columns, shown)
 
 

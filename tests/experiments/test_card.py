@@ -133,6 +133,14 @@ def test_facts_are_tables_cut_after_twenty_rows():
     assert "| c20 | 20 |" not in text
 
 
+def test_of_thousands_of_inputs_the_first_hundred_are_listed():
+    inputs = [Input(f"/runs/{number}.jsonl", 0, 9, 1, "ee") for number in range(2_000)]
+    text = card(manifest(inputs=inputs))
+    assert "## Inputs (the first 100 of 2000)\n" in text
+    assert "| 99.jsonl |" in text
+    assert "| 100.jsonl |" not in text
+
+
 def test_neither_time_nor_place_is_in_the_card():
     text = card(manifest())
     assert "2026" not in text
