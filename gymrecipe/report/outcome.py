@@ -45,6 +45,7 @@ GROUPING = {
         "one group, several prompts",
         "only rollouts of the same prompt are compared",
     ),
+    "copies": ("rollout", "a line that was there before, byte for byte", "dedup keeps one of each"),
     "incomplete_groups": ("group", "fewer rollouts than num_repeats", "kept as it is"),
 }
 """What it means where the ways to tell tasks apart disagree, and what is made of it."""

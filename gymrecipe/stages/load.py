@@ -98,6 +98,8 @@ def load(rows: pl.LazyFrame, params: Load) -> tuple[pl.LazyFrame, Facts]:
     rewards = describe(table["reward"])
     occurrence = _occurrence(table)
     keyed, figures = with_task_key(table, occurrence, params.group_by, params.num_repeats)
+    if copies := int(table.select((occurrence > 0).sum()).item()):
+        figures["copies"] = copies
     identity = pl.col("id_lo") ^ occurrence
     keyed = keyed.with_columns(draw=uniform(identity, params.seed, "draw"))
     if params.limit_tasks is not None:

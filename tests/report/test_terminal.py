@@ -445,6 +445,11 @@ def test_grouping_is_spoken_of_only_where_its_ways_disagree():
     assert not any(line.startswith("0 ") for line in said)
 
 
+def test_lines_that_are_there_again_are_told_with_what_keeps_one():
+    said = lines_of(with_stage(made(), "load", facts={"grouping": [{"copies": 2}]}))
+    assert "2 rollouts a line that was there before, byte for byte: dedup keeps one of each" in said
+
+
 def test_what_is_made_of_an_index_is_not_said_of_tasks_that_are_told_apart_otherwise():
     facts = {"grouping": [{"prompts_with_several_indices": 1, "incomplete_groups": 1}]}
     given = {"group_by": "consecutive", "num_repeats": 3}

@@ -111,6 +111,14 @@ def test_rollouts_whose_task_is_unclear_are_no_group_with_several_prompts(tmp_pa
     assert (found["unclear"], found["groups_with_several_prompts"]) == (2, 0)
 
 
+def test_lines_that_are_there_again_are_counted(tmp_path: Path) -> None:
+    lines = [rollout("a", answer) for answer in ("x", "y", "x", "z", "x")]
+    for count, copies in ((5, 2), (2, None)):
+        rows = read(write(tmp_path / str(count), lines[:count])).rows
+        (found,) = load(rows.lazy(), Load())[1]["grouping"].collect().to_dicts()
+        assert found.get("copies") == copies
+
+
 @pytest.mark.parametrize("repeats", [2**32, 2**63 - 1])
 def test_any_number_of_repeats_is_one_incomplete_group(repeats: int, tmp_path: Path) -> None:
     rows = read(write(tmp_path / "a", [rollout(p) for p in "aab"])).rows
