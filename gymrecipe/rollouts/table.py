@@ -80,17 +80,19 @@ def read_table(
     """
     collected = _Collected(wanted, sources, spill)
     folder = kept.worth(cache, sources) if wanted.limit is None else None
-    found = [
-        kept.find(folder, source, list(_jobs(index, wanted, collected)), engine)
-        for index, source in enumerate(sources)
-    ]
+    found: list[kept.Found] = []
+    left = 0
+    for index, source in enumerate(sources):
+        jobs = list(_jobs(index, wanted, collected))
+        found.append(kept.find(folder, source, jobs, engine))
+        left += sum(job.end - job.start for job in jobs[found[index].ready :])
     # One map for all inputs, so that many files keep the workers as busy as a large one.
     waiting = (
         job
         for index, known in enumerate(found)
         for job in islice(_jobs(index, wanted, collected), known.ready, None)
     )
-    scans = engine(scan, waiting, sum(source.size for source in sources))
+    scans = engine(scan, waiting, left)
     for index, source in enumerate(sources):
         remaining = collected.remaining
         if remaining == 0:

@@ -353,6 +353,26 @@ def test_a_file_is_young_for_two_seconds(
         next(cache.glob("*.table")).unlink()
 
 
+def test_workers_are_asked_for_no_more_than_what_a_file_has_grown_by(
+    jsonl: Write, cache: Path
+) -> None:
+    path = Path(jsonl(*lines_of_all_kinds()))
+    read(path, cache=cache)
+    before = path.stat().st_size
+    with path.open("ab") as file:
+        file.write(json.dumps(rollout("new", reward=1.0)).encode() + b"\n")
+    asked: dict[str, int] = {}
+
+    def engine(function: Callable[[Any], Any], jobs: Iterable[Any], size: int) -> Iterator[Any]:
+        asked[function.__name__] = size
+        return map(function, jobs)
+
+    read(path, cache=cache, engine=engine)
+    grown = path.stat().st_size - before
+    assert asked["hashed"] == before
+    assert grown <= asked["scan"] <= grown + 2 * table.SLICE_BYTES < before
+
+
 @pytest.mark.parametrize("what", ["shorter", "another"])
 def test_a_file_that_is_shorter_or_another_one_is_scanned(
     jsonl: Write, cache: Path, what: str
