@@ -209,10 +209,8 @@ def _job(
 
 
 def _beside(job: WriteJob) -> Iterator[str]:
-    """The columns that are made of the table or the line, of formats that a loader of tables reads:
-    NeMo RL hands a line to the verifier as it stands.
-    """
-    if not (job.purpose == "rl" and FORMATS[job.format].copies_request):
+    """The columns that are made of the table or the line, where a loader of tables reads them."""
+    if not job.by_lines:
         canonical = parts_in(job.format, job.purpose)
         yield from (to for to, name in job.columns.items() if name not in canonical)
 

@@ -45,8 +45,7 @@ def encode(job: WriteJob) -> Encoded:
     encoder = msgspec.json.Encoder()
     faults: dict[int, Fault] = {}
     lengths = array("Q", bytes(8 * len(job.sides[0].offset)))
-    by_lines = job.purpose == "rl" and FORMATS[job.format].copies_request
-    shapes, contents = Shapes(inferred=not by_lines), Contents()
+    shapes, contents = Shapes(inferred=not job.by_lines), Contents()
     first: str | None = None
 
     def example_of_row(row: int, lines: tuple[bytes, ...]) -> Example:

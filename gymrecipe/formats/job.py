@@ -9,7 +9,7 @@ import msgspec
 
 from gymrecipe.formats.contents import Contents
 from gymrecipe.formats.template import Template
-from gymrecipe.registry import PairsAt, Purpose
+from gymrecipe.registry import FORMATS, PairsAt, Purpose
 from gymrecipe.rollouts.chat import Reading
 
 
@@ -55,6 +55,13 @@ class WriteJob(msgspec.Struct, frozen=True):
     split: str = "train"
     first: int = 0
     slots: array[int] | None = None
+
+    @property
+    def by_lines(self) -> bool:
+        """Whether the trainer reads line by line, so that no loader infers types: NeMo RL hands a
+        prompt's line to the verifier as it stands.
+        """
+        return self.purpose == "rl" and FORMATS[self.format].copies_request
 
     def __str__(self) -> str:
         return f"{self.split}: rows {self.first} to {self.first + len(self.sides[0].bytes)}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
+from msgspec.structs import replace
+
 from gymrecipe.errors import RecipeError
 from gymrecipe.parameters import QUANTILE, Optional, Reads, ReadsWhere, marked
 from gymrecipe.planning.beside import made_of_text, paths_written
@@ -115,12 +117,17 @@ def expressions(steps: Sequence[Step]) -> dict[str, str]:
 
 def _task_type(named: NamedColumn | None) -> Column:
     """What every example of one rollout has beside it: `general` where the line does not say."""
-    column = named or NamedColumn(path="metadata.task_type")
-    paths = [column.path] if isinstance(column.path, str) else column.path
+    column = _named("task_type", "text", named or NamedColumn(path="metadata.task_type"))
     default = GENERAL if column.default is None else column.default
-    found = tuple(map(parse_path, paths))
-    kind: Kind = "text" if column.regex is None else "texts"
-    return Column("task_type", found, kind, column.regex, default, optional=named is None)
+    return replace(column, default=default, optional=named is None)
+
+
+def _named(name: str, kind: Kind, column: NamedColumn) -> Column:
+    """A named column. What a pattern looks into may also be numbers and lists."""
+    paths = [column.path] if isinstance(column.path, str) else column.path
+    if kind in TEXTS and column.regex is not None:
+        kind = "texts"
+    return Column(name, tuple(map(parse_path, paths)), kind, column.regex, column.default)
 
 
 def _used(step: Step) -> Iterator[tuple[str, str, Kind]]:
@@ -185,9 +192,6 @@ def _column(
             kind = "text"
         if kind not in TEXTS and from_text:
             raise ValueError(f"'{name}' has a regex or a default and is a text, used as a {kind}")
-        if kind in TEXTS and column.regex is not None:
-            kind = "texts"
-        paths = [column.path] if isinstance(column.path, str) else column.path
-        yield Column(name, tuple(map(parse_path, paths)), kind, column.regex, column.default)
+        yield _named(name, kind, column)
         return
     yield Column(name, (parse_path(name),), kind)

@@ -133,12 +133,17 @@ def check_unchanged(source: Source) -> None:
         )
 
 
+def _unseen(_: bytes) -> None:
+    """To nobody."""
+
+
 def blocks(
-    source: Source, start: int = 0, end: int = 0, saw: Callable[[bytes], None] | None = None
+    source: Source, start: int = 0, end: int = 0, saw: Callable[[bytes], None] = _unseen
 ) -> Iterator[bytes]:
     """The file's uncompressed bytes in blocks: of a plain file from `start` to its size when it was
     opened. One block ends at `end`, where a slice does; who reads the slice reads on to the end of
-    its last line. `saw` is given the bytes of a compressed file as they are read.
+    its last line. `saw` is given the bytes of the file as they are read: of a plain one those
+    before `end`, of a compressed one all that unpacking took.
 
     Raises ChangedError when the file is gone or not what it was, DataError when its compression is
     cut off or broken.
@@ -147,7 +152,7 @@ def blocks(
         yield from (
             _inflated(source, _Seen(file, saw))
             if source.compression
-            else _plain(source, file, start, end)
+            else _plain(source, file, start, end, saw)
         )
 
 
@@ -161,13 +166,12 @@ def _opened(source: Source) -> IO[bytes]:
 class _Seen:
     """A file whose bytes are shown to somebody while they are read."""
 
-    def __init__(self, file: IO[bytes], saw: Callable[[bytes], None] | None) -> None:
+    def __init__(self, file: IO[bytes], saw: Callable[[bytes], None]) -> None:
         self.file, self.saw = file, saw
 
     def read(self, size: int = -1) -> bytes:
         data = self.file.read(size)
-        if self.saw is not None:
-            self.saw(data)
+        self.saw(data)
         return data
 
 
@@ -192,7 +196,9 @@ def _inflated(source: Source, file: _Seen) -> Iterator[bytes]:
         ) from None
 
 
-def _plain(source: Source, file: IO[bytes], start: int, end: int) -> Iterator[bytes]:
+def _plain(
+    source: Source, file: IO[bytes], start: int, end: int, saw: Callable[[bytes], None]
+) -> Iterator[bytes]:
     position = start
     while position < source.size:
         stop = end if position < end else source.size
@@ -205,6 +211,8 @@ def _plain(source: Source, file: IO[bytes], start: int, end: int) -> Iterator[by
                 f"{source.name}: became shorter while it was read ({position} bytes left of"
                 f" {source.size}). Run again when nothing writes to it."
             )
+        if position < end:
+            saw(block)
         yield block
         position += len(block)
 

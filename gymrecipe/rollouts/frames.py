@@ -131,9 +131,8 @@ def frame(
     """Rows as a frame: sentinels become nulls, codes become texts.
 
     `source` and `run` are those of each row, `lines` and `places` how many the file had before its
-    slice. A task field is a column
-    where it says something: on a row without an index, by which its task is known. The `unread`
-    columns are left out.
+    slice. A task field is a column where it says something: on a row without an index, by which its
+    task is known. The `unread` columns are left out.
     """
     none = array("Q", bytes(8 * len(arrays["line"])))
     fields = {name for name in arrays if name.startswith(TASK_FIELD)}

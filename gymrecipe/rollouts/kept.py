@@ -58,10 +58,12 @@ def worth(folder: Path | None, sources: list[Source]) -> Path | None:
 
 class Found(msgspec.Struct, frozen=True):
     """What an earlier run left of a file: the entry, and how many of its slices, from the first on,
-    are `ready`, so that they need not be scanned. `settled`: the file did not change just now.
+    are `ready`, so that they need not be scanned. `believed`: the file is as it was, by what the
+    system says of it. `settled`: it did not change just now.
     """
 
     entry: Entry = NOTHING
+    believed: bool = False
     ready: int = 0
     settled: bool = False
 
@@ -74,11 +76,10 @@ def find(folder: Path | None, source: Source, jobs: list[Job], engine: Map) -> F
     settled = time.time_ns() - max(source.stamp[2:]) >= SETTLED_NS
     with opened(path_of(folder, source)) as older:
         entry = older.entry
-    if not wanted.names <= entry.names:
-        return Found(entry, 0, settled)
-    believed = _is_believed(entry, source, jobs)
-    ready = len(jobs) if believed else _proven(entry, source, jobs, engine)
-    return Found(entry, ready, settled)
+    believed, ready = _is_believed(entry, source, jobs), 0
+    if wanted.names <= entry.names:
+        ready = len(jobs) if believed else _proven(entry, source, jobs, engine)
+    return Found(entry, believed, ready, settled)
 
 
 def slices(
@@ -97,8 +98,7 @@ def slices(
         return
     path = path_of(folder, source)
     with opened(path) as older, Half(path) as half:
-        entry, names = found.entry, wanted.names
-        believed = _is_believed(entry, source, jobs)
+        entry, believed, names = found.entry, found.believed, wanted.names
         covers = names <= entry.names
         is_there = older.entry == entry  # another run may have put its own in the place
         adds = believed and is_there and not covers and len(names | entry.names) <= MOST_NAMES

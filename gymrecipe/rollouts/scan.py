@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from array import array
 from codecs import BOM_UTF8
-from collections.abc import Iterator
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -40,8 +39,6 @@ def scan(job: Job) -> Scanned:
     rows = _Rows(job)
     digest = Digest()
     stream = blocks(job.source, job.start, job.end, saw=digest.update)
-    if not job.source.compression:
-        stream = _hashed(stream, digest, job.end - job.start)
     inside = starts_inside_a_line(job.source, job.start)
     end = NO_END if job.source.compression else job.end
     found = enumerate(islice(lines(stream, job.start, end, inside), job.limit), start=1)
@@ -63,14 +60,6 @@ def _is_in_vain(job: Job, bad: Runs, lines: int) -> bool:
         return True
     others = None if job.others_before is None else job.others_before + lines - bad.blanks
     return others is not None and bad.blanks > most_blanks(others)
-
-
-def _hashed(stream: Iterator[bytes], digest: Digest, length: int) -> Iterator[bytes]:
-    for block in stream:  # a block ends where the slice does
-        if length > 0:
-            digest.update(block)
-            length -= len(block)
-        yield block
 
 
 class _Rows:

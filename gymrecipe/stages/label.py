@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from pydantic import model_validator
 
 from gymrecipe.late import pl
-from gymrecipe.parameters import TOLERANCE, Of, Params, Reads, ReadsWhere, is_above
+from gymrecipe.parameters import Of, Params, Reads, ReadsWhere, is_above
 from gymrecipe.registry import Facts, stage
+from gymrecipe.stages import ranking
 from gymrecipe.stages import where as language
 from gymrecipe.stages.pair import Tier
 
@@ -40,22 +41,19 @@ def label(rollouts: pl.LazyFrame, params: Label) -> tuple[pl.LazyFrame, Facts]:
 
     Rejects `between` what is neither, and `missing_<name>` what has no value to tell by.
     """
-    value, high, low = pl.col(params.by), params.high, params.low
-    missing = pl.when(value.is_null()).then(pl.lit(f"missing_{params.by}"))
-    desirable, not_high = (
-        (language.to_polars(high), language.missing(high))
-        if isinstance(high, str)
-        else (value >= high - TOLERANCE, missing)
-    )
-    undesirable, not_low = (
-        (language.to_polars(low), language.missing(low))
-        if isinstance(low, str)
-        else (value <= low + TOLERANCE, missing)
+    value = pl.col(params.by)
+    desirable = ranking.tier(params.high, value, high=True)
+    undesirable = ranking.tier(params.low, value, high=False)
+    missing = (
+        language.missing(limit)
+        if isinstance(limit, str)
+        else pl.when(value.is_null()).then(pl.lit(f"missing_{params.by}"))
+        for limit in (params.high, params.low)
     )
     labelled = rollouts.with_columns(
         label=pl.when(desirable).then(True).when(undesirable).then(False),
         reason=pl.when(~(desirable | undesirable).fill_null(False)).then(
-            pl.coalesce(not_high, not_low, pl.lit("between"))
+            pl.coalesce(*missing, pl.lit("between"))
         ),
     )
     facts = {
@@ -63,8 +61,7 @@ def label(rollouts: pl.LazyFrame, params: Label) -> tuple[pl.LazyFrame, Facts]:
             desirable=pl.col("label").sum(), undesirable=(~pl.col("label")).sum()
         )
     }
-    if not isinstance(low, str) and not isinstance(high, str) and low > high:
-        # a quantile and a number, which only the data puts in order
-        said = f"low ({low:g}) is above high ({high:g}); what meets both is desirable"
+    if is_above(params.low, params.high):  # a quantile made them so, in this data
+        said = f"low ({params.low:g}) is above high ({params.high:g}); what meets both is desirable"
         facts["warnings"] = pl.LazyFrame({"message": [said]})
     return labelled, facts

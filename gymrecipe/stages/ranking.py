@@ -46,7 +46,7 @@ def ranked(
     table = pl.DataFrame({"at": at, "group": (sizes.cum_sum() - sizes)[runs]})
     table = table.with_columns(n=sizes.cast(pl.Int32)[runs])
     return table.with_columns(
-        column(rollouts, _tier(limit, value, name == "high"))[at].alias(name)
+        column(rollouts, tier(limit, value, name == "high"))[at].alias(name)
         for name, limit in tiers.items()
     )
 
@@ -56,7 +56,8 @@ def usable(by: str) -> pl.Expr:
     return pl.col(by).is_not_null() & pl.col("task_key").is_not_null()
 
 
-def _tier(limit: float | str, value: pl.Expr, high: bool) -> pl.Expr:
+def tier(limit: float | str, value: pl.Expr, high: bool) -> pl.Expr:
+    """Whether a rollout meets a limit, from there on or up to there, or an expression."""
     if isinstance(limit, str):
         return language.to_polars(limit).fill_null(False)
     return value >= limit - TOLERANCE if high else value <= limit + TOLERANCE
