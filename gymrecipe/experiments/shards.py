@@ -13,7 +13,7 @@ from gymrecipe.experiments.appended import Appended, Span
 from gymrecipe.experiments.disk import sha256
 from gymrecipe.experiments.manifest import Output
 from gymrecipe.formats.job import Encoded
-from gymrecipe.formats.parquet import Kind, kinds_of, to_parquet
+from gymrecipe.formats.parquet import Kind, group_size, kinds_of, to_parquet
 from gymrecipe.formats.shapes import as_floats, leaders
 from gymrecipe.late import pl
 from gymrecipe.registry import File
@@ -189,8 +189,8 @@ class Shards:
 
     def _as_parquet(self, paths: list[Path], kinds: dict[str, Kind]) -> list[str]:
         digests = []
-        for file, path in zip(self.files, paths, strict=True):
-            to_parquet(file.path, path, kinds)
+        for file, path, (start, stop) in zip(self.files, paths, self._came(), strict=True):
+            to_parquet(file.path, path, kinds, group_size(self.lengths[start:stop]))
             file.path.unlink()
             digests.append(sha256(path))
         return digests

@@ -8,12 +8,17 @@ everything else that is nested is JSON text. No struct is empty, and a date stay
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
 from pathlib import Path
+from threading import Event
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import Raw
+from polars.io.plugins import register_io_source
 
 from gymrecipe.late import pl
 
@@ -86,6 +91,13 @@ class _Message(msgspec.Struct, forbid_unknown_fields=True):
     name: str | None = None
 
 
+GROUP_ROWS = 2**16
+GROUP_BYTES = 2**23
+"""The most rows of a row group, and of bytes that their JSON lines have."""
+
+PART_BYTES = 2**21
+"""Of JSON lines that become columns at a time."""
+
 DEEPEST = 100
 """Structs in structs. Polars goes down a type with four calls a level, and may take a thousand."""
 
@@ -96,42 +108,76 @@ _texts = msgspec.json.Decoder(list[str])
 _NULL = Raw(b"null")
 
 
-def to_parquet(jsonl: Path, target: Path, kinds: dict[str, Kind] | None = None) -> None:
-    """One shard of our JSON lines as a parquet file: the same rows in the same order.
+def to_parquet(
+    jsonl: Path,
+    target: Path,
+    kinds: dict[str, Kind] | None = None,
+    group_rows: int = GROUP_ROWS,
+) -> None:
+    """One shard of our JSON lines as a parquet file: the same rows in the same order, so many in
+    each row group.
 
     `kinds` are the kinds of the columns over all shards (`kinds_of` each, then `widest`), so
-    that every shard has the same types; without it this shard's own count.
+    that every shard has the same types; without it this shard's own count. Holds a few parts of
+    PART_BYTES, and one or two row groups.
     """
-    rows = _rows(jsonl)
-    kinds = kinds or _kinds(rows)
-    frame = pl.DataFrame(
-        [
-            pl.Series(name, [_as(kind, row.get(name, _NULL)) for row in rows], dtype=_type(kind))
-            for name, kind in kinds.items()
-        ]
-    )
-    frame.write_parquet(target, compression="zstd", statistics=True, row_group_size=2**16)
+    kinds = kinds or kinds_of(jsonl)
+    schema = {name: _type(kind) for name, kind in kinds.items()}
+    stopped = Event()
+
+    def parts(*_: object) -> Iterator[pl.DataFrame]:
+        with jsonl.open("rb") as file:
+            while lines := file.readlines(PART_BYTES):
+                if stopped.is_set():
+                    raise InterruptedError
+                rows = [_row.decode(line) for line in lines]
+                yield pl.DataFrame(
+                    {
+                        name: pl.Series(
+                            [_as(kind, row.get(name, _NULL)) for row in rows], dtype=schema[name]
+                        )
+                        for name, kind in kinds.items()
+                    }
+                )
+
+    # Polars lets no signal through before all is written, so another thread waits for it.
+    with ThreadPoolExecutor(1) as beside:
+        written = beside.submit(
+            register_io_source(parts, schema=schema).sink_parquet, target, row_group_size=group_rows
+        )
+        try:
+            written.result()
+        except BaseException:
+            stopped.set()
+            raise
+
+
+def group_size(lengths: array[int]) -> int:
+    """How many rows of these lengths in bytes a row group has, so that none is larger than
+    GROUP_BYTES: a writer and a reader hold one at a time.
+    """
+    rows = GROUP_ROWS
+    while rows > 1 and any(
+        sum(lengths[start : start + rows]) > GROUP_BYTES for start in range(0, len(lengths), rows)
+    ):
+        rows //= 2
+    return rows
 
 
 def kinds_of(jsonl: Path) -> dict[str, Kind]:
     """The kind of each column of one shard."""
-    return _kinds(_rows(jsonl))
+    kinds: dict[str, Kind] = {}
+    with jsonl.open("rb") as file:
+        for line in file:
+            for name, value in _row.decode(line).items():
+                kinds[name] = _wider(kinds.get(name, "null"), _kind(value))
+    return kinds
 
 
 def widest(shards: list[dict[str, Kind]]) -> dict[str, Kind]:
     """The kind of each column that all shards agree on."""
     names = dict.fromkeys(name for shard in shards for name in shard)
     return {name: reduce(_wider, (shard.get(name, "null") for shard in shards)) for name in names}
-
-
-def _rows(jsonl: Path) -> list[dict[str, Raw]]:
-    with jsonl.open("rb") as file:
-        return [_row.decode(line) for line in file]
-
-
-def _kinds(rows: list[dict[str, Raw]]) -> dict[str, Kind]:
-    names = dict.fromkeys(name for row in rows for name in row)
-    return {name: reduce(_wider, (_kind(row.get(name, _NULL)) for row in rows)) for name in names}
 
 
 def _type(kind: Kind) -> pl.DataType | type[pl.DataType]:

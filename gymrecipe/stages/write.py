@@ -98,7 +98,7 @@ class Write(Params):
         return value
 
 
-@stage(takes=("rollouts", "tasks", "pairs", "metrics"), makes="nothing", version=7)
+@stage(takes=("rollouts", "tasks", "pairs", "metrics"), makes="nothing", version=8)
 def write(rows: pl.LazyFrame, params: Write) -> pl.LazyFrame:
     """Write the rows as `train` and `validation` in a trainer's format.
 

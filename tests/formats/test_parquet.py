@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
+from array import array
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow.parquet
 import pytest
+from msgspec import Raw
 
-from gymrecipe.formats.parquet import CHAT, DEEPEST, MESSAGE, Kind, kinds_of, to_parquet, widest
+from gymrecipe.formats.parquet import (
+    CHAT,
+    DEEPEST,
+    GROUP_BYTES,
+    GROUP_ROWS,
+    MESSAGE,
+    Kind,
+    group_size,
+    kinds_of,
+    to_parquet,
+    widest,
+)
 
 CALL = {"id": "a", "function": {"name": "f", "arguments": {"x": 1e22}}, "type": "function"}
 TURNS = [
@@ -143,3 +160,46 @@ def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
     to_parquet(source, tmp_path / "1")
     to_parquet(source, tmp_path / "2")
     assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+
+
+def test_a_row_group_holds_no_more_than_so_many_bytes() -> None:
+    million = array("Q", [2**20])
+    assert group_size(million * 8) == GROUP_ROWS
+    assert group_size(million * 100) == 8
+    assert group_size(array("Q", [100] * 1000) + million * 100) == 8
+    assert group_size(array("Q", [2 * GROUP_BYTES])) == 1
+    assert group_size(array("Q")) == GROUP_ROWS
+
+
+@pytest.mark.parametrize("rows", [1, 7, 64, 1000])
+def test_no_value_depends_on_row_groups_and_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    source = lines(tmp_path / "a.jsonl", *({"messages": TURNS, "x": i / 7} for i in range(100)))
+    to_parquet(source, tmp_path / "1")
+    monkeypatch.setattr("gymrecipe.formats.parquet.PART_BYTES", 1000)
+    to_parquet(source, tmp_path / "2", group_rows=rows)
+    assert pl.read_parquet(tmp_path / "2").equals(pl.read_parquet(tmp_path / "1"))
+    groups = pyarrow.parquet.ParquetFile(tmp_path / "2").metadata.num_row_groups
+    assert groups == -(-100 // rows)
+
+
+def test_whoever_interrupts_does_not_wait_for_the_whole_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = lines(tmp_path / "a.jsonl", *({"x": i} for i in range(1000)))
+    made = 0
+
+    def slowly(kind: Kind, raw: Raw) -> Any:
+        nonlocal made
+        made += 1
+        if made == 10:
+            os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+        return 0
+
+    monkeypatch.setattr("gymrecipe.formats.parquet.PART_BYTES", 1)
+    monkeypatch.setattr("gymrecipe.formats.parquet._as", slowly)
+    with pytest.raises(KeyboardInterrupt):
+        to_parquet(source, tmp_path / "a.parquet")
+    assert made < 500

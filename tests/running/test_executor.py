@@ -623,9 +623,10 @@ def test_a_field_of_the_verifier_that_is_null_on_each_task_is_told_as_that(tmp_p
     assert absent.startswith("verifier_fields: 'other' is on no line of the tasks that are written")
 
 
-def test_memory_does_not_grow_with_the_length_of_trajectories(tmp_path: Path) -> None:
-    import json
-
+@pytest.mark.parametrize(
+    "asked", ["'dpo_same_prompt'", "'sft_threshold', format='verl', min_reward=0"]
+)
+def test_memory_does_not_grow_with_the_length_of_trajectories(tmp_path: Path, asked: str) -> None:
     def peak(padding: int) -> int:
         path = tmp_path / f"{padding}.jsonl"
         with path.open("w") as file:
@@ -649,7 +650,7 @@ def test_memory_does_not_grow_with_the_length_of_trajectories(tmp_path: Path) ->
                 file.write(json.dumps(rollout) + "\n")
         code = (
             "import gymrecipe;"
-            f"gymrecipe.run('dpo_same_prompt', input={str(path)!r}, output_dir={str(tmp_path)!r},"
+            f"gymrecipe.run({asked}, input={str(path)!r}, output_dir={str(tmp_path)!r},"
             " again=True, **{'engine.workers': 1});"
             "status = open('/proc/self/status');"
             "print(next(line.split()[1] for line in status if line.startswith('VmHWM')))"
