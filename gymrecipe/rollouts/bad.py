@@ -14,6 +14,7 @@ from gymrecipe.late import pl
 from gymrecipe.parameters import TOLERANCE
 from gymrecipe.rollouts.files import SWELLING, SWELLING_BYTES, Source, blocks, lines
 from gymrecipe.rollouts.runs import BLANK, BLANKS, REASONS, Runs, most_blanks
+from gymrecipe.rollouts.seen import seen
 from gymrecipe.rollouts.why import BAD_LINE
 
 BAD_SHARE, BAD_LEAST = 0.001, 10
@@ -178,12 +179,13 @@ class BadLines:
         self, at: int, nth: int, said: str, lines: int, reasons: dict[str, int], mend: str = ""
     ) -> TooManyBadRows:
         source, reason = self.sources[self.source[at]], REASONS[self.runs.reason[at]]
+        offset = self.runs.offset[at] + nth * (self.runs.length[at] + 1)
         if not mend and BAD_LEAST < lines <= sum(reasons.values()):
             mend = ASK if are_asked_too_much(reasons) else NONE
         mend = mend or MEND
         return TooManyBadRows(
-            f"{source.name}:{self.runs.line[at] + nth}: {reason}: {BAD_LINE[reason]}. {said}"
-            f" {in_lines(source) or mend}",
+            f"{source.name}:{self.runs.line[at] + nth}: {reason}: {BAD_LINE[reason]}."
+            f"{seen(source, offset, reason)} {said} {in_lines(source) or mend}",
             lines,
             reasons,
         )

@@ -8,6 +8,7 @@ from gymrecipe.errors import DataError
 from gymrecipe.late import pl
 from gymrecipe.rollouts.bad import ASK, are_asked_too_much, in_lines
 from gymrecipe.rollouts.files import Source
+from gymrecipe.rollouts.seen import seen
 from gymrecipe.rollouts.table import Table
 from gymrecipe.rollouts.why import BAD_LINE
 
@@ -42,11 +43,13 @@ def _none(table: Table, sources: Sequence[Source]) -> str:
 
 
 def _first_of_each(bad: pl.DataFrame, sources: Sequence[Source]) -> Iterator[str]:
-    counted = bad.group_by("reason", maintain_order=True).agg(pl.first("source", "line"), pl.len())
-    for reason, source, line, count in counted.iter_rows():
+    first = pl.first("source", "line", "offset")
+    counted = bad.group_by("reason", maintain_order=True).agg(first, pl.len())
+    for reason, source, line, offset, count in counted.iter_rows():
         if reason != "blank":
             more = f" (the first of {count})" if count > 1 else ""
-            yield f"{sources[source].name}:{line}: {reason}: {BAD_LINE[reason]}{more}."
+            has = seen(sources[source], offset, reason)
+            yield f"{sources[source].name}:{line}: {reason}: {BAD_LINE[reason]}{more}.{has}"
 
 
 def _names(sources: Sequence[Source]) -> str:
