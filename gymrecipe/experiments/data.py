@@ -192,6 +192,7 @@ def _job(
             reasoning=params.reasoning or format.reasoning,
             ending=params.ending,
             unanswered_calls=params.unanswered_calls,
+            repeated_call_ids=params.repeated_call_ids,
             missing_tools=params.missing_tools,
             refusals=params.refusals,
             truncated=params.truncated,

@@ -12,8 +12,11 @@ UNUSABLE = {
     "masked": "the line says `mask_sample`: not to be trained on",
     "truncated": "the response was cut off by a token limit",
     "no_prompt": "nothing was asked: no user message or tool output before the first answer",
+    "context_elsewhere": "the request goes on from a response, a conversation or a stored prompt"
+    " that the line does not hold",
     "told_twice": "`response` tells again what `messages` hold, but not as a whole",
-    "prompt_answered": "a prompt that is wanted alone ends on a message of the model",
+    "prompt_answered": "a prompt that is wanted alone, or stands at `prompt_from`, ends on a"
+    " message of the model",
     "no_answer": "the model's last message has neither text nor a call, or there is none",
     "ends_on_environment": "the conversation ends on a user message or a tool output",
     "unanswered_call": "a call has no output before the next message",
@@ -53,9 +56,10 @@ UNUSABLE = {
 CHANGED_BY = {
     "truncated": "truncated=keep",
     "no_prompt": "prompt_from=PATH",
-    "no_answer": "ending=trim",
-    "ends_on_environment": "ending=trim",
+    "no_answer": "ending=trim or trim_to_call",
+    "ends_on_environment": "ending=trim or trim_to_call",
     "unanswered_call": "unanswered_calls=trim or keep",
+    "duplicate_call_id": "repeated_call_ids=number",
     "missing_tools": "missing_tools=keep",
     "not_text": "format=raw",
     "refusal": "refusals=keep",
@@ -69,7 +73,8 @@ CHANGED_BY = {
     "not_a_continuation": "chat_template_kwargs",
     "no_agent": "agent=NAME",
 }
-"""The setting of `write` that may let such a rollout through; no setting does for other reasons."""
+"""The setting of `write` that may let such a rollout through, the value that lets fewer through
+first; no setting does for other reasons."""
 
 
 class Function(msgspec.Struct, gc=False):
@@ -123,8 +128,9 @@ class Reading(msgspec.Struct, frozen=True):
     developer: Literal["system", "keep"] = "system"
     system: str = "keep"
     reasoning: Reasoning = "field"
-    ending: Literal["reject", "trim"] = "reject"
+    ending: Literal["reject", "trim", "trim_to_call"] = "reject"
     unanswered_calls: Literal["reject", "trim", "keep"] = "reject"
+    repeated_call_ids: Literal["reject", "number"] = "reject"
     missing_tools: Literal["reject", "keep"] = "reject"
     refusals: Literal["keep", "reject"] = "keep"
     truncated: Literal["reject", "keep"] = "reject"

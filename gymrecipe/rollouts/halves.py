@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from gymrecipe.rollouts import lines
-from gymrecipe.rollouts.chat import Reading, Unusable
+from gymrecipe.rollouts.chat import Reading, Unusable, on_a_line
 from gymrecipe.rollouts.columns import Path, parse_path
 from gymrecipe.rollouts.items import text_of, without_media
 from gymrecipe.rollouts.lines import Halves, Item, Line, Response
@@ -19,6 +19,9 @@ from gymrecipe.rollouts.why import why_bad
 
 SYSTEM = frozenset({"system", "developer"})
 """Roles of what the model was told before anybody asked."""
+
+_ELSEWHERE = ("previous_response_id", "conversation", "prompt")
+"""Parts of a request that name what the model was shown and the API holds; a prompt by its id."""
 
 _whole = msgspec.json.Decoder()
 _DATA_URLS = ("data:audio/", "data:image/", "data:video/")
@@ -43,7 +46,7 @@ def parts_of(line: bytes, value: Any) -> Line[Any]:
 def refuse_masked(value: Any) -> None:
     """Raise Unusable for a decoded line that says it is not to be trained on."""
     for path in lines.MASKS:
-        if path[0] in value and _at(value, path) is True:
+        if path[0] in value and _at(value, path):
             raise Unusable("masked")
 
 
@@ -62,17 +65,25 @@ def halves_as_read(
             raise Unusable("not_a_rollout")
     except msgspec.ValidationError as error:
         raise Unusable(why_bad(line, error)) from None
+    if not media:
+        _refuse_context_elsewhere(value)
     tell_once(halves)
     if reading.prompt_from and all(item.role in SYSTEM for item in halves.prompt):
         try:
-            halves.prompt += lines.prompt_of(_at(value, _path(reading.prompt_from)))
+            found = lines.prompt_of(_at(value, _path(reading.prompt_from)))
         except msgspec.ValidationError:
-            raise Unusable("bad_item") from None
+            cause = f"'{reading.prompt_from}' is neither a text nor a list of items"
+            raise Unusable("bad_item", cause=on_a_line(cause)) from None
+        if found and found[-1].role == "assistant":
+            raise Unusable("prompt_answered")  # who can know which of it the output tells again?
+        known = _head_of(halves.prompt) == _head_of(found)
+        halves.prompt = found if known else halves.prompt + found
     if media:
         halves.prompt, halves.output = without_media(halves.prompt), without_media(halves.output)
     transcripts = _transcripts(parts)
     if transcripts and not isinstance(transcripts[-1], list):
-        raise Unusable("bad_item")  # who can know whether it goes on with the last?
+        # Who can know whether it goes on with the last?
+        raise Unusable("bad_item", cause="an item behind the lists of `response.output`")
     if transcripts or halves.both:
         halves.output = halves.output[_told_again(halves) :]
     request = parts.responses_create_params
@@ -84,6 +95,14 @@ def halves_as_read(
     if isinstance(about, dict) and any(_is_media(key, value) for key, value in about.items()):
         raise Unusable("not_text")
     return halves
+
+
+def _refuse_context_elsewhere(value: Any) -> None:
+    """Raise Unusable for a request with which the model was shown more than the line holds."""
+    request = value.get("responses_create_params") or {}
+    for name in _ELSEWHERE:
+        if (place := request.get(name)) and not (name == "prompt" and type(place) is not dict):
+            raise Unusable("context_elsewhere", cause=f"it has `{name}`")
 
 
 def _transcripts(parts: Line[Any]) -> list[Any]:

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from gymrecipe.rollouts.chat import Function, Message, ToolCall, Unusable
+from gymrecipe.rollouts.chat import Function, Message, ToolCall, Unusable, on_a_line
 from gymrecipe.rollouts.lines import NULL, Item, is_null
 from gymrecipe.rollouts.members import repeats
 from gymrecipe.rollouts.said import ends_on_ids
@@ -57,7 +57,7 @@ class Talk:
             elif kind == "reasoning":
                 said, calls, thought = "", None, _thought(item)
             elif kind is not None and kind != "message":
-                raise Unusable("hosted_tool")
+                raise Unusable("hosted_tool", cause=on_a_line(f"an item of the type '{kind}'"))
             elif item.role == "assistant":
                 said, calls, thought = self._said(item), _calls(item), _beside(item)
             else:
@@ -76,10 +76,11 @@ class Talk:
 
     def _shown(self, item: Item[Any]) -> Message:
         if item.role not in ("user", "system", "developer"):
-            raise Unusable("bad_item")
+            role = f"of the role '{item.role}'" if item.role else "without a role"
+            raise Unusable("bad_item", cause=on_a_line(f"a message {role}"))
         role = self._developer if item.role == "developer" else item.role
         if item.content is NULL or item.content is None:
-            raise Unusable("bad_item")
+            raise Unusable("bad_item", cause=f"a message of the role '{item.role}' without content")
         return Message(role, text_of(item.content), name=item.name)
 
     def _said(self, item: Item[Any]) -> str:
@@ -119,7 +120,7 @@ def _carry_ids(message: Message, item: Item[Any]) -> None:
         if value is NULL or not value:
             continue
         if type(value) is not list:
-            raise Unusable("bad_item")
+            raise Unusable("bad_item", cause=f"`{name}` that are no list")
         setattr(message, name, value)
 
 
@@ -150,18 +151,18 @@ def text_of(content: Any) -> str:
         content = _any.decode(content)
     if content is None or type(content) is str:
         return content or ""
-    raise Unusable("bad_item")
+    raise Unusable("bad_item", cause="a content that is neither a text nor a list of parts")
 
 
 def _part(part: Any) -> str:
-    if type(part) is not dict:
-        raise Unusable("bad_item")
-    kind = part.get("type")
+    kind = part.get("type") if type(part) is dict else None
+    if kind is None:
+        raise Unusable("bad_item", cause="a part of a content that has no `type`")
     if kind not in _TEXTS and kind != "refusal":
-        raise Unusable("bad_item" if kind is None else "not_text")
+        raise Unusable("not_text", cause=on_a_line(f"a part of the type '{kind}'"))
     text = part.get("refusal" if kind == "refusal" else "text")
     if type(text) is not str:
-        raise Unusable("bad_item")
+        raise Unusable("bad_item", cause=f"a part of the type '{kind}' without its text")
     return text
 
 
@@ -187,7 +188,7 @@ def _beside(item: Item[Any]) -> str | None:
         if thought is NULL or thought is None:
             continue
         if type(thought) is not str:
-            raise Unusable("bad_item")
+            raise Unusable("bad_item", cause="a thought (`reasoning`, `thinking`) that is no text")
         if thought:
             return thought
     return item.reasoning_content
@@ -201,7 +202,7 @@ def _output(item: Item[Any]) -> Message:
     if type(value) is str:
         return Message("tool", value, tool_call_id=id)
     if value is NULL or value is None:
-        raise Unusable("bad_item")
+        raise Unusable("bad_item", cause="an output of a call that is null or absent")
     if type(value) is list:
         kinds = [part.get("type") if type(part) is dict else None for part in value]
         if all(kind in _TEXTS for kind in kinds):
@@ -214,7 +215,7 @@ def _output(item: Item[Any]) -> Message:
 
 def _call(id: Any, name: Any, arguments: Any) -> ToolCall:
     if not (id and name and type(id) is str and type(name) is str):
-        raise Unusable("bad_item")
+        raise Unusable("bad_item", cause=f"a call without {'a name' if id else 'an id'}")
     if type(arguments) is str:
         try:
             text, arguments = arguments, _object.decode(arguments)
@@ -233,17 +234,17 @@ def _calls(item: Item[Any]) -> list[ToolCall] | None:
     which its output could be told.
     """
     if not is_null(item.function_call):
-        raise Unusable("bad_item")
+        raise Unusable("bad_item", cause="a `function_call` in place of `tool_calls`")
     if item.tool_calls is NULL or not item.tool_calls:
         return None
     calls = []
     for call in item.tool_calls if type(item.tool_calls) is list else [None]:
         if type(call) is not dict:
-            raise Unusable("bad_item")
-        if call.get("type", "function") != "function":
-            raise Unusable("hosted_tool")
+            raise Unusable("bad_item", cause="`tool_calls` that are no list of objects")
+        if (kind := call.get("type", "function")) != "function":
+            raise Unusable("hosted_tool", cause=on_a_line(f"a call of the type '{kind}'"))
         function = call.get("function")
         if type(function) is not dict:
-            raise Unusable("bad_item")
+            raise Unusable("bad_item", cause="a call without an object `function`")
         calls.append(_call(call.get("id"), function.get("name"), function.get("arguments")))
     return calls

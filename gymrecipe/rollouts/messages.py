@@ -10,14 +10,16 @@ What was said and every number stay as they are; what cannot be said in chat mes
 
 from __future__ import annotations
 
-from itertools import takewhile
+from itertools import count, takewhile
 from typing import Any
 
 from gymrecipe.rollouts.chat import (
     Conversation,
     Message,
     Reading,
+    ToolCall,
     Unusable,
+    on_a_line,
 )
 from gymrecipe.rollouts.halves import SYSTEM, check, halves_as_read, parts_of, refuse_masked
 from gymrecipe.rollouts.items import Talk
@@ -116,13 +118,15 @@ def _answer_calls(messages: list[Message], reading: Reading) -> int:
                 seen.add(call.id)
                 output.name = call.function.name
                 continue
+        if reading.repeated_call_ids == "number":
+            _number(message.tool_calls, messages[start:place], seen)
         names = {call.id: call.function.name for call in message.tool_calls}
         if len(names) < len(message.tool_calls) or not seen.isdisjoint(names):
             raise Unusable("duplicate_call_id")
         seen.update(names)
         outputs = {output.tool_call_id: output for output in messages[start:place]}
         if None in outputs:
-            raise Unusable("bad_item")
+            raise Unusable("bad_item", cause="an output without the id of its call")
         if len(outputs) < place - start or not outputs.keys() <= names.keys():
             raise Unusable("orphan_tool_output")
         messages[start:place] = [outputs[id] for id in names if id in outputs]
@@ -135,11 +139,28 @@ def _answer_calls(messages: list[Message], reading: Reading) -> int:
     return length
 
 
+def _number(calls: list[ToolCall], outputs: list[Message], seen: set[str]) -> None:
+    """Number the ids of a turn's calls, and of their outputs, that earlier turns have, too."""
+    ids = [call.id for call in calls]
+    if len(set(ids)) < len(ids):
+        return  # which output is whose?
+    numbered = {id: _unseen(id, seen.union(ids)) for id in ids if id in seen}
+    for call in calls:
+        call.id = numbered.get(call.id, call.id)
+    for output in outputs:
+        id = output.tool_call_id or ""
+        output.tool_call_id = numbered.get(id, output.tool_call_id)
+
+
+def _unseen(id: str, seen: set[str]) -> str:
+    return next(new for n in count(2) if (new := f"{id}_{n}") not in seen)
+
+
 def _end(messages: list[Message], first: int, stands: int, reading: Reading) -> int:
-    """How far the conversation goes: to its end, or the last answer of those from `first` on."""
-    trims = reading.ending == "trim"
+    """How far the conversation goes: to its end, or to where it is cut, behind `first`."""
+    trims, to_call = reading.ending != "reject", reading.ending == "trim_to_call"
     if stands < len(messages):
-        reason, trims = "unanswered_call", True
+        reason, trims, to_call = "unanswered_call", True, False
     elif len(messages) == first:
         raise Unusable("no_answer")
     elif messages[-1].role != "assistant":
@@ -150,7 +171,8 @@ def _end(messages: list[Message], first: int, stands: int, reading: Reading) -> 
         reason = "no_answer"
     if trims:
         for end in range(stands, first, -1):
-            if _is_answer(messages[end - 1]):
+            message = messages[end - 1]
+            if _is_answer(message) or (to_call and message.tool_calls):
                 return end
     raise Unusable(reason)
 
@@ -187,8 +209,8 @@ def _settle(messages: list[Message], tools: list[dict[str, Any]], reading: Readi
     if reading.missing_tools == "reject":
         calls = [message.tool_calls for message in messages if message.tool_calls]
         called = {call.function.name for each in calls for call in each}
-        if called and not called <= {tool["function"]["name"] for tool in tools}:
-            raise Unusable("missing_tools")
+        if called and (missing := called - {tool["function"]["name"] for tool in tools}):
+            raise Unusable("missing_tools", cause=on_a_line(f"no schema of '{min(missing)}'"))
     for message in messages if reading.reasoning != "field" else ():
         if message.reasoning_content is None:
             continue

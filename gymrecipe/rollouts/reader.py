@@ -205,7 +205,7 @@ class Reader:
         by_place = [self._found(texts, values, [place]) for place in self.masks]
         if not by_place:
             return [False] * len(texts)
-        return [any(raw == _TRUE for raw in raws) for raws in zip(*by_place, strict=True)]
+        return [any(map(_holds, raws)) for raws in zip(*by_place, strict=True)]
 
     def _measures(self, values: list[Values]) -> dict[str, list[float | None]]:
         """The numbers of each metric, a boolean as 0 and 1 (as NeMo Gym aggregates them)."""
@@ -216,15 +216,14 @@ _NEEDED = frozenset(
     {"tools", "instance_config", "mask_sample", "agent_ref", "_ng_task_index", *FAILURES}
 )
 _MISSING = {"number": math.nan, "boolean": -1, "any": -1}
-_TRUE = Raw(b"true")
 _NUMBER_OR_BOOLEAN = frozenset(b"-0123456789tf")
 _value = msgspec.json.Decoder()
 _floats = msgspec.json.Decoder(list[float | None])
 
 
-def _holds(raw: Raw) -> bool:
+def _holds(raw: Raw | bytes | None) -> bool:
     """Whether something stands there: not null, an empty text, false or 0."""
-    return not is_null(raw) and bool(_value.decode(raw))
+    return raw is not None and not is_null(raw) and bool(_value.decode(raw))
 
 
 def why(text: Text, error: Exception) -> str:

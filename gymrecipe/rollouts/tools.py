@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gymrecipe.rollouts.chat import Unusable
+from gymrecipe.rollouts.chat import Unusable, on_a_line
 from gymrecipe.rollouts.lines import NULL
 
 _encode = msgspec.json.Encoder().encode
@@ -43,18 +43,18 @@ def _nested_tools(text: bytes) -> list[dict[str, Any]]:
     """A run has few sets of tools, each on many lines, which share what is made of them."""
     tools = _any.decode(text)
     if type(tools) is not list:
-        raise Unusable("bad_item")
+        raise Unusable("bad_item", cause="`tools` that are no list")
     return [_nested(tool) for tool in tools]
 
 
 def _nested(tool: Any) -> dict[str, Any]:
     if type(tool) is not dict:
-        raise Unusable("bad_item")
-    if tool.get("type", "function") != "function":
-        raise Unusable("hosted_tool")
+        raise Unusable("bad_item", cause="a tool that is no object")
+    if (kind := tool.get("type", "function")) != "function":
+        raise Unusable("hosted_tool", cause=on_a_line(f"a tool of the type '{kind}'"))
     function = tool.get("function", tool)
     if type(function) is not dict or type(function.get("name")) is not str:
-        raise Unusable("bad_item")
+        raise Unusable("bad_item", cause="a tool without a name")
     kept: dict[str, Any] = dict.fromkeys(("name", "description", "parameters"))
     kept.update(function)
     kept.pop("type", None)

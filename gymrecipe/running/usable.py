@@ -22,6 +22,13 @@ APART = (
 )
 
 
+SPLIT = (
+    "One of task_fields tells several tasks apart in {} of the prompts. Where that is a name of the"
+    " rollout, such as an id of its own, and not of its task, leave it out of the list;"
+    " task_fields=[] goes by the prompt alone."
+)
+
+
 def check_usable(fold: Fold, record: Manifest) -> None:
     """Raise DataError where there is nothing to publish, or a check says stop."""
     problems: list[str] = []
@@ -46,9 +53,9 @@ def _cause(stage: StageRecord) -> str:
     return ""
 
 
-def _prompts_in_several_runs(record: Manifest) -> int:
+def _grouping(record: Manifest, figure: str) -> int:
     (figures,) = record.stages[0].facts["grouping"]
-    return int(figures.get("prompts_in_several_runs", 0))
+    return int(figures.get(figure, 0))
 
 
 def _advice(stage: StageRecord, record: Manifest) -> str:
@@ -57,15 +64,21 @@ def _advice(stage: StageRecord, record: Manifest) -> str:
     most = max(stage.rejected, key=lambda reason: stage.rejected[reason], default="")
     if most == "only_one" and knobs.get("limit") is not None:
         return f"limit={knobs['limit']} may cut tasks apart: limit_tasks keeps them whole."
-    if stage.use == "pair" and (apart := _prompts_in_several_runs(record)):
+    if stage.use == "pair" and (apart := _grouping(record, "prompts_in_several_runs")):
         return APART.format(apart)
+    if most == "only_one" and (split := _grouping(record, "prompts_of_several_tasks")):
+        return SPLIT.format(split)
     if stage.use == "write" and most in CHANGED_BY:
         name, _, values = CHANGED_BY[most].partition("=")
-        chosen = stage.parameters.get(name)
-        if chosen in values.split(" or ") or (chosen is not None and values in ("PATH", "NAME")):
+        others, chosen = values.split(" or "), stage.parameters.get(name)
+        if chosen in others:
+            others = others[others.index(chosen) + 1 :]
+        elif chosen is not None and values in ("PATH", "NAME"):
+            others = []
+        if not others:
             return f"{name}={chosen} is set already, and nothing else lets them through."
         them = "them" if len(stage.rejected) == 1 else f"the {stage.rejected[most]} {most}"
-        through = f"{CHANGED_BY[most]} may let {them} through"
+        through = f"{name}={' or '.join(others)} may let {them} through"
         format = stage.parameters["format"]
         if name == "pairs_at" and values not in FORMATS[format].pairs_at:
             return f"{through}, with another format than {format}."

@@ -43,12 +43,16 @@ class Write(Params):
     """Whether a developer message becomes a system message, which every template knows."""
     system: str = "keep"
     """The system message: `keep`, `drop`, or a text to put in its place."""
-    ending: Literal["reject", "trim"] = "reject"
-    """What becomes of a rollout that does not end on the model: rejected, or cut after its last
-    answer."""
+    ending: Literal["reject", "trim", "trim_to_call"] = "reject"
+    """What becomes of a rollout that does not end on the model: rejected, cut after its last
+    answer, or after the model's last message, which may be a call, such as that of a tool that
+    submits."""
     unanswered_calls: Literal["reject", "trim", "keep"] = "reject"
     """What becomes of a call without an output: the rollout is rejected, cut back to the last
     answer without calls, or kept as it is."""
+    repeated_call_ids: Literal["reject", "number"] = "reject"
+    """What becomes of calls that have the id of an earlier turn's call: the rollout is rejected, or
+    they are numbered (`call_0`, `call_0_2`)."""
     missing_tools: Literal["keep", "reject"] = "reject"
     """What becomes of a rollout that calls a tool which no schema describes."""
     refusals: Literal["keep", "reject"] = "keep"

@@ -63,6 +63,15 @@ def test_a_conversation_in_messages_is_split_at_its_first_answer() -> None:
     assert [role for role, _ in output] == ["assistant", "user", "assistant"]
 
 
+def test_a_greeting_before_the_first_question_of_messages_is_shown() -> None:
+    greeting = {"role": "assistant", "content": "hello"}
+    found = shape({"messages": [greeting, ASKED, SAID, ASKED, SAID]})
+    assert found is not None
+    assert [item.role for item in found.prompt] == ["assistant", "user"]
+    assert [item.role for item in found.output] == ["assistant", "user", "assistant"]
+    assert shape({"messages": [greeting, ASKED]}) is None
+
+
 def test_messages_beside_a_response_are_all_what_the_model_was_shown() -> None:
     prompt, output = told({"messages": [ASKED, SAID, ASKED], "response": "5"})
     assert (len(prompt), output) == (3, [("assistant", "5")])

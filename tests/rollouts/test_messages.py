@@ -284,6 +284,35 @@ def test_hosted_items_and_tools_have_no_chat_form() -> None:
     assert reason(said("4"), tools=[{"type": "web_search"}]) == "hosted_tool"
 
 
+@pytest.mark.parametrize(
+    ("output", "more", "cause"),
+    [
+        ({"type": "compaction"}, {}, "an item of the type 'compaction'"),
+        (said("4"), {"tools": [{"type": "web_search"}]}, "a tool of the type 'web_search'"),
+        ({"role": "assistant", "content": [{"type": "thinking"}]}, {}, "of the type 'thinking'"),
+        ({"role": "assistant", "tool_calls": [{"function": {}}]}, {}, "a call without an id"),
+        ({"role": "critic", "content": "x"}, {}, "a message of the role 'critic'"),
+        ({"content": "x"}, {}, "a message without a role"),
+        (called("1", name="mcp__x"), {"tools": []}, "no schema of 'mcp__x'"),
+    ],
+    ids=str,
+)
+def test_what_has_no_form_is_named(output: Any, more: dict[str, Any], cause: str) -> None:
+    with pytest.raises(Unusable) as caught:
+        talk(output, reading=Reading(unanswered_calls="keep"), **more)
+    assert cause in caught.value.cause
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [{"previous_response_id": "resp_1"}, {"conversation": "conv_1"}, {"prompt": {"id": "pmpt_1"}}],
+    ids=str,
+)
+def test_what_the_model_was_shown_has_to_be_in_the_line(request_: dict[str, Any]) -> None:
+    assert reason(said("4"), **request_) == "context_elsewhere"
+    assert talk(said("4"), **dict.fromkeys(request_))
+
+
 def test_an_image_is_not_text() -> None:
     image = [{"type": "input_image", "image_url": "data:…"}]
     assert reason(said("4"), input=[{"role": "user", "content": image}]) == "not_text"
@@ -455,13 +484,14 @@ def test_a_transcript_that_tells_the_instructions_again_says_them_once() -> None
     assert reason([system | {"content": "be loud"}, ASKED, said("4")], **asked) == "late_system"
 
 
-@pytest.mark.parametrize("top", [{"mask_sample": True}, {"instance_config": {"mask_sample": True}}])
-def test_a_masked_line_is_never_used(top: dict[str, Any]) -> None:
-    assert reason(said("4"), top=top) == "masked"
+@pytest.mark.parametrize("mask", [True, 1, 1.0, "true", "no_answer"])
+def test_a_masked_line_is_never_used(mask: Any) -> None:
+    assert reason(said("4"), top={"mask_sample": mask}) == "masked"
+    assert reason(said("4"), top={"instance_config": {"mask_sample": mask}}) == "masked"
 
 
-@pytest.mark.parametrize("mask", [False, None, "true", 1])
-def test_only_true_masks(mask: Any) -> None:
+@pytest.mark.parametrize("mask", [False, None, 0, ""])
+def test_a_mask_that_says_no_masks_nothing(mask: Any) -> None:
     assert talk(said("4"), top={"mask_sample": mask, "instance_config": {"mask_sample": mask}})
 
 

@@ -120,6 +120,41 @@ def test_history_is_not_what_a_trimmed_rollout_answers() -> None:
     assert reason(called("a"), input=given, reading=both) == "unanswered_call"
 
 
+def test_an_end_can_be_trimmed_to_the_call_that_submits() -> None:
+    to_call = Reading(ending="trim_to_call")
+    submits = [said("so"), called("b"), thought("done"), answered("b", "ok")]
+    found = talk(called("a"), answered("a"), *submits, reading=to_call)
+    assert roles(found) == ["user", "assistant", "tool", "assistant"]
+    assert plain(found.completion[-1])["tool_calls"][0]["id"] == "b"
+    assert talk(*submits, said(" "), reading=to_call).completion == found.completion[-1:]
+    assert contents(talk(*submits, said("4"), reading=to_call)) == ["2+2?", "so", "ok", "4"]
+    assert contents(talk(*submits, said("4"), MORE, reading=to_call))[-1] == "4"
+    assert reason(*submits, called("c"), reading=to_call) == "unanswered_call"
+
+
+def test_a_call_that_nothing_answers_is_cut_as_ever_where_ends_are_trimmed_to_calls() -> None:
+    cut = Reading(ending="trim_to_call", unanswered_calls="trim")
+    found = talk(said("4"), MORE, called("a"), answered("a"), called("b"), reading=cut)
+    assert contents(found) == ["2+2?", "4"]
+
+
+def test_calls_that_every_turn_counts_anew_can_be_numbered() -> None:
+    number = Reading(repeated_call_ids="number")
+    turn = [called("0"), called("1"), answered("1", "y"), answered("0", "x")]
+    found = talk(*turn, *turn, called("0_2"), answered("0_2"), said("4"), reading=number)
+    calls = [[call.id for call in m.tool_calls or ()] for m in found.completion]
+    assert calls == [["0", "1"], [], [], ["0_2", "1_2"], [], [], ["0_2_2"], [], []]
+    outputs = [(m.tool_call_id, m.content) for m in found.completion if m.role == "tool"]
+    assert outputs == [
+        ("0", "x"), ("1", "y"), ("0_2", "x"), ("1_2", "y"), ("0_2_2", "4"),
+    ]  # fmt: skip
+    assert reason(*turn, *turn, said("4")) == "duplicate_call_id"
+    twice = [called("0"), called("0"), answered("0"), said("4")]
+    assert reason(*twice, reading=number) == "duplicate_call_id"
+    again = [called("0"), answered("0"), called("0"), answered("0"), answered("0"), said("4")]
+    assert reason(*again, reading=number) == "orphan_tool_output"
+
+
 def test_an_unanswered_call_can_be_trimmed_with_all_that_follows() -> None:
     trim = Reading(unanswered_calls="trim")
     assert contents(talk(said("4"), MORE, called("a"), reading=trim)) == ["2+2?", "4"]
@@ -219,6 +254,20 @@ def test_a_prompt_at_a_path_may_be_items() -> None:
 def test_a_path_adds_nothing_to_a_prompt_that_asks() -> None:
     found = talk(said("4"), top={"question": "?"}, reading=Reading(prompt_from="question"))
     assert plain(found.prompt) == [ASKED]
+
+
+def test_a_prompt_at_a_path_says_the_system_message_of_the_request_once() -> None:
+    shown = Reading(prompt_from="shown")
+    found = talk(said("4"), input=[SYSTEM], top={"shown": [SYSTEM, ASKED]}, reading=shown)
+    assert contents(found) == ["s", "2+2?", "4"]
+    found = talk(said("4"), input=[SYSTEM], top={"shown": [ASKED]}, reading=shown)
+    assert contents(found) == ["s", "2+2?", "4"]
+
+
+def test_a_prompt_at_a_path_cannot_be_the_whole_conversation() -> None:
+    top = {"shown": [ASKED, said("4")]}
+    reading = Reading(prompt_from="shown")
+    assert reason(said("4"), input=[], top=top, reading=reading) == "prompt_answered"
 
 
 @pytest.mark.parametrize(

@@ -340,10 +340,23 @@ def test_a_setting_that_is_in_force_is_not_advised(tmp_path: Path) -> None:
         {"type": kind, **called} for kind in ("function_call", "function_call_output")
     ]
     write(path := tmp_path / "a.jsonl", unanswered)
-    with pytest.raises(DataError, match=r"\(1 ends_on_environment\)\. ending=trim may let them"):
+    with pytest.raises(DataError, match=r"\(1 ends_on_environment\)\. ending=trim or trim_to_call"):
         run(tmp_path, "ppo", input=str(path))
-    with pytest.raises(DataError, match=r"ending=trim is set already, and nothing else lets them"):
+    with pytest.raises(DataError, match=r"\. ending=trim_to_call may let them through"):
         run(tmp_path, "ppo", input=str(path), ending="trim")
+    with pytest.raises(DataError, match=r"missing_tools=keep may let them through"):
+        run(tmp_path, "ppo", input=str(path), ending="trim_to_call")
+
+
+def test_ids_of_single_rollouts_are_told_where_they_leave_no_pair(tmp_path: Path) -> None:
+    rows = [rollout("a", reward=reward) | {"uuid": f"r{reward}"} for reward in (1, 0)]
+    write(path := tmp_path / "a.jsonl", *rows)
+    with pytest.raises(
+        DataError, match=r"2 only_one\)\. One of task_fields .* in 1 of the prompts"
+    ):
+        run(tmp_path, "dpo_same_prompt", input=str(path))
+    version = run(tmp_path, "dpo_same_prompt", input=str(path), task_fields=[])
+    assert version.manifest.outputs[0].rows == 1
 
 
 def test_pairs_that_a_format_cannot_carry_are_not_advised_for_it(tmp_path: Path) -> None:
