@@ -66,6 +66,7 @@ CHANGED_BY = {
     "parted_by_environment": "pairs_at=trajectory",
     "no_form_for_tools": "format=rendered",
     "number_too_wide": "format=messages or rendered",
+    "turns_do_not_alternate": "format=rendered",
     "format_markers": "format=rendered",
     "needs_template": "format=rendered",
     "calls_in_prompt": "format=rendered",

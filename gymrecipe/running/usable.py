@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gymrecipe.errors import DataError
+from gymrecipe.experiments.guides import purpose_of
 from gymrecipe.experiments.manifest import Manifest, StageRecord
 from gymrecipe.registry import FORMATS
 from gymrecipe.rollouts.chat import CHANGED_BY
@@ -12,6 +13,8 @@ ADVICE = {
     "only_one": "Collect several rollouts a prompt (num_repeats), or say what a task is: group_by.",
     "all_equal": "Collect at a higher temperature, or rank by a graded metric: stages.pair.by.",
     "over_quota": "Each group that proportions names needs rows: the red flag says which has none.",
+    "no_request": "NeMo RL asks the requests of NeMo Gym again, and these lines have none: other"
+    " formats take prompts as messages (format=trl, verl).",
     "missing_reward": "Say where the score is: reward=PATH (`gymrecipe columns` lists the fields).",
 }
 
@@ -71,6 +74,8 @@ def _advice(stage: StageRecord, record: Manifest) -> str:
     if stage.use == "write" and most in CHANGED_BY:
         name, _, values = CHANGED_BY[most].partition("=")
         others, chosen = values.split(" or "), stage.parameters.get(name)
+        if name == "format":
+            others = [other for other in others if purpose_of(stage) in FORMATS[other].purposes]
         if chosen in others:
             others = others[others.index(chosen) + 1 :]
         elif chosen is not None and values in ("PATH", "NAME"):
@@ -83,4 +88,8 @@ def _advice(stage: StageRecord, record: Manifest) -> str:
         if name == "pairs_at" and values not in FORMATS[format].pairs_at:
             return f"{through}, with another format than {format}."
         return f"{through}."
-    return ADVICE.get(most, f"Change what stage '{stage.name}' asks for, or collect more rollouts.")
+    if most in ADVICE:
+        return ADVICE[most]
+    if stage.use == "write":
+        return "No setting of a write lets them through: such rollouts have no right form there."
+    return f"Change what stage '{stage.name}' asks for, or collect more rollouts."

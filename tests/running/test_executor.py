@@ -348,6 +348,27 @@ def test_a_setting_that_is_in_force_is_not_advised(tmp_path: Path) -> None:
         run(tmp_path, "ppo", input=str(path), ending="trim_to_call")
 
 
+def test_another_format_is_advised_for_what_it_can_be(tmp_path: Path) -> None:
+    wide = [rollout("a", f"{n}", reward=n) | {"n": 2**70} for n in (1, 0)]
+    write(path := tmp_path / "a.jsonl", *wide)
+    columns = {"stages.write.columns": {"n": "n"}}
+    with pytest.raises(DataError, match=r"format=messages or rendered may"):
+        run(tmp_path, "sft_threshold", input=str(path), format="trl", **columns)
+    with pytest.raises(DataError, match=r"number_too_wide\)\. format=rendered may"):
+        run(tmp_path, "kto_threshold", input=str(path), high=0.5, low=0.5, **columns)
+
+
+def test_where_no_setting_lets_a_rollout_through_that_is_said(tmp_path: Path) -> None:
+    hosted = rollout("a")
+    hosted["response"]["output"].insert(0, {"type": "compaction"})
+    write(path := tmp_path / "a.jsonl", hosted)
+    said = (
+        r"hosted_tool: an item of the type 'compaction'\. No setting of a write lets them through"
+    )
+    with pytest.raises(DataError, match=said):
+        run(tmp_path, "ppo", input=str(path))
+
+
 def test_ids_of_single_rollouts_are_told_where_they_leave_no_pair(tmp_path: Path) -> None:
     rows = [rollout("a", f"{n}", reward=n) | {"uuid": f"r{n}"} for n in (1, 0)]
     write(path := tmp_path / "a.jsonl", *rows)
