@@ -91,6 +91,8 @@ def halves_as_read(
         halves.instructions = None  # the prompt is from elsewhere in the line, which has them, too
     if isinstance(parts.response, Response):
         halves.tools = with_more(halves.tools, parts.response.tools)
+        if not halves.instructions and not _leading(halves.prompt):
+            halves.instructions = _instructions(parts.response)
     about = None if media else halves.metadata
     if isinstance(about, dict) and any(_is_media(key, value) for key, value in about.items()):
         raise Unusable("not_text")
@@ -103,6 +105,16 @@ def _refuse_context_elsewhere(value: Any) -> None:
     for name in _ELSEWHERE:
         if (place := request.get(name)) and not (name == "prompt" and type(place) is not dict):
             raise Unusable("context_elsewhere", cause=f"it has `{name}`")
+
+
+def _instructions(response: Response[Any]) -> str | None:
+    """What a response says that the model was told, where nothing else in the line does."""
+    told = response.instructions
+    if told is lines.NULL or not told:
+        return None
+    if type(told) is not str:
+        raise Unusable("bad_item", cause="`response.instructions` that are no text")
+    return told
 
 
 def _transcripts(parts: Line[Any]) -> list[Any]:

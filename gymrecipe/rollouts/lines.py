@@ -73,6 +73,7 @@ class Response(msgspec.Struct, Generic[Part]):
     """`response`: what came back, an OpenAI Response object (or one chat message)."""
 
     output: str | list[Item[Part] | list[Part]] | None = None
+    instructions: Part = NULL
     status: str | None = None
     incomplete_details: Part = NULL
     error: Part = NULL

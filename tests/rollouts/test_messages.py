@@ -42,6 +42,17 @@ def test_instructions_and_leading_systems_are_one_system_message() -> None:
     assert plain(found.prompt) == [{"role": "system", "content": "a\n\nb\n\nc"}, ASKED]
 
 
+def test_instructions_that_only_the_response_has_were_shown() -> None:
+    told: dict[str, Any] = {"response": {"output": [said("4")], "instructions": "be brief"}}
+    found = conversation(json.dumps({"messages": [ASKED], **told}).encode())
+    assert [m.content for m in found.prompt] == ["be brief", "2+2?"]
+    system = {"role": "system", "content": "s"}
+    for known in ({"instructions": "s"}, {"input": [system, ASKED]}):
+        assert [m.content for m in talk(top=told, **known).prompt] == ["s", "2+2?"]
+    told["response"]["instructions"] = [ASKED]
+    assert reason(top=told) == "bad_item"
+
+
 def test_parts_are_joined_with_nothing_between() -> None:
     parts = [{"type": "input_text", "text": "2+"}, {"type": "input_text", "text": "2?"}]
     assert plain(talk(said("4"), input=[{"role": "user", "content": parts}]).prompt) == [ASKED]
