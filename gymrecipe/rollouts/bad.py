@@ -232,9 +232,13 @@ _PACKED = {
 """What compressed files begin with that are not read, their form, and what unpacks them."""
 
 
+_WIDE = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"{\0": "UTF-16LE", b"\0{": "UTF-16BE"}
+"""What a file of wide characters begins with, by iconv's name for it."""
+
+
 def in_lines(source: Source) -> str:
-    """How a file of another known form (compressed in another way, Parquet, one JSON array, JSON
-    over several lines) becomes JSON lines; nothing for any other.
+    """How a file of another known form (compressed in another way, UTF-16, Parquet, one JSON array,
+    JSON over several lines) becomes JSON lines; nothing for any other.
     """
     head_lines = islice(lines(blocks(source)), BLANKS)
     written = (raw.data for raw in head_lines if raw.data is None or raw.data.strip())
@@ -245,6 +249,12 @@ def in_lines(source: Source) -> str:
             return (
                 f"This is compressed by {form}; gzip and zstd are read:"
                 f" {unpack} {source.name} > rollouts.jsonl unpacks it."
+            )
+    for start, form in _WIDE.items():
+        if head.startswith(start):
+            return (
+                f"This is UTF-16, as some shells write; UTF-8 is read: iconv -f {form} -t UTF-8"
+                f" {source.name} > rollouts.jsonl makes it."
             )
     if head.startswith(b"PAR1"):
         what, command = "Parquet", f"polars.read_parquet('{source.name}').write_ndjson(…) in Python"

@@ -70,6 +70,13 @@ def test_a_file_that_is_compressed_in_another_way_is_told_with_what_unpacks_it(
     assert said(str(path))[-1].endswith(f"This is compressed {told} unpacks it.")
 
 
+@pytest.mark.parametrize("form", ["UTF-16", "UTF-16LE", "UTF-16BE"])
+def test_wide_characters_are_told_with_what_makes_utf_8_of_them(tmp_path: Path, form: str) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(GOOD.decode().encode(form))
+    assert f"iconv -f {form} -t UTF-8 a.jsonl > rollouts.jsonl makes it." in said(str(path))[-1]
+
+
 @pytest.mark.parametrize(
     ("lines", "sentence"),
     [
