@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -10,7 +9,6 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from gymrecipe.late import pl
 from gymrecipe.parameters import (
     LIKE_QUANTILE,
-    TOLERANCE,
     Of,
     Params,
     Quantile,
@@ -23,11 +21,10 @@ from gymrecipe.registry import STRATEGIES, Facts, is_ours, stage
 from gymrecipe.rollouts.columns import PAIR_COLUMNS, SIDES
 from gymrecipe.rollouts.figures import distinct, repeated
 from gymrecipe.rollouts.hashes import parts
-from gymrecipe.rollouts.places import column, gathered, looked_up
-from gymrecipe.stages import pairless, ranking
+from gymrecipe.rollouts.places import column, gathered
+from gymrecipe.stages import candidates, pairless, ranking
 from gymrecipe.stages import strategies as strategies
 from gymrecipe.stages import where as language
-from gymrecipe.stages.pairless import NEAREST
 
 
 def _readable(text: str) -> str:
@@ -115,12 +112,11 @@ def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
     pairs, fates = [], pairless.unpaired(rollouts, params.by)
     for among in _parts(rollouts, params):
         ranked = ranking.ranked(rollouts, among, params.by, params.ties, across, tiers)
-        judged = _judged(rollouts, ranked, params)
-        found = _capped(judged.filter(pl.col("verdict").is_null()), rollouts, params)
-        fates = pairless.fates(fates, rollouts, ranked, judged, found, params.by)
+        found, verdicts = candidates.judged(rollouts, ranked, params)
+        fates = pairless.fates(fates, rollouts, ranked, verdicts, found, params.by)
         with_two += len(repeated(column(rollouts, "task_key")[ranked["at"]]))
-        pairs.append(found.select("gap", "chosen", "rejected"))
-        del ranked, judged, found
+        pairs.append(found)
+        del ranked, verdicts, found
     made = pl.concat(pairs)
     facts = {
         "tasks": pairless.tasks(rollouts, fates, params.by),
@@ -153,79 +149,6 @@ def _parts(rollouts: pl.LazyFrame, params: Pair) -> list[pl.Expr]:
     if params.across_prompts or not ours:
         return [pl.lit(True)]
     return parts("task_key", column(rollouts, pl.len()).item())
-
-
-def _judged(rollouts: pl.LazyFrame, ranked: pl.DataFrame, params: Pair) -> pl.DataFrame:
-    """The candidates of the strategy: `group`, `chosen`, `rejected`, `gap`, and the `verdict`."""
-    place = (pl.int_range(pl.len()) - pl.col("group")).cast(pl.Int32)
-    tiers = {name: pl.lit(True) for name in ("high", "low") if name not in ranked.columns}
-    offered = ranked.lazy().drop("at").with_columns(place=place, **tiers)
-    first = pl.col("group")
-    size = looked_up(ranked["n"], first)
-    there = pl.all_horizontal(pl.col(f"{side}_place").is_between(0, size - 1) for side in SIDES)
-    judged: pl.DataFrame = (
-        STRATEGIES[params.strategy]
-        .function(offered)
-        .filter(there)
-        .select(
-            "group",
-            *((first + pl.col(f"{side}_place")).cast(pl.UInt32).alias(side) for side in SIDES),
-        )
-        .with_columns(looked_up(ranked["at"], pl.col(side)) for side in SIDES)
-        .collect()
-    )
-    value, answer = (
-        [column(rollouts, name)[judged[side]] for side in SIDES]
-        for name in (pl.col(params.by).cast(pl.Float64), "answer_key")
-    )
-    return judged.with_columns(
-        gap=value[0] - value[1], verdict=answer[0] == answer[1]
-    ).with_columns(verdict=_verdict(params, pl.col("verdict")))
-
-
-def _verdict(params: Pair, identical: pl.Expr) -> pl.Expr:
-    """Why a candidate is no pair; null for a pair."""
-    gap = pl.col("gap")
-    too_large = gap.is_infinite()  # no number in a row says by how much they differ
-    if params.max_gap is not None:
-        too_large |= gap > params.max_gap + TOLERANCE
-    verdict = partial(pl.lit, dtype=pl.Enum(NEAREST))
-    return (
-        pl.when(gap.abs() <= TOLERANCE)
-        .then(verdict("tied"))
-        .when(gap < params.min_gap - TOLERANCE)
-        .then(verdict("gap_too_small"))
-        .when(too_large)
-        .then(verdict("gap_too_large"))
-        .when(identical)
-        .then(verdict("identical_answers"))
-    )
-
-
-def _capped(made: pl.DataFrame, rollouts: pl.LazyFrame, params: Pair) -> pl.DataFrame:
-    """The pairs with the widest gaps, those of equal ones that the ranking has first and last."""
-    most = params.max_pairs if params.across_prompts else params.max_pairs_per_task
-    if most is None:
-        return made
-    ranks = {params.by: True}
-    if params.ties == "shortest":
-        ranks.setdefault("answer_chars", False)
-    ranks.setdefault("draw", False)
-    within = pl.lit(0) if params.across_prompts else gathered(rollouts, "task_key", "chosen")
-    keys = {"gap": True}
-    keys |= {f"chosen {name}": down for name, down in ranks.items()}
-    keys |= {f"rejected {name}": not down for name, down in ranks.items()}
-    columns = [
-        gathered(rollouts, name, side).alias(f"{side} {name}") for side in SIDES for name in ranks
-    ]
-    return (
-        made.lazy()
-        .with_columns(*columns, within=within)
-        .sort(*keys, descending=list(keys.values()))
-        .filter(pl.int_range(pl.len()).over("within") < most)
-        .select(made.columns)
-        .collect()
-    )
 
 
 def _rates(rollouts: pl.LazyFrame, with_two: int, made: pl.DataFrame, params: Pair) -> pl.LazyFrame:

@@ -33,7 +33,7 @@ def fates(
     known: pl.Series,
     rollouts: pl.LazyFrame,
     ranked: pl.DataFrame,
-    judged: pl.DataFrame,
+    verdicts: pl.DataFrame,
     made: pl.DataFrame,
     by: str,
 ) -> pl.Series:
@@ -41,7 +41,7 @@ def fates(
     among the `ranked` stays.
     """
     names = _names(by)
-    groups = _group_fates(rollouts, ranked, judged, by, partial(pl.lit, dtype=names))
+    groups = _group_fates(rollouts, ranked, verdicts, by, partial(pl.lit, dtype=names))
     of_rows = groups.to_physical()[ranked["group"].rle_id()]
     codes = known.to_physical().scatter(ranked["at"], of_rows)
     paired = pl.Series(["paired"], dtype=names).to_physical()[0]
@@ -53,7 +53,7 @@ def fates(
 def _group_fates(
     rollouts: pl.LazyFrame,
     ranked: pl.DataFrame,
-    judged: pl.DataFrame,
+    verdicts: pl.DataFrame,
     by: str,
     fate: Callable[[str], pl.Expr],
 ) -> pl.Series:
@@ -70,9 +70,6 @@ def _group_fates(
         found = ranked.group_by("group", maintain_order=True).agg(pl.col(tiers).any())
         groups = groups.hstack(found.select(tiers))
     # A task's fate is the best that any candidate got to.
-    verdicts = judged.group_by("group").agg(
-        made=pl.col("verdict").is_null().any(), nearest=pl.col("verdict").to_physical().max()
-    )
     groups = groups.join(verdicts, on="group", how="left", maintain_order="left")
     alone = pl.when("one_of_several").then(fate("prompts_differ")).otherwise(fate("only_one"))
     high, low = (

@@ -1,8 +1,9 @@
 """Strategies: which of a task's ranked rollouts are held against each other.
 
-Each takes the ranked rollouts (`group`, `place` from 0 for the best, `n` in the group), which stand
-group by group in the order of their places, and gives `group`, `chosen_place` and
-`rejected_place`. Gaps, ties and caps are the business of `pair`.
+Each takes the ranked rollouts (`group`, `place` from 0 for the best, `n` in the group, and from
+`first` to before `end` the places that could be rejected for it), which stand group by group in the
+order of their places, and gives `group`, `chosen_place` and `rejected_place`. Gaps, ties and caps
+are the business of `pair`.
 """
 
 from __future__ import annotations
@@ -37,12 +38,9 @@ def best_vs_second(ranked: pl.LazyFrame) -> pl.LazyFrame:
 @strategy
 def all(ranked: pl.LazyFrame) -> pl.LazyFrame:
     """Every better with every worse one: many, strongly correlated pairs; cap them."""
-    places = ranked.select("group", "place")
-    return (
-        places.join(places, on="group", suffix="_worse")
-        .filter(pl.col("place") < pl.col("place_worse"))
-        .select("group", chosen_place="place", rejected_place="place_worse")
-    )
+    worse = pl.int_ranges("first", "end", dtype=pl.Int32)
+    every = ranked.select("group", chosen_place="place", rejected_place=worse)
+    return every.explode("rejected_place", empty_as_null=False)
 
 
 @strategy

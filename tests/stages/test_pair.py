@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from gymrecipe.reasons import FATES
 from gymrecipe.registry import STRATEGIES
+from gymrecipe.stages import candidates
 from gymrecipe.stages.pair import Pair, pair
 from tests.full import few
 from tests.stages.conftest import Columns, call, rollouts, shuffles
@@ -67,7 +68,7 @@ def expected(params: Pair, rows: list[dict[str, Any]]) -> tuple[Made, Fates]:
         groups.setdefault(group_of(row), []).append(row)
     made, verdicts = [], {}
     for key, group in groups.items():
-        judged = [(verdict(params, a, b), a, b) for a, b in candidates(params, group)]
+        judged = [(verdict(params, a, b), a, b) for a, b in held_against(params, group)]
         verdicts[key] = [said for said, _, _ in judged]
         made += [(a, b) for said, a, b in judged if said is None]
     made = capped(params, made, rank)
@@ -87,7 +88,7 @@ def expected(params: Pair, rows: list[dict[str, Any]]) -> tuple[Made, Fates]:
     return sorted((a["row"], b["row"], a["reward"] - b["reward"]) for a, b in made), fates
 
 
-def candidates(params: Pair, group: list[dict[str, Any]]) -> list[Any]:
+def held_against(params: Pair, group: list[dict[str, Any]]) -> list[Any]:
     n = len(group)
     if params.strategy == "mirrored":
         return [(group[i], group[n - 1 - i]) for i in range(n // 2)]
@@ -209,6 +210,18 @@ def test_a_strategy_does_what_its_oracle_does(strategy: str) -> None:
     @given(params_of(strategy=st.just(strategy)), tables())
     def agrees(params: Pair, rows: list[dict[str, Any]]) -> None:
         check(params, rows)
+
+    agrees()
+
+
+@pytest.mark.parametrize("together", [1, 7])
+def test_all_makes_the_same_pairs_in_parts(together: int) -> None:
+    @FEW
+    @given(params_of(strategy=st.just("all")), tables())
+    def agrees(params: Pair, rows: list[dict[str, Any]]) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(candidates, "TOGETHER", together)
+            check(params, rows)
 
     agrees()
 
@@ -417,6 +430,32 @@ def test_the_cap_counts_pairs_of_a_task_and_not_of_a_prompt() -> None:
 def test_each_task_has_its_own_cap() -> None:
     rows = {"reward": [1.0, 0.0, 0.9, 0.0], "task_key": [1, 1, 2, 2]}
     assert pairs_of(Pair(max_pairs_per_task=1), rows) == [(0, 1), (2, 3)]
+
+
+MANY = 20_000
+"""Rollouts of one task: two at a time are 200 million, which no machine here has room for."""
+
+
+@pytest.mark.parametrize("values", [MANY, 11, 2])
+def test_of_all_pairs_of_many_rollouts_the_widest_are_kept(values: int) -> None:
+    reward = [row % values / (values - 1) for row in range(MANY)]
+    answer_key = [row % 4 for row in range(MANY)]
+    params = Pair(strategy="all", max_pairs_per_task=5)
+    ranked = sorted(range(MANY), key=lambda row: (-reward[row], row))
+    near_the_ends = [(a, b) for a in ranked[:20] for b in reversed(ranked[-20:])]
+    different = [(a, b) for a, b in near_the_ends if answer_key[a] != answer_key[b]]
+    widest = sorted(different, key=lambda pair: reward[pair[1]] - reward[pair[0]])[:5]
+    assert pairs_of(params, {"reward": reward, "answer_key": answer_key}) == sorted(widest)
+
+
+@pytest.mark.parametrize(("gaps", "expected"), [((1.0, None), 1), ((0.0, 0.00006), MANY - 1)])
+def test_pairs_within_the_gaps_are_found_among_many_rollouts(
+    gaps: tuple[float, float | None], expected: int
+) -> None:
+    min_gap, max_gap = gaps
+    params = Pair(strategy="all", min_gap=min_gap, max_gap=max_gap)
+    reward = [row / (MANY - 1) for row in range(MANY)]
+    assert len(pairs_of(params, {"reward": reward})) == expected
 
 
 def test_ties_go_by_draw() -> None:

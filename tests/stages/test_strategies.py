@@ -21,13 +21,13 @@ def candidates(strategy: str, *groups: Tiers) -> list[list[tuple[int, int]]]:
     """Of each group, given as (high, low) of its ranked rollouts, the places held against."""
     ranked = pl.LazyFrame(
         [
-            (group, place, len(tiers), high, low)
+            (group, place, len(tiers), place + 1, len(tiers), high, low)
             for group, tiers in enumerate(groups)
             for place, (high, low) in enumerate(tiers)
         ],
         schema={
-            "group": pl.UInt64, "place": pl.Int64, "n": pl.Int64, "high": pl.Boolean,
-            "low": pl.Boolean,
+            "group": pl.UInt64, "place": pl.Int64, "n": pl.Int64, "first": pl.Int64,
+            "end": pl.Int64, "high": pl.Boolean, "low": pl.Boolean,
         },
         orient="row",
     )  # fmt: skip
