@@ -46,6 +46,11 @@ GROUPING = {
         "only rollouts of the same prompt are compared",
     ),
     "copies": ("rollout", "a line that was there before, byte for byte", "dedup keeps one of each"),
+    "repeated_indices": (
+        "rollout",
+        "the indices and prompt of an earlier line, other bytes",
+        "each counts; dedup same=_ng_rollout_index keep=last keeps the last",
+    ),
     "incomplete_groups": ("group", "fewer rollouts than num_repeats", "kept as it is"),
 }
 """What it means where the ways to tell tasks apart disagree, and what is made of it."""

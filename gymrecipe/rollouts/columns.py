@@ -58,7 +58,7 @@ MADE: dict[str, dict[str, tuple[Kind, str]]] = {
 """The columns that a stage makes and later stages may read, by the stage's name."""
 
 OWN = (
-    "row", "run", "reason", "id_hi", "id_lo", "index_key", "group_value", "place",
+    "row", "run", "reason", "id_hi", "id_lo", "index_key", "repeat_key", "group_value", "place",
     "answer_key", "has_tools", "rows", *(name for made in MADE.values() for name in made),
 )  # fmt: skip
 """Further columns of the table, which no recipe reads from a line: a key so named is

@@ -25,7 +25,7 @@ FRAME_SLICES = 2**10
 _DTYPES: dict[str, pl.DataType] = {
     "Q": pl.UInt64(), "I": pl.UInt32(), "d": pl.Float64(), "b": pl.Int8(), "q": pl.Int64(),
 }  # fmt: skip
-_NULL_AT_ZERO = ("prompt_key", "index_key", "group_value")
+_NULL_AT_ZERO = ("prompt_key", "index_key", "repeat_key", "group_value")
 
 
 LARGE_ROWS = 2**20

@@ -53,6 +53,7 @@ class Reader:
         self.asked = [(column, places(*column.paths)) for column in job.columns]
         self.sought = [(name_of(path), places(path)) for path in job.present]
         self.index = places(("_ng_task_index",))
+        self.repeat = places(("_ng_rollout_index",))
         self.masks = places(*MASKS)
         self.failures = places(*((name,) for name in FAILURES))
         self.tools, self.agent = slots.get("tools"), slots.get("agent_ref")
@@ -92,6 +93,7 @@ class Reader:
             "id_lo": low,
             "prompt_key": [prompt.key for prompt in prompts],
             "index_key": self._index_keys(values, agents),
+            "repeat_key": self._repeat_keys(values),
             "group_value": self._keys(texts, values, self.group_by),
             "place": [text.place for text in texts],
             "reward": [math.nan if reward is None else reward for reward in rewards],
@@ -194,6 +196,12 @@ class Reader:
             for parts, agent in zip(values, agents, strict=True)
         ]
 
+    def _repeat_keys(self, values: list[Values]) -> Sequence[int]:
+        if not self.repeat:
+            return array("Q", bytes(8 * len(values)))
+        slot, _ = self.repeat[0]
+        return [_repeat_key(bytes(parts[slot])) for parts in values]
+
     def _failed(self, values: list[Values], responses: list[Response | None]) -> list[bool]:
         slots = [slot for slot, _ in self.failures]
         return [
@@ -213,8 +221,11 @@ class Reader:
 
 
 _NEEDED = frozenset(
-    {"tools", "instance_config", "mask_sample", "agent_ref", "_ng_task_index", *FAILURES}
-)
+    {
+        "tools", "instance_config", "mask_sample", "agent_ref", "_ng_task_index",
+        "_ng_rollout_index", *FAILURES,
+    }
+)  # fmt: skip
 _MISSING = {"number": math.nan, "boolean": -1, "any": -1}
 _NUMBER_OR_BOOLEAN = frozenset(b"-0123456789tf")
 _value = msgspec.json.Decoder()
@@ -266,6 +277,10 @@ def _agent(raw: bytes) -> str | None:
     """The name in an `agent_ref`. A run has few agents, each on many lines."""
     name: str | None = typed(find(raw, ("name",)), "text")
     return name
+
+
+_repeat_key = lru_cache(maxsize=256)(value_key)
+"""Of a rollout index. The tasks of a run have few repeats."""
 
 
 def _numbers(raws: list[Raw]) -> list[float | None]:

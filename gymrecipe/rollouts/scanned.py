@@ -12,8 +12,8 @@ from gymrecipe.rollouts.runs import Runs
 
 TYPES = {
     "line": "Q", "offset": "Q", "bytes": "I", "id_hi": "Q", "id_lo": "Q", "prompt_key": "Q",
-    "index_key": "Q", "group_value": "Q", "place": "Q", "reward": "d", "turns": "I",
-    "output_items": "I", "tool_calls": "I", "answer_chars": "I", "answer_key": "Q",
+    "index_key": "Q", "repeat_key": "Q", "group_value": "Q", "place": "Q", "reward": "d",
+    "turns": "I", "output_items": "I", "tool_calls": "I", "answer_chars": "I", "answer_key": "Q",
     "output_tokens": "q", "truncated": "b", "failed": "b", "masked": "b", "empty": "b",
     "unanswered_calls": "b", "has_tools": "b",
 }  # fmt: skip

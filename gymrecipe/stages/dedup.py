@@ -24,13 +24,17 @@ class Dedup(Params):
     the same. `prompt`: of tasks, such as those of two runs; rows whose prompt is not recorded
     stay. Or a column, such as `extracted_answer`: the same task and prompt, and the same value
     there; rows without one stay."""
+    keep: Literal["draw", "first", "last"] = "draw"
+    """Which one stays: drawn, or the first or last that was read. Of lines that were verified or
+    run again the last, with `same: _ng_rollout_index`."""
 
 
 @stage(takes=("rollouts", "tasks"), version=1)
 def dedup(rows: pl.LazyFrame, params: Dedup) -> pl.LazyFrame:
-    """Keep one row of each set of duplicates, by draw, and reject the others as `duplicate`."""
+    """Keep one row of each set of duplicates, and reject the others as `duplicate`."""
     keys = KEYS.get(params.same, ("task_key", "prompt_key", params.same))
-    place = pl.col("draw").rank("ordinal").over(keys)
+    order = "draw" if params.keep == "draw" else "row"
+    place = pl.col(order).rank("ordinal", descending=params.keep == "last").over(keys)
     # Without a task, a prompt or a value nothing says that two rows are the same.
     known = pl.col(keys[0]).is_not_null()
     if params.same not in KEYS:

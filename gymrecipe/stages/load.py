@@ -12,7 +12,7 @@ from gymrecipe.registry import Facts, stage
 from gymrecipe.rollouts.columns import TASK_FIELD, parse_path
 from gymrecipe.rollouts.figures import describe, repeated
 from gymrecipe.rollouts.files import SAMPLE
-from gymrecipe.rollouts.hashes import uniform
+from gymrecipe.rollouts.hashes import combine, parts, uniform
 from gymrecipe.rollouts.tasks import with_task_key
 
 TASK_FIELDS = [
@@ -100,6 +100,8 @@ def load(rows: pl.LazyFrame, params: Load) -> tuple[pl.LazyFrame, Facts]:
     keyed, figures = with_task_key(table, occurrence, params.group_by, params.num_repeats)
     if copies := int(table.select((occurrence > 0).sum()).item()):
         figures["copies"] = copies
+    if again := _again(table):
+        figures["repeated_indices"] = again
     identity = pl.col("id_lo") ^ occurrence
     keyed = keyed.with_columns(draw=uniform(identity, params.seed, "draw"))
     if params.limit_tasks is not None:
@@ -110,7 +112,7 @@ def load(rows: pl.LazyFrame, params: Load) -> tuple[pl.LazyFrame, Facts]:
             )
         )
     facts = {"grouping": pl.LazyFrame([figures]), "rewards": pl.LazyFrame([rewards])}
-    hidden = ["index_key", "group_value", "place", "run"]
+    hidden = ["index_key", "repeat_key", "group_value", "place", "run"]
     hidden += [name for name in keyed.columns if name.startswith(TASK_FIELD)]
     return keyed.drop(hidden, strict=False).lazy(), facts
 
@@ -130,3 +132,20 @@ def _occurrence(table: pl.DataFrame) -> pl.Expr:
     )
     places = pl.zeros(table.height, pl.UInt64, eager=True)
     return pl.lit(places.scatter(again["at"], again["place"]))
+
+
+def _again(table: pl.DataFrame) -> int:
+    """How many lines have the prompt and both indices of an earlier one of their run, and other
+    bytes: the same rollout once more, or one of another run in the same file.
+    """
+    if table["repeat_key"].null_count() == table.height:
+        return 0
+    prompt = pl.col("prompt_key").fill_null(0)
+    key = combine(0, pl.col("run"), pl.col("index_key"), prompt, pl.col("repeat_key"))
+    keyed = table.select(key=key, line="id_lo").lazy()
+    return sum(_again_of(keyed.filter(part).collect()) for part in parts("key", table.height))
+
+
+def _again_of(keyed: pl.DataFrame) -> int:
+    twice = repeated(keyed["key"])
+    return keyed.filter(pl.col("key").is_in(twice.implode())).unique().height - len(twice)

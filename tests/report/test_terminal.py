@@ -450,6 +450,14 @@ def test_lines_that_are_there_again_are_told_with_what_keeps_one():
     assert "2 rollouts a line that was there before, byte for byte: dedup keeps one of each" in said
 
 
+def test_lines_with_the_indices_of_an_earlier_one_are_told_with_what_keeps_the_last():
+    said = lines_of(with_stage(made(), "load", facts={"grouping": [{"repeated_indices": 2}]}))
+    assert (
+        "2 rollouts the indices and prompt of an earlier line, other bytes: each counts; dedup"
+        " same=_ng_rollout_index keep=last keeps the last"
+    ) in said
+
+
 def test_what_is_made_of_an_index_is_not_said_of_tasks_that_are_told_apart_otherwise():
     facts = {"grouping": [{"prompts_with_several_indices": 1, "incomplete_groups": 1}]}
     given = {"group_by": "consecutive", "num_repeats": 3}

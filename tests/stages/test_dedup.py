@@ -48,6 +48,18 @@ def test_equal_values_of_a_column_leave_one_a_task_and_prompt() -> None:
     assert reasons(Dedup(same="boxed"), rows) == ["duplicate", None, None, None, None]
 
 
+def test_the_first_or_the_last_that_was_read_may_stay() -> None:
+    rows = {"extracted": ["4", "4", "4"], "draw": [0.9, 0.1, 0.5]}
+    assert reasons(Dedup(same="extracted", keep="last"), rows) == ["duplicate", "duplicate", None]
+    assert reasons(Dedup(same="extracted", keep="first"), rows) == [None, "duplicate", "duplicate"]
+
+
+def test_the_last_stays_in_whatever_order_the_rows_come() -> None:
+    rows = rollouts({"id_lo": [5, 5, 6]})
+    for shuffled in shuffles(rows):
+        assert kept(Dedup(keep="last"), shuffled) == [1, 2]
+
+
 def test_rows_without_a_value_of_the_column_or_a_task_stay() -> None:
     rows = {"boxed": [None, None, "4", "4"], "task_key": [1, 1, None, None]}
     assert reasons(Dedup(same="boxed"), rows) == [None] * 4
@@ -73,6 +85,11 @@ def test_shuffled_rows_leave_the_same() -> None:
 def test_tasks_with_the_same_prompt_leave_one() -> None:
     rows = {"task_key": [1, 2, 3], "prompt_key": [7, 7, 8], "draw": [0.9, 0.1, 0.5]}
     assert kept(Dedup(same="prompt"), tasks(rows)) == [1, 2]
+
+
+def test_of_tasks_with_the_same_prompt_the_last_may_stay() -> None:
+    rows = {"task_key": [1, 2, 3], "prompt_key": [7, 7, 8], "draw": [0.1, 0.9, 0.5]}
+    assert kept(Dedup(same="prompt", keep="last"), tasks(rows)) == [1, 2]
 
 
 def test_tasks_whose_prompt_is_not_recorded_stay() -> None:

@@ -79,7 +79,7 @@ def test_a_rollout_whose_task_is_unclear_counts_as_a_task(tmp_path: Path) -> Non
 
 def test_nothing_that_only_grouping_needs_is_left(tmp_path: Path) -> None:
     names = keyed(write(tmp_path / "a", LINES)).columns
-    hidden = {"index_key", "group_value", "place", "occurrence", "run"}
+    hidden = {"index_key", "repeat_key", "group_value", "place", "occurrence", "run"}
     assert not [name for name in names if name in hidden or name.startswith(TASK_FIELD)]
 
 
@@ -117,6 +117,36 @@ def test_lines_that_are_there_again_are_counted(tmp_path: Path) -> None:
         rows = read(write(tmp_path / str(count), lines[:count])).rows
         (found,) = load(rows.lazy(), Load())[1]["grouping"].collect().to_dicts()
         assert found.get("copies") == copies
+
+
+def test_lines_with_the_indices_of_an_earlier_one_are_counted(tmp_path: Path) -> None:
+    def indexed(prompt: str, answer: str, task: int | None, repeat: int | None) -> dict[str, Any]:
+        return rollout(prompt, answer, _ng_task_index=task, _ng_rollout_index=repeat)
+
+    again = [indexed("a", answer, 0, 0) for answer in "wxxyx"]
+    others = [
+        indexed("b", "x", 0, 0),  # another prompt: an index that begins anew
+        indexed("a", "x", 1, 0),
+        indexed("a", "x", 0, 1),
+        indexed("a", "x", 0, None),
+        indexed("a", "y", 0, None),
+        indexed("a", "x", None, 0),
+        indexed("a", "y", None, 0),
+        indexed("a", "y", 0, 0) | {"agent_ref": {"name": "another"}},
+    ]
+    for lines, count in (([*again, *others], 2), ([again[0], *others], None)):
+        rows = read(write(tmp_path / str(count), lines)).rows
+        (found,) = load(rows.lazy(), Load())[1]["grouping"].collect().to_dicts()
+        assert found.get("repeated_indices") == count
+
+
+def test_the_indices_of_another_run_are_no_repeats(tmp_path: Path) -> None:
+    line = {"_ng_task_index": 0, "_ng_rollout_index": 0}
+    paths = [write(tmp_path / answer, [rollout("a", answer, **line)]) for answer in "xy"]
+    for entries, count in ((paths, None), ([tmp_path / "[xy]"], 1)):
+        rows = read(*entries).rows
+        (found,) = load(rows.lazy(), Load())[1]["grouping"].collect().to_dicts()
+        assert found.get("repeated_indices") == count
 
 
 @pytest.mark.parametrize("repeats", [2**32, 2**63 - 1])
