@@ -479,7 +479,7 @@ def test_a_check_set_to_stop_publishes_nothing_and_says_what_to_do(
         (["stages", "pairr"], "stages: no stage is named 'pairr'.*Did you mean 'pair'"),
         (["stages", "pair", "filter"], "stages: takes 1 at most"),
         (["recipes", "x"], "recipes: takes no argument, got 'x'"),
-        (["formats", "input=x"], "formats: unknown knob 'input'; it takes none"),
+        (["formats", "input=x"], "formats: unknown knob 'input'; it takes json"),
         (["columns", "input=nowhere.jsonl"], "nowhere.jsonl: no such file"),
         (["columns", "limit=x"], "columns: limit should be a whole number from 1 on, got 'x'"),
         (["columns", "input=[a"], r"\[a: no file matches"),
@@ -1382,6 +1382,8 @@ def test_a_version_copied_elsewhere_is_verified_with_a_note(said: Said, tmp_path
     known = "v0001 of dpo_same_prompt"
     assert (code, out) == (0, f"{copy}: {known}, whole, every file as it was written\n")
     assert "no ledger has a line about it" in err
+    named = shutil.copytree(copy, tmp_path / "handed/dpo_same_prompt/v0001")
+    assert said("verify", named)[1] == f"{named}: whole, every file as it was written\n"
 
 
 def test_the_values_of_a_parameter_are_told(said: Said) -> None:

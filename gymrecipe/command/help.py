@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from gymrecipe.command.takes import Knob
 from gymrecipe.command.words import USAGE
 from gymrecipe.recipe.finding import description, recipes, shared_folder
 from gymrecipe.recipe.reading import base_knobs, knobs
-from gymrecipe.report.rows import Rows, shown
+from gymrecipe.report.rows import shown
 
 _COMMENT = re.compile(r"^(\w+):.*?\s#\s+(.*)$", re.MULTILINE)
 
@@ -30,7 +31,7 @@ def overview(folders: Iterable[Path]) -> str:
     )
 
 
-def recipe_help(path: Path) -> tuple[str, Rows, Rows, str]:
+def recipe_help(path: Path) -> tuple[str, list[Knob], list[Knob], str]:
     """A recipe's description, its own knobs, those it shares with all, and how to reach deeper."""
     config = shared_folder("conf") / "config.yaml"
     base = base_knobs() | {"engine.workers": None}
@@ -59,8 +60,7 @@ def _short(text: str, most: int = 24) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def _rows(values: dict[str, Any], said: dict[str, str]) -> Rows:
+def _rows(values: dict[str, Any], said: dict[str, str]) -> list[Knob]:
     return [
-        {"knob": f"{name}={_short(shown(value))}", "what it sets": said.get(name, "")}
-        for name, value in values.items()
+        Knob(f"{name}={_short(shown(value))}", said.get(name, "")) for name, value in values.items()
     ]

@@ -86,15 +86,12 @@ def _run(path: Path, overrides: list[str], words: Words) -> Version:
     ahead.start_server(composed)
     plugins.load(words.plugins)
 
-    import msgspec
-
     from gymrecipe import api
 
     plan = api.prepare(composed, command=_command(words))
 
     from gymrecipe.experiments import publishing
     from gymrecipe.report import terminal
-    from gymrecipe.report.safe import in_json
     from gymrecipe.running import executor
 
     errors = say.console()
@@ -120,10 +117,9 @@ def _run(path: Path, overrides: list[str], words: Words) -> Version:
         _say_beside(version.path, version.manifest, plan.settings)
     # As asked now: a version that was there before may have been made with another `json`.
     with publishing.beside(version.path) if version.path is not None else nullcontext():
-        if plan.settings.json_:
-            print(in_json(msgspec.json.encode(version.manifest)), flush=True)
-        elif version.path is not None:
-            print(version.path, flush=True)
+        if plan.settings.json_ or version.path is not None:
+            made = version.path
+            say.answer(version.manifest, plan.settings.json_, lambda _: print(made, flush=True))
     return version
 
 

@@ -3,24 +3,44 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from gymrecipe.credentials import hidden
 from gymrecipe.errors import GymrecipeError
 
 if TYPE_CHECKING:
+    import msgspec
     from rich.console import Console
 
 LONGEST = 2_000
 """The most characters of a sentence."""
 
 
-def table(rows: list[dict[str, str]]) -> None:
-    """A table on stdout, of which the keys are the head; nothing without rows."""
+def answer(
+    found: Any,
+    as_json: bool,
+    draw: Callable[[Any], None] | None = None,
+) -> None:
+    """What a verb found, a record or several, on stdout: as JSON, a record a line, or drawn for
+    people, by default as a table.
+    """
+    if not as_json:
+        (draw or table)(found)
+        return
+    import msgspec
+
+    from gymrecipe.report.safe import as_line
+
+    for record in [found] if isinstance(found, msgspec.Struct) else found:
+        print(as_line(record), flush=True)
+
+
+def table(records: Sequence[msgspec.Struct], **drawn: Callable[[Any], str]) -> None:
+    """Records as a table on stdout: see `listing`."""
     from gymrecipe.report.listing import listing
 
-    if rows:
-        listing(rows, list(rows[0]), console(stderr=False))
+    listing(records, console(stderr=False), **drawn)
 
 
 def console(stderr: bool = True) -> Console:

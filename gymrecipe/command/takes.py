@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from gymrecipe.command.words import USAGE, Words, knobs
 
 _OUTPUT_DIR = {"output_dir": ("experiments", "the folder of the versions")}
+_JSON = {"json": (False, "JSON in place of text, each record on a line")}
 
-TAKES: dict[str, dict[str, tuple[Any, str]]] = {
+_OWN: dict[str, dict[str, tuple[Any, str]]] = {
     "recipes": {},
     "stages": {},
     "formats": {},
@@ -20,11 +23,10 @@ TAKES: dict[str, dict[str, tuple[Any, str]]] = {
     "check": {
         "format": ("", "a name of `gymrecipe formats`, or rollouts"),
         "purpose": ("", "sft, dpo, kto, reward_model, rl or buffer; by default as its columns say"),
-        "json": (False, "each finding as a line of JSON"),
     },
     "versions": _OUTPUT_DIR
     | {"rebuild": (False, "make the ledger anew from the manifests; --rebuild is the same")},
-    "show": _OUTPUT_DIR | {"json": (False, "the manifest in place of the summary")},
+    "show": _OUTPUT_DIR,
     "explain": _OUTPUT_DIR,
     "verify": _OUTPUT_DIR,
     "rejects": _OUTPUT_DIR
@@ -48,6 +50,7 @@ TAKES: dict[str, dict[str, tuple[Any, str]]] = {
         "clear": (False, "remove what is kept"),
     },
 }
+TAKES = {verb: own | _JSON for verb, own in _OWN.items()}
 
 
 def given(words: Words) -> dict[str, Any]:
@@ -56,13 +59,19 @@ def given(words: Words) -> dict[str, Any]:
     return knobs(words, **{name: default for name, (default, _) in taken.items()})
 
 
-def verb_help(verb: str) -> tuple[str, list[dict[str, str]]]:
+class Knob(msgspec.Struct, frozen=True):
+    """A knob with its value where none is given."""
+
+    knob: str
+    what_it_sets: str
+
+
+def verb_help(verb: str) -> tuple[str, list[Knob]]:
     """How a verb is written and what it does, and its knobs."""
     (line,) = (line for line in USAGE.splitlines() if line.split()[:1] == [verb])
     form, _, what = line.strip().partition("  ")
     rows = [
-        {"knob": f"{name}={_shown(default)}", "what it sets": what}
-        for name, (default, what) in TAKES[verb].items()
+        Knob(f"{name}={_shown(default)}", what) for name, (default, what) in TAKES[verb].items()
     ]
     return f"gymrecipe {form}: {what.strip()}", rows
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from gymrecipe.command import say
+from gymrecipe.command import drawn, say
 from gymrecipe.command.takes import given as taken
 from gymrecipe.command.words import Words, at_most
 from gymrecipe.errors import DataError, RecipeError
@@ -16,42 +17,32 @@ from gymrecipe.report import rows
 
 def _recipes(words: Words) -> int:
     at_most(words, 0)
-    taken(words)
-    say.table(rows.recipes(words.config_dirs))
+    given = taken(words)
+    say.answer(rows.recipes(words.config_dirs), given["json"])
     return 0
 
 
 def _stages(words: Words) -> int:
-    taken(words)
-    if not at_most(words, 1):
-        say.table(rows.stages())
-        return 0
-    said, parameters, choices = rows.parameters(words.arguments[0])
-    print(f"{words.arguments[0]}: {said}\n")
-    say.table(parameters)
-    if choices:
-        print()
-        say.table(choices)
+    given = taken(words)
+    if at_most(words, 1):
+        say.answer(rows.parameters(words.arguments[0]), given["json"], drawn.parameters)
+    else:
+        say.answer(rows.stages(), given["json"])
     return 0
 
 
 def _formats(words: Words) -> int:
     at_most(words, 0)
-    taken(words)
-    say.table(rows.formats())
+    given = taken(words)
+    say.answer(rows.formats(), given["json"])
     return 0
 
 
 def _columns(words: Words) -> int:
     given = taken(words)
     entries = [*given["input"], *words.arguments]
-    built_in, present, read = rows.columns(entries, given["limit"], given["sidecars"])
-    say.table(built_in)
-    print()
-    say.table(present)
-    say.note(
-        f"built-in columns, then the fields of the first {read} lines (limit={given['limit']})."
-    )
+    found = rows.columns(entries, given["limit"], given["sidecars"])
+    say.answer(found, given["json"], drawn.columns)
     return 0
 
 
@@ -67,11 +58,16 @@ def _check(words: Words) -> int:
         checking = check.check(name, given["format"], given["purpose"] or None, bars.advance)
         if not given["json"]:  # which would draw between the lines of the findings
             bars.begin("checking", checking.size, "bytes")
-        for finding in counted.count(checking.findings):
-            if given["json"]:
-                print(checked.as_json(name, finding))
-    for line in () if given["json"] else checked.findings(name, counted):
-        print(say.safe(line))
+        findings = counted.count(checking.findings)
+        told = (checked.told(name, finding) for finding in findings)
+
+        def draw(told: Iterator[checked.Told]) -> None:
+            deque(told, maxlen=0)
+            bars.close()
+            for line in checked.findings(name, counted):
+                drawn.line(line)
+
+        say.answer(told, given["json"], draw)
     for line in checked.outcome(name, checking, counted):
         say.note(line)
     return DataError.exit_code if counted.errors else 0
@@ -81,15 +77,15 @@ def _versions(words: Words) -> int:
     given = taken(words)
     root = Path(given["output_dir"])
     if given["rebuild"]:
-        return _rebuild(root, words)
+        return _rebuild(root, words, given["json"])
     found = rows.versions(root, words.arguments)
     if not found:
         say.note(f"no versions in {root} yet. Run a recipe: `gymrecipe recipes` lists them.")
-    say.table(found)
+    say.answer(found, given["json"], drawn.versions)
     return 0
 
 
-def _rebuild(root: Path, words: Words) -> int:
+def _rebuild(root: Path, words: Words, as_json: bool) -> int:
     from gymrecipe.experiments import ledger, leftovers, references
 
     code = 0
@@ -97,15 +93,8 @@ def _rebuild(root: Path, words: Words) -> int:
         if not references.versions(folder):
             continue
         done = ledger.rebuild(folder)
-        path = folder / references.LEDGER
-        print(say.safe(f"{path}: {len(done.kept)} lines kept, {len(done.added)} added"))
-        for number in done.torn:
-            say.note(f"{path}:{number}: torn, left out.")
-        for name in done.gone:
-            say.note(f"{path}: keeps its line about {name}, which is not there any more.")
-        for name in done.changed:
-            say.error(f"{folder / name}: its manifest changed since its line was written.")
-            code = DataError.exit_code
+        say.answer(done, as_json, drawn.rebuilt)
+        code = DataError.exit_code if done.changed else code
     return code
 
 
@@ -113,56 +102,37 @@ def _gc(words: Words) -> int:
     import time
 
     from gymrecipe.experiments import leftovers
-    from gymrecipe.report.safe import counted
 
     given = taken(words)
     folders = leftovers.recipe_folders(Path(given["output_dir"]), words.arguments)
     copies = [Path(given["output_jsonl_fpath"])] if given["output_jsonl_fpath"] else []
     limit, dry_run = 60.0 * given["older_than_minutes"], given["dry_run"]
-    gone = 0
-    for found in leftovers.collect(folders, copies, limit, time.time(), dry_run):
-        said = f"{found.path}: {found.what}, {counted(int(found.age_s / 60), 'minute')} old"
-        if found.stays:
-            say.note(f"{said}: stays, {found.stays}.")
-            continue
-        gone += 1
-        print(say.safe(f"{said}: {'would be removed' if dry_run else 'removed'}."), flush=True)
-    if not gone:
-        say.note("nothing to take away.")
+    found = leftovers.collect(folders, copies, limit, time.time(), dry_run)
+    say.answer(found, given["json"], lambda found: drawn.leftovers(found, dry_run))
     return 0
 
 
 def _cache(words: Words) -> int:
-    from gymrecipe.report.safe import counted, size
     from gymrecipe.rollouts import shelf
 
     at_most(words, 0)
     given = taken(words)
     folder = Path(given["cache_dir"] or Path(given["output_dir"], shelf.FOLDER))
     if given["clear"]:
-        gone, length = shelf.clear(folder)
-        print(say.safe(f"{folder}: {counted(gone, 'file')} of {size(length)} removed"))
-    elif found := rows.kept(folder):
-        say.table(found)
-    else:
+        say.answer(shelf.clear(folder), given["json"], drawn.cleared)
+        return 0
+    found = rows.kept(folder)
+    if not found:
         say.note(f"{folder}: nothing is kept there.")
+    say.answer(found, given["json"], drawn.kept)
     return 0
 
 
 def _show(words: Words) -> int:
-    import msgspec
-
     from gymrecipe.experiments import manifest
-    from gymrecipe.report import terminal
-    from gymrecipe.report.safe import in_json
 
     (path,), given = _version_arguments(words, 1)
-    record = manifest.read(path)
-    if given["json"]:
-        print(in_json(msgspec.json.encode(record)))
-    else:
-        terminal.summary(record, say.console(stderr=False))
-        print(say.safe(str(path)))
+    say.answer(manifest.read(path), given["json"], lambda found: drawn.summary(found, path))
     return 0
 
 
@@ -170,29 +140,21 @@ def _explain(words: Words) -> int:
     if len(words.arguments) != 2:
         raise RecipeError("explain: write a version and a line: explain RECIPE/v0001 a.jsonl:17")
     line = words.arguments.pop()
-    (path,), _ = _version_arguments(words, 1)
+    (path,), given = _version_arguments(words, 1)
 
     from gymrecipe.experiments.explain import explain
 
-    for sentence in explain(path, line):
-        print(say.safe(sentence))
+    say.answer(explain(path, line), given["json"], drawn.explained)
     return 0
 
 
 def _verify(words: Words) -> int:
-    from gymrecipe.experiments.verify import has_ledger, known_as, verify
+    from gymrecipe.experiments.verify import verify
 
-    (path,), _ = _version_arguments(words, 1)
-    differences = verify(path)
-    if not has_ledger(path):
-        say.note(f"{path}: no ledger has a line about it, so that the manifest vouches for itself.")
-    for difference in differences:
-        say.error(f"{path}: {difference}")
-    if differences:
-        return DataError.exit_code
-    known = known_as(path)
-    print(say.safe(f"{path}: {f'{known}, ' if known else ''}whole, every file as it was written"))
-    return 0
+    (path,), given = _version_arguments(words, 1)
+    found = verify(path)
+    say.answer(found, given["json"], drawn.verified)
+    return DataError.exit_code if found.differences else 0
 
 
 def _rejects(words: Words) -> int:
@@ -200,6 +162,8 @@ def _rejects(words: Words) -> int:
 
     from gymrecipe.experiments import rejects
 
+    if given["bytes"] and given["json"]:
+        raise RecipeError("rejects: bytes=true gives the lines as they are; leave out json=true.")
     lines = rejects.rejects(path, given["reason"], given["stage"])
     if given["bytes"]:
         if sys.stdout.isatty():
@@ -211,24 +175,8 @@ def _rejects(words: Words) -> int:
         for piece in rejects.originals(path, lines):
             sys.stdout.buffer.write(piece)
         return 0
-    has_causes = any(line.cause for line in lines)
-    shown = [
-        {
-            "source": line.source,
-            "line": str(line.line),
-            "offset": str(line.offset),
-            "bytes": str(line.bytes),
-            "stage": line.stage,
-            "reason": line.reason,
-        }
-        | ({"cause": line.cause} if has_causes else {})
-        for line in lines
-    ]
-    if given["snippet"]:
-        for row, text in zip(shown, rejects.snippets(path, lines), strict=True):
-            row["begins"] = text
-    say.table(shown)
-    if not shown:
+    say.answer(rejects.begun(path, lines) if given["snippet"] else lines, given["json"])
+    if not lines:
         both = f"stage '{given['stage']}' rejected no line as '{given['reason']}'."
         say.note(f"{path}: {both if given['stage'] else 'every line was used.'}")
     return 0
@@ -241,17 +189,16 @@ def _reproduce(words: Words) -> int:
     (path,), given = _version_arguments(words, 1)
     with terminal.Bars(say.console()) as bars:
         same = reproduce(path, bars, any_tools=given["any_tools"])
-    print(say.safe(f"{path}: made again, {same.files} files and {same.bytes} bytes are the same"))
+    say.answer(same, given["json"], drawn.reproduced)
     return 0
 
 
 def _diff(words: Words) -> int:
-    (one, other), _ = _version_arguments(words, 2)
+    (one, other), given = _version_arguments(words, 2)
 
     from gymrecipe.experiments.diff import diff
-    from gymrecipe.report import terminal
 
-    terminal.difference(diff(one, other), say.console(stderr=False))
+    say.answer(diff(one, other), given["json"], drawn.difference)
     return 0
 
 

@@ -37,7 +37,7 @@ gymrecipe turns scored rollouts into versioned training datasets.
   gc [NAME …]                take away what killed runs left behind
   cache [clear=true]         what is kept of inputs, so that they need no scan
 
-A VERSION is a folder, RECIPE/v0001, or RECIPE for its newest.
+A VERSION is a folder, RECIPE/v0001, or RECIPE for its newest. With json=true each verb gives JSON.
 Options: --cfg job [--resolve], --config-dir DIR, --plugin MODULE,
 --shell-completion install=bash|zsh|fish, --version, --help (also of a verb).
 """
@@ -152,7 +152,7 @@ def knobs(words: Words, **defaults: Any) -> dict[str, Any]:
         name = name if name in defaults else _alias(name)
         if name not in defaults:
             raise RecipeError(
-                f"{words.verb}: unknown knob '{name}'; it takes {', '.join(defaults) or 'none'}."
+                f"{words.verb}: unknown knob '{name}'; it takes {', '.join(defaults)}."
                 f"{hint(name, defaults)}"
             )
         found[name] = _value(f"{words.verb}: {name}", text, type(defaults[name]))

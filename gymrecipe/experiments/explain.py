@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -16,8 +17,37 @@ from gymrecipe.experiments.recorded import in_force, resolved
 from gymrecipe.late import pl
 from gymrecipe.reasons import meaning
 
+JUDGES = ("filter", "pair", "balance", "sample", "dedup", "label")
+"""The stages whose parameters say why a line was rejected."""
+
 _NUMBER = re.compile(r"[0-9]{1,18}")
 """Of a line: no file has more."""
+
+
+class Rejected(msgspec.Struct, frozen=True, tag_field="fate", tag="rejected"):
+    """A line that a stage rejected: for which reason, in words too, with what parameters, and what
+    those asked for as quantiles came to (`resolved`).
+    """
+
+    line: str
+    stage: str
+    reason: str
+    meaning: str
+    cause: str
+    parameters: dict[str, Any]
+    resolved: dict[str, float]
+
+
+class Used(msgspec.Struct, frozen=True, tag_field="fate", tag="used"):
+    """A line that an example contains: on which line of which file, where that has one for it, and
+    in a pair on which side, against which other line.
+    """
+
+    line: str
+    output: str
+    output_line: int | None
+    side: str
+    against: str
 
 
 class _Rejected(msgspec.Struct):
@@ -34,8 +64,8 @@ class _Used(msgspec.Struct):
     row: int | None
 
 
-def explain(version: Path, line: str) -> list[str]:
-    """Sentences about the line `file:number`: where it was used, or which stage rejected it.
+def explain(version: Path, line: str) -> list[Rejected] | list[Used]:
+    """What became of the line `file:number`: each place where it was used, or its rejection.
 
     Raises InputError where the version did not read such a line.
     """
@@ -95,7 +125,7 @@ def _real(folder: str, path: str) -> str:
         return whole
 
 
-def _rejection(stage: StageRecord, line: str, row: _Rejected) -> str:
+def _rejection(stage: StageRecord, line: str, row: _Rejected) -> Rejected:
     given = {
         name: value
         for name, value in stage.parameters.items()
@@ -104,26 +134,23 @@ def _rejection(stage: StageRecord, line: str, row: _Rejected) -> str:
         and value is not False
         and in_force(stage, name)
     }
-    numbers = resolved(stage)
-    words = meaning(row.reason)
-    said = f"{line}: rejected by stage '{row.stage}': {row.reason}"
-    said += f" ({words})" if words else ""
-    said += f": {row.cause}" if row.cause else "."
-    if stage.use in ("filter", "pair", "balance", "sample", "dedup"):
-        said += " Its parameters: " + ", ".join(
-            f"{name}={value}" + (f" ({numbers[name]:g})" if name in numbers else "")
-            for name, value in given.items()
-        )
-        said += "."
-    return said
+    return Rejected(
+        line,
+        row.stage,
+        row.reason,
+        meaning(row.reason),
+        row.cause,
+        given if stage.use in JUDGES else {},
+        resolved(stage),
+    )
 
 
-def _use(version: Path, line: str, row: _Used) -> str:
-    where = row.output if row.row is None else f"{row.output}:{row.row + 1}"
+def _use(version: Path, line: str, row: _Used) -> Used:
+    output_line = None if row.row is None else row.row + 1
     if not row.side:
-        return f"{line}: used in {where}."
+        return Used(line, row.output, output_line, "", "")
     other = "rejected" if row.side == "chosen" else "chosen"
     same = (pl.col("output") == row.output) & (pl.col("row") == row.row)
     partner = rows_of(version / USED, _Used, same & (pl.col("side") == other))
-    beside = f", held against {partner[0].source}:{partner[0].line}" if partner else ""
-    return f"{line}: used in {where} as the {row.side} side{beside}."
+    against = f"{partner[0].source}:{partner[0].line}" if partner else ""
+    return Used(line, row.output, output_line, row.side, against)

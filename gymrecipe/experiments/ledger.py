@@ -152,13 +152,14 @@ def _record(line: bytes) -> dict[str, Any] | None:
 
 
 class Rebuilt(msgspec.Struct, frozen=True):
-    """What a rebuilt ledger has, by the versions' names: lines `kept`, and lines `added` from
+    """What a rebuilt `ledger` has, by the versions' names: lines `kept`, and lines `added` from
     manifests. `torn` are the numbers of lines that were no records, which are gone.
 
     Kept although they say otherwise than the folder: `changed`, whose manifest is not the one that
     the line was written about, and `gone`, of which there is no manifest.
     """
 
+    ledger: str
     kept: list[str]
     added: list[str]
     torn: list[int]
@@ -191,7 +192,7 @@ def rebuild(folder: Path) -> Rebuilt:
         lines |= added
         records = [lines[name] for name in sorted(lines, key=_place)]
         _replace(folder, b"".join(msgspec.json.encode(record) + b"\n" for record in records))
-    return Rebuilt(kept, list(added), torn, changed, gone)
+    return Rebuilt(str(folder / LEDGER), kept, list(added), torn, changed, gone)
 
 
 def _sorted_out(data: bytes) -> tuple[list[int], dict[str, dict[str, Any]]]:

@@ -21,9 +21,9 @@ SNIPPET_BYTES = 200
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
-class Reject(msgspec.Struct, frozen=True):
+class Reject(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line that was not used: where it is, how long, and which stage gave which reason, with
-    its cause where more is known of it.
+    its cause where more is known of it, and how it `begins` where that was asked for.
     """
 
     source: str
@@ -33,6 +33,7 @@ class Reject(msgspec.Struct, frozen=True):
     stage: str
     reason: str
     cause: str = ""
+    begins: str = ""
 
 
 def rejects(version: Path, reason: str = "", stage: str = "") -> list[Reject]:
@@ -68,20 +69,20 @@ def originals(version: Path, lines: list[Reject]) -> Iterator[bytes]:
         yield b"\n" * (len(of_source) - written)
 
 
-def snippets(version: Path, lines: list[Reject]) -> list[str]:
-    """The head of each line as text; bytes that are none are written out as `\\xff`."""
-    texts = []
+def begun(version: Path, lines: list[Reject]) -> list[Reject]:
+    """The lines with the head of each as text; bytes that are none are written out as `\\xff`."""
+    found = []
     for source, of_source in _again(version, lines):
         heads = [b""] * len(of_source)
         spans = [(line.offset, min(line.bytes, SNIPPET_BYTES)) for line in of_source]
         for number, piece in _pieces(source, spans):
             heads[number] += piece
         check_unchanged(source)
-        texts += [
-            _text(head, cut=len(head) < line.bytes)
+        found += [
+            msgspec.structs.replace(line, begins=_text(head, cut=len(head) < line.bytes))
             for head, line in zip(heads, of_source, strict=True)
         ]
-    return texts
+    return found
 
 
 def _text(head: bytes, cut: bool) -> str:

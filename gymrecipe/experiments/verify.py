@@ -7,6 +7,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from gymrecipe.errors import DataError, InputError
 from gymrecipe.experiments import ledger, manifest
 from gymrecipe.experiments.disk import sha256
@@ -15,43 +17,45 @@ from gymrecipe.experiments.references import LEDGER, VERSION
 from gymrecipe.late import pl
 
 
-def verify(folder: Path) -> list[str]:
-    """The differences found, one sentence each; none when the version is whole.
+class Verified(msgspec.Struct, frozen=True):
+    """What `verify` found of a folder: which version its manifest is about (empty where that cannot
+    be read), whether a ledger vouches for it, and the differences, one sentence each.
+    """
+
+    folder: str
+    version: str
+    vouched: bool
+    differences: list[str]
+
+
+def verify(folder: Path) -> Verified:
+    """Hold a folder against its manifest, and that against the ledger.
 
     A copy may have any name; a version beside its ledger is the one that its name says.
     Raises InputError where there is no manifest to hold the folder against.
     """
-    folder = folder.resolve()
+    whole = folder.resolve()
     try:
-        record = manifest.read(folder)
-        found = [*_ledger(folder), *_tree(folder, record)]
+        record = manifest.read(whole)
+        found = [*_ledger(whole), *_tree(whole, record)]
     except DataError as error:
-        return [str(error), *_ledger(folder)]
+        return Verified(str(folder), "", _has_ledger(whole), [str(error), *_ledger(whole)])
     except OSError as error:
         raise InputError(f"{error.filename}: cannot be read: {error.strerror}.") from None
-    if any(difference.startswith(f"{REJECTS}:") for difference in found):
-        return [*found, *_names_and_lines(folder, record)]
-    return [*found, *_names_and_lines(folder, record), *_rejects(folder, record)]
+    changed = any(difference.startswith(f"{REJECTS}:") for difference in found)
+    found += [*_names_and_lines(whole, record), *(() if changed else _rejects(whole, record))]
+    return Verified(str(folder), f"{record.name}/{record.version}", _has_ledger(whole), found)
 
 
-def has_ledger(folder: Path) -> bool:
+def _has_ledger(folder: Path) -> bool:
     """Whether a ledger vouches for the folder: it lies beside it, whose name is a version's. A
     version that was handed over has none.
     """
-    folder = folder.resolve()
     return bool(VERSION.fullmatch(folder.name)) and os.path.lexists(folder.parent / LEDGER)
 
 
-def known_as(folder: Path) -> str:
-    """Which version of which recipe a folder holds, where its path does not say so."""
-    folder, record = folder.resolve(), manifest.read(folder)
-    if (folder.parent.name, folder.name) == (record.name, record.version):
-        return ""
-    return f"{record.version} of {record.name}"
-
-
 def _ledger(folder: Path) -> Iterator[str]:
-    if not has_ledger(folder):
+    if not _has_ledger(folder):
         return
     known = [
         line.get("manifest_sha256")
@@ -113,7 +117,7 @@ def _file(folder: Path, output: Output, size: int) -> Iterator[str]:
 
 
 def _names_and_lines(folder: Path, record: Manifest) -> Iterator[str]:
-    if record.version != folder.name and has_ledger(folder):
+    if record.version != folder.name and _has_ledger(folder):
         yield f"{manifest.FILE}: is about '{record.version}', but the folder is '{folder.name}'."
     lines = record.lines
     if lines.read != lines.used + lines.rejected:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from gymrecipe.check import Checking
-from gymrecipe.checking.finding import Finding
-from gymrecipe.report.safe import counted, in_json, safe
+from gymrecipe.checking.finding import Finding, Level
+from gymrecipe.report.safe import counted, safe
 
 SHOWN_LINES = 3
 """So many lines are named of findings that are alike."""
@@ -23,6 +23,15 @@ class Alike(msgspec.Struct):
     last: int
     next: list[int] = []
     count: int = 1
+
+
+class Told(msgspec.Struct, frozen=True):
+    """A finding of a file; `line` is None where it is about the file."""
+
+    file: str
+    line: int | None
+    level: Level
+    what: str
 
 
 class Counted(msgspec.Struct):
@@ -80,15 +89,9 @@ def outcome(name: str, checking: Checking, counted_: Counted) -> Iterator[str]:
     yield from checking.notes
 
 
-def as_json(name: str, finding: Finding) -> str:
-    """A finding as a line of JSON."""
-    told = {
-        "file": name.encode("utf-8", "backslashreplace").decode(),
-        "line": finding.line or None,
-        "level": finding.level,
-        "what": finding.what,
-    }
-    return in_json(msgspec.json.encode(told))
+def told(name: str, finding: Finding) -> Told:
+    """A finding as it is told alone."""
+    return Told(name, finding.line or None, finding.level, finding.what)
 
 
 def _where(name: str, line: int) -> str:

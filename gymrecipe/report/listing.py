@@ -1,28 +1,33 @@
-"""Listing: the rows of a verb that lists, drawn as one aligned table."""
+"""Listing: the records of a verb that lists, drawn as one aligned table."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 from rich.console import Console
 
 from gymrecipe.report.page import Page, Table, styled, words
-from gymrecipe.report.safe import compact, number
 
 
-def listing(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], console: Console) -> None:
-    """A small table for the verbs that list; columns of numbers are aligned to the right."""
-    last = len(columns) - 1
-    texts = [[_shown(row.get(column)) for column in columns] for row in rows]
-    right = {
-        place
-        for place in range(len(columns))
-        if any(line[place] for line in texts) and all(_is_number(line[place]) for line in texts)
+def listing(
+    records: Sequence[msgspec.Struct], console: Console, **drawn: Callable[[Any], str]
+) -> None:
+    """A table with a column for each field that some record has a value in, numbers aligned to the
+    right. `drawn` says how the values of a field look.
+    """
+    names = records[0].__struct_fields__ if records else ()
+    columns = {
+        name: [drawn.get(name, _text)(getattr(record, name)) for record in records]
+        for name in names
     }
-    table = Table([styled(column, "bold") for column in columns], right=frozenset(right))
-    table.between = " "
-    for line in texts:
+    columns = {name: texts for name, texts in columns.items() if any(texts)}
+    right = {place for place, texts in enumerate(columns.values()) if all(map(_is_number, texts))}
+    last = len(columns) - 1
+    head = [styled(name.replace("_", " "), "bold") for name in columns]
+    table = Table(head, right=frozenset(right), between=" ")
+    for line in zip(*columns.values(), strict=True):
         cells: list[Any] = [styled(text, most=2_000) for text in line]
         if last not in right:
             cells[last] = words(line[last], most=2_000)
@@ -32,12 +37,10 @@ def listing(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], console: 
     page.show()
 
 
-def _shown(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    return compact(value, 2_000) if isinstance(value, list | dict) else number(value)
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)
 
 
 def _is_number(text: str) -> bool:

@@ -11,6 +11,8 @@ import math
 import unicodedata
 from typing import Any
 
+import msgspec
+
 MOST = 200
 ESCAPED = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 """Unicode's controls, invisible format characters, half pairs, what is no character, and the
@@ -34,12 +36,27 @@ def safe(text: object, most: int = MOST) -> str:
     return f"{kept}…"
 
 
-def in_json(data: bytes) -> str:
-    """JSON text of the same value, with what is not seen written as JSON writes it: `\\u202e`."""
-    text = data.decode()
+def as_line(record: msgspec.Struct) -> str:
+    """The record as a line of JSON, with what is not seen written as JSON writes it, `\\u202e`, and
+    bytes of a name that are no text written out.
+    """
+    try:
+        text = msgspec.json.encode(record, enc_hook=str).decode()
+    except UnicodeEncodeError:
+        text = msgspec.json.encode(_encodable(msgspec.to_builtins(record, enc_hook=str))).decode()
     if text.isascii() and "\x7f" not in text:
         return text
     return "".join(sign if _seen(sign) == sign else json.dumps(sign)[1:-1] for sign in text)
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encodable(part) for part in value]
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    return value
 
 
 def number(value: Any) -> str:

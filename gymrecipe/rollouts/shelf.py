@@ -8,6 +8,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+
 from gymrecipe.rollouts.entries import NOTHING, Entry, code, read
 
 FOLDER = ".gymrecipe"
@@ -48,14 +50,22 @@ def state(entry: Entry) -> str:
     return "its file has changed: looked at again"
 
 
-def clear(folder: Path) -> tuple[int, int]:
-    """Remove all entries, and the halves of killed runs: how many, and their bytes. Other files in
-    the folder stay. Raises OSError for what cannot be removed.
+class Cleared(msgspec.Struct, frozen=True):
+    """How many files were removed of a folder, and their bytes."""
+
+    folder: str
+    files: int
+    bytes: int
+
+
+def clear(folder: Path) -> Cleared:
+    """Remove all entries, and the halves of killed runs. Other files in the folder stay. Raises
+    OSError for what cannot be removed.
     """
     gone = [*_files(folder, _WHOLE), *_files(folder, _HALF)]
     for path, _ in gone:
         path.unlink(missing_ok=True)
-    return len(gone), sum(status.st_size for _, status in gone)
+    return Cleared(str(folder), len(gone), sum(status.st_size for _, status in gone))
 
 
 def limit(folder: Path) -> None:

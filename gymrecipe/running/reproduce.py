@@ -34,8 +34,9 @@ SHOWN = 200
 
 
 class Reproduced(msgspec.Struct, frozen=True):
-    """What was made again: how many files, and how many bytes in them, were the same."""
+    """Which version was made again, and how many files, and bytes in them, were the same."""
 
+    version: str
     files: int
     bytes: int
 
@@ -178,7 +179,7 @@ def _compare(version: Path, staged: Path, record: Manifest) -> Reproduced:
         _compare_file(version / output.path, staged / output.path)
     if extra := sorted(made - {output.path for output in compared}):
         raise DataError(f"{version}: {extra[0]} was made, which the version does not have.")
-    return Reproduced(len(compared), sum(output.bytes for output in compared))
+    return Reproduced(str(version), len(compared), sum(output.bytes for output in compared))
 
 
 def _compare_file(then: Path, now: Path) -> None:

@@ -24,12 +24,18 @@ def test_the_help_of_a_verb_says_how_it_is_written_and_lists_what_it_takes(
 
 def test_a_knob_is_shown_with_its_default() -> None:
     _, rows = verb_help("gc")
-    assert [row["knob"] for row in rows] == [
+    assert [row.knob for row in rows] == [
         "output_dir=experiments", "older_than_minutes=60", "dry_run=false", "output_jsonl_fpath=",
+        "json=false",
     ]  # fmt: skip
 
 
 def test_what_is_not_given_has_its_default() -> None:
-    assert given(parse(["columns", "limit=5"])) == {"input": [], "limit": 5, "sidecars": False}
+    assert given(parse(["columns", "limit=5"])) == {
+        "input": [],
+        "limit": 5,
+        "sidecars": False,
+        "json": False,
+    }
     with pytest.raises(RecipeError, match=r"cache: unknown knob 'claer'.*Did you mean 'clear'\?"):
         given(parse(["cache", "claer=true"]))

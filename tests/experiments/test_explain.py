@@ -15,6 +15,7 @@ import gymrecipe
 from gymrecipe.errors import DataError, InputError, RecipeError
 from gymrecipe.experiments.explain import explain
 from gymrecipe.reasons import FATES, meaning
+from gymrecipe.report.explained import sentence
 from gymrecipe.rollouts.chat import UNUSABLE
 from gymrecipe.rollouts.why import BAD_LINE
 from tests.experiments.conftest import MISSING, graded, rollout, run, save
@@ -28,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def about(version: gymrecipe.Version, line: str) -> str:
     assert version.path is not None
-    return "\n".join(explain(version.path, line))
+    return "\n".join(map(sentence, explain(version.path, line)))
 
 
 def recipe(folder: Path, *stages: str) -> Path:

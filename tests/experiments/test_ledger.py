@@ -77,7 +77,7 @@ def test_a_line_that_is_no_record_stops_no_run_and_goes_with_a_rebuild(tmp_path,
     ledger.complete(version)
     assert ledger.highest(tmp_path) == 1
     assert told(tmp_path) == ["v0001"]
-    assert ledger.rebuild(tmp_path) == ledger.Rebuilt(["v0001"], [], [1], [], [])
+    assert ledger.rebuild(tmp_path) == ledger.Rebuilt(str(path), ["v0001"], [], [1], [], [])
     assert path.read_bytes().count(b"\n") == 1
 
 
@@ -203,7 +203,7 @@ def test_the_number_of_a_deleted_version_is_not_given_again(tmp_path):
     made = run(tmp_path, input=path, seed=7).path
     assert made is not None
     assert told(made.parent) == ["v0001", "v0002", "v0003"]
-    assert verify(made) == []
+    assert verify(made).differences == []
 
 
 def test_a_run_that_finds_its_version_there_mends_what_another_left_undone(tmp_path):
@@ -230,6 +230,7 @@ def test_a_rebuilt_ledger_has_every_version_once_and_no_torn_line(tmp_path):
     path.write_bytes(b"\xff\n" + path.read_bytes() + b"\n[1]\n" + b'{"version": "v00')
     done = ledger.rebuild(tmp_path)
     assert done == ledger.Rebuilt(
+        ledger=str(path),
         kept=["v0001", "v0002"],
         added=["v0004", "v10000"],
         torn=[1, 7, 8],
@@ -260,7 +261,7 @@ def test_a_changed_manifest_is_not_made_right_by_a_rebuilt_ledger(tmp_path):
     ledger.complete(version)
     (version / FILE).write_bytes((version / FILE).read_bytes() + b"\n")
     assert ledger.rebuild(tmp_path).changed == ["v0001"]
-    assert "changed since the ledger's line" in " ".join(verify(version))
+    assert "changed since the ledger's line" in " ".join(verify(version).differences)
 
 
 def test_a_rebuilt_ledger_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 
 from gymrecipe.cli import main
 from gymrecipe.errors import ChangedError, DataError, RecipeError
-from gymrecipe.experiments.rejects import originals, rejects, snippets
+from gymrecipe.experiments.rejects import begun, originals, rejects
 from tests.experiments.conftest import graded, rollout, run, save
 
 ODD = [b"no json", b"", b"\xff\xfe {", b'{"a": "\x1b[2J\xe2\x80\xae"', b"x" * 600_000, b"  "]
@@ -67,12 +67,12 @@ def test_a_snippet_ends_before_a_character_that_it_would_cut(tmp_path: Path) -> 
     lines = [b"x" + "\u20ac".encode() * 100, b"x" * 199 + b"\xff", "x\u20ac".encode()[:-1]]
     made = run(tmp_path, input=str(save(tmp_path / "a", [*lines, *graded()])), max_bad_rows=3)
     assert made.path is not None
-    heads = snippets(made.path, rejects(made.path, stage="load"))
+    heads = [line.begins for line in begun(made.path, rejects(made.path, stage="load"))]
     assert heads == ["x" + "\u20ac" * 66, "x" * 199 + "\\xff", "x\\xe2\\x82"]
 
 
 def test_a_snippet_is_the_head_of_a_line(version: Path) -> None:
-    assert snippets(version, rejects(version, stage="load")) == [
+    assert [line.begins for line in begun(version, rejects(version, stage="load"))] == [
         "no json", "", "\\xff\\xfe {", '{"a": "\x1b[2J\u202e"', "x" * 200, "  ", "[]",
     ]  # fmt: skip
 

@@ -75,7 +75,7 @@ def test_eight_processes_get_versions_of_their_own_without_gaps(root: Path) -> N
     (folder / "v0009").unlink()
     assert [path.name for path in references.versions(folder)] == names
     assert sorted(line["version"] for line in ledger.read(folder)) == names
-    assert [verify(path) for path in references.versions(folder)] == [[]] * len(names)
+    assert [verify(path).differences for path in references.versions(folder)] == [[]] * len(names)
     hidden = [name for name in os.listdir(folder) if name.startswith(".")]
     assert hidden == []
     figure("never overwritten, never shared", "versions by 8 processes at once", 8 * rounds,

@@ -6,6 +6,7 @@ from gymrecipe.check import Checking
 from gymrecipe.checking.finding import found
 from gymrecipe.report import checked
 from gymrecipe.report.checked import Counted
+from gymrecipe.report.safe import as_line
 
 
 def counted(*findings: tuple[str, int, str]) -> Counted:
@@ -61,7 +62,7 @@ def test_what_a_terminal_would_act_on_is_written_out() -> None:
 
 
 def test_json_has_the_file_the_line_the_level_and_what() -> None:
-    (line,) = [checked.as_json("caf\udce9", one) for one in [found("warning", 0, "x\x1b")]]
+    (line,) = [as_line(checked.told("caf\udce9", one)) for one in [found("warning", 0, "x\x1b")]]
     assert json.loads(line) == {
         "file": "caf\\udce9",
         "line": None,

@@ -189,6 +189,12 @@ def shown(console: Console) -> str:
     return console.file.getvalue()
 
 
+class Row(msgspec.Struct):
+    the_name: str
+    rows: int
+    why: list[str]
+
+
 def draw_everything(text: str, console: Console) -> None:
     summary(hostile(text), console)
     sweep(
@@ -198,7 +204,7 @@ def draw_everything(text: str, console: Console) -> None:
     changes = [Change(text, text, {text: text})]
     inputs = [Change(text, Input(text, 0, 1, 1, text), UNSET)]
     difference(Difference(text, text, changes, changes, inputs, moved, moved, 1, 1), console)
-    listing([{text: text, "n": 1}], [text, "n", text], console)
+    listing([Row(text, 1, [text])], console)
     example(text, text, console)
     example(text, msgspec.json.encode({"content": text.replace("\ud800", "")}).decode(), console)
 
@@ -543,9 +549,14 @@ def test_no_difference_is_said_in_words():
 
 def test_a_listing_aligns_numbers_to_the_right():
     console = plain()
-    rows = [{"name": "a", "rows": "1,200", "why": None}, {"name": "bb", "rows": "7", "why": "x"}]
-    listing(rows, ["name", "rows", "why"], console)
-    assert shown(console) == "name   rows  why\na     1,200\nbb        7  x\n"
+    listing([Row("a", 1_200, []), Row("bb", 7, ["x", "y"])], console)
+    assert shown(console) == "the name  rows  why\na         1200\nbb           7  x, y\n"
+
+
+def test_a_listing_leaves_out_a_column_that_is_empty_and_draws_one_as_it_is_told():
+    console = plain()
+    listing([Row("a", 1_200, [])], console, rows=lambda count: f"{count:,}")
+    assert shown(console) == "the name   rows\na         1,200\n"
 
 
 def test_an_example_is_indented_and_its_long_texts_are_cut():

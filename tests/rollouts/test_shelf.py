@@ -79,11 +79,11 @@ def test_clearing_leaves_the_files_of_others(jsonl: Write, tmp_path: Path) -> No
         path.write_text("mine")
     (cache / "1-2.table").mkdir()
     sizes = sum(path.stat().st_size for path in (*cache.glob("fe*.table"), half))
-    count, length = shelf.clear(cache)
-    assert count == 3
-    assert length >= sizes
+    gone = shelf.clear(cache)
+    assert gone.files == 3
+    assert gone.bytes >= sizes
     assert sorted(cache.iterdir()) == sorted([*others, cache / "1-2.table"])
-    assert shelf.clear(tmp_path / "nowhere") == (0, 0)
+    assert shelf.clear(tmp_path / "nowhere").files == 0
 
 
 def test_the_state_says_what_a_run_would_make_of_an_entry(

@@ -760,7 +760,7 @@ def test_a_branch_without_rows_leaves_a_whole_version(tmp_path: Path) -> None:
     version = run(tmp_path, "sft_and_dpo", min_gap=5)
     assert version.path is not None
     assert os.listdir(version.path / "data") == ["sft"]
-    assert verify(version.path) == []
+    assert verify(version.path).differences == []
 
 
 def test_tasks_in_custom_columns_are_not_asked_for_a_conversation(tmp_path: Path) -> None:

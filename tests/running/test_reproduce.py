@@ -46,7 +46,9 @@ def test_every_recipe_is_reproduced_on_the_sample(
         for output in version.manifest.outputs
         if output.path not in ("README.md", "recipe.yaml")
     ]
-    assert again == Reproduced(len(files), sum(file.stat().st_size for file in files))
+    assert again == Reproduced(
+        str(version.path), len(files), sum(file.stat().st_size for file in files)
+    )
 
 
 @pytest.mark.parametrize(

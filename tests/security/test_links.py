@@ -52,7 +52,7 @@ def attempt(folder: Path, **knobs: Any) -> Path | None:
     except GymrecipeError:
         return None
     assert version is not None
-    assert verify(version) == []
+    assert verify(version).differences == []
     return version
 
 

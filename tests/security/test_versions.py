@@ -15,7 +15,7 @@ import pytest
 from gymrecipe.errors import DataError
 from gymrecipe.experiments import manifest
 from gymrecipe.experiments.explain import explain
-from gymrecipe.experiments.rejects import originals, rejects, snippets
+from gymrecipe.experiments.rejects import begun, originals, rejects
 from gymrecipe.report import rows
 from gymrecipe.running.reproduce import reproduce
 from tests.experiments.conftest import graded, run, save
@@ -62,7 +62,7 @@ def test_an_environment_of_other_types_is_no_manifest(key: str, value: Any, vers
     with pytest.raises(DataError, match=rf"not a manifest: .*environment\.{key}"):
         manifest.read(version)
     (row,) = rows.versions(version.parents[1], [])
-    assert "not a manifest" in row["overrides"]
+    assert "not a manifest" in row.error
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_table_of_other_types_explains_nothing(
         {"offset": pl.col("offset").reverse()},
     ],
 )
-@pytest.mark.parametrize("fetch", [snippets, lambda *args: list(originals(*args))])
+@pytest.mark.parametrize("fetch", [begun, lambda *args: list(originals(*args))])
 def test_lines_that_lie_nowhere_are_a_sentence(fetch: Any, changed: Any, version: Path) -> None:
     table = pl.read_parquet(version / manifest.REJECTS).with_columns(**changed)
     table.write_parquet(version / manifest.REJECTS)
