@@ -99,7 +99,7 @@ def summary(record: Manifest, version: Path) -> None:
     line(version)
 
 
-def explained(found: list[Rejected] | list[Used]) -> None:
+def explained(found: list[Rejected | Used]) -> None:
     from gymrecipe.report.explained import sentence
 
     for each in found:

@@ -27,7 +27,8 @@ _OWN: dict[str, dict[str, tuple[Any, str]]] = {
     "versions": _OUTPUT_DIR
     | {"rebuild": (False, "make the ledger anew from the manifests; --rebuild is the same")},
     "show": _OUTPUT_DIR,
-    "explain": _OUTPUT_DIR,
+    "explain": _OUTPUT_DIR
+    | {"values": (True, "the values that the line was judged by, for which its inputs are read")},
     "verify": _OUTPUT_DIR,
     "rejects": _OUTPUT_DIR
     | {

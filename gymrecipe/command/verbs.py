@@ -142,9 +142,14 @@ def _explain(words: Words) -> int:
     line = words.arguments.pop()
     (path,), given = _version_arguments(words, 1)
 
-    from gymrecipe.experiments.explain import explain
+    from gymrecipe.report import terminal
+    from gymrecipe.running.retrace import explain
 
-    say.answer(explain(path, line), given["json"], drawn.explained)
+    errors = say.console()
+    with terminal.Bars(errors) as bars:
+        progress = bars if errors.is_terminal else None
+        found = explain(path, line, progress, values=given["values"])
+    say.answer(found, given["json"], drawn.explained)
     return 0
 
 

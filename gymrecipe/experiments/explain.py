@@ -16,6 +16,7 @@ from gymrecipe.experiments.manifest import REJECTS, USED, Input, Manifest, Stage
 from gymrecipe.experiments.recorded import in_force, resolved
 from gymrecipe.late import pl
 from gymrecipe.reasons import meaning
+from gymrecipe.stages.evidence import Evidence
 
 JUDGES = ("filter", "pair", "balance", "sample", "dedup", "label")
 """The stages whose parameters say why a line was rejected."""
@@ -26,7 +27,8 @@ _NUMBER = re.compile(r"[0-9]{1,18}")
 
 class Rejected(msgspec.Struct, frozen=True, tag_field="fate", tag="rejected"):
     """A line that a stage rejected: for which reason, in words too, with what parameters, and what
-    those asked for as quantiles came to (`resolved`).
+    those asked for as quantiles came to (`resolved`); the values that it was judged by, or why they
+    are `untold`.
     """
 
     line: str
@@ -36,6 +38,8 @@ class Rejected(msgspec.Struct, frozen=True, tag_field="fate", tag="rejected"):
     cause: str
     parameters: dict[str, Any]
     resolved: dict[str, float]
+    evidence: list[Evidence] = []
+    untold: str = ""
 
 
 class Used(msgspec.Struct, frozen=True, tag_field="fate", tag="used"):
@@ -64,7 +68,7 @@ class _Used(msgspec.Struct):
     row: int | None
 
 
-def explain(version: Path, line: str) -> list[Rejected] | list[Used]:
+def explain(version: Path, line: str) -> list[Rejected | Used]:
     """What became of the line `file:number`: each place where it was used, or its rejection.
 
     Raises InputError where the version did not read such a line.

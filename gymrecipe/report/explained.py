@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from gymrecipe.experiments.explain import Rejected, Used
+from gymrecipe.report.safe import asked, compact
+from gymrecipe.stages.evidence import Evidence
 
 
 def sentence(found: Rejected | Used) -> str:
@@ -20,7 +24,9 @@ def _used(found: Used) -> str:
 def _rejected(found: Rejected) -> str:
     said = f"{found.line}: rejected by stage '{found.stage}': {found.reason}"
     said += f" ({found.meaning})" if found.meaning else ""
-    said += f": {found.cause}" if found.cause else "."
+    why = found.cause or "; ".join(map(_evidence, found.evidence))
+    said += f": {why}" if why else ""
+    said += "" if found.cause else "."
     if found.parameters:
         numbers = found.resolved
         said += " Its parameters: " + ", ".join(
@@ -28,4 +34,26 @@ def _rejected(found: Rejected) -> str:
             for name, value in found.parameters.items()
         )
         said += "."
+    if found.untold:
+        said += f" What it was judged by cannot be told: {found.untold}"
     return said
+
+
+def _evidence(one: Evidence) -> str:
+    limits = {"at least": one.least, "at most": one.most}
+    asked_for = {words: limit for words, limit in limits.items() if limit is not None}
+    # In full where it would look like the limit that it does not keep.
+    alike = any(_shown(one.value) == _shown(limit) for limit in asked_for.values())
+    shown = str if alike else _shown
+    said = f"{one.name} {shown(one.value)}"
+    said += f" ({one.chosen} over {one.rejected})" if one.chosen else ""
+    if asked_for:
+        asks = " or ".join(f"{words} {shown(limit)}" for words, limit in asked_for.items())
+        said += f", {asks} is asked for"
+    return said
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "missing"
+    return f"'{compact(value)}'" if isinstance(value, str) else asked(value)

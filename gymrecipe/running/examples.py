@@ -59,7 +59,7 @@ def _outcome(plan: Plan, example: WorkedExample) -> list[str]:
         progress = Silent()
         table = read(alone, [source], [], engine, progress)
         rendered_by = templates(alone.steps)
-        folded = Fold(alone, table, [source], folder, engine, progress, rendered_by)
+        folded = Fold(alone, table, [source], folder, engine, progress, rendered_by).run()
     became = dict(zip(folded.used["row"], folded.used["side"], strict=True))
     fates = dict(zip(folded.settled["row"], folded.settled["reason"], strict=True))
     lines_of = dict(zip(table.rows["line"], table.rows["row"], strict=True))

@@ -97,7 +97,7 @@ def _run(plan: Plan, progress: Progress) -> Version:
             made = folders.recipe_folder(Path(settings.output_dir), settings.name)
             folder = stack.enter_context(made)
             staged = stack.enter_context(folders.staging(folder))
-        fold = Fold(plan, table, files, staged, engine, progress, rendered_by, spill)
+        fold = Fold(plan, table, files, staged, engine, progress, rendered_by, spill).run()
         fold.warnings += mishaps
         recorded = record(fold, id)
         check_usable(fold, recorded)

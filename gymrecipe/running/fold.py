@@ -67,10 +67,14 @@ class Fold:
         self.warnings = list(table.warnings)
         self.stops: list[str] = []
         self.examples: dict[str, str] = {}
-        for place, step in enumerate(plan.steps):
-            self._step(step, place)
+
+    def run(self) -> Fold:
+        """Run every stage, and settle where each rollout ended."""
+        for place, step in enumerate(self.plan.steps):
+            self.step(step, place)
         self.used = pl.concat([pl.DataFrame(schema=fates.USE), *self.uses])
         self.settled = self.spill(fates.settle(self.fates, self.used))
+        return self
 
     def write_records(self) -> int:
         """Write where every line ended beside the data. Gives the number of lines rejected."""
@@ -84,10 +88,10 @@ class Fold:
             [file.name for file in self.files],
         )
 
-    def _step(self, step: Step, place: int) -> None:
+    def step(self, step: Step, place: int) -> None:
         """Run one stage: keep its result, count who leaves, and record what it did."""
-        rows_in = self._rows(step).held.height
-        params, result, left, facts = self._split(step)
+        rows_in = self.rows(step).held.height
+        params, result, left, facts = self.split(step)
         self.facts[step.name] = facts
         self.fates.append(self.spill(fates.leaving(left, place)))
         rejected, rows_out = _counts(left["reason"]), result.held.height
@@ -131,7 +135,7 @@ class Fold:
         )
         self._forget(place)
 
-    def _split(self, step: Step) -> tuple[Any, StageResult, pl.DataFrame, Told]:
+    def split(self, step: Step) -> tuple[Any, StageResult, pl.DataFrame, Told]:
         """The parameters of a stage as numbers, the rows that stay, those that leave, the facts."""
         params, made, names, facts = self._made(step)
         if "reason" not in made.columns:
@@ -150,7 +154,7 @@ class Fold:
         """The parameters of a stage as numbers, what it makes as far as that has to be held, the
         names of all its columns, and its facts. Its warnings are told.
         """
-        rows = self._rows(step)
+        rows = self.rows(step)
         wide = rows.wide(self.table.rows)
         with naming_what_is_missing(self.plan, step, wide):
             params, resolved = resolve(step, wide)
@@ -182,7 +186,7 @@ class Fold:
         self.warnings += [f"{step.name}: {row['message']}" for row in facts.pop("warnings", [])]
         return params, made, tuple(name for name in names if name != "reason"), facts
 
-    def _rows(self, step: Step) -> StageResult:
+    def rows(self, step: Step) -> StageResult:
         """What the step takes."""
         if step.source is not None:
             return self.results[step.source]

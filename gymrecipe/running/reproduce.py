@@ -4,29 +4,22 @@ from __future__ import annotations
 
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
 import msgspec
-from pydantic import ValidationError
 
 from gymrecipe.engines.local import default_workers, local
-from gymrecipe.errors import ChangedError, DataError, InputError, RecipeError, ToolsError
+from gymrecipe.errors import ChangedError, DataError, ToolsError
 from gymrecipe.experiments import folders, inputs, manifest
 from gymrecipe.experiments.disk import no_link
 from gymrecipe.experiments.environment import packages, plugins
 from gymrecipe.experiments.manifest import Manifest, StageRecord
 from gymrecipe.experiments.mapped import mapping
 from gymrecipe.formats.template import Template
-from gymrecipe.planning import plan
-from gymrecipe.planning.plan import Plan
-from gymrecipe.planning.settings import Settings
 from gymrecipe.planning.steps import templates
-from gymrecipe.recipe.composing import HERE
 from gymrecipe.registry import FORMATS, PLUGINS, STAGES
-from gymrecipe.rollouts.files import Source
+from gymrecipe.running.again import read_again, rebuilt
 from gymrecipe.running.calling import in_memory
 from gymrecipe.running.fold import Fold
-from gymrecipe.running.loading import read
 from gymrecipe.running.progress import Progress, Silent
 
 SHOWN = 200
@@ -52,23 +45,16 @@ def reproduce(
     record = manifest.read(version)
     if not any_tools:
         _check_tools(version, record)
-    rebuilt = _rebuilt(record)
+    plan = rebuilt(record)
     files = [inputs.found(file, record) for file in record.inputs]
     watched = progress or Silent()
     with in_memory(), local(default_workers()) as engine, folders.scratch() as staged:
         spill = mapping(staged)
-        rollouts = sum(file.holds == "rollouts" for file in record.inputs)
-        try:
-            table = read(rebuilt, files[:rollouts], files[rollouts:], engine, watched, spill=spill)
-        except (DataError, InputError, RecipeError):
-            _check_inputs(version, record, files)  # what was said may be of other bytes
-            raise
-        for file, found in zip(record.inputs, [*table.read, *table.inputs], strict=True):
-            if found.digest != file.digest:
-                raise ChangedError(f"{file.path}: not what it was when {version} was made.")
-        rendered_by = templates(rebuilt.steps)
+        table = read_again(version, record, plan, files, engine, watched, spill)
+        rendered_by = templates(plan.steps)
         _check_templates(version, record, rendered_by)
-        Fold(rebuilt, table, files, staged, engine, watched, rendered_by, spill).write_records()
+        fold = Fold(plan, table, files, staged, engine, watched, rendered_by, spill)
+        fold.run().write_records()
         return _compare(version, staged, record)
 
 
@@ -113,47 +99,6 @@ def _other_format(stage: StageRecord) -> list[str]:
     if not isinstance(then, int) or name not in FORMATS or FORMATS[name].version == then:
         return []  # a format that is not here is told with what else is missing
     return [f"format '{name}' version {then}, here {FORMATS[name].version}"]
-
-
-def _rebuilt(record: Manifest) -> Plan:
-    if [stage.use for stage in record.stages[:1]] != ["load"]:
-        raise DataError(
-            f"{record.name}/{record.version}: its manifest begins with no stage that loads. See"
-            " what `verify` says of it."
-        )
-    steps = [
-        (stage.name, stage.use, stage.source or None, _here(stage, record))
-        for stage in record.stages
-    ]
-    try:
-        return plan.rebuild(record.parameters, steps, Settings(name=record.name))
-    except (ValidationError, KeyError) as error:
-        said = _first(error) if isinstance(error, ValidationError) else str(error)
-        raise ToolsError(
-            f"{record.name}/{record.version}: its manifest asks for what is not here: {said}. Is a"
-            " plugin missing (--plugin), or was it made by another gymrecipe?"
-        ) from None
-
-
-def _first(error: ValidationError) -> str:
-    """The first thing that is wrong with parameters: which, and why."""
-    first = error.errors(include_url=False)[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-
-
-def _here(stage: StageRecord, record: Manifest) -> dict[str, Any]:
-    """The parameters of a stage; of one that renders, with paths that lead to its template now."""
-    if stage.parameters.get("format") != "rendered":
-        return stage.parameters
-    named = {name: stage.parameters[name] for name in HERE if stage.parameters.get(name)}
-    return stage.parameters | {name: inputs.placed(path, record) for name, path in named.items()}
-
-
-def _check_inputs(version: Path, record: Manifest, files: list[Source]) -> None:
-    """Raise ChangedError for an input that is another one, as far as any of it was read."""
-    for file, source in zip(record.inputs, files, strict=True):
-        if file.bytes:
-            inputs.check_same(source, file, version)
 
 
 def _check_templates(version: Path, record: Manifest, now: dict[str, Template]) -> None:

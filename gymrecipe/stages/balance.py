@@ -68,13 +68,8 @@ def balance(rows: pl.LazyFrame, params: Balance) -> tuple[pl.LazyFrame, Facts]:
     Rejects `over_quota`. Which rows stay does not depend on their order: ties go by draw. A row
     whose task is unclear is in no group, and stays.
     """
-    schema = rows.collect_schema()
-    pairs = unit_of(schema) == "pairs"
-    if params.by == "task":
-        group = pl.col("task_key")
-    else:
-        name = of_pair(params.by) if pairs and params.by != "label" else params.by
-        group = categories(name, schema.get(name, pl.String()))
+    pairs = unit_of(rows.collect_schema()) == "pairs"
+    group = group_of(rows, params)
     orders = {
         "draw": (),
         "reward": ((pl.col("gap" if pairs else "reward").fill_null(float("-inf")), True),),
@@ -89,17 +84,23 @@ def balance(rows: pl.LazyFrame, params: Balance) -> tuple[pl.LazyFrame, Facts]:
         .with_columns(pl.int_range(pl.len()).over(GROUP).alias(RANK))
         .sort(PLACE)
     )
-    if params.proportions is None:
-        over = pl.col(RANK) >= params.most
-    else:
-        over = pl.col(RANK) >= _quota(params.proportions)
-    over &= pl.col(GROUP).is_not_null()
+    over = (pl.col(RANK) >= quota(params)) & pl.col(GROUP).is_not_null()
     kept = ranked.with_columns(reason=pl.when(over).then(pl.lit("over_quota"))).drop(
         PLACE, GROUP, RANK
     )
     groups = rows.select(group)
     said = [*_absent(groups, params.proportions or {}), *_alone(groups, params)]
     return kept, {"warnings": pl.LazyFrame({"message": said}, schema={"message": pl.String})}
+
+
+def group_of(rows: pl.LazyFrame, params: Balance) -> pl.Expr:
+    """The group of each row; null where its task is unclear."""
+    schema = rows.collect_schema()
+    if params.by == "task":
+        return pl.col("task_key")
+    pairs = unit_of(schema) == "pairs"
+    name = of_pair(params.by) if pairs and params.by != "label" else params.by
+    return categories(name, schema.get(name, pl.String()))
 
 
 def _absent(groups: pl.LazyFrame, named: Iterable[str]) -> Iterator[str]:
@@ -125,18 +126,22 @@ def _alone(groups: pl.LazyFrame, params: Balance) -> Iterator[str]:
         )
 
 
-def _quota(proportions: dict[str, float | list[float]]) -> pl.Expr:
-    """Rows that each group may keep: the scarcest group, relative to its share, sets the size."""
+def quota(params: Balance) -> pl.Expr:
+    """How many rows the GROUP of each may keep. Of proportions the scarcest group, relative to its
+    share, sets the size.
+    """
+    if params.proportions is None:
+        return pl.lit(params.most)
     ranges = {
         name: share if isinstance(share, list) else [share, share]
-        for name, share in proportions.items()
+        for name, share in params.proportions.items()
     }
     size = pl.min_horizontal(
         *((pl.col(GROUP) == name).sum() / least for name, (least, _) in ranges.items())
     )
-    quota = pl.lit(0.0)
+    allowed = pl.lit(0.0)
     for name, (_, most) in ranges.items():
         # 1e-9 so that 3 * (2 / 3) keeps 2 rows, not 1.
         kept = (size * most + 1e-9).floor()
-        quota = pl.when(pl.col(GROUP) == name).then(kept).otherwise(quota)
-    return quota
+        allowed = pl.when(pl.col(GROUP) == name).then(kept).otherwise(allowed)
+    return allowed

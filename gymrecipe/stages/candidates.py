@@ -31,9 +31,7 @@ def judged(
     is a pair (`made`), also if the cap took it, and the `nearest` that another came to one.
     """
     if params.strategy != "all" or ranked.is_empty():
-        tiers = {name: pl.lit(True) for name in ("high", "low") if name not in ranked.columns}
-        rows = _placed(ranked).with_columns(first=pl.col("place") + 1, end="n", **tiers)
-        candidates = _candidates(rollouts, ranked, rows, params)
+        candidates = _candidates(rollouts, ranked, _offered(ranked), params)
         return _capped(_pairs(candidates), rollouts, params), _verdicts(candidates)
     # It alone makes more candidates than there are rollouts, but looks at each of them by itself.
     sizes = (ranked["group"] // TOGETHER).rle().struct.field("len")
@@ -58,6 +56,33 @@ def _of_all(rollouts: pl.LazyFrame, ranked: pl.DataFrame, params: Pair) -> Itera
         candidates = _candidates(rollouts, ranked, rows[:size].lazy(), params)
         yield candidates
         rows = _with_wider(rollouts, ranked["at"], rows[size:], candidates, params)
+
+
+def of_one(rollouts: pl.LazyFrame, ranked: pl.DataFrame, at: int, params: Pair) -> pl.DataFrame:
+    """What the strategy held against the rollout at this place (`group`, `chosen`, `rejected`,
+    `gap`, `verdict`), or where that was nothing, against each other of its task and prompt.
+    """
+    offered, here = _offered(ranked), ranked["at"].index_of(at)
+    if params.strategy == "all" and here is not None:
+        group = ranked["group"][here]
+        place = here - group
+        better = pl.col("place") < place
+        offered = offered.filter((pl.col("group") == group) & (pl.col("place") <= place))
+        offered = offered.with_columns(
+            first=pl.when(better).then(place).otherwise("first"),
+            end=pl.when(better).then(place + 1).otherwise("end"),
+        )
+    made = _candidates(rollouts, ranked, offered, params)
+    own = made.filter((pl.col("chosen") == at) | (pl.col("rejected") == at))
+    return (
+        own if own.height or here is None else made.filter(pl.col("group") == ranked["group"][here])
+    )
+
+
+def _offered(ranked: pl.DataFrame) -> pl.LazyFrame:
+    """The ranked rollouts as a strategy takes them, each with all that are ranked below it."""
+    tiers = {name: pl.lit(True) for name in ("high", "low") if name not in ranked.columns}
+    return _placed(ranked).with_columns(first=pl.col("place") + 1, end="n", **tiers)
 
 
 def _placed(ranked: pl.DataFrame) -> pl.LazyFrame:

@@ -32,11 +32,20 @@ class Dedup(Params):
 @stage(takes=("rollouts", "tasks"), version=1)
 def dedup(rows: pl.LazyFrame, params: Dedup) -> pl.LazyFrame:
     """Keep one row of each set of duplicates, and reject the others as `duplicate`."""
-    keys = KEYS.get(params.same, ("task_key", "prompt_key", params.same))
-    order = "draw" if params.keep == "draw" else "row"
+    keys, order = keys_of(params), order_of(params)
     place = pl.col(order).rank("ordinal", descending=params.keep == "last").over(keys)
     # Without a task, a prompt or a value nothing says that two rows are the same.
     known = pl.col(keys[0]).is_not_null()
     if params.same not in KEYS:
         known &= pl.col(params.same).is_not_null()
     return rows.with_columns(reason=pl.when(known & (place > 1)).then(pl.lit("duplicate")))
+
+
+def keys_of(params: Dedup) -> tuple[str, ...]:
+    """The columns that duplicates have in common."""
+    return KEYS.get(params.same, ("task_key", "prompt_key", params.same))
+
+
+def order_of(params: Dedup) -> str:
+    """The column by whose order one of them stays."""
+    return "draw" if params.keep == "draw" else "row"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import msgspec
 from pydantic import Field, field_validator
 
 from gymrecipe.late import pl
@@ -64,12 +65,36 @@ class Filter(Params):
         return value
 
 
-_LIMITS = {
+_COLUMNS = {
     "reward": "reward",
     "turns": "turns",
     "output_items": "output_items",
     "chars": "answer_chars",
 }
+
+
+class Limit(msgspec.Struct, frozen=True):
+    """A value that is held against `min_<name>` and `max_<name>`."""
+
+    name: str
+    value: pl.Expr
+    least: float | str | None
+    most: float | str | None
+
+
+def limits(unit: str, params: Filter) -> tuple[list[Limit], Limit]:
+    """What is held against the limits of a value, and of the rate of successes."""
+    values = {name: pl.col(column) for name, column in _COLUMNS.items()}
+    if unit == "tasks":
+        rate = pl.col("success_rate")
+    else:
+        share = (pl.col("reward") >= params.success_at - TOLERANCE).mean().over("task_key")
+        rate = pl.when(pl.col("task_key").is_not_null()).then(share)
+    *plain, of_rate = (
+        Limit(name, value, getattr(params, f"min_{name}"), getattr(params, f"max_{name}"))
+        for name, value in (*values.items(), ("success_rate", rate))
+    )
+    return plain, of_rate
 
 
 @stage(takes=("rollouts", "tasks", "pairs"), version=2)
@@ -94,9 +119,9 @@ def filter(rows: pl.LazyFrame, params: Filter) -> tuple[pl.LazyFrame, Facts]:
             pl.when(holds.is_null()).then(language.missing(params.where)),
             pl.when(~holds).then(pl.lit("where")),
         ]
-    for name, column in _LIMITS.items():
-        least, most = getattr(params, f"min_{name}"), getattr(params, f"max_{name}")
-        reasons += _between(pl.col(column), name, least, most)
+    plain, of_rate = limits(unit_of(rows.collect_schema()), params)
+    for limit in plain:
+        reasons += _between(limit)
     if params.require_success:
         success = pl.col("success")
         unknown = success.is_null().all()
@@ -112,28 +137,20 @@ def filter(rows: pl.LazyFrame, params: Filter) -> tuple[pl.LazyFrame, Facts]:
         )
     if params.require_tool_usage:
         reasons.append(pl.when(pl.col("tool_calls") == 0).then(pl.lit("no_tool_usage")))
-    if params.min_success_rate is not None or params.max_success_rate is not None:
-        if unit_of(rows.collect_schema()) == "tasks":
-            known = pl.col("success_rate")
-        else:
-            rate = (pl.col("reward") >= params.success_at - TOLERANCE).mean().over("task_key")
-            known = pl.when(pl.col("task_key").is_not_null()).then(rate)
-        least, most = params.min_success_rate, params.max_success_rate
-        reasons += _between(known, "success_rate", least, most)
+    reasons += _between(of_rate)
     reason = pl.coalesce(*reasons, pl.lit(None, pl.String)) if reasons else pl.lit(None, pl.String)
     return rows.with_columns(reason=reason), facts
 
 
-def _between(
-    value: pl.Expr, name: str, least: float | str | None, most: float | str | None
-) -> list[pl.Expr]:
+def _between(limit: Limit) -> list[pl.Expr]:
     reasons: list[pl.Expr] = []
-    if least is not None or most is not None:
+    name, value = limit.name, limit.value
+    if limit.least is not None or limit.most is not None:
         reasons.append(pl.when(value.is_null()).then(pl.lit(f"missing_{name}")))
-    if least is not None:
-        low = value < pl.lit(least) - TOLERANCE
+    if limit.least is not None:
+        low = value < pl.lit(limit.least) - TOLERANCE
         reasons.append(pl.when(low).then(pl.lit(f"below_min_{name}")))
-    if most is not None:
-        high = value > pl.lit(most) + TOLERANCE
+    if limit.most is not None:
+        high = value > pl.lit(limit.most) + TOLERANCE
         reasons.append(pl.when(high).then(pl.lit(f"above_max_{name}")))
     return reasons

@@ -107,11 +107,10 @@ def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
     """
     # Of millions of rollouts: nothing here is wider than it has to be, and a column of the rollouts
     # is there only while it is looked at. `at`, `chosen` and `rejected` are places in `rollouts`.
-    tiers = {"high": params.high, "low": params.low} if params.strategy == "tiers" else {}
-    across, with_two = params.across_prompts, 0
+    with_two = 0
     pairs, fates = [], pairless.unpaired(rollouts, params.by)
     for among in _parts(rollouts, params):
-        ranked = ranking.ranked(rollouts, among, params.by, params.ties, across, tiers)
+        ranked = _ranked(rollouts, among, params)
         found, verdicts = candidates.judged(rollouts, ranked, params)
         fates = pairless.fates(fates, rollouts, ranked, verdicts, found, params.by)
         with_two += len(repeated(column(rollouts, "task_key")[ranked["at"]]))
@@ -123,7 +122,8 @@ def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
         "rates": _rates(rollouts, with_two, made, params),
         "compared": _compared(rollouts.filter(ranking.usable(params.by)), params.by),
     }
-    if tiers and is_above(params.low, params.high):  # a quantile made them so, in this data
+    # A quantile made them so, in this data.
+    if params.strategy == "tiers" and is_above(params.low, params.high):
         said = f"low ({params.low:g}) is above high ({params.high:g}), so that the tiers overlap"
         facts["warnings"] = pl.LazyFrame({"message": [said]})
     rows = column(rollouts, "row")
@@ -144,11 +144,27 @@ def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
 
 
 def _parts(rollouts: pl.LazyFrame, params: Pair) -> list[pl.Expr]:
-    """The rollouts in parts of whole tasks. A strategy of a plugin may look at all of them."""
-    ours = is_ours(STRATEGIES[params.strategy].function.__module__)
-    if params.across_prompts or not ours:
+    """The rollouts in parts of whole tasks."""
+    if _looks_at_all(params):
         return [pl.lit(True)]
     return parts("task_key", column(rollouts, pl.len()).item())
+
+
+def _looks_at_all(params: Pair) -> bool:
+    """Whether the rollouts of all tasks are ranked together; a strategy of a plugin may do so."""
+    return params.across_prompts or not is_ours(STRATEGIES[params.strategy].function.__module__)
+
+
+def _ranked(rollouts: pl.LazyFrame, among: pl.Expr, params: Pair) -> pl.DataFrame:
+    tiers = {"high": params.high, "low": params.low} if params.strategy == "tiers" else {}
+    return ranking.ranked(rollouts, among, params.by, params.ties, params.across_prompts, tiers)
+
+
+def held_against(rollouts: pl.LazyFrame, at: int, params: Pair) -> pl.DataFrame:
+    """What the strategy held against the rollout at this place, see `candidates.of_one`."""
+    task = column(rollouts, "task_key")[at]
+    among = pl.lit(True) if _looks_at_all(params) else pl.col("task_key") == task
+    return candidates.of_one(rollouts, _ranked(rollouts, among, params), at, params)
 
 
 def _rates(rollouts: pl.LazyFrame, with_two: int, made: pl.DataFrame, params: Pair) -> pl.LazyFrame:

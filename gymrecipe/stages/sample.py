@@ -39,9 +39,7 @@ def sample(rows: pl.LazyFrame, params: Sample) -> tuple[pl.LazyFrame, Facts]:
     Rejects `not_sampled`, and `missing_<metric>` where there is none: it is in no band. A band with
     fewer rows than were asked for is told.
     """
-    value = pl.col(params.by)
-    above = (value >= edge - TOLERANCE for edge in params.edges)
-    band = pl.sum_horizontal(pl.lit(0), *above).cast(pl.Int64)
+    value, band = pl.col(params.by), band_of(params)
     rank = pl.col("draw").rank("ordinal").over(pl.when(value.is_not_null()).then(band))
     size = pl.lit(0)
     for index, most in enumerate(params.sizes):
@@ -66,6 +64,12 @@ def sample(rows: pl.LazyFrame, params: Sample) -> tuple[pl.LazyFrame, Facts]:
     ]
     said = rows.select(message=pl.concat_str(short, separator=" ", ignore_nulls=True))
     return sampled, {"warnings": said.filter(pl.col("message") != "")}
+
+
+def band_of(params: Sample) -> pl.Expr:
+    """In which band each row is, counted from 0; of one without a value it says nothing."""
+    above = (pl.col(params.by) >= edge - TOLERANCE for edge in params.edges)
+    return pl.sum_horizontal(pl.lit(0), *above).cast(pl.Int64)
 
 
 def _called(params: Sample, band: int) -> str:
