@@ -245,7 +245,7 @@ def mistakes(folder: Path) -> None:
         (2, "completed=false", "completed: unknown.*Did you mean 'stages.usable.completed'"),
         (2, "workers=2", "workers: unknown knob.*Did you mean 'engine.workers'"),
         (2, "+stages.b={use: balance, most: 1}", "stages.b: .*behind which .* after: check"),
-        (2, "--dry-run", "unknown option '--dry-run'. .*: dry_run=VALUE"),
+        (2, "--dry-run", "unknown option '--dry-run'. .*: dry_run=true"),
         (2, "a/b.jsonl.gz", "A file of rollouts is given as input=a/b.jsonl.gz"),
         (2, "+stages.b={use: mine, after: pair}", "no stage .* 'mine'.* --plugin MODULE"),
         (2, "min_gap=abc", "min_gap: should be a valid number, got 'abc'"),
@@ -475,7 +475,9 @@ def test_a_check_set_to_stop_publishes_nothing_and_says_what_to_do(
         (["show", "nothing/v0001"], "nothing/v0001: no such version. experiments has no versions"),
         (["diff", "a"], "diff: write 2 versions"),
         (["explain", "a"], "explain: write a version and a line"),
-        (["verify", "."], r"\.: no such version"),
+        (["verify", "."], r"\.: not a version: it has no manifest.json. experiments has no vers"),
+        (["show", ""], "show: write one version, such as"),
+        (["explain", "a", ""], "explain: write a version and a line"),
         (["stages", "pairr"], "stages: no stage is named 'pairr'.*Did you mean 'pair'"),
         (["stages", "pair", "filter"], "stages: takes 1 at most"),
         (["recipes", "x"], "recipes: takes no argument, got 'x'"),
@@ -1289,6 +1291,13 @@ def test_columns_shows_hostile_names_as_what_they_are(said: Said, tmp_path: Path
     assert not re.search("[\x00-\x09\x0b-\x1f\u202e]", out)
     for shown in ('field["a b.c"]', 'field["[bold red]"]', "\\x1b[2J", "reward2", 'field[""]'):
         assert shown in out
+
+
+def test_columns_of_a_file_without_a_field_say_so(said: Said, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("no\njson\n")
+    code, out, err = said("columns", "a.txt")
+    assert (code, err) == (0, "built-in columns; no field is in the first 2 lines.\n")
+    assert "answer_chars" in out
 
 
 def test_columns_of_the_sample_need_no_input(said: Said) -> None:

@@ -38,6 +38,9 @@ def parameters(stage: rows.Parameters) -> None:
 
 def columns(found: rows.Columns) -> None:
     say.table(found.built_in)
+    if not found.fields:
+        say.note(f"built-in columns; no field is in the first {found.lines} lines.")
+        return
     print()
     say.table(found.fields, for_example=" · ".join)
     say.note(

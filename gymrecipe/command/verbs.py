@@ -137,7 +137,7 @@ def _show(words: Words) -> int:
 
 
 def _explain(words: Words) -> int:
-    if len(words.arguments) != 2:
+    if len(words.arguments) != 2 or not all(words.arguments):
         raise RecipeError("explain: write a version and a line: explain RECIPE/v0001 a.jsonl:17")
     line = words.arguments.pop()
     (path,), given = _version_arguments(words, 1)
@@ -210,7 +210,7 @@ def _diff(words: Words) -> int:
 def _version_arguments(words: Words, count: int) -> tuple[list[Path], dict[str, Any]]:
     from gymrecipe.experiments import references
 
-    if len(words.arguments) != count:
+    if len(words.arguments) != count or not all(words.arguments):
         wanted = "one version" if count == 1 else f"{count} versions"
         raise RecipeError(
             f"{words.verb}: write {wanted}, such as dpo_same_prompt/v0001; `gymrecipe versions`"

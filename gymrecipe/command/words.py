@@ -108,7 +108,8 @@ def parse(arguments: Sequence[str]) -> Words:
         elif word.startswith("-"):
             bare_ones = ["--help", "--multirun", "--resolve", "--version", "--rebuild"]
             known = [*values, *([] if separator else bare_ones)]
-            guess, bare = hint(name, known), word.lstrip("-")
+            bare = word.lstrip("-")
+            guess = _as_knob(bare) or hint(name, known)
             if not guess and _KNOB.match(bare):
                 guess = f" A knob has no dashes: {bare}"
             elif not guess and _FLAG.fullmatch(bare):
@@ -126,6 +127,18 @@ def parse(arguments: Sequence[str]) -> Words:
                 f" Verbs: {', '.join(VERBS)}.{_meant(words, word)}"
             )
     return words
+
+
+def _as_knob(bare: str) -> str:
+    """How a knob of a verb is written that has dashes before it, or nothing."""
+    from gymrecipe.command.takes import TAKES
+
+    name, _, value = bare.replace("-", "_").partition("=")
+    defaults = [taken[name][0] for taken in TAKES.values() if name in taken]
+    if not defaults:
+        return ""
+    value = value or ("true" if isinstance(defaults[0], bool) else "VALUE")
+    return f" A knob has no dashes: {name}={value}"
 
 
 def _meant(words: Words, word: str) -> str:

@@ -89,19 +89,19 @@ def _version_at(path: Path) -> Path | None:
 
 def _not_found(reference: str, output_dir: Path) -> str:
     path = Path(reference)
+    said = f"{reference}: no such version."
+    if reference and any(os.path.isdir(there) for there in (path, output_dir / path)):
+        said = f"{reference}: not a version: it has no {manifest.FILE}."
     for folder in (path.parent, (output_dir / path).parent):
         if names := [version.name for version in versions(folder)]:
             names += tags(folder)
-            return (
-                f"{reference}: no such version. {folder} has {_listed(names)}."
-                f"{hint(path.name, names)}"
-            )
+            return f"{said} {folder} has {_listed(names)}.{hint(path.name, names)}"
     names = os.listdir(output_dir) if os.path.isdir(output_dir) else []
     recipes = sorted(name for name in names if versions(output_dir / name))
     if not recipes:
-        return f"{reference}: no such version. {output_dir} has no versions yet."
+        return f"{said} {output_dir} has no versions yet."
     return (
-        f"{reference}: no such version. {output_dir} has versions of {_listed(recipes)}."
+        f"{said} {output_dir} has versions of {_listed(recipes)}."
         f"{_in_recipe(reference, output_dir, recipes) or hint(reference.split('/')[0], recipes)}"
     )
 

@@ -39,7 +39,8 @@ def verify(folder: Path) -> Verified:
         record = manifest.read(whole)
         found = [*_ledger(whole), *_tree(whole, record)]
     except DataError as error:
-        return Verified(str(folder), "", _has_ledger(whole), [str(error), *_ledger(whole)])
+        said = str(error).removeprefix(f"{whole}/")
+        return Verified(str(folder), "", _has_ledger(whole), [said, *_ledger(whole)])
     except OSError as error:
         raise InputError(f"{error.filename}: cannot be read: {error.strerror}.") from None
     changed = any(difference.startswith(f"{REJECTS}:") for difference in found)

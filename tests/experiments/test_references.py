@@ -59,7 +59,8 @@ def test_a_version_is_found_by_path_number_tag_or_recipe(tmp_path, monkeypatch):
         ("v0002", r"Did you mean 'dpo/v0002'\?"),
         ("v1.0", r"Did you mean 'dpo/v1\.0'\?"),
         ("", r"no such version"),
-        ("/", r"no such version"),
+        ("/", r"/: not a version: it has no manifest\.json\. .* has versions of dpo\."),
+        ("dpo/v0003", r"v0003: not a version: it has no manifest\.json\. .*dpo has v0001, v0002"),
         ("a\0b", r"no such version"),
         ("x" * 5000, r"no such version"),
     ],
@@ -69,6 +70,7 @@ def test_an_unknown_reference_names_what_there_is(tmp_path, reference, message):
     links.tag(folder, publish(folder), "v1.0")
     publish(folder)
     (tmp_path / "other").mkdir()
+    (folder / "v0003").mkdir()
     with pytest.raises(InputError, match=message):
         references.resolve(reference, tmp_path)
 
