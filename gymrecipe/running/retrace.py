@@ -59,7 +59,7 @@ def _evidence(
     version: Path, record: Manifest, rejected: Rejected, progress: Progress
 ) -> list[Evidence]:
     plan = rebuilt(record)
-    (step,) = (step for step in plan.steps if step.name == rejected.stage)
+    step = next(step for step in plan.steps if step.name == rejected.stage)
     above = [*reversed(plan.above(step))]
     files = [inputs.found(file, record) for file in record.inputs]
     with in_memory(), local(default_workers()) as engine, folders.scratch() as staged:
@@ -85,11 +85,13 @@ def _evidence(
 
 
 def _row(table: Table, files: list[Source], line: str) -> int:
-    """Which rollout of the table a line is."""
+    """Which rollout of the table a line is. Raises DataError for one that is none."""
     name, _, number = line.rpartition(":")
     source = [file.name for file in files].index(name)
     at = (pl.col("source") == source) & (pl.col("line") == int(number))
-    return int(table.rows.filter(at)["row"].item())
+    for row in table.rows.filter(at)["row"]:
+        return int(row)
+    raise DataError(f"{line}: no rollout now, as it was then.")
 
 
 def _kept(version: Path, record: Manifest) -> Path | None:

@@ -14,9 +14,10 @@ import pytest
 
 from gymrecipe.errors import DataError
 from gymrecipe.experiments import manifest
-from gymrecipe.experiments.explain import explain
+from gymrecipe.experiments.explain import Rejected, explain
 from gymrecipe.experiments.rejects import begun, originals, rejects
 from gymrecipe.report import rows
+from gymrecipe.running import retrace
 from gymrecipe.running.reproduce import reproduce
 from tests.experiments.conftest import graded, run, save
 
@@ -81,6 +82,23 @@ def test_a_stage_that_the_manifest_does_not_have_is_a_sentence(version: Path) ->
     table.with_columns(stage=pl.lit("other")).write_parquet(version / manifest.REJECTS)
     with pytest.raises(DataError, match="names a stage 'other'"):
         explain(version, "a.jsonl:1")
+
+
+def test_a_line_that_its_stage_did_not_reject_is_told_without_values(version: Path) -> None:
+    stage, told = "pair", []
+    for reason, line in (("gap_too_small", 1), ("all_equal", 2)):
+        table = pl.read_parquet(version / manifest.REJECTS).head(1)
+        changed = {"stage": stage, "reason": reason, "line": line}
+        literals = {name: pl.lit(value) for name, value in changed.items()}
+        table.with_columns(**literals).write_parquet(version / manifest.REJECTS)
+        (found,) = retrace.explain(version, f"a.jsonl:{line}")
+        assert isinstance(found, Rejected)
+        assert found.evidence == []
+        told.append(found.untold)
+    assert told == [
+        "a.jsonl:1: no rollout now, as it was then.",
+        "stages.pair: does not reject it now as it did then.",
+    ]
 
 
 @pytest.mark.parametrize(
