@@ -12,7 +12,7 @@ from gymrecipe.formats.custom import parts_in
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.template import Template
 from gymrecipe.planning.settings import NamedColumn
-from gymrecipe.planning.steps import POSSIBLE, Step, above, purpose_of
+from gymrecipe.planning.steps import POSSIBLE, Step, purpose_of
 from gymrecipe.registry import FORMATS, Purpose, is_ours
 from gymrecipe.rollouts.chat import Message
 from gymrecipe.rollouts.columns import (
@@ -128,18 +128,17 @@ def paths_written(
 
     Raises ValueError for a name that is no path.
     """
-    by_name = {step.name: step for step in steps}
-    for step in by_name.values():
+    for step in steps:
         if not isinstance(step.params, Write) or step.takes == "metrics":
             continue
         pairs = step.takes == "pairs"
-        table = held(named, made_above(step, by_name))
+        table = held(named, made_above(step))
         for name in columns_of(step.params, purpose_of(step)):
             if not _is_canonical(name, step) and table_column(name, pairs, table) is None:
                 yield step, _parsed(name, pairs, named)
 
 
-def faults(step: Step, named: dict[str, NamedColumn], by_name: dict[str, Step]) -> Iterator[str]:
+def faults(step: Step, named: dict[str, NamedColumn]) -> Iterator[str]:
     """What is wrong with the columns of a write."""
     assert isinstance(step.params, Write)
     purpose, pairs = purpose_of(step), step.takes == "pairs"
@@ -148,7 +147,7 @@ def faults(step: Step, named: dict[str, NamedColumn], by_name: dict[str, Step]) 
     if purpose not in FORMATS[step.params.format].purposes:  # said already
         return
     columns = columns_of(step.params, purpose)
-    table = held(named, made_above(step, by_name))
+    table = held(named, made_above(step))
     names = list(columns.values())
     if step.params.format == "custom" and not columns:
         yield "the format 'custom' has the columns named here and no other; name some"
@@ -188,7 +187,7 @@ def held(named: dict[str, NamedColumn], made: set[str]) -> set[str]:
     return {name for name, column in named.items() if made_of_text(column)} | made
 
 
-def made_above(step: Step, by_name: dict[str, Step]) -> set[str]:
+def made_above(step: Step) -> set[str]:
     """The columns that stages above a step made; a table of tasks has none of its rollouts'."""
-    stages = ["tasks"] if step.takes == "tasks" else [up.stage.name for up in above(step, by_name)]
+    stages = ["tasks"] if step.takes == "tasks" else [up.stage.name for up in step.above]
     return {name for stage in stages for name in MADE.get(stage, ())}

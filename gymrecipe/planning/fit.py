@@ -12,7 +12,7 @@ from gymrecipe.guards import references
 from gymrecipe.planning.beside import STANDARD, columns_of
 from gymrecipe.planning.faults import fault
 from gymrecipe.planning.settings import Settings
-from gymrecipe.planning.steps import POSSIBLE, Step, above, purpose_of
+from gymrecipe.planning.steps import POSSIBLE, Step, purpose_of
 from gymrecipe.recipe.composing import Composed
 from gymrecipe.recipe.overrides import at
 from gymrecipe.registry import FORMATS, File, Format, Purpose
@@ -24,12 +24,11 @@ from gymrecipe.stages.write import Write
 
 def unfit(steps: list[Step], settings: Settings | None, composed: Composed) -> Iterator[str]:
     """Faults that only the whole recipe shows."""
-    by_name = {step.name: step for step in steps}
     writes = [step for step in steps if isinstance(step.params, Write)]
     if not writes:
         yield fault(composed, "stages", "nothing is written; add {use: write}")
     for step in writes:
-        for parameter, said in _unfit_write(step, by_name):
+        for parameter, said in _unfit_write(step):
             yield fault(composed, f"stages.{step.name}.{parameter}", said)
     if settings and settings.output_jsonl_fpath:
         first = writes[0].params if writes else None
@@ -122,7 +121,7 @@ def _idle(step: Step) -> dict[str, str]:
     return idle
 
 
-def _unfit_write(step: Step, by_name: dict[str, Step]) -> Iterator[tuple[str, str]]:
+def _unfit_write(step: Step) -> Iterator[tuple[str, str]]:
     """The parameters of a write that do not fit its rows or its format, and why."""
     assert isinstance(step.params, Write)
     params, chosen = step.params, FORMATS[step.params.format]
@@ -130,20 +129,19 @@ def _unfit_write(step: Step, by_name: dict[str, Step]) -> Iterator[tuple[str, st
         if params.file == "parquet":
             yield "file", "figures are written as jsonl; set file: jsonl"
         return
-    upstream = list(above(step, by_name))
-    yield from _unfit_purpose(step, chosen, upstream)
+    yield from _unfit_purpose(step, chosen)
     if params.file and params.file not in chosen.files:
         yield "file", _other_file(params.file, chosen, purpose_of(step))
     if step.takes == "pairs" and params.pairs_at and params.pairs_at not in chosen.pairs_at:
         able = " or ".join(chosen.pairs_at)
         yield "pairs_at", f"'{chosen.name}' carries pairs at {able} only, as its trainer does"
-    if any(getattr(up.params, "across_prompts", False) for up in upstream):
+    if step.crosses_prompts:
         yield from _unfit_across_prompts(params, chosen)
     if purpose_of(step) == "rl" and chosen.copies_request:
         yield from _unfit_verifier(params, chosen)
 
 
-def _unfit_purpose(step: Step, chosen: Format, upstream: list[Step]) -> Iterator[tuple[str, str]]:
+def _unfit_purpose(step: Step, chosen: Format) -> Iterator[tuple[str, str]]:
     """What stands in the way of the purpose: the unit of the rows, or the format."""
     purpose = purpose_of(step)
     if purpose not in POSSIBLE[step.takes]:
@@ -152,7 +150,7 @@ def _unfit_purpose(step: Step, chosen: Format, upstream: list[Step]) -> Iterator
         if purpose == "rl":
             said += "; add {use: tasks} before it, which makes one row a prompt"
         yield "purpose", said
-    elif purpose == "kto" and not any(up.stage.name == "label" for up in upstream):
+    elif purpose == "kto" and not any(up.stage.name == "label" for up in step.above):
         yield "purpose", "needs labels; add {use: label, high: 0.7, low: 0.4} before it"
     elif purpose not in chosen.purposes:
         able = sorted(name for name, other in FORMATS.items() if purpose in other.purposes)

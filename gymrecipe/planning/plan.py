@@ -17,7 +17,7 @@ from gymrecipe.planning.faults import fault, invalid, set_by_caller, unknown
 from gymrecipe.planning.fit import unfit
 from gymrecipe.planning.reads import columns_read, lists_of_paths, places, unused
 from gymrecipe.planning.settings import NamedColumn, Settings, WorkedExample
-from gymrecipe.planning.steps import Step, above, build
+from gymrecipe.planning.steps import Step, build
 from gymrecipe.recipe.composing import Composed
 from gymrecipe.recipe.reading import as_yaml, kind
 from gymrecipe.registry import STAGES
@@ -52,14 +52,6 @@ class Plan(msgspec.Struct, frozen=True):
         assert isinstance(params, Load)
         return params
 
-    def above(self, step: Step) -> list[Step]:
-        """The steps whose results came into this one, the nearest first."""
-        return list(above(step, {other.name: other for other in self.steps}))
-
-    def crosses_prompts(self, step: Step) -> bool:
-        """Whether the pairs that reach a step may have different prompts."""
-        return any(getattr(above.params, "across_prompts", False) for above in self.above(step))
-
 
 def plan(composed: Composed) -> Plan:
     """Check a composed recipe. Raises RecipeError with everything that is wrong with it."""
@@ -83,12 +75,11 @@ def plan(composed: Composed) -> Plan:
         steps = build(stage_values, knobs, composed, problems)
     columns: list[Column] = []
     if steps:
-        by_name = {step.name: step for step in steps}
         problems += unfit(steps, settings, composed)
         for step in steps:
             if isinstance(step.params, Write) and step.takes != "metrics":
                 path = f"stages.{step.name}.columns"
-                problems += [fault(composed, path, said) for said in faults(step, named, by_name)]
+                problems += [fault(composed, path, said) for said in faults(step, named)]
         for name in unused(steps, named):
             said = "no stage uses this column; use it, or take it out"
             problems.append(fault(composed, f"columns.{name}", said))
@@ -134,19 +125,18 @@ def rebuild(
 ) -> Plan:
     """A plan from a manifest alone: the knobs, and each step's name, use, source, parameters."""
     named = {name: _column(value) for name, value in parameters.get("columns", {}).items()}
-    made: dict[str, str] = {}
-    built = []
+    built: dict[str, Step] = {}
     for name, use, source, params in steps:
         entry = STAGES.get(use)
         if entry is None:
             raise RecipeError(f"stages.{name}: no stage is named '{use}'; is a plugin missing?")
-        takes = made[source] if source else ""
-        makes = entry.makes or takes
-        made[name] = makes
-        built.append(Step(name, entry, entry.params.model_validate(params), source, takes, makes))
+        before = built[source] if source else None
+        takes = before.makes if before else ""
+        checked = entry.params.model_validate(params)
+        built[name] = Step(name, entry, checked, before, takes, entry.makes or takes)
     return Plan(
-        steps=tuple(built),
-        columns=tuple(merge(columns_read(built, named))),
+        steps=tuple(built.values()),
+        columns=tuple(merge(columns_read(built.values(), named))),
         named=named,
         settings=settings,
         parameters=parameters,

@@ -11,7 +11,7 @@ from gymrecipe.errors import RecipeError
 from gymrecipe.parameters import QUANTILE, Optional, Reads, ReadsWhere, marked
 from gymrecipe.planning.beside import made_of_text, paths_written
 from gymrecipe.planning.settings import NamedColumn
-from gymrecipe.planning.steps import Step, above
+from gymrecipe.planning.steps import Step
 from gymrecipe.rollouts.columns import (
     BUILT_IN,
     GENERAL,
@@ -39,9 +39,8 @@ def columns_read(steps: Iterable[Step], named: dict[str, NamedColumn]) -> Iterat
     problems: list[str] = []
     seen: set[str] = set()
     steps = list(steps)
-    by_name = {step.name: step for step in steps}
     for step in steps:
-        made = _made(step, by_name)
+        made = _made(step)
         for at, name, kind in _used(step):
             try:
                 for column in _column(name, kind, step, named, made):
@@ -141,10 +140,13 @@ def _used(step: Step) -> Iterator[tuple[str, str, Kind]]:
                 yield at, name, kind
 
 
-def _made(step: Step, by_name: dict[str, Step]) -> dict[str, Kind]:
+def _made(step: Step) -> dict[str, Kind]:
     """The columns that stages above made, which are not looked for in the lines."""
-    stages = [other.stage.name for other in above(step, by_name)]
-    return {name: kind for stage in stages for name, (kind, _) in MADE.get(stage, {}).items()}
+    return {
+        name: kind
+        for other in step.above
+        for name, (kind, _) in MADE.get(other.stage.name, {}).items()
+    }
 
 
 def _bare(step: Step, name: str) -> str:

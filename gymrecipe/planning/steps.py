@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -20,7 +20,7 @@ from gymrecipe.registry import STAGES, Purpose, Stage
 from gymrecipe.stages.load import Load
 from gymrecipe.stages.write import Write
 
-__all__ = ["POSSIBLE", "Step", "above", "build", "gymrecipe", "purpose_of", "templates"]
+__all__ = ["POSSIBLE", "Step", "build", "gymrecipe", "purpose_of", "templates"]
 
 POSSIBLE: dict[str, tuple[Purpose, ...]] = {
     "rollouts": ("sft", "kto", "buffer"),
@@ -34,26 +34,43 @@ _NAME = re.compile(r"[A-Za-z_][\w\-]{0,63}", re.ASCII)
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One stage of a recipe: its name there, its parameters, and whose result it takes."""
+    """One stage of a recipe: its name there, its parameters, the step whose result it takes (None
+    for a load), and the unit of the rows that it takes and makes.
+    """
 
     name: str
     stage: Stage
     params: Params
-    source: str | None
+    before: Step | None
     takes: str
     makes: str
+
+    @property
+    def source(self) -> str | None:
+        """The name of the step whose result it takes."""
+        return None if self.before is None else self.before.name
+
+    @property
+    def above(self) -> list[Step]:
+        """The steps whose results came into this one, the nearest first."""
+        return [] if self.before is None else [self.before, *self.before.above]
+
+    @property
+    def crosses_prompts(self) -> bool:
+        """Whether the pairs that reach it may have different prompts."""
+        return any(getattr(step.params, "across_prompts", False) for step in self.above)
 
 
 def build(
     values: dict[str, Any], knobs: dict[str, Any], composed: Composed, problems: list[str]
 ) -> list[Step]:
     """The steps of a recipe, or none where `problems` had to be added."""
-    before = len(problems)
+    known = len(problems)
 
     def wrong(path: str, said: str) -> None:
         problems.append(fault(composed, path, said))
 
-    steps: list[Step] = []
+    steps: dict[str, Step] = {}
     made: dict[str, str] = {}
     previous: str | None = None
     for name, source in _ordered(values, wrong):
@@ -83,7 +100,7 @@ def build(
             takes = made.get(source, entry.takes[0])
             if takes == "nothing":
                 said = f"comes after '{source}', which makes nothing to take; say"
-                fitting = [known for known, makes in made.items() if makes in entry.takes]
+                fitting = [other for other, makes in made.items() if makes in entry.takes]
                 if fitting and set_by_caller(composed, path):
                     wrong(path, f"{said} behind which stage it runs, such as after: {fitting[-1]}")
                 else:
@@ -94,15 +111,16 @@ def build(
         if takes in entry.takes or source is None:
             made[name] = entry.makes or takes
         if params is not None:
-            steps.append(Step(name, entry, params, source, takes, entry.makes or takes))
-    if len([step for step in steps if not step.stage.takes]) > 1:
+            before = steps.get(source or "")
+            steps[name] = Step(name, entry, params, before, takes, entry.makes or takes)
+    if len([step for step in steps.values() if not step.stage.takes]) > 1:
         wrong("stages", "there can be one load; give it several inputs")
-    taken = {step.source for step in steps}
-    for step in steps if len(problems) == before else ():
+    taken = {step.source for step in steps.values()}
+    for step in steps.values() if len(problems) == known else ():
         if step.makes != "nothing" and step.name not in taken:
             said = "no stage takes its result; add a write after it, or take it out"
             wrong(f"stages.{step.name}", said)
-    return steps if len(problems) == before else []
+    return list(steps.values()) if len(problems) == known else []
 
 
 def _no_use(name: str, values: dict[str, Any], composed: Composed) -> str:
@@ -189,10 +207,3 @@ def templates(steps: Iterable[Step]) -> dict[str, Template]:
         for name, params in writes
         if params.format == "rendered"
     }
-
-
-def above(step: Step, by_name: dict[str, Step]) -> Iterator[Step]:
-    """The steps whose results came into this one, the nearest first."""
-    while step.source is not None:
-        step = by_name[step.source]
-        yield step

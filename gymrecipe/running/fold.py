@@ -200,14 +200,14 @@ class Fold:
     def _upstream(self, step: Step) -> Told:
         """The facts of the stages above, the nearest one's table where two have a name."""
         facts: Told = {}
-        for above in reversed(self.plan.above(step)):
+        for above in reversed(step.above):
             facts |= self.facts[above.name]
         return facts
 
     def _write(self, step: Step, params: Write, place: int, result: StageResult) -> WriteResult:
         several = sum(isinstance(other.params, Write) for other in self.plan.steps) > 1
         inside = f"data/{step.name}" if several else "data"
-        by = grounds(self.plan.above(step))
+        by = grounds(step.above)
         rows = self._collected(result, _written(step, params, result, by))
         if step is self.plan.steps[-1]:
             self.table.rows = self.table.rows.select(fates.LINES)
@@ -224,7 +224,7 @@ class Fold:
                     self.staged,
                     inside,
                     self.engine,
-                    self.plan.crosses_prompts(step),
+                    step.crosses_prompts,
                     self.plan.named,
                     self.templates.get(step.name),
                     self.progress.advance,
@@ -268,7 +268,7 @@ class Fold:
             return
         by = [name for name in ROWS if name in rows.columns]
         lost = rows.select(by).join(written.select(by), on=by, how="anti")
-        for above in self.plan.above(step):
+        for above in step.above:
             if above.name not in self.checked or above.takes != step.takes:
                 continue
             assert isinstance(above.params, Validate)

@@ -29,7 +29,7 @@ LATE = (
 def of_filter(plan: Plan, step: Step, params: Filter, rejected: dict[str, int]) -> Iterator[str]:
     """A filter by reward or success before a pair takes away what pairs are made of."""
     pairs = [other for other in plan.steps if other.stage.name == "pair"]
-    if step.takes != "rollouts" or not any(step in plan.above(other) for other in pairs):
+    if step.takes != "rollouts" or not any(step in pair.above for pair in pairs):
         return
     reasons = {"below_min_reward", "no_success", "missing_success", "below_min_success_rate"}
     names = set(language.parse(params.where).names) if params.where is not None else set()

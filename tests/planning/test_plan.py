@@ -213,7 +213,7 @@ def test_a_shared_knob_reaches_the_load_and_every_write() -> None:
 
 def test_a_plan_knows_what_is_above_a_step() -> None:
     made = plan(compose(locate("sft_and_dpo"), []))
-    assert [step.name for step in made.above(made.steps[-1])] == ["check", "pair", "usable", "load"]
+    assert [step.name for step in made.steps[-1].above] == ["check", "pair", "usable", "load"]
 
 
 def test_named_columns_are_kept_as_they_were_given(tmp_path: Path) -> None:
