@@ -66,7 +66,7 @@ def write_data(
     sides = tuple(f"{side}_" for side in SIDES) if "chosen_row" in rows.columns else ("",)
     known = _held(rows, named)
     job = _job(rows, params, purpose, sides, known, across_prompts, named, template)
-    file = params.file or FORMATS[params.format].files[0]
+    file = params.written_as
     kept = []
     causes: dict[Fault, Fault] = {}
     on_disk = sum(source.size for source in sources)

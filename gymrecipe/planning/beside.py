@@ -138,13 +138,13 @@ def paths_written(
                 yield step, _parsed(name, pairs, named)
 
 
-def faults(step: Step, named: dict[str, NamedColumn]) -> Iterator[str]:
-    """What is wrong with the columns of a write."""
+def unfit_columns(step: Step, named: dict[str, NamedColumn]) -> Iterator[str]:
+    """What is wrong with the columns of a write, where its purpose fits its rows and its format."""
     assert isinstance(step.params, Write)
-    purpose, pairs = purpose_of(step), step.takes == "pairs"
-    if purpose not in POSSIBLE[step.takes]:  # said already
+    if step.takes == "metrics":
         return
-    if purpose not in FORMATS[step.params.format].purposes:  # said already
+    purpose, pairs = purpose_of(step), step.takes == "pairs"
+    if purpose not in POSSIBLE[step.takes] or purpose not in FORMATS[step.params.format].purposes:
         return
     columns = columns_of(step.params, purpose)
     table = held(named, made_above(step))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,6 +15,8 @@ from gymrecipe.parameters import near_quantile
 from gymrecipe.planning.settings import Engine
 from gymrecipe.recipe.composing import Composed
 from gymrecipe.registry import STAGES
+
+Model = TypeVar("Model", bound=BaseModel)
 
 SHOWN = 200
 """The most characters of a value that a message shows."""
@@ -104,14 +106,34 @@ def _whole(composed: Composed, key: str) -> str:
     return f" Did you mean {meant}?" if found else ""
 
 
-def invalid(
+def validated(
+    model: type[Model],
+    value: Any,
+    below: str,
+    what: str,
+    composed: Composed,
+    problems: list[str],
+    also: tuple[str, ...] = (),
+) -> Model | None:
+    """The value that stands `below` as its model, or None where `problems` had to be added; `also`
+    are names that may stand beside the model's fields.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        takes = [*also, *model.model_fields]
+        problems += _invalid(error, below, composed, takes, what, model)
+        return None
+
+
+def _invalid(
     error: ValidationError,
     below: str,
     composed: Composed,
     takes: list[str],
     what: str,
     model: type[BaseModel],
-) -> list[str]:
+) -> Iterator[str]:
     """Pydantic's errors in our words: where, what is wrong, the value, what is allowed."""
     grouped: dict[str, list[Any]] = {}
     for problem in error.errors(include_url=False):
@@ -120,7 +142,6 @@ def invalid(
         # The branches of a union follow the parameter's name; one line for all of them.
         path = path if problem["type"] == "extra_forbidden" else _parameter(names)
         grouped.setdefault(".".join(part for part in (below, path) if part), []).append(problem)
-    lines = []
     for path, found in grouped.items():
         first = found[0]
         if first["type"] == "extra_forbidden":
@@ -135,10 +156,9 @@ def invalid(
             messages = list(dict.fromkeys(_message(problem) for problem in found))
             said = with_value(_either(messages), first["input"])
         if path == below and (given := _given(composed, below, model, said)):
-            lines.append(f"{composed.caller.name}: {given}: {said.removeprefix(f'{given}: ')}")
+            yield f"{composed.caller.name}: {given}: {said.removeprefix(f'{given}: ')}"
         else:
-            lines.append(fault(composed, path, said))
-    return lines
+            yield fault(composed, path, said)
 
 
 def _given(composed: Composed, below: str, model: type[BaseModel], said: str) -> str:

@@ -9,9 +9,9 @@ from gymrecipe.errors import hint
 from gymrecipe.formats.custom import OF_ONE_PROMPT
 from gymrecipe.formats.nemo_rl import REQUEST
 from gymrecipe.guards import references
-from gymrecipe.planning.beside import STANDARD, columns_of
+from gymrecipe.planning.beside import STANDARD, columns_of, unfit_columns
 from gymrecipe.planning.faults import fault
-from gymrecipe.planning.settings import Settings
+from gymrecipe.planning.settings import NamedColumn, Settings
 from gymrecipe.planning.steps import POSSIBLE, Step, purpose_of
 from gymrecipe.recipe.composing import Composed
 from gymrecipe.recipe.overrides import at
@@ -22,27 +22,53 @@ from gymrecipe.stages.load import Load
 from gymrecipe.stages.write import Write
 
 
-def unfit(steps: list[Step], settings: Settings | None, composed: Composed) -> Iterator[str]:
+def unfit(
+    steps: list[Step],
+    settings: Settings | None,
+    named: dict[str, NamedColumn],
+    composed: Composed,
+) -> Iterator[str]:
     """Faults that only the whole recipe shows."""
     writes = [step for step in steps if isinstance(step.params, Write)]
     if not writes:
         yield fault(composed, "stages", "nothing is written; add {use: write}")
-    for step in writes:
-        for parameter, said in _unfit_write(step):
-            yield fault(composed, f"stages.{step.name}.{parameter}", said)
-    if settings and settings.output_jsonl_fpath:
-        first = writes[0].params if writes else None
-        assert first is None or isinstance(first, Write)
-        figures = bool(writes) and writes[0].takes == "metrics"
-        if len(writes) != 1 or (first and (_file(first) != "jsonl" or first.shard_rows)) or figures:
-            yield fault(
-                composed,
-                "output_jsonl_fpath",
-                "needs a recipe with one write of examples, as jsonl and without shards",
-            )
     used = references(composed.raw)
-    for key, said in chain(_vain(writes, composed, used), _taken_out(writes, composed)):
-        yield fault(composed, key, said)
+    for path, said in chain(
+        (
+            (f"stages.{step.name}.{parameter}", said)
+            for step in writes
+            for parameter, said in _unfit_write(step)
+        ),
+        _not_copied(settings, writes),
+        _vain(writes, composed, used),
+        _taken_out(writes, composed),
+        _set_below(steps, composed, used),
+        (
+            (f"stages.{step.name}.columns", said)
+            for step in writes
+            for said in unfit_columns(step, named)
+        ),
+    ):
+        yield fault(composed, path, said)
+
+
+def _not_copied(settings: Settings | None, writes: list[Step]) -> Iterator[tuple[str, str]]:
+    """That `output_jsonl_fpath` has not the one data file that it is a copy of."""
+    if settings is None or not settings.output_jsonl_fpath:
+        return
+    if len(writes) == 1 and writes[0].takes != "metrics":
+        params = writes[0].params
+        assert isinstance(params, Write)
+        if params.written_as == "jsonl" and not params.shard_rows:
+            return
+    said = "needs a recipe with one write of examples, as jsonl and without shards"
+    yield "output_jsonl_fpath", said
+
+
+def _set_below(
+    steps: list[Step], composed: Composed, used: Container[str]
+) -> Iterator[tuple[str, str]]:
+    """The overrides of a shared knob that the recipe sets itself wherever it counts."""
     for name in composed.base:
         if name == "columns":  # at the top they are names for paths, in a write what stands there
             continue
@@ -50,12 +76,8 @@ def unfit(steps: list[Step], settings: Settings | None, composed: Composed) -> I
                   and name in type(step.params).model_fields]  # fmt: skip
         own = [taker for taker in takers if name in composed.values["stages"][taker]]
         if name in composed.overridden and takers and own == takers and name not in used:
-            yield fault(
-                composed,
-                name,
-                "changes nothing here: this recipe sets it in"
-                f" {', '.join(f'stages.{taker}.{name}' for taker in own)}; override that",
-            )
+            places = ", ".join(f"stages.{taker}.{name}" for taker in own)
+            yield name, f"changes nothing here: this recipe sets it in {places}; override that"
 
 
 def _vain(
@@ -204,7 +226,3 @@ def _unfit_verifier(params: Write, chosen: Format) -> Iterator[tuple[str, str]]:
         elif key in beside:
             said = f"'{field}' would stand in place of the column '{key}'; name that otherwise"
             yield "verifier_fields", f"{said} in columns, or leave it out"
-
-
-def _file(params: Write) -> str:
-    return params.file or FORMATS[params.format].files[0]

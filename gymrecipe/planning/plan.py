@@ -8,22 +8,19 @@ from pathlib import PurePath
 from typing import Any
 
 import msgspec
-from pydantic import ValidationError
 
 from gymrecipe.errors import RecipeError
 from gymrecipe.guards import references
-from gymrecipe.planning.beside import faults
-from gymrecipe.planning.faults import fault, invalid, set_by_caller, unknown
+from gymrecipe.planning.faults import fault, set_by_caller, unknown, validated
 from gymrecipe.planning.fit import unfit
 from gymrecipe.planning.reads import columns_read, lists_of_paths, places, unused
-from gymrecipe.planning.settings import NamedColumn, Settings, WorkedExample
+from gymrecipe.planning.settings import SETTINGS, NamedColumn, Settings, WorkedExample
 from gymrecipe.planning.steps import Step, build
 from gymrecipe.recipe.composing import Composed
 from gymrecipe.recipe.reading import as_yaml, kind
 from gymrecipe.registry import STAGES
 from gymrecipe.rollouts.columns import BUILT_IN, OWN, PAIR_COLUMNS, Column, Path, merge, split_side
 from gymrecipe.stages.load import Load
-from gymrecipe.stages.write import Write
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -63,7 +60,7 @@ def plan(composed: Composed) -> Plan:
     knobs = values
     problems += unknown(composed, knobs)
     settings = _settings(knobs, composed, problems)
-    problems += _places(composed)
+    problems += _written_elsewhere(composed)
     examples = _examples(example_values, composed, problems)
     steps: list[Step] = []
     if not isinstance(stage_values, dict) or not stage_values:
@@ -75,11 +72,7 @@ def plan(composed: Composed) -> Plan:
         steps = build(stage_values, knobs, composed, problems)
     columns: list[Column] = []
     if steps:
-        problems += unfit(steps, settings, composed)
-        for step in steps:
-            if isinstance(step.params, Write) and step.takes != "metrics":
-                path = f"stages.{step.name}.columns"
-                problems += [fault(composed, path, said) for said in faults(step, named)]
+        problems += unfit(steps, settings, named, composed)
         for name in unused(steps, named):
             said = "no stage uses this column; use it, or take it out"
             problems.append(fault(composed, f"columns.{name}", said))
@@ -124,7 +117,8 @@ def rebuild(
     settings: Settings,
 ) -> Plan:
     """A plan from a manifest alone: the knobs, and each step's name, use, source, parameters."""
-    named = {name: _column(value) for name, value in parameters.get("columns", {}).items()}
+    columns = parameters.get("columns", {})
+    named = {name: NamedColumn.model_validate(value) for name, value in columns.items()}
     built: dict[str, Step] = {}
     for name, use, source, params in steps:
         entry = STAGES.get(use)
@@ -148,18 +142,13 @@ def rebuild(
 
 
 def _settings(knobs: dict[str, Any], composed: Composed, problems: list[str]) -> Settings | None:
-    names = [field.alias or name for name, field in Settings.model_fields.items()]
-    chosen = {name: knobs[name] for name in names if name in knobs}
+    chosen = {name: knobs[name] for name in SETTINGS if name in knobs}
     if chosen.get("name") is None:
         chosen["name"] = composed.name
-    try:
-        return Settings.model_validate(chosen)
-    except ValidationError as error:
-        problems += invalid(error, "", composed, list(composed.base), "settings", Settings)
-        return None
+    return validated(Settings, chosen, "", "settings", composed, problems)
 
 
-def _places(composed: Composed) -> Iterator[str]:
+def _written_elsewhere(composed: Composed) -> Iterator[str]:
     """Faults of a recipe that says itself where on this machine is written, but for below the
     folder of the call: who wrote it may be a stranger, the overrides are the user's.
     """
@@ -187,28 +176,18 @@ def _named(values: Any, composed: Composed, problems: list[str]) -> dict[str, Na
                 fault(composed, f"columns.{name}", "not a free name; choose another identifier")
             )
             continue
-        try:
-            named[name] = _column(value)
-        except ValidationError as error:
-            takes = list(NamedColumn.model_fields)
-            path = f"columns.{name}"
-            problems += invalid(error, path, composed, takes, "a column", NamedColumn)
+        path = f"columns.{name}"
+        if column := validated(NamedColumn, value, path, "a column", composed, problems):
+            named[name] = column
     return named
-
-
-def _column(value: Any) -> NamedColumn:
-    return NamedColumn.model_validate({"path": value} if isinstance(value, str) else value)
 
 
 def _examples(values: Any, composed: Composed, problems: list[str]) -> dict[str, WorkedExample]:
     examples = {}
     for name, value in _mapping("examples", values, composed, problems):
-        try:
-            examples[name] = WorkedExample.model_validate(value)
-        except ValidationError as error:
-            takes = list(WorkedExample.model_fields)
-            path = f"examples.{name}"
-            problems += invalid(error, path, composed, takes, "an example", WorkedExample)
+        path = f"examples.{name}"
+        if example := validated(WorkedExample, value, path, "an example", composed, problems):
+            examples[name] = example
     return examples
 
 
@@ -223,11 +202,11 @@ def _mapping(
 
 def _recipe_yaml(composed: Composed) -> str:
     """The recipe as it was run: with the values of its knobs, and nothing about this one run."""
-    left_out = {
-        "output_dir", "engine", "again", "dry_run", "json", "tag", "output_jsonl_fpath", "cache",
-        "cache_dir",
-    }  # fmt: skip
-    used = {*composed.base, *references(composed.raw), "stages", "examples"} - left_out
-    kept = {name: value for name, value in composed.raw.items() if name in used}
+    used = {*composed.base, *references(composed.raw), "stages", "examples"}
+    kept = {
+        name: value
+        for name, value in composed.raw.items()
+        if name == "name" or name in used - {*SETTINGS}
+    }
     # Its own name, so that running it from a version's folder finds that version.
     return as_yaml(kept | {"name": kept.get("name") or composed.name})

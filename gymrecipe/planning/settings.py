@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from gymrecipe.late import pl
 from gymrecipe.names import LATEST, NAME, NAME_RULE
@@ -70,12 +70,23 @@ class Settings(Params):
         return value
 
 
+SETTINGS = tuple(field.alias or name for name, field in Settings.model_fields.items())
+"""The names of the settings, as knobs."""
+
+
 class NamedColumn(Params):
-    """A name for a path in the line, with the part of its text that a pattern finds."""
+    """What a name of the recipe's own stands for: a path in the line (or the first of several that
+    has a value there), the part of its text that a pattern finds, and what stands for none.
+    """
 
     path: str | list[str]
     regex: str | None = None
     default: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_short(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
 
     @field_validator("path")
     @classmethod

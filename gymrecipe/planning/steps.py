@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
-from pydantic import ValidationError
 
 import gymrecipe.formats
 import gymrecipe.stages
 from gymrecipe.errors import hint
 from gymrecipe.formats.template import Template, read_template
 from gymrecipe.parameters import Params
-from gymrecipe.planning.faults import fault, invalid, set_by_caller, with_value
+from gymrecipe.planning.faults import fault, set_by_caller, validated, with_value
 from gymrecipe.recipe.composing import Composed
 from gymrecipe.registry import STAGES, Purpose, Stage
 from gymrecipe.stages.load import Load
@@ -182,13 +181,15 @@ def _params(
         # The knobs that all recipes share are what load and write leave open.
         shared = entry.params.model_fields.keys() & knobs.keys() & set(composed.base)
         chosen = {key: knobs[key] for key in sorted(shared)} | chosen
-    try:
-        return entry.params.model_validate(chosen)
-    except ValidationError as error:
-        takes = ["from", "after", *entry.params.model_fields]
-        what = f"'{entry.name}'"
-        problems += invalid(error, f"stages.{name}", composed, takes, what, entry.params)
-        return None
+    return validated(
+        entry.params,
+        chosen,
+        f"stages.{name}",
+        f"'{entry.name}'",
+        composed,
+        problems,
+        also=("from", "after"),
+    )
 
 
 def purpose_of(step: Step) -> Purpose:

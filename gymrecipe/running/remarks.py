@@ -10,7 +10,6 @@ from gymrecipe.late import pl
 from gymrecipe.parameters import QUANTILE, ReadsWhere, marked
 from gymrecipe.planning.plan import Plan
 from gymrecipe.planning.steps import Step, purpose_of
-from gymrecipe.registry import FORMATS
 from gymrecipe.rollouts.columns import INPUT, SPLIT, key_of, split_side
 from gymrecipe.stages import where as language
 from gymrecipe.stages.filter import Filter
@@ -92,7 +91,7 @@ def of_write(
             f"{step.name}: {written.contents.refused} of {written.rows} rows have an answer"
             " that the model's API marked as a refusal; refusals=reject leaves them out."
         )
-    if (params.file or FORMATS[params.format].files[0]) == "jsonl":
+    if params.written_as == "jsonl":
         for name in sorted(written.contents.dates):
             yield (
                 f"{step.name}: every '{name}' is a date, and `datasets`, by which most trainers"

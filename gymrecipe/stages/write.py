@@ -84,6 +84,11 @@ class Write(Params):
     seed: int = 0
     """What the split is drawn with."""
 
+    @property
+    def written_as(self) -> File:
+        """The kind of file: as it says, or what the format is usually written as."""
+        return self.file or FORMATS[self.format].files[0]
+
     @field_validator("format")
     @classmethod
     def _known(cls, value: str) -> str:
