@@ -17,7 +17,7 @@ from gymrecipe.planning.reads import columns_read, lists_of_paths, places, unuse
 from gymrecipe.planning.settings import SETTINGS, NamedColumn, Settings, WorkedExample
 from gymrecipe.planning.steps import Step, build
 from gymrecipe.recipe.composing import Composed
-from gymrecipe.recipe.reading import as_yaml, kind
+from gymrecipe.recipe.reading import as_yaml
 from gymrecipe.registry import STAGES
 from gymrecipe.rollouts.columns import BUILT_IN, OWN, PAIR_COLUMNS, Column, Path, merge, split_side
 from gymrecipe.stages.load import Load
@@ -53,23 +53,14 @@ class Plan(msgspec.Struct, frozen=True):
 def plan(composed: Composed) -> Plan:
     """Check a composed recipe. Raises RecipeError with everything that is wrong with it."""
     problems: list[str] = []
-    values = dict(composed.values)
-    stage_values = values.pop("stages", None)
-    example_values = values.pop("examples", None)
-    named = _named(values.pop("columns", None), composed, problems)
-    knobs = values
+    knobs = dict(composed.values)
+    stages, worked = knobs.pop("stages", None), knobs.pop("examples", None)
+    named = _named(knobs.pop("columns", None), composed, problems)
     problems += unknown(composed, knobs)
     settings = _settings(knobs, composed, problems)
     problems += _written_elsewhere(composed)
-    examples = _examples(example_values, composed, problems)
-    steps: list[Step] = []
-    if not isinstance(stage_values, dict) or not stage_values:
-        said = "a recipe needs stages, such as load and write"
-        if stage_values and not isinstance(stage_values, dict):
-            said = f"should be a mapping from names to stages, not a {kind(stage_values)}"
-        problems.append(fault(composed, "stages", said))
-    else:
-        steps = build(stage_values, knobs, composed, problems)
+    examples = _examples(worked, composed, problems)
+    steps = build(stages, knobs, composed, problems)
     columns: list[Column] = []
     if steps:
         problems += unfit(steps, settings, named, composed)
@@ -95,20 +86,25 @@ def plan(composed: Composed) -> Plan:
         recipe_path=composed.path,
         recipe_folder=composed.folder,
         overrides=composed.overrides,
-        origins={
-            place: fault(composed, place, "").removesuffix(": ")
-            for place in (
-                *places(steps, named).values(),
-                *(f"stages.{step.name}" for step in steps),
-                f"stages.{steps[0].name}.reward",
-            )
-        },
+        origins=_origins(steps, named, composed),
         hoped={
             said: paths
             for place, paths in lists_of_paths(steps, named).items()
             if (said := set_by_caller(composed, place))
         },
     )
+
+
+def _origins(
+    steps: list[Step], named: dict[str, NamedColumn], composed: Composed
+) -> dict[str, str]:
+    """Where each part of the recipe that an error may speak of later was set."""
+    parts = (
+        *places(steps, named).values(),
+        *(f"stages.{step.name}" for step in steps),
+        f"stages.{steps[0].name}.reward",
+    )
+    return {part: fault(composed, part, "").removesuffix(": ") for part in parts}
 
 
 def rebuild(

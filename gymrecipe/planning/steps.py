@@ -15,6 +15,7 @@ from gymrecipe.formats.template import Template, read_template
 from gymrecipe.parameters import Params
 from gymrecipe.planning.faults import fault, set_by_caller, validated, with_value
 from gymrecipe.recipe.composing import Composed
+from gymrecipe.recipe.reading import kind
 from gymrecipe.registry import STAGES, Purpose, Stage
 from gymrecipe.stages.load import Load
 from gymrecipe.stages.write import Write
@@ -61,7 +62,7 @@ class Step(msgspec.Struct, frozen=True):
 
 
 def build(
-    values: dict[str, Any], knobs: dict[str, Any], composed: Composed, problems: list[str]
+    values: Any, knobs: dict[str, Any], composed: Composed, problems: list[str]
 ) -> list[Step]:
     """The steps of a recipe, or none where `problems` had to be added."""
     known = len(problems)
@@ -69,6 +70,12 @@ def build(
     def wrong(path: str, said: str) -> None:
         problems.append(fault(composed, path, said))
 
+    if not values:
+        wrong("stages", "a recipe needs stages, such as load and write")
+        return []
+    if not isinstance(values, dict):
+        wrong("stages", f"should be a mapping from names to stages, not a {kind(values)}")
+        return []
     steps: dict[str, Step] = {}
     made: dict[str, str] = {}
     previous: str | None = None
@@ -97,16 +104,10 @@ def build(
         else:
             # What a faulty stage makes is not known, and no reason for another fault.
             takes = made.get(source, entry.takes[0])
-            if takes == "nothing":
-                said = f"comes after '{source}', which makes nothing to take; say"
+            if takes not in entry.takes:
                 fitting = [other for other, makes in made.items() if makes in entry.takes]
-                if fitting and set_by_caller(composed, path):
-                    wrong(path, f"{said} behind which stage it runs, such as after: {fitting[-1]}")
-                else:
-                    wrong(path, f"{said} whose result it takes, such as from: load")
-            elif takes not in entry.takes:
-                said = f"'{entry.name}' takes {' or '.join(entry.takes)}, but '{source}' makes"
-                wrong(path, f"{said} {takes}. Move it, or say from: another stage")
+                by_caller = bool(set_by_caller(composed, path))
+                wrong(path, _misplaced(entry, source, takes, fitting if by_caller else []))
         if takes in entry.takes or source is None:
             made[name] = entry.makes or takes
         if params is not None:
@@ -120,6 +121,19 @@ def build(
             said = "no stage takes its result; add a write after it, or take it out"
             wrong(f"stages.{step.name}", said)
     return list(steps.values()) if len(problems) == known else []
+
+
+def _misplaced(entry: Stage, source: str, takes: str, fitting: list[str]) -> str:
+    """What is said of a stage that cannot take what the stage before it makes; `fitting` are those
+    that a caller could put it behind.
+    """
+    if takes != "nothing":
+        said = f"'{entry.name}' takes {' or '.join(entry.takes)}, but '{source}' makes {takes}."
+        return f"{said} Move it, or say from: another stage"
+    said = f"comes after '{source}', which makes nothing to take; say"
+    if fitting:
+        return f"{said} behind which stage it runs, such as after: {fitting[-1]}"
+    return f"{said} whose result it takes, such as from: load"
 
 
 def _no_use(name: str, values: dict[str, Any], composed: Composed) -> str:
