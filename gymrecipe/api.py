@@ -13,7 +13,7 @@ from gymrecipe.errors import RecipeError
 from gymrecipe.planning.plan import Plan, plan
 from gymrecipe.recipe.composing import PYTHON, Composed, as_it_is, compose
 from gymrecipe.recipe.finding import locate
-from gymrecipe.recipe.overrides import as_plain, in_grammar
+from gymrecipe.recipe.grammar import as_plain, in_grammar
 from gymrecipe.running.ahead import start_server
 
 if TYPE_CHECKING:

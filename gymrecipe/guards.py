@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import yaml
@@ -176,3 +177,10 @@ def look_up(values: Any, path: str) -> Any:
         else:
             raise KeyError(path)
     return values
+
+
+def at(values: Any, path: str) -> Any:
+    """The value at a dotted path; None where there is none."""
+    with suppress(KeyError):
+        return look_up(values, path)
+    return None

@@ -8,13 +8,12 @@ from itertools import chain
 from gymrecipe.errors import hint
 from gymrecipe.formats.custom import OF_ONE_PROMPT
 from gymrecipe.formats.nemo_rl import REQUEST
-from gymrecipe.guards import references
+from gymrecipe.guards import at, references
 from gymrecipe.planning.beside import STANDARD, columns_of, unfit_columns
 from gymrecipe.planning.faults import fault
 from gymrecipe.planning.settings import NamedColumn, Settings
 from gymrecipe.planning.steps import POSSIBLE, Step, purpose_of
 from gymrecipe.recipe.composing import Composed
-from gymrecipe.recipe.overrides import at
 from gymrecipe.registry import FORMATS, File, Format, Purpose
 from gymrecipe.rollouts.chat import Reading
 from gymrecipe.rollouts.columns import key_of

@@ -17,14 +17,15 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from msgspec import UNSET
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from gymrecipe.errors import RecipeError
-from gymrecipe.guards import bad_references, dangers
+from gymrecipe.guards import at, bad_references, dangers
 from gymrecipe.recipe.finding import shared_folder
-from gymrecipe.recipe.overrides import at, normalised, vain_deletions
-from gymrecipe.recipe.reading import kind, plain, read
+from gymrecipe.recipe.overrides import Override, normalised, vain_deletions
+from gymrecipe.recipe.reading import base_knobs, kind, plain, read, shared_config
 
 HERE = ("chat_template", "tokenizer")
 """Knobs that a recipe cannot say for the machine it comes to."""
@@ -66,35 +67,13 @@ def compose(path: Path, overrides: Sequence[str], caller: Caller = COMMAND_LINE)
 
     Raises RecipeError with every fault of the file, or of the overrides.
     """
-    recipe = read(path)
-    conf = shared_folder("conf")
-    base = _base(conf)
+    recipe, base = read(path), base_knobs()
     for name, value in base.items():
         if isinstance(value, dict) and not isinstance(recipe.get(name) or {}, dict):
             raise RecipeError(f"{path}: {name}: should be a mapping, not a {kind(recipe[name])}.")
-    engines = [option.stem for option in (conf / "engine").glob("*.yaml")]
-    overridden: dict[str, str] = {}
-    beyond: dict[str, Any] = {}
-    normal: list[str] = []
-    problems = list(vain_deletions(overrides, recipe))
-    for override in overrides:
-        try:
-            normal.append(normalised(override, base | recipe, overridden, beyond, engines))
-        except RecipeError as error:
-            problems += error.problems
-    if problems:
-        raise RecipeError(*(f"{caller.name}: {problem}" for problem in dict.fromkeys(problems)))
+    given = _given(overrides, recipe, base, caller)
     try:
-        chosen = [text for text in normal if text.startswith("engine=")]
-        changes = [text for text in normal if text and text not in chosen]
-        config = deepcopy(_shared(conf, *chosen))
-        config.merge_with(recipe)
-        parsed = OverridesParser.create().parse_overrides(changes)
-        # What Hydra does with overrides has no public name.
-        ConfigLoaderImpl._apply_overrides_to_config(parsed, config)
-        for key, value in beyond.items():
-            merge = isinstance(value, dict) and isinstance(at(base | recipe, key), dict)
-            OmegaConf.update(config, key, value, merge=merge, force_add=True)
+        config = _merged(recipe, base, given)
         raw: Any = OmegaConf.to_container(config, resolve=False)
         problems = list(dangers(raw)) or bad_references(raw, caller.there)
         if problems:
@@ -109,21 +88,49 @@ def compose(path: Path, overrides: Sequence[str], caller: Caller = COMMAND_LINE)
         values=values,
         raw=raw,
         file=recipe,
-        base=(*(name for name in base if name != "defaults"), "engine"),
-        overridden=overridden,
+        base=(*base, "engine"),
+        overridden={each.key: each.value for each in given if each.value is not None},
         overrides=tuple(overrides),
         caller=caller,
     )
 
 
-@cache
-def _base(folder: Path) -> dict[str, Any]:
-    """The knobs that all recipes share, and what stands among them; only to be read."""
-    return read(folder / "config.yaml", trusted=True)
+def _given(
+    overrides: Sequence[str], recipe: dict[str, Any], base: dict[str, Any], caller: Caller
+) -> list[Override]:
+    """The overrides as Hydra wants them. Raises RecipeError with every fault of theirs."""
+    engines = [option.stem for option in (shared_folder("conf") / "engine").glob("*.yaml")]
+    given = []
+    problems = list(vain_deletions(overrides, recipe))
+    for override in overrides:
+        try:
+            given.append(normalised(override, base | recipe, engines))
+        except RecipeError as error:
+            problems += error.problems
+    if problems:
+        raise RecipeError(*(f"{caller.name}: {problem}" for problem in dict.fromkeys(problems)))
+    return given
+
+
+def _merged(recipe: dict[str, Any], base: dict[str, Any], given: list[Override]) -> DictConfig:
+    """The recipe in the shared knobs, with what was given put in."""
+    changes = [each.change for each in given if each.change]
+    engines = [change for change in changes if change.startswith("engine=")]
+    config = deepcopy(_shared(*engines))
+    config.merge_with(recipe)
+    others = [change for change in changes if change not in engines]
+    parsed = OverridesParser.create().parse_overrides(others)
+    # What Hydra does with overrides has no public name.
+    ConfigLoaderImpl._apply_overrides_to_config(parsed, config)
+    beyond = {each.key: each.beyond for each in given if each.beyond is not UNSET}
+    for key, value in beyond.items():
+        merge = isinstance(value, dict) and isinstance(at(base | recipe, key), dict)
+        OmegaConf.update(config, key, value, merge=merge, force_add=True)
+    return config
 
 
 @cache
-def _shared(conf: Path, *engine: str) -> DictConfig:
+def _shared(*engines: str) -> DictConfig:
     """What Hydra composes of our folder: the shared knobs and an engine; only to be read.
 
     A caller that uses Hydra too has its own again afterwards.
@@ -132,14 +139,14 @@ def _shared(conf: Path, *engine: str) -> DictConfig:
     GlobalHydra.instance().clear()
     try:
         # A folder: without one Hydra looks through the whole stack for the file that calls it.
-        with initialize_config_dir(str(conf), version_base="1.3"):
+        with initialize_config_dir(str(shared_folder("conf")), version_base="1.3"):
             theirs, store.repo = store.repo, {}
             try:
                 # Hydra launches, logs and explains nothing here: what it notes itself is enough.
                 node = {"overrides": OverridesConf(), "runtime": RuntimeConf(), "job": JobConf()}
                 store.store(group="hydra", name="config", node=node, package="hydra")
-                store.store(name="gymrecipe", node=_base(conf))
-                config = hydra_compose("gymrecipe", [*engine])
+                store.store(name="gymrecipe", node=shared_config())
+                config = hydra_compose("gymrecipe", [*engines])
             finally:
                 store.repo = theirs
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +63,15 @@ def read(path: Path, trusted: bool = False) -> dict[str, Any]:
     return {str(name): part for name, part in value.items()}
 
 
+@cache
+def shared_config() -> dict[str, Any]:
+    """The file of the knobs that all recipes share, with what it says to Hydra; only to be read."""
+    return read(shared_folder("conf") / "config.yaml", trusted=True)
+
+
 def base_knobs() -> dict[str, Any]:
     """The knobs that all recipes share, with their defaults."""
-    loaded = read(shared_folder("conf") / "config.yaml", trusted=True)
-    return {name: value for name, value in loaded.items() if name != "defaults"}
+    return {name: value for name, value in shared_config().items() if name != "defaults"}
 
 
 def knobs(path: Path) -> dict[str, Any]:

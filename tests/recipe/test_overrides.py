@@ -1,24 +1,19 @@
 """Overrides: how they reach in, and which are refused."""
 
-# ruff: noqa: E501 (a payload reads best on one line)
 from __future__ import annotations
 
-from datetime import date
-from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from omegaconf import OmegaConf
 
 from gymrecipe.errors import RecipeError
 from gymrecipe.guards import look_up
 from gymrecipe.recipe.composing import compose
 from gymrecipe.recipe.finding import recipes
-from gymrecipe.recipe.overrides import as_plain, expand_sweep, in_grammar, split_recipe
-from tests.recipe.conftest import DPO, TEXTS, value
+from gymrecipe.recipe.overrides import expand_sweep, split_recipe
+from tests.recipe.conftest import DPO, value
 
 
 @pytest.mark.parametrize("prefix", ["", "+", "++"])
@@ -204,28 +199,6 @@ def test_several_values_without_a_sweep_say_how_to_write_them() -> None:
         compose(DPO, ["min_gap=0.1,0.2"])
 
 
-KEYS = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\x85\u2028\u2029$/@"), min_size=1, max_size=8)  # fmt: skip
-
-SCALARS = st.none() | st.booleans() | st.integers(-(2**60), 2**60) | TEXTS
-
-SCALARS |= st.floats(allow_nan=False, allow_infinity=False)
-
-VALUES = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
-    max_leaves=6,
-)
-
-
-@settings(max_examples=30, deadline=None)
-@given(VALUES)
-@example({"\u0130": None})  # lower case makes an ASCII letter of it
-def test_any_value_survives_the_grammar(wanted: Any) -> None:
-    assume("target" not in repr(wanted) and "hydra" not in repr(wanted) and wanted != "???")
-    assume("()" not in repr(wanted))
-    assert value(f"stages.usable.zz={in_grammar(wanted)}") == wanted
-
-
 @settings(max_examples=40, deadline=None)
 @given(st.text(max_size=25))
 def test_any_text_as_an_override_is_taken_or_told(text: str) -> None:
@@ -281,21 +254,3 @@ def test_a_sweep_over_nothing_is_refused() -> None:
 
 def test_the_folder_of_the_cache_is_a_text() -> None:
     assert value("cache_dir=1.10", "cache_dir") == "1.10"
-
-
-def test_any_kind_of_number_is_a_plain_one() -> None:
-    numpy = pytest.importorskip("numpy")
-    assert repr(as_plain(numpy.int64(5))) == "5"
-    assert repr(as_plain(numpy.float32(0.5))) == repr(as_plain(Fraction(1, 2))) == "0.5"
-
-
-def test_lists_and_mappings_of_any_kind_are_plain_ones() -> None:
-    config = OmegaConf.create({"files": ["a.jsonl", "b.jsonl"], "columns": {"reward": "score"}})
-    assert as_plain(config) == OmegaConf.to_container(config)
-    assert as_plain((Path("a"), [date(2026, 1, 2)], range(2))) == ["a", ["2026-01-02"], [0, 1]]
-
-
-@pytest.mark.parametrize("value", [b"a", {1, 2}, object(), [1j], {"a": iter([])}])
-def test_what_no_recipe_can_hold_is_no_plain_value(value: Any) -> None:
-    with pytest.raises(TypeError, match=r"\w+\.\w+"):
-        as_plain(value)
