@@ -11,10 +11,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from gymrecipe.experiments.jobs import Taken
 from gymrecipe.experiments.spool import SPOOLED
 from gymrecipe.formats.job import Side, WriteJob
 from gymrecipe.late import pl
-from gymrecipe.planning.beside import table_column
 from gymrecipe.rollouts.columns import INPUT, split_side
 
 SLICE_BYTES = 8 * 2**20
@@ -26,13 +26,6 @@ LAP_ROWS = 2**14
 """Rows taken out of the table at a time: asking Polars for each slice costs more than a slice's
 columns are worth, and those of all rows may not fit."""
 
-OWN = {
-    "kto": {"label": "label"},
-    "buffer": {"reward": "reward"},
-    "reward_model": {"margin": "gap"},
-}
-"""What a purpose needs of the table, and the column it is."""
-
 KEYS = ("task_key", "prompt_key")
 """Columns of 64 bits, which are written as 16 hexadecimal digits: not every reader has such
 integers.
@@ -41,29 +34,28 @@ integers.
 
 def slices(
     job: WriteJob,
+    taken: Taken,
     rows: pl.DataFrame,
     sides: tuple[str, ...],
-    known: set[str],
     target: Path,
     order: array[int] | None = None,
 ) -> Iterator[WriteJob]:
     """The rows as jobs, a slice each: in `order`, which has their numbers, or as they stand. The
     records of each slice go to a file of its own in `target`.
     """
-    columns = {name: table_column(name, len(sides) == 2, known) or name for name in job.values}
     number = 0
     for start in range(0, rows.height, LAP_ROWS):
         slots = None if order is None else order[start : start + LAP_ROWS]
         lap = rows.slice(start, LAP_ROWS) if slots is None else rows[pl.Series(slots)]
-        taken = tuple(_side(lap, side) for side in sides)
+        lines = tuple(_side(lap, side) for side in sides)
         inputs = _side(lap, INPUT) if f"{INPUT}source" in rows.columns else None
-        values = {name: _values(lap, column) for name, column in columns.items()}
-        own = {name: lap[OWN[job.purpose][name]].to_list() for name in job.own}
-        for low, high in _cuts([side.bytes for side in taken]):
+        values = {name: _values(lap, column) for name, column in taken.values.items()}
+        own = {name: lap[column].to_list() for name, column in taken.own.items()}
+        for low, high in _cuts([side.bytes for side in lines]):
             yield replace(
                 job,
                 target=str(target / f".part-{job.split}-{number:06d}"),
-                sides=tuple(_part(side, low, high) for side in taken),
+                sides=tuple(_part(side, low, high) for side in lines),
                 inputs=inputs and _part(inputs, low, high),
                 values={name: column[low:high] for name, column in values.items()},
                 own={name: column[low:high] for name, column in own.items()},

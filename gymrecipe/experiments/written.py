@@ -54,6 +54,45 @@ class WriteResult(msgspec.Struct):
         """How many examples there are."""
         return sum(output.rows for output in self.outputs)
 
+    def account(
+        self,
+        rows: pl.DataFrame,
+        made: pl.DataFrame,
+        places: pl.DataFrame,
+        sides: tuple[str, ...],
+        faults: dict[int, Fault],
+    ) -> None:
+        """Note which rollouts the rows that were `made` used, and where (`places`); and why, and
+        for which side, the others could not be written.
+        """
+        of_tasks = "rows" in rows.columns
+        for side in sides:
+            name = pl.lit(side.removesuffix("_"), pl.Categorical())
+            used = made.select(row="rows" if of_tasks else f"{side}row").hstack(places)
+            used = used.with_columns(side=name)
+            self.used.append(used.explode("row") if of_tasks else used)
+        if not faults:
+            return
+        why = list(faults.values())
+        self.reasons.update(fault.reason for fault in why)
+        self.causes.update((fault.reason, fault.cause) for fault in why if fault.cause)
+        left = rows[list(faults)]
+        for number, side in enumerate(sides):
+            own = [
+                fault
+                if len(sides) == 1 or fault.reason in OF_BOTH or number == fault.side
+                else Fault("partner_rejected")
+                for fault in why
+            ]
+            lost = left.select(
+                row="rows" if of_tasks else f"{side}row",
+                reason=pl.Series([fault.reason for fault in own]),
+            )
+            if any(fault.cause for fault in own):
+                causes = [fault.cause or None for fault in own]
+                lost = lost.with_columns(cause=pl.Series(causes, dtype=pl.Categorical()))
+            self.rejected.append(lost.explode("row") if of_tasks else lost)
+
     def told_causes(self) -> list[dict[str, Any]]:
         """The most frequent causes, with the rows of each."""
         often = sorted(self.causes.items(), key=lambda item: (-item[1], item[0]))
@@ -68,43 +107,3 @@ def told_once(fault: Fault, known: dict[Fault, Fault]) -> Fault:
     if fault not in known and fault.cause and len(known) >= KEPT_CAUSES:
         fault = fault._replace(cause="")
     return known.setdefault(fault, fault)
-
-
-def account(
-    written: WriteResult,
-    rows: pl.DataFrame,
-    made: pl.DataFrame,
-    places: pl.DataFrame,
-    sides: tuple[str, ...],
-    faults: dict[int, Fault],
-) -> None:
-    """Note which rollouts the rows that were written used, and where (`places`); and why, and for
-    which side, the others could not be written.
-    """
-    of_tasks = "rows" in rows.columns
-    for side in sides:
-        name = pl.lit(side.removesuffix("_"), pl.Categorical())
-        used = made.select(row="rows" if of_tasks else f"{side}row").hstack(places)
-        used = used.with_columns(side=name)
-        written.used.append(used.explode("row") if of_tasks else used)
-    if not faults:
-        return
-    why = list(faults.values())
-    written.reasons.update(fault.reason for fault in why)
-    written.causes.update((fault.reason, fault.cause) for fault in why if fault.cause)
-    left = rows[list(faults)]
-    for number, side in enumerate(sides):
-        own = [
-            fault
-            if len(sides) == 1 or fault.reason in OF_BOTH or number == fault.side
-            else Fault("partner_rejected")
-            for fault in why
-        ]
-        lost = left.select(
-            row="rows" if of_tasks else f"{side}row",
-            reason=pl.Series([fault.reason for fault in own]),
-        )
-        if any(fault.cause for fault in own):
-            causes = [fault.cause or None for fault in own]
-            lost = lost.with_columns(cause=pl.Series(causes, dtype=pl.Categorical()))
-        written.rejected.append(lost.explode("row") if of_tasks else lost)

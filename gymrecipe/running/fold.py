@@ -217,16 +217,14 @@ class Fold:
             self.progress.begin(f"writing {step.name}", rows.height, "rows")
             with blaming(step):
                 written = write_data(
+                    step,
                     rows,
-                    params,
-                    purpose_of(step),
+                    self.plan.named,
+                    self.templates.get(step.name),
                     self.files,
                     self.staged,
                     inside,
                     self.engine,
-                    step.crosses_prompts,
-                    self.plan.named,
-                    self.templates.get(step.name),
                     self.progress.advance,
                 )
             self.progress.end()
