@@ -1106,6 +1106,56 @@ def test_what_a_plugin_does_wrong_is_a_sentence_that_names_it(
     assert "Traceback" not in err
 
 
+FIGURES = """
+import polars as pl
+from gymrecipe.parameters import Params
+from gymrecipe.registry import stage
+
+class Rare(Params):
+    use: str = "rare"
+
+class Sizes(Params):
+    use: str = "sizes"
+
+@stage(takes="metrics", version=1)
+def rare(rows, params: Rare):
+    return rows.with_columns(reason=pl.when(pl.col("count") < 100).then(pl.lit("rare")))
+
+@stage(takes=("pairs", "tasks"), makes="metrics", version=1)
+def sizes(rows, params: Sizes):
+    return rows.select(metric=pl.lit("rows"), count=pl.len())
+"""
+
+
+@pytest.mark.parametrize(
+    ("recipe", "stages", "left", "used"),
+    [
+        ("aggregate", ["+stages.b={use: rare, after: figures}"], {"rare": 3}, 200),
+        ("dpo_same_prompt", ["+stages.b={use: sizes, from: pair}"], {}, 114),
+        ("rl_prompts", ["+stages.t={use: tasks, from: load}", "+stages.b={use: sizes, from: t}"],
+         {}, 200),
+    ],
+)  # fmt: skip
+def test_a_stage_of_a_plugin_takes_figures_and_makes_them_of_anything(
+    recipe: str,
+    stages: list[str],
+    left: dict[str, int],
+    used: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    unregistered: None,
+) -> None:
+    (tmp_path / "my_broken.py").write_text(FIGURES)
+    monkeypatch.chdir(tmp_path)
+    own = ["+stages.own={use: write, from: b}"] if recipe != "aggregate" else []
+    words = [f"+recipe={recipe}", "--plugin", "my_broken", *stages, *own, "json=true"]
+    assert main(words) == 0
+    record = json.loads(capfd.readouterr().out)
+    assert next(stage for stage in record["stages"] if stage["name"] == "b")["rejected"] == left
+    assert record["lines"]["used"] == used
+
+
 @pytest.mark.parametrize("name", ["cracked", "odd"])
 def test_what_a_plugin_does_wrong_in_a_worker_is_the_same_sentence(
     name: str, tmp_path: Path, eager: list[str]

@@ -18,6 +18,7 @@ import polars as pl
 from gymrecipe.errors import DataError
 from gymrecipe.experiments.disk import no_link, writing
 from gymrecipe.experiments.manifest import REJECTS, USED
+from gymrecipe.rollouts.columns import ROWS
 from gymrecipe.rollouts.places import looked_up
 
 FATE = pl.Schema({"row": pl.UInt32(), "stage": pl.UInt16(), "reason": pl.Categorical()})
@@ -74,11 +75,19 @@ def leaving(rows: pl.DataFrame, stage: int) -> pl.DataFrame:
     """The fates (`row`, `stage`, `reason`) of the rollouts that leave here, alone or in pairs."""
     if "rows" in rows.columns:
         rows = rows.select("reason", row="rows").explode("row")
-    names = [name for name in ("row", "chosen_row", "rejected_row") if name in rows.columns]
+    names = [name for name in ROWS if name in rows.columns]
     if not names:
         return pl.DataFrame(schema=FATE)
     parts = [rows.select(row=name, stage=pl.lit(stage), reason="reason") for name in names]
     return pl.concat(parts).drop_nulls("row").cast(FATE)
+
+
+def rollouts_of(rows: pl.DataFrame) -> pl.Series:
+    """Which rollouts rows are of, each once (`row`)."""
+    if "rows" in rows.columns:
+        rows = rows.select(row="rows").explode("row")
+    sides = [rows[name].alias("row") for name in ROWS if name in rows.columns]
+    return sides[0] if len(sides) == 1 else pl.concat(sides).unique(maintain_order=True)
 
 
 def refused(stage: int, lost: pl.DataFrame) -> pl.DataFrame:

@@ -73,6 +73,9 @@ OF_A_ROLLOUT = (
 SIDES = ("chosen", "rejected")
 """The two rollouts of a pair."""
 
+ROWS = {"row": ""} | {f"{side}_row": f"{side}_" for side in SIDES}
+"""The columns that say which rollouts a row is, and how the columns of each are called."""
+
 SPLIT = "the split"
 """The column of a write that says which file a row goes to."""
 

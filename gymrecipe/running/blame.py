@@ -22,12 +22,12 @@ from gymrecipe.registry import (
     Strategy,
     is_ours,
 )
-from gymrecipe.rollouts.columns import BUILT_IN
+from gymrecipe.rollouts.columns import BUILT_IN, ROWS
 from gymrecipe.stages.validate import Validate
 from gymrecipe.stages.write import Write
 
-KEYS = {"pairs": ("chosen_row", "rejected_row")}
-"""The columns by which a row of a unit is known, where that is not `row`."""
+KEYS = (*ROWS, "metric")
+"""The columns by which a row is known, whatever it is a row of."""
 
 OUR_FACTS = ("compared", "rates", "resolved", "rewards")
 """Facts that checks, manifests and verbs read, and take for those of a stage of ours."""
@@ -64,12 +64,12 @@ def check_rows(step: Step, rows: pl.DataFrame, made: pl.DataFrame) -> None:
     """
     if is_ours(step.stage.function.__module__) or step.source is None or step.makes != step.takes:
         return
-    keys = KEYS.get(step.takes, ("row",))
+    keys = [name for name in KEYS if name in rows.columns]
     what = _stage(step)
     if absent := [key for key in keys if key not in made.columns]:
         raise RecipeError(f"{what} takes away the column '{absent[0]}', which says what a row is.")
     before, after = rows.select(keys), made.select(keys)
-    if not before.sort(keys).equals(after.sort(keys)):
+    if keys and not before.sort(keys).equals(after.sort(keys)):
         raise RecipeError(
             f"{what} gives {after.height} rows of {before.height}, {after.n_unique()} of them"
             " different. It has to give every row once, and those that leave a `reason`."

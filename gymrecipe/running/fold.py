@@ -20,7 +20,7 @@ from gymrecipe.planning.beside import columns_of
 from gymrecipe.planning.plan import Plan
 from gymrecipe.planning.steps import Step, purpose_of
 from gymrecipe.registry import FORMATS, is_ours
-from gymrecipe.rollouts.columns import INPUT, PAIR_COLUMNS, split_side
+from gymrecipe.rollouts.columns import INPUT, PAIR_COLUMNS, ROWS, split_side
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.frames import LARGE_ROWS, Spill, give_back, unspilled
@@ -30,7 +30,7 @@ from gymrecipe.running.blame import blaming, check_columns, check_rows
 from gymrecipe.running.calling import NO_METRICS, call, naming_what_is_missing, resolve
 from gymrecipe.running.judging import COUNTS, counted, judged, judged_again
 from gymrecipe.running.progress import Progress
-from gymrecipe.running.wide import ROWS, StageResult, narrow
+from gymrecipe.running.wide import StageResult, narrow
 from gymrecipe.stages.checks import Told
 from gymrecipe.stages.filter import Filter
 from gymrecipe.stages.validate import Validate
@@ -161,7 +161,8 @@ class Fold:
         metrics = NO_METRICS
         if step.stage.reads == "metrics":
             metrics = self.table.metric_rows.join(rows.held, on="row", how="semi").lazy()
-            self.entered[step.name] = rows.held["row"]
+        if step.makes == "metrics" != step.takes:
+            self.entered[step.name] = fates.rollouts_of(rows.held)
         with blaming(step), naming_what_is_missing(self.plan, step, wide):
             frame, tables = call(step, params, wide, self._upstream(step), metrics)
             names = frame.collect_schema().names()
@@ -212,7 +213,8 @@ class Fold:
         if step is self.plan.steps[-1]:
             self.table.rows = self.table.rows.select(fates.LINES)
         if step.takes == "metrics":
-            written = write_metrics(rows, self.entered[step.source or ""], self.staged, inside)
+            entered = next(self.entered[up.name] for up in step.above if up.name in self.entered)
+            written = write_metrics(rows, entered, self.staged, inside)
         else:
             self.progress.begin(f"writing {step.name}", rows.height, "rows")
             with blaming(step):

@@ -7,7 +7,7 @@ from typing import Any
 
 from gymrecipe.late import pl
 from gymrecipe.registry import CHECKS
-from gymrecipe.running.wide import ROWS
+from gymrecipe.rollouts.columns import ROWS
 from gymrecipe.stages.validate import Validate, result
 
 COUNTS = ("rows", "labels", "label_ratio")

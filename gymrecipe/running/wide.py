@@ -10,11 +10,8 @@ from __future__ import annotations
 import msgspec
 
 from gymrecipe.late import pl
-from gymrecipe.rollouts.columns import PAIR_COLUMNS, SIDES
+from gymrecipe.rollouts.columns import PAIR_COLUMNS, ROWS
 from gymrecipe.rollouts.places import looked_up
-
-ROWS = {"row": ""} | {f"{side}_row": f"{side}_" for side in SIDES}
-"""The columns that say which rollouts a row is, and how the columns of each are called."""
 
 
 class StageResult(msgspec.Struct, frozen=True):
