@@ -11,9 +11,9 @@ import msgspec
 import polars as pl
 
 from gymrecipe.errors import RecipeError
-from gymrecipe.rollouts.columns import BUILT_IN, OWN, TASK_FIELD, TEXTS, Column
+from gymrecipe.rollouts.columns import BUILT_IN, OWN, TASK_FIELD, Column
 from gymrecipe.rollouts.files import Source
-from gymrecipe.rollouts.scanned import TYPES, Scanned, task_field
+from gymrecipe.rollouts.scanned import Scanned, array_types, text_columns
 from gymrecipe.rollouts.wanted import Wanted
 
 FRAME_ROWS = 2**14
@@ -64,15 +64,9 @@ def empty_rows(wanted: Wanted) -> pl.DataFrame:
                 for name in taken
             )
         )
-    none: Any = {name: array(code) for name, code in TYPES.items()}
-    none |= {task_field(i): array("Q") for i in range(len(wanted.task_fields))}
-    texts: dict[str, list[str]] = {"model": [], "agent": []}
-    for column in wanted.columns:
-        if column.kind in TEXTS:
-            texts[column.name] = []
-        else:
-            none[column.name] = array("d" if column.kind == "number" else "b")
-    none |= {name: array("i") for name in texts}
+    types = array_types(wanted.columns, len(wanted.task_fields))
+    none = {name: array(code) for name, code in types.items()}
+    texts: dict[str, list[str]] = {name: [] for name in text_columns(wanted.columns)}
     return frame(none, texts, 0, 0, 0, 0, wanted.columns, wanted.unread)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from array import array
-from codecs import BOM_UTF8
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -16,12 +15,18 @@ from typing import Any
 import msgspec
 
 from gymrecipe.rollouts.batches import batches
-from gymrecipe.rollouts.columns import TEXTS
 from gymrecipe.rollouts.digests import Digest, digests
-from gymrecipe.rollouts.files import NO_END, RawLine, blocks, lines, starts_inside_a_line
+from gymrecipe.rollouts.files import (
+    NO_END,
+    RawLine,
+    blocks,
+    lines,
+    starts_inside_a_line,
+    without_mark,
+)
 from gymrecipe.rollouts.reader import FAULTS, Reader, why
 from gymrecipe.rollouts.runs import Bad, Runs, most_blanks
-from gymrecipe.rollouts.scanned import TYPES, Job, Metric, Scanned, task_field
+from gymrecipe.rollouts.scanned import Job, Metric, Scanned, array_types, text_columns
 from gymrecipe.rollouts.sound import Sound, Taken, Text
 
 BATCH_BYTES = 2**20
@@ -67,11 +72,8 @@ class _Rows:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        texts = [column.name for column in job.columns if column.kind in TEXTS]
-        self.codes: dict[str, dict[str, int]] = {name: {} for name in ("model", "agent", *texts)}
-        types = TYPES | {task_field(i): "Q" for i in range(len(job.task_fields))}
-        types |= {"model": "i", "agent": "i"}
-        types |= {column.name: _CODES[column.kind] for column in job.columns}
+        self.codes: dict[str, dict[str, int]] = {name: {} for name in text_columns(job.columns)}
+        types = array_types(job.columns, len(job.task_fields))
         self.columns: dict[str, Any] = {name: array(code) for name, code in types.items()}
         self.rows = self.place = 0
         self.bad = Runs()
@@ -85,13 +87,13 @@ class _Rows:
         texts: list[Text] = []
         bad: list[Bad] = []
         for number, raw in batch:
+            if raw.offset == 0:
+                raw = without_mark(raw)
             offset, data = raw.offset, raw.data
             if data is None:
                 self.place += 1
                 bad.append(Bad(number, offset, raw.length, "line_too_long"))
                 continue
-            if offset == 0 and data.startswith(BOM_UTF8):
-                offset, data = 3, data[3:]
             if not data or data.isspace():
                 bad.append(Bad(number, offset, len(data), "blank"))
                 continue
@@ -179,9 +181,6 @@ def _bad(text: Text, reason: str) -> Bad:
     if reason in _CUT and not text.whole:
         reason = "truncated_tail"
     return Bad(text.number, text.offset, len(text.data), reason)
-
-
-_CODES = {"number": "d", "boolean": "b", "text": "i", "texts": "i", "category": "i", "any": "b"}
 
 
 def exact_sum(values: Any) -> list[float]:

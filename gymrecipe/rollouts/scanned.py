@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from gymrecipe.rollouts.columns import TASK_FIELD, Column, Path
+from gymrecipe.rollouts.columns import TASK_FIELD, TEXTS, Column, Path
 from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.runs import Runs
 
@@ -19,6 +19,9 @@ TYPES = {
 }  # fmt: skip
 """The columns of every row and their array types; 0 in a key, -1 and NaN elsewhere is missing."""
 
+_CODES = {"number": "d", "boolean": "b", "text": "i", "texts": "i", "category": "i", "any": "b"}
+"""The array types of a recipe's columns, by their kind; texts are codes, -1 is none."""
+
 Digests = list[bytes]
 """Of the blocks of a slice. Named here, for `bytes` is something else among the fields below."""
 
@@ -26,6 +29,18 @@ Digests = list[bytes]
 def task_field(index: int) -> str:
     """The column that holds the key of the n-th task field."""
     return f"{TASK_FIELD}{index}"
+
+
+def array_types(columns: tuple[Column, ...], task_fields: int) -> dict[str, str]:
+    """The columns that a scan fills, and their array types."""
+    types = TYPES | {task_field(index): "Q" for index in range(task_fields)}
+    types |= {"model": "i", "agent": "i"}
+    return types | {column.name: _CODES[column.kind] for column in columns}
+
+
+def text_columns(columns: tuple[Column, ...]) -> list[str]:
+    """Those of them that hold codes of texts."""
+    return ["model", "agent", *(column.name for column in columns if column.kind in TEXTS)]
 
 
 class Job(msgspec.Struct, frozen=True):
