@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from gymrecipe.experiments.diff import flatten
-from gymrecipe.experiments.guides import files_of, format_of, guides, purpose_of, writes
+from gymrecipe.experiments.guides import files_of, format_of, guides, purpose_of
 from gymrecipe.experiments.inputs import short_names
 from gymrecipe.experiments.manifest import Manifest, Output, StageRecord
 from gymrecipe.experiments.recorded import resolved
@@ -79,7 +79,7 @@ def _table(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
 
 def _configs(manifest: Manifest) -> dict[str, Splits]:
     """The data files by write stage (`default` where there is only one) and split."""
-    stages = writes(manifest)
+    stages = manifest.writes
     found = {
         DEFAULT if len(stages) == 1 else stage.name: files_of(manifest, stage) for stage in stages
     }
@@ -104,7 +104,7 @@ def _what(manifest: Manifest) -> str:
     made = ", ".join(
         f"{stage.rows_out} {escape(stage.takes)}"
         + (f" for {escape(purpose)} in the format `{_code(format_of(stage))}`" if purpose else "")
-        for stage in writes(manifest)
+        for stage in manifest.writes
         for purpose in [purpose_of(stage)]
     )
     return (
@@ -165,7 +165,7 @@ def _figures(manifest: Manifest) -> Iterator[str]:
 def _loading(manifest: Manifest, configs: dict[str, Splits]) -> Iterator[str]:
     """How each write is loaded: as its format says, or else by `datasets`."""
     guided = {stage.name: guide for stage, guide in guides(manifest)}
-    stages = [stage for stage in writes(manifest) if files_of(manifest, stage)]
+    stages = [stage for stage in manifest.writes if files_of(manifest, stage)]
     for stage in stages:
         if len(configs) > 1:
             yield f"### {escape(stage.name)}"

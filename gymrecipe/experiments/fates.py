@@ -132,7 +132,8 @@ def write_records(
     the number of lines rejected.
     """
     has_causes = "cause" in fates.columns and fates["cause"].null_count() < fates.height
-    where = _where(rows, pl.Series(paths, dtype=pl.String))
+    files = pl.Series(paths, dtype=pl.String)
+    where = _where(rows, files)
     names = pl.Series(stages, dtype=pl.String)
     unused = fates.lazy().select(
         **where,
@@ -142,12 +143,11 @@ def write_records(
         **({"cause": pl.col("cause").cast(pl.String).fill_null("")} if has_causes else {}),
         at=looked_up(rows["source"], pl.col("row")).cast(pl.UInt64) * _LINES + where["line"],
     )
-    at_source = pl.Series(paths, dtype=pl.String)
     unread = (
         bad.lazy()  # in file order
         .select(
             "line", "offset", "bytes", pl.col("reason").cast(pl.String),
-            source=looked_up(at_source, pl.col("source")),
+            source=looked_up(files, pl.col("source")),
             stage=pl.lit(stages[0]),
             id=pl.lit(""),
             cause=pl.lit(""),
@@ -184,11 +184,11 @@ def _in_order(used: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([used.clear(), *parts])
 
 
-def _where(rows: pl.DataFrame, paths: pl.Series) -> dict[str, pl.Expr]:
+def _where(rows: pl.DataFrame, files: pl.Series) -> dict[str, pl.Expr]:
     """Where the line of each rollout is."""
     row = pl.col("row")
     return {
-        "source": looked_up(paths, looked_up(rows["source"], row)),
+        "source": looked_up(files, looked_up(rows["source"], row)),
         **{n: looked_up(rows[n], row).cast(pl.UInt64) for n in ("line", "offset", "bytes")},
     }
 

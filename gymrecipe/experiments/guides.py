@@ -14,11 +14,6 @@ from gymrecipe.registry import FORMATS
 SPLIT = re.compile(r"(train|validation)(-\d+-of-\d+)?\.(jsonl|parquet)")
 
 
-def writes(manifest: Manifest) -> list[StageRecord]:
-    """The writes of a version, in running order."""
-    return [stage for stage in manifest.stages if stage.use == "write"]
-
-
 def format_of(stage: StageRecord) -> str:
     """The format that a write wrote."""
     return str(stage.parameters.get("format"))
@@ -32,7 +27,7 @@ def purpose_of(stage: StageRecord) -> str:
 
 def folder_of(manifest: Manifest, stage: StageRecord) -> str:
     """Where a write's data lie in the version."""
-    return "data" if len(writes(manifest)) == 1 else f"data/{stage.name}"
+    return "data" if len(manifest.writes) == 1 else f"data/{stage.name}"
 
 
 def files_of(manifest: Manifest, stage: StageRecord) -> dict[str, list[Output]]:
@@ -48,13 +43,13 @@ def files_of(manifest: Manifest, stage: StageRecord) -> dict[str, list[Output]]:
 
 def guides(manifest: Manifest) -> Iterator[tuple[StageRecord, Guide]]:
     """The guide of each write whose format has one; none where every prompt was held out."""
-    for stage in writes(manifest):
+    for stage in manifest.writes:
         format = FORMATS.get(format_of(stage))
         files = files_of(manifest, stage)
         if format is None or format.guide is None or "train" not in files:
             continue
         figures = manifest.statistics.get(stage.name, {})
-        several = len(writes(manifest)) > 1
+        several = len(manifest.writes) > 1
         written = Written(
             purpose=purpose_of(stage),  # type: ignore[arg-type]
             name=re.sub(r"\W", "_", f"{manifest.name}_{stage.name}" if several else manifest.name),

@@ -61,7 +61,7 @@ def found(file: Input, record: Manifest) -> Source:
     raise ChangedError(f"{file.path}: {GONE}")
 
 
-def placed(path: str, record: Manifest) -> str:
+def now_at(path: str, record: Manifest) -> str:
     """Where a file or folder that a version names is now. Raises ChangedError where it is not."""
     for place in _places(path, record):
         if os.path.exists(place):

@@ -111,6 +111,11 @@ class Manifest(msgspec.Struct, frozen=True):
     environment: Environment
     plugins: dict[str, str] = {}
 
+    @property
+    def writes(self) -> list[StageRecord]:
+        """The writes, in running order."""
+        return [stage for stage in self.stages if stage.use == "write"]
+
 
 class _Resolved(msgspec.Struct):
     parameter: str

@@ -33,9 +33,9 @@ def summary(manifest: Manifest, console: Console) -> None:
     page.lines(join(*_head(manifest)))
     page.table(_stages(manifest))
     page.table(_knobs(manifest))
-    writes = [stage for stage in manifest.stages if stage.use == "write"]
-    for stage in writes:
-        of, within = (f" of {stage.name}", f" in {stage.name}") if len(writes) > 1 else ("", "")
+    several = len(manifest.writes) > 1
+    for stage in manifest.writes:
+        of, within = (f" of {stage.name}", f" in {stage.name}") if several else ("", "")
         figures = outcome.mapping(manifest.statistics.get(stage.name))
         page.table(outcome.result(manifest, stage, figures, of))
         page.table(outcome.spread(figures, within))

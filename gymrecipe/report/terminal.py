@@ -116,8 +116,7 @@ def _written(row: SweepRow) -> list[tuple[str, dict[str, Any]]]:
         return []
     found: list[tuple[str, dict[str, Any]]] = [
         (stage.name, {"rows": stage.rows_out} | dict(row.manifest.statistics.get(stage.name, {})))
-        for stage in row.manifest.stages
-        if stage.use == "write"
+        for stage in row.manifest.writes
     ]
     return found or [("", {})]
 

@@ -54,7 +54,7 @@ def _here(stage: StageRecord, record: Manifest) -> dict[str, Any]:
     if stage.parameters.get("format") != "rendered":
         return stage.parameters
     named = {name: stage.parameters[name] for name in HERE if stage.parameters.get(name)}
-    return stage.parameters | {name: inputs.placed(path, record) for name, path in named.items()}
+    return stage.parameters | {name: inputs.now_at(path, record) for name, path in named.items()}
 
 
 def read_again(

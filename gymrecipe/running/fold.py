@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from msgspec import UNSET
 
 from gymrecipe.experiments import fates
 from gymrecipe.experiments.data import write_data, write_metrics
@@ -15,11 +14,10 @@ from gymrecipe.experiments.manifest import Output, StageRecord
 from gymrecipe.experiments.statistics import CATEGORIES, FIGURES, Grounds, grounds, statistics
 from gymrecipe.experiments.written import WriteResult
 from gymrecipe.formats.template import Template
-from gymrecipe.parameters import changed
 from gymrecipe.planning.beside import columns_of
 from gymrecipe.planning.plan import Plan
 from gymrecipe.planning.steps import Step, purpose_of
-from gymrecipe.registry import FORMATS, is_ours
+from gymrecipe.registry import is_ours
 from gymrecipe.rollouts.columns import INPUT, PAIR_COLUMNS, ROWS, split_side
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
@@ -30,6 +28,7 @@ from gymrecipe.running.blame import blaming, check_columns, check_rows
 from gymrecipe.running.calling import NO_METRICS, call, naming_what_is_missing, resolve
 from gymrecipe.running.judging import COUNTS, counted, judged, judged_again
 from gymrecipe.running.progress import Progress
+from gymrecipe.running.records import stage_record
 from gymrecipe.running.wide import StageResult, narrow
 from gymrecipe.stages.checks import Told
 from gymrecipe.stages.filter import Filter
@@ -113,26 +112,8 @@ class Fold:
         self.warnings += remarks.of_texts(step, self.table.rows)
         if isinstance(params, Filter):
             self.warnings += remarks.of_filter(self.plan, step, params, rejected)
-        self.records.append(
-            StageRecord(
-                name=step.name,
-                use=step.stage.name,
-                version=step.stage.version,
-                takes=step.takes,
-                makes=step.makes,
-                source=step.source or "",
-                parameters=step.params.model_dump(mode="json"),
-                changed=changed(step.params),
-                rows_in=rows_in,
-                rows_out=rows_out,
-                rejected=dict(sorted(rejected.items())),
-                facts=facts,
-                format_version=FORMATS[params.format].version
-                if isinstance(params, Write)
-                else UNSET,
-                template=template.digest if (template := self.templates.get(step.name)) else UNSET,
-            )
-        )
+        template = self.templates.get(step.name)
+        self.records.append(stage_record(step, rows_in, rows_out, rejected, facts, template))
         self._forget(place)
 
     def split(self, step: Step) -> tuple[Any, StageResult, pl.DataFrame, Told]:

@@ -15,13 +15,12 @@ from gymrecipe.experiments.manifest import (
     Lines,
     Manifest,
     Output,
-    StageRecord,
 )
-from gymrecipe.parameters import changed
 from gymrecipe.planning.plan import Plan
 from gymrecipe.registry import PLUGINS
 from gymrecipe.rollouts.bad import TooManyBadRows
 from gymrecipe.running.fold import Fold
+from gymrecipe.running.records import stage_record
 
 
 def record(fold: Fold, id: str) -> Manifest:
@@ -82,29 +81,15 @@ def _lines(fold: Fold) -> Lines:
 
 def record_of_stopped(plan: Plan, error: TooManyBadRows) -> Manifest:
     """What a run found that stopped while it read: a manifest for the summary alone."""
-    load = plan.steps[0]
     bad = sum(error.reasons.values())
-    stage = StageRecord(
-        name=load.name,
-        use=load.stage.name,
-        version=load.stage.version,
-        takes=load.takes,
-        makes=load.makes,
-        source="",
-        parameters=load.params.model_dump(mode="json"),
-        changed=changed(load.params),
-        rows_in=error.lines,
-        rows_out=error.lines - bad,
-        rejected=dict(sorted(error.reasons.items())),
-        facts={},
-    )
+    load = stage_record(plan.steps[0], error.lines, error.lines - bad, error.reasons, facts={})
     return Manifest(
         schema=manifest.SCHEMA,
         name=plan.settings.name,
         version="",
         id="",
         parameters=plan.parameters,
-        stages=[stage],
+        stages=[load],
         lines=Lines(read=error.lines, used=0, rejected=bad),
         inputs=[],
         outputs=[],
