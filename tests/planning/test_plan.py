@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,11 +10,12 @@ import pytest
 
 from gymrecipe.errors import RecipeError
 from gymrecipe.guards import references
-from gymrecipe.planning.plan import Plan, plan, rebuild
+from gymrecipe.planning.plan import plan, rebuild
 from gymrecipe.planning.settings import NamedColumn, Settings
 from gymrecipe.recipe.composing import compose
 from gymrecipe.recipe.finding import description, locate, recipes
 from gymrecipe.recipe.overrides import split_recipe
+from tests.planning.conftest import planned, problems
 
 TAIL = "stages:\n  load: {use: load}\n  write: {use: write}\n"
 USING_C = TAIL.replace("use: write", "use: write, columns: [c]")
@@ -35,18 +35,6 @@ OVERRIDES = {
 
 GIVEN = [*((name, []) for name in recipes()), *OVERRIDES.items()]
 """Every recipe as it is, and some with overrides."""
-
-
-def planned(folder: Path, text: str, overrides: Sequence[str] = ()) -> Plan:
-    path = folder / "r.yaml"
-    path.write_text(text)
-    return plan(compose(path, overrides))
-
-
-def problems(folder: Path, text: str, overrides: Sequence[str] = ()) -> list[str]:
-    with pytest.raises(RecipeError) as caught:
-        planned(folder, text, overrides)
-    return [problem.replace(f"{folder}/", "") for problem in caught.value.problems]
 
 
 # --- the recipes that ship

@@ -13,13 +13,12 @@ from gymrecipe.recipe.composing import compose
 from gymrecipe.recipe.finding import recipes
 from gymrecipe.rollouts.columns import Column
 from gymrecipe.running.rehearsal import rehearse
+from tests.planning.conftest import planned, staged
 
 
 def columns(folder: Path, named: str, *stages: str) -> dict[str, Column]:
-    path = folder / "r.yaml"
-    lines = ["load: {use: load}", *stages]
-    path.write_text(f"columns: {{{named}}}\nstages:\n" + "".join(f"  {line}\n" for line in lines))
-    return {column.name: column for column in plan(compose(path, [])).columns}
+    text = f"columns: {{{named}}}\n{staged('load: {use: load}', *stages)}"
+    return {column.name: column for column in planned(folder, text).columns}
 
 
 WRITE = "write: {use: write}"

@@ -15,15 +15,15 @@ from gymrecipe.recipe.composing import compose
 from gymrecipe.recipe.finding import locate
 from gymrecipe.recipe.overrides import split_recipe
 from gymrecipe.registry import FORMATS, Purpose
+from tests.planning import conftest
+from tests.planning.conftest import planned, staged
 
 LOAD, WRITE = "load: {use: load}", "write: {use: write}"
 TIERS = "use: pair, strategy: tiers, high: 0.7, low: 0.4, across_prompts: true, max_pairs: 9"
 
 
 def steps(folder: Path, *stages: str, overrides: Sequence[str] = ()) -> tuple[Step, ...]:
-    path = folder / "r.yaml"
-    path.write_text("stages:\n" + "".join(f"  {stage}\n" for stage in stages))
-    return plan(compose(path, overrides)).steps
+    return planned(folder, staged(*stages), overrides).steps
 
 
 def sources(folder: Path, *stages: str, overrides: Sequence[str] = ()) -> dict[str, str | None]:
@@ -31,9 +31,7 @@ def sources(folder: Path, *stages: str, overrides: Sequence[str] = ()) -> dict[s
 
 
 def problems(folder: Path, *stages: str, overrides: Sequence[str] = ()) -> list[str]:
-    with pytest.raises(RecipeError) as caught:
-        steps(folder, *stages, overrides=overrides)
-    return [problem.replace(f"{folder}/", "") for problem in caught.value.problems]
+    return conftest.problems(folder, staged(*stages), overrides)
 
 
 # --- whose result a stage takes
