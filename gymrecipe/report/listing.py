@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
-from gymrecipe.report.page import Page, Table, styled, words
+from gymrecipe.report.page import Page, Table, styled, title, words
 
 
 def listing(
@@ -25,7 +25,7 @@ def listing(
     columns = {name: texts for name, texts in columns.items() if any(texts)}
     right = {place for place, texts in enumerate(columns.values()) if all(map(_is_number, texts))}
     last = len(columns) - 1
-    head = [styled(name.replace("_", " "), "bold") for name in columns]
+    head = [title(name.replace("_", " ")) for name in columns]
     table = Table(head, right=frozenset(right), between=" ")
     for line in zip(*columns.values(), strict=True):
         cells: list[Any] = [styled(text, most=2_000) for text in line]

@@ -12,7 +12,7 @@ from rich.console import Console
 from gymrecipe.experiments.diff import Change, Difference, Moved
 from gymrecipe.experiments.manifest import Input, Manifest
 from gymrecipe.report.bars import Bars
-from gymrecipe.report.page import Cell, Page, Table, join, styled, words
+from gymrecipe.report.page import Cell, Page, Table, join, styled, title, words
 from gymrecipe.report.safe import asked, counted, number, safe, size
 from gymrecipe.report.summary import summary
 
@@ -41,7 +41,7 @@ def sweep(rows: list[SweepRow], console: Console) -> None:
     means = [name for name in ("gap", "reward") if any(name in each for each in figures)]
     columns = ["used", "rejected", "rows", "tasks", *(f"mean {name}" for name in means)]
     head: list[Cell] = [
-        styled("Sweep", "bold"),
+        title("Sweep"),
         "version",
         *(["write"] if several else []),
         *columns,
@@ -79,12 +79,12 @@ def difference(diff: Difference, console: Console) -> None:
     """What `diff` found: knobs, counts, inputs, and the rollouts and pairs gained and lost."""
     page = Page(console)
     page.lines(join(styled(diff.a, "bold"), " → ", styled(diff.b, "bold")))
-    page.table(_changes("Knobs", diff.knobs))
+    page.table(_knobs(diff.knobs))
     page.table(_counts(diff.counts))
     page.table(_inputs(diff.inputs))
     page.table(_moved("Rollouts gained", "+", "green", diff.gained))
     page.table(_moved("Rollouts lost", "-", "red", diff.lost))
-    pairs = Table((styled("Pairs", "bold"), ""), right=frozenset({1}))
+    pairs = Table((title("Pairs"), ""), right=frozenset({1}))
     if diff.pairs_gained:
         pairs.rows.append(("gained", styled(f"+{diff.pairs_gained:,}", "green")))
     if diff.pairs_lost:
@@ -126,8 +126,8 @@ def _mean(figures: dict[str, Any], name: str) -> Any:
     return spread.get("mean") if isinstance(spread, dict) else None
 
 
-def _changes(title: str, changes: list[Change]) -> Table:
-    table = Table((styled(title, "bold"), ""), between=" ")
+def _knobs(changes: list[Change]) -> Table:
+    table = Table((title("Knobs"), ""), between=" ")
     for change in changes[:MOST_CHANGES]:
         a, b = _told_apart(change.a, change.b)
         table.rows.append((styled(change.name, most=60), [*words(a), "→", *words(b)]))
@@ -150,7 +150,7 @@ def _told_apart(*values: Any) -> list[str]:
 
 
 def _counts(changes: list[Change]) -> Table:
-    head = (styled("Counts", "bold"), "before", "after", "")
+    head = (title("Counts"), "before", "after", "")
     table = Table(head, right=frozenset({1, 2, 3}))
     for change in changes[:MOST_CHANGES]:
         a, b = change.a, change.b
@@ -161,7 +161,7 @@ def _counts(changes: list[Change]) -> Table:
 
 
 def _inputs(changes: list[Change]) -> Table:
-    table = Table((styled("Inputs", "bold"), "", ""))
+    table = Table((title("Inputs"), "", ""))
     for change in changes[:MOST_CHANGES]:
         name = styled(change.name, most=80)
         for sign, style, file in (("-", "red", change.a), ("+", "green", change.b)):
@@ -172,9 +172,9 @@ def _inputs(changes: list[Change]) -> Table:
     return table
 
 
-def _moved(title: str, sign: str, style: str, moved: list[Moved]) -> Table:
+def _moved(name: str, sign: str, style: str, moved: list[Moved]) -> Table:
     total = sum(each.count for each in moved)
-    head = (styled(title, "bold"), styled(f"{sign}{total:,}", f"bold {style}"), "", "")
+    head = (title(name), styled(f"{sign}{total:,}", f"bold {style}"), "", "")
     table = Table(head, right=frozenset({1}), between=", ")
     for each in moved:
         why = each.stage if each.stage else each.reason
