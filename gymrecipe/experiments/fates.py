@@ -27,6 +27,9 @@ FATE = pl.Schema({"row": pl.UInt32(), "stage": pl.UInt16(), "reason": pl.Categor
 USE = pl.Schema(
     {"row": pl.UInt32(), "side": pl.Categorical(), "output": pl.Categorical(), "at": pl.UInt32()}
 )
+"""What a use has: which side of an example the rollout is (empty where it has none), in which file
+of the version, and at which place there (counted from 0; none in a file of figures).
+"""
 
 GROUP_ROWS = 2**15
 """Rows that the files of records hold together."""

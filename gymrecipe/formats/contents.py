@@ -8,6 +8,7 @@ import msgspec
 
 from gymrecipe.formats.dates import is_date
 from gymrecipe.formats.example import Example
+from gymrecipe.formats.verifier import with_value
 from gymrecipe.rollouts.lines import NULL, is_null
 
 
@@ -31,10 +32,10 @@ class Contents(msgspec.Struct):
         self.has_reasoning = self.has_reasoning or _thinks(example)
         self.refused += example.refused
         if example.purpose == "rl":
-            present = {name for name, raw in example.verifier.items() if not is_null(raw)}
-            self.verifier |= present
+            told = with_value(example.verifier)
+            self.verifier |= told
             there = {name for name, raw in example.verifier.items() if raw is not NULL}
-            self.verifier_nulls |= there - present
+            self.verifier_nulls |= there - told
             self.unverifiable += example.unverifiable
         columns = record if isinstance(record, dict) else {}
         for name in columns.keys() - self.undated:

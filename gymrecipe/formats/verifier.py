@@ -48,8 +48,13 @@ def fields_of(line: bytes, is_input: bool, asked: tuple[str, ...] | None) -> dic
 
 def verifies(fields: dict[str, Raw], is_whole: bool) -> bool:
     """Whether an answer can be verified by the fields: `is_whole` if they are more than SHARED."""
-    told = {name for name, value in fields.items() if not is_null(value)}
+    told = with_value(fields)
     return bool(told if is_whole else told & _ANSWERS)
+
+
+def with_value(fields: dict[str, Raw]) -> set[str]:
+    """The fields that are there and not null."""
+    return {name for name, value in fields.items() if not is_null(value)}
 
 
 def is_row_of(row: bytes, line: bytes) -> bool:

@@ -57,30 +57,31 @@ def split_recipe(overrides: Sequence[str]) -> tuple[str | None, list[str]]:
 
 def expand_sweep(overrides: Sequence[str]) -> list[list[str]]:
     """Every combination of the values that a sweep names, in Hydra's own grammar."""
-    choices = []
-    for override in overrides:
-        key, _, _ = override.partition("=")
-        try:
-            parsed = OverridesParser.create().parse_override(override)
-        except HydraException:
-            choices.append([override])
-            continue
-        if not parsed.is_sweep_override():
-            choices.append([override])
-            continue
-        try:
-            choices.append([f"{key}={value}" for value in parsed.sweep_string_iterator()])
-        except HydraException:
-            raise RecipeError(
-                f"command line: {override}: cannot be counted out. Write the values, such as"
-                f" {key}=1,2, or {key}=range(1,4)."
-            ) from None
-        if not choices[-1]:
-            raise RecipeError(
-                f"command line: {override}: has no values. Write at least one, such as {key}=1,2,"
-                f" or {key}=range(1,4)."
-            )
-    return [list(member) for member in itertools.product(*choices)]
+    return [list(member) for member in itertools.product(*map(_values, overrides))]
+
+
+def _values(override: str) -> list[str]:
+    """An override for each value that it names; itself where it is no sweep."""
+    key, _, _ = override.partition("=")
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+    except HydraException:
+        return [override]
+    if not parsed.is_sweep_override():
+        return [override]
+    try:
+        values = [f"{key}={value}" for value in parsed.sweep_string_iterator()]
+    except HydraException:
+        raise RecipeError(
+            f"command line: {override}: cannot be counted out. Write the values, such as"
+            f" {key}=1,2, or {key}=range(1,4)."
+        ) from None
+    if not values:
+        raise RecipeError(
+            f"command line: {override}: has no values. Write at least one, such as {key}=1,2,"
+            f" or {key}=range(1,4)."
+        )
+    return values
 
 
 def normalised(override: str, defaults: dict[str, Any], engines: list[str]) -> Override:

@@ -37,7 +37,13 @@ from gymrecipe.stages.write import Write
 
 
 class Fold:
-    """The stages folded over the table: results, the fates of rollouts, records, warnings."""
+    """The stages of a plan, run one after the other over the rollout table.
+
+    After a `run` `records` says what each stage did, `outputs` are the data files in `staged`,
+    `used` is which rollouts stand in them (see `fates.USE`) and `settled` the fate of each other one
+    (`fates.FATE`). `statistics` and `examples` are by the name of the write. `warnings` are to be
+    told, and `stops` are the checks because of which nothing is to be published.
+    """
 
     def __init__(
         self,
@@ -50,17 +56,16 @@ class Fold:
         templates: dict[str, Template],
         spill: Spill = unspilled,
     ) -> None:
-        self.spill = spill
-        self.plan, self.table, self.files = plan, table, files
-        self.templates = templates
-        self.staged, self.engine, self.progress = staged, engine, progress
-        self.results: dict[str, StageResult] = {}
-        self.entered: dict[str, pl.Series] = {}
-        self.fates: list[pl.DataFrame] = []
-        self.uses: list[pl.DataFrame] = []
+        self.plan, self.table, self.files, self.staged = plan, table, files, staged
+        self._engine, self._progress, self._spill = engine, progress, spill
+        self._templates = templates
+        self._results: dict[str, StageResult] = {}
+        self._entered: dict[str, pl.Series] = {}
+        self._facts: dict[str, Told] = {}
+        self._checked: dict[str, pl.DataFrame] = {}
+        self._fates: list[pl.DataFrame] = []
+        self._uses: list[pl.DataFrame] = []
         self.records: list[StageRecord] = []
-        self.facts: dict[str, Told] = {}
-        self.checked: dict[str, pl.DataFrame] = {}
         self.outputs: list[Output] = []
         self.statistics: dict[str, Any] = {}
         self.warnings = list(table.warnings)
@@ -71,8 +76,8 @@ class Fold:
         """Run every stage, and settle where each rollout ended."""
         for place, step in enumerate(self.plan.steps):
             self.step(step, place)
-        self.used = pl.concat([pl.DataFrame(schema=fates.USE), *self.uses])
-        self.settled = self.spill(fates.settle(self.fates, self.used))
+        self.used = pl.concat([pl.DataFrame(schema=fates.USE), *self._uses])
+        self.settled = self._spill(fates.settle(self._fates, self.used))
         return self
 
     def write_records(self) -> int:
@@ -91,8 +96,8 @@ class Fold:
         """Run one stage: keep its result, count who leaves, and record what it did."""
         rows_in = self.rows(step).held.height
         params, result, left, facts = self.split(step)
-        self.facts[step.name] = facts
-        self.fates.append(self.spill(fates.leaving(left, place)))
+        self._facts[step.name] = facts
+        self._fates.append(self._spill(fates.leaving(left, place)))
         rejected, rows_out = _counts(left["reason"]), result.held.height
         if step.source is None:
             rejected |= _counts(self.table.bad["reason"])
@@ -104,15 +109,15 @@ class Fold:
             if written.causes:
                 facts["causes"] = written.told_causes()
         else:
-            self.results[step.name] = result
+            self._results[step.name] = result
         if isinstance(params, Validate):
             self._tell(judged(step.name, facts["checks"]))
             if any(name in COUNTS for name in params.limits()):
-                self.checked[step.name] = counted(result.wide(self.table.rows))
+                self._checked[step.name] = counted(result.wide(self.table.rows))
         self.warnings += remarks.of_texts(step, self.table.rows)
         if isinstance(params, Filter):
             self.warnings += remarks.of_filter(self.plan, step, params, rejected)
-        template = self.templates.get(step.name)
+        template = self._templates.get(step.name)
         self.records.append(stage_record(step, rows_in, rows_out, rejected, facts, template))
         self._forget(place)
 
@@ -128,7 +133,7 @@ class Fold:
         left = made.filter(pl.col("reason").is_not_null())
         # A filter copies every column, and most stages keep every row.
         kept = made.filter(pl.col("reason").is_null()) if left.height else made
-        kept = self.spill(kept.drop("reason"))
+        kept = self._spill(kept.drop("reason"))
         return params, StageResult(kept, names), left, facts
 
     def _made(self, step: Step) -> tuple[Any, pl.DataFrame, tuple[str, ...], Told]:
@@ -143,7 +148,7 @@ class Fold:
         if step.stage.reads == "metrics":
             metrics = self.table.metric_rows.join(rows.held, on="row", how="semi").lazy()
         if step.makes == "metrics" != step.takes:
-            self.entered[step.name] = fates.rollouts_of(rows.held)
+            self._entered[step.name] = fates.rollouts_of(rows.held)
         with blaming(step), naming_what_is_missing(self.plan, step, wide):
             frame, tables = call(step, params, wide, self._upstream(step), metrics)
             names = frame.collect_schema().names()
@@ -159,7 +164,7 @@ class Fold:
             made, *told = pl.collect_all(
                 [held, *tables.values()], engine="streaming" if streams else "auto"
             )
-        made = self.spill(made)
+        made = self._spill(made)
         check_rows(step, rows.held, made)
         check_columns(step, wide, made)
         facts: Told = {name: table.to_dicts() for name, table in zip(tables, told, strict=True)}
@@ -171,19 +176,19 @@ class Fold:
     def rows(self, step: Step) -> StageResult:
         """What the step takes."""
         if step.source is not None:
-            return self.results[step.source]
+            return self._results[step.source]
         return StageResult(self.table.rows, tuple(self.table.rows.columns))
 
     def _forget(self, place: int) -> None:
         """Drop the results that no later stage takes."""
         needed = {step.source for step in self.plan.steps[place + 1 :]}
-        self.results = {name: rows for name, rows in self.results.items() if name in needed}
+        self._results = {name: rows for name, rows in self._results.items() if name in needed}
 
     def _upstream(self, step: Step) -> Told:
         """The facts of the stages above, the nearest one's table where two have a name."""
         facts: Told = {}
         for above in reversed(step.above):
-            facts |= self.facts[above.name]
+            facts |= self._facts[above.name]
         return facts
 
     def _write(self, step: Step, params: Write, place: int, result: StageResult) -> WriteResult:
@@ -194,23 +199,23 @@ class Fold:
         if step is self.plan.steps[-1]:
             self.table.rows = self.table.rows.select(fates.LINES)
         if step.takes == "metrics":
-            entered = next(self.entered[up.name] for up in step.above if up.name in self.entered)
+            entered = next(self._entered[up.name] for up in step.above if up.name in self._entered)
             written = write_metrics(rows, entered, self.staged, inside)
         else:
-            self.progress.begin(f"writing {step.name}", rows.height, "rows")
+            self._progress.begin(f"writing {step.name}", rows.height, "rows")
             with blaming(step):
                 written = write_data(
                     step,
                     rows,
                     self.plan.named,
-                    self.templates.get(step.name),
+                    self._templates.get(step.name),
                     self.files,
                     self.staged,
                     inside,
-                    self.engine,
-                    self.progress.advance,
+                    self._engine,
+                    self._progress.advance,
                 )
-            self.progress.end()
+            self._progress.end()
             give_back()
             if purpose_of(step) == "rl":
                 remarks.check_verifier(params, written)
@@ -220,10 +225,10 @@ class Fold:
             self.statistics[step.name] = statistics(written, by)
             self._check_again(step, rows, written.written)
         self.outputs += written.outputs
-        self.uses += [
-            self.spill(use.select(list(fates.USE)).cast(fates.USE)) for use in written.used
+        self._uses += [
+            self._spill(use.select(list(fates.USE)).cast(fates.USE)) for use in written.used
         ]
-        self.fates += [self.spill(fates.refused(place, lost)) for lost in written.rejected]
+        self._fates += [self._spill(fates.refused(place, lost)) for lost in written.rejected]
         if written.example is not None:
             self.examples[step.name] = written.example
         return written
@@ -235,7 +240,7 @@ class Fold:
         wide = result.wide(self.table.rows)
         if result.held.height < LARGE_ROWS:
             return wide.select(names).collect()
-        columns = [self.spill(wide.select(name).collect()) for name in names]
+        columns = [self._spill(wide.select(name).collect()) for name in names]
         return pl.concat(columns, how="horizontal")
 
     def _tell(self, judged: Iterable[tuple[str, str]]) -> None:
@@ -250,11 +255,11 @@ class Fold:
         by = [name for name in ROWS if name in rows.columns]
         lost = rows.select(by).join(written.select(by), on=by, how="anti")
         for above in step.above:
-            if above.name not in self.checked or above.takes != step.takes:
+            if above.name not in self._checked or above.takes != step.takes:
                 continue
             assert isinstance(above.params, Validate)
-            left = self.checked[above.name].join(lost, on=by, how="anti")
-            checks = self.facts[above.name]["checks"]
+            left = self._checked[above.name].join(lost, on=by, how="anti")
+            checks = self._facts[above.name]["checks"]
             self._tell(judged_again(step.name, above.params, checks, left))
 
 

@@ -60,7 +60,7 @@ def _evidence(
 ) -> list[Evidence]:
     plan = rebuilt(record)
     step = next(step for step in plan.steps if step.name == rejected.stage)
-    above = [*reversed(plan.above(step))]
+    above = step.above[::-1]
     files = [inputs.found(file, record) for file in record.inputs]
     with in_memory(), local(default_workers()) as engine, folders.scratch() as staged:
         spill, cache = mapping(staged), _kept(version, record)

@@ -17,12 +17,13 @@ ADVICE = {
     " formats take prompts as messages (format=trl, verl).",
     "missing_reward": "Say where the score is: reward=PATH (`gymrecipe columns` lists the fields).",
 }
-
+"""What to do where a reason took the most away."""
 
 APART = (
     "Each input is a run, with tasks of its own; prompts that are in several: {}. For pairs between"
     " inputs name the files by one glob, or say what a task is: group_by=PATH."
 )
+"""What to do instead where prompts of several inputs are tasks of their own."""
 
 
 SPLIT = (
