@@ -152,7 +152,7 @@ def test_the_recipe_of_a_version_runs_wherever_that_was_written(folder: Path) ->
 def test_without_this_a_recipe_writes_anywhere(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan, "_places", lambda composed: ())
+    monkeypatch.setattr(plan, "_written_elsewhere", lambda composed: ())
     (folder / "r.yaml").write_text("output_jsonl_fpath: ../x/profile" + REST)
     assert main(["+recipe=r.yaml"]) == 0
     assert (folder.parent / "x/profile").is_file()
