@@ -40,9 +40,9 @@ class Fold:
     """The stages of a plan, run one after the other over the rollout table.
 
     After a `run` `records` says what each stage did, `outputs` are the data files in `staged`,
-    `used` is which rollouts stand in them (see `fates.USE`) and `settled` the fate of each other one
-    (`fates.FATE`). `statistics` and `examples` are by the name of the write. `warnings` are to be
-    told, and `stops` are the checks because of which nothing is to be published.
+    `used` is which rollouts stand in them (see `fates.USE`) and `settled` the fate of each other
+    one (`fates.FATE`). `statistics` and `examples` are by the name of the write. `warnings` are to
+    be told, and `stops` are the checks because of which nothing is to be published.
     """
 
     def __init__(
