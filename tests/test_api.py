@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 
 import gymrecipe
 from gymrecipe.errors import InputError, RecipeError
+from tests.forked import python
 
 SAMPLE = Path(gymrecipe.__file__).parent / "rollouts" / "sample.jsonl"
 
@@ -215,9 +216,8 @@ if __name__ == "__main__":
 
 def ran(folder: Path, program: str) -> str:
     (folder / "program.py").write_text(program)
-    done = subprocess.run(
-        [sys.executable, "program.py"], cwd=folder, capture_output=True, text=True, check=True
-    )
+    done = python("program.py", cwd=folder)
+    assert done.returncode == 0, done.stderr
     return done.stdout
 
 

@@ -22,6 +22,7 @@ from gymrecipe.rollouts.files import sample_path
 from gymrecipe.running import reproduce as reproducing
 from gymrecipe.stages.write import Write
 from tests.experiments.conftest import MISSING, graded, rollout, save
+from tests.forked import python
 from tests.full import often
 
 PAIRS = "+recipe=dpo_same_prompt"
@@ -592,11 +593,11 @@ if __name__ == "__main__":
 
 
 @pytest.fixture(scope="session")
-def eager(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The command, with workers for any work, in slices as small as a test's."""
+def eager(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The command, with workers for any work, in slices as small as a test's: a script."""
     script = tmp_path_factory.mktemp("bin") / "eager.py"
     script.write_text(EAGER)
-    return [sys.executable, str(script)]
+    return str(script)
 
 
 @pytest.fixture(scope="session")
@@ -623,12 +624,12 @@ def long_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_a_run_that_is_stopped_says_so_and_leaves_nothing(
     number: int, code: int, word: str, workers: int, long_file: Path, tmp_path: Path,
-    eager: list[str],
+    eager: str,
 ) -> None:  # fmt: skip
-    line = [*eager, "+recipe=sft_threshold", f"input={long_file}", f"engine.workers={workers}"]
+    line = [eager, "+recipe=sft_threshold", f"input={long_file}", f"engine.workers={workers}"]
     run = subprocess.Popen(
-        line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
+        [sys.executable, *line], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, start_new_session=True,
     )  # fmt: skip
     while not list(tmp_path.glob("experiments/*/.staging-*")) and run.poll() is None:
         time.sleep(0.002)
@@ -644,13 +645,14 @@ def test_a_run_that_is_stopped_says_so_and_leaves_nothing(
 
 
 def test_ctrl_c_while_workers_start_is_one_line(
-    long_file: Path, tmp_path: Path, eager: list[str]
+    long_file: Path, tmp_path: Path, eager: str
 ) -> None:
-    line = [*eager, "+recipe=sft_threshold", f"input={long_file}", "engine.workers=2"]
+    line = [eager, "+recipe=sft_threshold", f"input={long_file}", "engine.workers=2"]
     for wait in (0.35, 0.5, 0.7):
         run = subprocess.Popen(
-            line, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
+            [sys.executable, *line], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+            start_new_session=True,
+        )  # fmt: skip
         time.sleep(wait)
         os.killpg(run.pid, signal.SIGINT)
         _, err = run.communicate(timeout=30)
@@ -890,34 +892,31 @@ RECIPE = "stages: {load: {use: load}, even: {use: even}, write: {use: write, for
 
 
 def test_a_plugin_brings_a_stage_and_a_format_to_the_workers_too(
-    tmp_path: Path, eager: list[str]
+    tmp_path: Path, eager: str
 ) -> None:
     (tmp_path / "my_stages.py").write_text(PLUGIN)
     (tmp_path / "own.yaml").write_text(RECIPE)
-    line = [*eager, "+recipe=own.yaml", "--plugin", "my_stages", "engine.workers=2", "json=true"]
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
+    line = [eager, "+recipe=own.yaml", "--plugin", "my_stages", "engine.workers=2", "json=true"]
+    done = python(*line, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["stages"][1]["rejected"]["odd"] > 90
     data = tmp_path / "experiments/own/v0001/data/train.jsonl"
     first = json.loads(data.read_text().splitlines()[0])
     assert first["text"] == first["text"].upper()
-    without = subprocess.run(
-        [*eager, "reproduce", "own"], cwd=tmp_path, capture_output=True, text=True
-    )
+    without = python(eager, "reproduce", "own", cwd=tmp_path)
     assert without.returncode == 5
     assert "stage 'even' version 1, here none" in without.stderr
 
 
 def test_a_parameter_of_a_plugin_enters_the_id_whatever_its_name(
-    tmp_path: Path, eager: list[str]
+    tmp_path: Path, eager: str
 ) -> None:
     named = PLUGIN.replace('"even"] = "even"', '"even"] = "even"\n    tokenizer: int = 1')
     (tmp_path / "my_stages.py").write_text(named)
     (tmp_path / "own.yaml").write_text(RECIPE)
-    line = [*eager, "+recipe=own.yaml", "--plugin", "my_stages", "limit=20"]
+    line = [eager, "+recipe=own.yaml", "--plugin", "my_stages", "limit=20"]
     for number in (1, 2):
-        words = [*line, f"stages.even.tokenizer={number}"]
-        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+        done = python(*line, f"stages.even.tokenizer={number}", cwd=tmp_path)
         assert done.stdout == f"experiments/own/v000{number}\n", done.stderr
 
 
@@ -945,8 +944,8 @@ def test_a_plugin_that_cannot_be_used_is_a_sentence(
 
 def test_a_plugin_that_takes_a_name_of_ours_is_told_in_a_process_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "theirs.py").write_text(PLUGIN.replace("even", "filter"))
-    line = [sys.executable, "-m", "gymrecipe", "--plugin", "theirs", "+recipe=ppo"]
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
+    line = ["-m", "gymrecipe", "--plugin", "theirs", "+recipe=ppo"]
+    done = python(*line, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (
         2,
         "gymrecipe: --plugin theirs: registers something wrong: a stage named 'filter' is"
@@ -1158,20 +1157,20 @@ def test_a_stage_of_a_plugin_takes_figures_and_makes_them_of_anything(
 
 @pytest.mark.parametrize("name", ["cracked", "odd"])
 def test_what_a_plugin_does_wrong_in_a_worker_is_the_same_sentence(
-    name: str, tmp_path: Path, eager: list[str]
+    name: str, tmp_path: Path, eager: str
 ) -> None:
     (tmp_path / "my_broken.py").write_text(BROKEN)
-    line = [*eager, "+recipe=sft_threshold", "--plugin", "my_broken", f"format={name}"]
-    done = subprocess.run([*line, "engine.workers=2"], cwd=tmp_path, capture_output=True, text=True)
+    line = [eager, "+recipe=sft_threshold", "--plugin", "my_broken", f"format={name}"]
+    done = python(*line, "engine.workers=2", cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert f"the format '{name}' of the plugin my_broken failed: " in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_sweep_goes_on_after_a_plugin_that_fails(tmp_path: Path, eager: list[str]) -> None:
+def test_a_sweep_goes_on_after_a_plugin_that_fails(tmp_path: Path, eager: str) -> None:
     (tmp_path / "my_broken.py").write_text(BROKEN)
-    line = [*eager, "-m", "+recipe=sft_threshold", "--plugin", "my_broken", "format=odd,messages"]
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True)
+    line = [eager, "-m", "+recipe=sft_threshold", "--plugin", "my_broken", "format=odd,messages"]
+    done = python(*line, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "experiments/sft_threshold/v0001\n"), done.stderr
 
 

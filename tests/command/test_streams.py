@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.forked import python
+
 RUN = "+recipe=dpo_same_prompt"
 FULL = "cannot be written: No space left on device."
 
@@ -30,7 +32,7 @@ def test_a_run_whose_word_of_success_finds_no_room_says_what_is_published(
     version = "experiments/dpo_same_prompt/v0001"
     last = f"gymrecipe: {version} is published, but standard output: {FULL}"
     assert (code, err.splitlines()[-1]) == (6, last)
-    assert said(tmp_path, f"gymrecipe verify {version}")[0] == 0
+    assert python("-m", "gymrecipe", "verify", version, cwd=tmp_path).returncode == 0
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from hypothesis import strategies as st
 from gymrecipe.errors import DataError
 from gymrecipe.experiments import fates
 from tests.experiments.conftest import MISSING, graded, records, rollout, run, save
+from tests.forked import python
 
 VERBS = ["explain dpo_same_prompt/v0001 a.jsonl:1", "rejects dpo_same_prompt/v0001",
          "diff dpo_same_prompt/v0001 dpo_same_prompt/v0002"]  # fmt: skip
@@ -30,8 +29,7 @@ def test_a_pipe_in_the_place_of_a_table_is_not_waited_for(
     assert first.path is not None
     (first.path / name).unlink()
     os.mkfifo(first.path / name)
-    words = [sys.executable, "-m", "gymrecipe", *verb.split()]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = python("-m", "gymrecipe", *verb.split(), cwd=tmp_path)
     expected = 0 if verb.startswith("rejects") and name == fates.USED else 3
     assert done.returncode == expected, done.stderr
 

@@ -12,7 +12,8 @@ import pytest
 
 from gymrecipe.experiments import references
 from tests.experiments.conftest import graded, rollout, save
-from tests.faults.conftest import HERE, PYTHON, figure, half_versions
+from tests.faults.conftest import HERE, figure, half_versions
+from tests.forked import python
 from tests.full import often
 
 
@@ -31,9 +32,8 @@ def small_disk(folder: Path, options: str) -> Iterator[Path]:
 
 
 def run(rollouts: Path, out: Path) -> subprocess.CompletedProcess[str]:
-    command = [*PYTHON, "-m", "gymrecipe", "+recipe=sft_threshold", f"input={rollouts}",
-               f"output_dir={out}"]  # fmt: skip
-    return subprocess.run(command, capture_output=True, text=True)
+    words = ["+recipe=sft_threshold", f"input={rollouts}", f"output_dir={out}"]
+    return python("-m", "gymrecipe", *words)
 
 
 def check(done: subprocess.CompletedProcess[str], folder: Path) -> bool:
@@ -83,8 +83,7 @@ SIZES = range(40, 160, often(24, 8))
 
 def last_steps(folder: Path, *without: str) -> subprocess.CompletedProcess[str]:
     folder.mkdir()
-    command = [*PYTHON, str(HERE / "last_steps.py"), str(folder), *without]
-    return subprocess.run(command, capture_output=True, text=True)
+    return python(str(HERE / "last_steps.py"), str(folder), *without)
 
 
 def test_control_on_a_full_disk_a_version_built_in_place_is_found_half(root: Path) -> None:

@@ -6,7 +6,6 @@ import gzip
 import hashlib
 import os
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -20,7 +19,8 @@ from gymrecipe.experiments.manifest import Manifest
 from gymrecipe.rollouts import files, table
 from gymrecipe.running.progress import Silent
 from tests.experiments.conftest import graded, save
-from tests.faults.conftest import PYTHON, figure
+from tests.faults.conftest import figure
+from tests.forked import python
 from tests.full import often
 
 
@@ -219,9 +219,8 @@ ODD: dict[str, tuple[Callable[[Path], object], str]] = {
 def test_an_input_that_is_no_file_is_a_sentence_and_never_a_hang(kind: str, root: Path) -> None:
     make, said = ODD[kind]
     make(root / "a.jsonl")
-    command = [*PYTHON, "-m", "gymrecipe", "+recipe=dpo_same_prompt", f"input={root}/a.jsonl",
-               f"output_dir={root}/out"]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    words = ["+recipe=dpo_same_prompt", f"input={root}/a.jsonl", f"output_dir={root}/out"]
+    done = python("-m", "gymrecipe", *words)
     assert done.returncode == InputError.exit_code
     assert done.stderr.count("\n") == 1
     assert f"{root}/a.jsonl: {said}" in done.stderr
@@ -244,5 +243,5 @@ def test_an_input_that_may_not_be_read_is_a_sentence(root: Path) -> None:
     )
     for folder in (root, *root.parents[:2]):
         folder.chmod(0o755)
-    done = subprocess.run([*PYTHON, "-c", code, str(rollouts)], capture_output=True, text=True)
+    done = python("-c", code, str(rollouts))
     assert done.stdout == f"{rollouts}: cannot be read: Permission denied.\n"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,22 +11,32 @@ from gymrecipe.experiments import folders, ledger, publishing, references
 from gymrecipe.experiments.verify import verify
 from tests.experiments.conftest import graded, save
 from tests.faults.conftest import figure
+from tests.forked import python
 from tests.full import often
 
 RUNS = """
 import sys
+from multiprocessing import get_context
 import gymrecipe
 
-folder, rounds, first = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-gymrecipe.run("dpo_same_prompt", input=folder + "/a.jsonl", dry_run=True)
-print("ready", flush=True)
-sys.stdin.readline()
-for seed in range(first, first + rounds):
-    made = gymrecipe.run(
-        "dpo_same_prompt", input=folder + "/a.jsonl", output_dir=folder + "/out", seed=seed,
-        **{"engine.workers": 1},
-    )
-    print(made.path.name, made.manifest.parameters["seed"])
+def run(who):
+    gymrecipe.run("dpo_same_prompt", input=folder + "/a.jsonl", dry_run=True)
+    together.wait()
+    for seed in range(rounds * who, rounds * (who + 1)):
+        made = gymrecipe.run(
+            "dpo_same_prompt", input=folder + "/a.jsonl", output_dir=folder + "/out", seed=seed,
+            **{"engine.workers": 1},
+        )
+        print(made.path.name, made.manifest.parameters["seed"], flush=True)
+
+folder, rounds, context = sys.argv[1], int(sys.argv[2]), get_context("fork")
+together = context.Barrier(8)
+processes = [context.Process(target=run, args=[who]) for who in range(8)]
+for process in processes:
+    process.start()
+for process in processes:
+    process.join()
+sys.exit(any(process.exitcode for process in processes))
 """
 
 
@@ -52,22 +60,9 @@ def test_eight_processes_get_versions_of_their_own_without_gaps(root: Path) -> N
     folder = root / "out" / "dpo_same_prompt"
     plant_traps(folder)
     rounds = often(2, 25)
-    pipe = subprocess.PIPE
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", RUNS, str(root), str(rounds), str(rounds * who)],
-            stdin=pipe, stdout=pipe, text=True,
-        )
-        for who in range(8)
-    ]  # fmt: skip
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    told = [line.split() for process in processes for line in process.communicate()[0].splitlines()]
+    done = python("-c", RUNS, str(root), str(rounds))
+    assert done.returncode == 0, done.stderr
+    told = [line.split() for line in done.stdout.splitlines()]
     names = [f"v{number:04d}" for number in range(10, 10 + 8 * rounds)]
     assert sorted(name for name, _ in told) == names
     assert sorted(int(seed) for _, seed in told) == list(range(8 * rounds))

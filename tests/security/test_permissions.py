@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import stat
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.experiments.conftest import graded, save
-from tests.security.conftest import PYTHON, command
+from tests.forked import python
 
 WATCHED = """
 import json, os, stat, sys
@@ -35,10 +34,7 @@ print(json.dumps([code, sorted(seen)]))
 def test_staging_is_private_and_a_version_has_the_usual_modes(umask: int, tmp_path: Path) -> None:
     save(tmp_path / "a.jsonl", graded(3))
     words = ["+recipe=dpo_same_prompt", "input=a.jsonl", "output_jsonl_fpath=out.jsonl", "tag=t"]
-    done = subprocess.run(
-        [*PYTHON, "-c", WATCHED, f"{umask:o}", *words],
-        cwd=tmp_path, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    done = python("-c", WATCHED, f"{umask:o}", *words, cwd=tmp_path)
     code, modes = json.loads(done.stdout.splitlines()[-1])
     assert (code, modes) == (0, [0o700])
     made = [tmp_path / "experiments", *(tmp_path / "experiments").rglob("*")]
@@ -53,8 +49,8 @@ def test_without_this_what_is_half_made_can_be_read(tmp_path: Path) -> None:
     save(tmp_path / "a.jsonl", graded(3))
     public = "make = os.mkdir\nos.mkdir = lambda path, mode=0o777: make(path)\n"
     program = WATCHED.replace("seen =", f"{public}seen =")
-    line = [*PYTHON, "-c", program, "022", "+recipe=dpo_same_prompt", "input=a.jsonl"]
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True)
+    line = ["-c", program, "022", "+recipe=dpo_same_prompt", "input=a.jsonl"]
+    done = python(*line, cwd=tmp_path)
     assert json.loads(done.stdout.splitlines()[-1]) == [0, [0o755]]
 
 
@@ -62,8 +58,7 @@ def test_a_dry_run_is_private_too(tmp_path: Path) -> None:
     save(tmp_path / "a.jsonl", graded(3))
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    done = command(
-        tmp_path, "+recipe=dpo_same_prompt", "input=a.jsonl", "dry_run=true", TMPDIR=str(scratch)
-    )
+    line = ["-m", "gymrecipe", "+recipe=dpo_same_prompt", "input=a.jsonl", "dry_run=true"]
+    done = python(*line, cwd=tmp_path, TMPDIR=str(scratch))
     assert done.returncode == 0, done.stderr
     assert list(scratch.iterdir()) == []

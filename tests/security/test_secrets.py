@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,7 @@ from gymrecipe.errors import RecipeError
 from gymrecipe.experiments import environment as environments
 from gymrecipe.recipe.composing import compose
 from tests.experiments.conftest import graded, save
-from tests.security.conftest import command
+from tests.forked import python
 
 CANARY = "kQ7wZ3nB9xV2mL5tR8yC"
 """What must not show up; each payload has it."""
@@ -83,8 +81,7 @@ def traces(folder: Path) -> list[str]:
 def test_no_credential_on_a_command_line_is_told_or_kept(tmp_path: Path) -> None:
     save(tmp_path / "a.jsonl", graded(2))
     lines = [["input=a.jsonl", line] for line in LINES]
-    words = [sys.executable, "-c", RUN, json.dumps(lines)]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    done = python("-c", RUN, json.dumps(lines), cwd=tmp_path)
     assert done.stdout == "> 2\n" * len(lines)
     assert CANARY not in done.stderr
     assert traces(tmp_path) == []
@@ -95,17 +92,17 @@ def test_no_credential_of_the_environment_is_told_or_kept(tmp_path: Path) -> Non
     names = ("HF_TOKEN", "OPENAI_API_KEY", "AWS_SECRET_ACCESS_KEY", "NGC_API_KEY", "CANARY",
              "WANDB_API_KEY", "GITHUB_TOKEN", "SSH_AUTH_SOCK", "https_proxy")  # fmt: skip
     secret = {name: f"http://u:{CANARY}@h" if "proxy" in name else CANARY for name in names}
-    said = b""
+    said = ""
     for words in (
         ["+recipe=dpo_same_prompt", "input=a.jsonl", "max_bad_rows=5", "json=true"],
         ["+recipe=dpo_same_prompt", "input=a.jsonl", "min_gap=${oc.env:CANARY}"],
         ["+recipe=dpo_same_prompt", "input=$CANARY"],
         ["show", "dpo_same_prompt", "json=true"],
     ):
-        done = command(tmp_path, *words, **secret)
+        done = python("-m", "gymrecipe", *words, cwd=tmp_path, **secret)
         said += done.stdout + done.stderr
-    assert b"v0001" in said
-    assert CANARY.encode() not in said
+    assert "v0001" in said
+    assert CANARY not in said
     assert traces(tmp_path) == []
 
 

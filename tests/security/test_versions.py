@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from gymrecipe.report import rows
 from gymrecipe.running import retrace
 from gymrecipe.running.reproduce import reproduce
 from tests.experiments.conftest import graded, run, save
+from tests.forked import python
 
 
 @pytest.fixture
@@ -35,8 +34,7 @@ def version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_pipe_in_the_place_of_a_data_file_is_not_waited_for(name: str, version: Path) -> None:
     (version / name).unlink()
     os.mkfifo(version / name)
-    words = [sys.executable, "-m", "gymrecipe", "reproduce", str(version)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    done = python("-m", "gymrecipe", "reproduce", str(version))
     assert done.returncode == DataError.exit_code, done.stderr
     assert f"{name}: not the file that was written" in done.stderr
 
