@@ -14,7 +14,7 @@ from gymrecipe.checking.inferred import Loader, Loss
 Records = list[dict[str, Any]]
 ASK = {"role": "user", "content": "?"}
 SAY = {"role": "assistant", "content": "!"}
-FULL = 10 * 2**20
+LONG = "<as long as a batch>"
 
 
 def calls(arguments: Any) -> dict[str, Any]:
@@ -23,8 +23,13 @@ def calls(arguments: Any) -> dict[str, Any]:
 
 
 def late(first: dict[str, Any], then: dict[str, Any]) -> Records:
-    """10 MB of rows, and one more."""
-    return [{"pad": "x" * FULL, **first}, {"pad": "x", **then}]
+    """A batch of rows, and one more."""
+    return [{"pad": LONG, **first}, {"pad": "x", **then}]
+
+
+def of_batches(records: Records, size: int) -> Records:
+    """The rows with batches of so many bytes."""
+    return [{**row, "pad": "x" * size} if row.get("pad") == LONG else row for row in records]
 
 
 SAME: dict[str, Records] = {
@@ -84,16 +89,28 @@ def lost(records: Records) -> list[Loss]:
     return [*found, *loader.end()]
 
 
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> int:
+    """The bytes of a batch, here."""
+    monkeypatch.setattr(inferred, "BATCH_BYTES", 10_000)
+    return 10_000
+
+
 @pytest.mark.parametrize("case", SAME)
-def test_rows_that_are_loaded_as_they_stand_lose_nothing(case: str) -> None:
-    assert lost(SAME[case]) == []
+def test_rows_that_are_loaded_as_they_stand_lose_nothing(case: str, small: int) -> None:
+    assert lost(of_batches(SAME[case], small)) == []
 
 
 @pytest.mark.parametrize("case", LOST)
-def test_a_row_that_fails_or_is_changed_is_told_with_its_line(case: str) -> None:
+def test_a_row_that_fails_or_is_changed_is_told_with_its_line(case: str, small: int) -> None:
     records, line, said = LOST[case]
-    found = lost(records)
+    found = lost(of_batches(records, small))
     assert (found[0].line, found[0].text[: len(said)], found[0].is_mild) == (line, said, False)
+
+
+@pytest.mark.parametrize(("size", "is_late"), [(10 * 2**20, True), (9 * 2**20, False)])
+def test_a_batch_is_of_10_megabytes(size: int, is_late: bool) -> None:
+    assert bool(lost(of_batches(LOST["a late column"][0], size))) == is_late
 
 
 def test_many_decimals_are_rounded_only_where_keys_differ() -> None:
@@ -126,7 +143,7 @@ def test_a_row_is_not_kept_beyond_the_first_batch(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("case", [*SAME, *LOST])
 def test_the_loader_itself_agrees(case: str, tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets", reason="needs the extra `trainers`")
-    records = SAME.get(case) or LOST[case][0]
+    records = of_batches(SAME.get(case) or LOST[case][0], 10 * 2**20)
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
     datasets.disable_progress_bars()

@@ -64,7 +64,7 @@ ROLLOUTS = st.builds(rollout, NAMED, INNER, INNER, ARGUMENTS, st.booleans())
 
 
 @settings(
-    max_examples=60,
+    max_examples=often(24, 400),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(rollouts=st.lists(st.tuples(ROLLOUTS, st.booleans()), min_size=1, max_size=8))

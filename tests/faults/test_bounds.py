@@ -45,15 +45,11 @@ def one_long_line(path: Path) -> None:
 def swelling(path: Path) -> None:
     """A small compressed file of which line after line comes."""
     line = json.dumps(rollout("a", "b" * 10_000)).encode() + b"\n"
-    with gzip.open(path, "wb") as file:
-        for _ in range(300 if FULL else 70):
-            file.write(line * (2**20 // len(line)))
+    path.write_bytes(gzip.compress(line * (2**20 // len(line))) * (300 if FULL else 70))
 
 
 def nothing_but_a(path: Path) -> None:
-    with gzip.open(path, "wb") as file:
-        for _ in range(300):
-            file.write(b"a" * 2**20)
+    path.write_bytes(gzip.compress(b"a" * 2**20) * 300)
 
 
 def nested(path: Path) -> None:
@@ -73,8 +69,7 @@ def blank(path: Path) -> None:
 
 
 def blank_and_packed(path: Path) -> None:
-    with gzip.open(path, "wb") as file:
-        file.write(b" \n" * 20_000_000)
+    path.write_bytes(gzip.compress(b" \n" * 1_000_000) * 20)
 
 
 HOSTILE: dict[str, tuple[Callable[[Path], None], str]] = {

@@ -28,6 +28,7 @@ from gymrecipe.rollouts.files import (
     zstd,
 )
 from gymrecipe.rollouts.naming import sources
+from tests.full import often
 from tests.rollouts.conftest import GOOD, read, rollout, slow_digest
 
 BYTES = st.lists(st.sampled_from([b"\n", b"\n\n", b"\r\n", b"a", b"bc", "\u2028".encode()])).map(
@@ -62,7 +63,7 @@ def test_lines_are_those_of_split_wherever_blocks_end(data: bytes, cuts: list[in
     assert split(stream) == oracle(data)
 
 
-@settings(max_examples=150)
+@settings(max_examples=often(60, 400))
 @given(BYTES, st.integers(1, 9), st.integers(1, 7))
 def test_lines_are_those_of_split_wherever_slices_and_reads_end(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, step: int, read_bytes: int

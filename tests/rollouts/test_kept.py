@@ -624,7 +624,7 @@ def test_several_processes_may_keep_the_same_file_at_once(jsonl: Write, cache: P
         "import sys; from pathlib import Path; from tests.rollouts.conftest import read;"
         "from gymrecipe.rollouts import kept, table;"
         "kept.WORTH_BYTES = kept.LEAST_BYTES = kept.SETTLED_NS = 0; table.SLICE_BYTES = 1000;"
-        "rows = [read(sys.argv[1], cache=Path(sys.argv[2])).rows for _ in range(5)];"
+        "rows = [read(sys.argv[1], cache=Path(sys.argv[2])).rows for _ in range(3)];"
         "print(len({str(each.hash_rows().to_list()) for each in rows}), rows[0].height)"
     )
     words = [sys.executable, "-c", code, path, str(cache)]

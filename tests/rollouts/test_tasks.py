@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from gymrecipe.rollouts import files, table
 from gymrecipe.rollouts.scanned import task_field
 from gymrecipe.rollouts.tasks import with_task_key
+from tests.full import often
 from tests.rollouts.conftest import Write, keyed, rollout
 
 
@@ -167,7 +168,7 @@ def oracle(rows: list[Row]) -> list[Any]:
     return tasks
 
 
-@settings(max_examples=200)
+@settings(max_examples=often(80, 400))
 @given(st.lists(st.tuples(KEY, st.none() | st.none() | KEY, KEY, KEY, KEY), max_size=12))
 def test_tasks_are_those_of_a_slow_oracle(rows: list[Row]) -> None:
     found = with_task_key(frame(rows), NO_REPEAT, "auto", None)[0]["task_key"].to_list()

@@ -7,6 +7,7 @@ import inspect
 import random
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ CASES = [
 ]
 
 
+@cache
 def table(size: int = 60) -> pl.LazyFrame:
     """Rollouts of every kind: tasks and prompts that overlap, ties, missing values, flags."""
     chance = random.Random(5)
@@ -95,16 +97,16 @@ def metrics() -> pl.LazyFrame:
     return table().select("row", metric=pl.lit("reward"), value="reward").drop_nulls()
 
 
+@cache
 def pair_table() -> pl.LazyFrame:
     whole = STAGES["pair"].function(table(), STAGES["pair"].params())[0]
-    made: pl.LazyFrame = whole.filter(pl.col("reason").is_null()).drop("reason")
-    return made
+    return whole.filter(pl.col("reason").is_null()).drop("reason").collect().lazy()
 
 
+@cache
 def task_table() -> pl.LazyFrame:
     whole = STAGES["tasks"].function(table(), STAGES["tasks"].params())[0]
-    made: pl.LazyFrame = whole.filter(pl.col("reason").is_null()).drop("reason")
-    return made
+    return whole.filter(pl.col("reason").is_null()).drop("reason").collect().lazy()
 
 
 INPUTS: dict[str, Callable[[], pl.LazyFrame]] = {

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gymrecipe.stages.where import missing as missing_in
 from gymrecipe.stages.where import parse, texts, to_polars
+from tests.full import often
 
 ODD = 'field["pass@1"]["mean"]'
 
@@ -536,7 +537,7 @@ SCHEMA = {
 }
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=often(80, 400))
 @given(expression.filter(names_in), st.lists(row, min_size=1, max_size=8))
 def test_every_expression_decides_as_the_slow_interpreter(
     node: Node, rows: list[dict[str, Any]]
