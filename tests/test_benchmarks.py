@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gymrecipe.rollouts.files import sample_path
+from tests.forked import python
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -121,7 +122,6 @@ def test_rows_that_differ_end_a_comparison(tmp_path):
 def test_the_programs_that_time_steps_run(program, tmp_path):
     rollouts = tmp_path / "a.jsonl"
     made(rollouts, "long", 20)
-    command = [sys.executable, str(BENCHMARKS / program), str(rollouts)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    done = python(str(BENCHMARKS / program), str(rollouts), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout

@@ -1,12 +1,17 @@
 """The built wheel, installed in an environment of its own, works from any folder."""
 
+import importlib.metadata
 import os
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import Distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+
+from tests.full import FULL
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -22,15 +27,34 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `bin` of an environment with the wheel and what it depends on, nothing else."""
+    """The `bin` of an environment with the wheel and what it depends on, nothing else.
+
+    In the full set it is all installed; else what it depends on is linked to what there is here.
+    """
     folder = tmp_path_factory.mktemp("installed")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin/python"), "--quiet"]
-    done = subprocess.run(
-        [*pip, "install", "--no-compile", str(wheel)], capture_output=True, text=True
-    )
+    install = [*pip, "install", "--no-compile", *([] if FULL else ["--no-deps"]), str(wheel)]
+    done = subprocess.run(install, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    if not FULL:
+        (packages,) = folder.glob("lib/*/site-packages")
+        (ours,) = importlib.metadata.distributions(name="gymrecipe", path=[str(packages)])
+        for name, place in needed(ours).items():
+            (packages / name).symlink_to(place)
     return folder / "bin"
+
+
+def needed(of: Distribution) -> dict[str, Path]:
+    """What lies at the top of a distribution's dependencies, and of theirs, and where."""
+    found: dict[str, Path] = {}
+    for requirement in map(Requirement, of.requires or []):
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            there = importlib.metadata.distribution(requirement.name)
+            assert requirement.specifier.contains(there.version, prereleases=True)
+            tops = {file.parts[0] for file in there.files or []} - {"..", "__pycache__"}
+            found |= {top: Path(str(there.locate_file(top))) for top in tops} | needed(there)
+    return found
 
 
 def test_recipes_knobs_and_sample_travel_in_the_wheel_and_nothing_else_does(wheel: Path) -> None:

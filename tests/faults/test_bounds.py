@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +11,8 @@ import pytest
 
 from gymrecipe.rollouts import files
 from tests.experiments.conftest import rollout
-from tests.faults.conftest import PYTHON, figure
+from tests.faults.conftest import figure
+from tests.forked import python
 from tests.full import FULL
 
 LONG = 500 * 2**20 if FULL else 100 * 2**20
@@ -89,9 +89,7 @@ def test_a_hostile_file_ends_in_one_sentence_within_the_memory(name: str, root: 
     make, said = HOSTILE[name]
     make(root / name)
     words = ["+recipe=sft_threshold", f"input={root / name}", f"output_dir={root / 'out'}"]
-    done = subprocess.run(
-        [*PYTHON, "-c", RUN, str(SPACE), *words], capture_output=True, text=True, timeout=600
-    )
+    done = python("-c", RUN, str(SPACE), *words)
     assert done.returncode == 3, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
 from tests.experiments.conftest import graded, save
-from tests.faults.conftest import HERE, PYTHON, faults_of, figure
+from tests.faults.conftest import HERE, faults_of, figure
+from tests.forked import python
 
 PLUGIN = """
 import os, signal
@@ -37,14 +37,7 @@ def run(folder: Path, kills: int) -> subprocess.CompletedProcess[str]:
     rollouts = save(folder / "a.jsonl", graded())
     words = ["+recipe=own.yaml", "--plugin", "my_format", f"input={rollouts}", "json=true",
              "engine.workers=2"]  # fmt: skip
-    return subprocess.run(
-        [*PYTHON, str(HERE / "command.py"), *words],
-        env={**os.environ, "WORTH_BYTES": "0"},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    return python(str(HERE / "command.py"), *words, cwd=folder, WORTH_BYTES="0")
 
 
 def test_a_run_whose_worker_is_killed_once_tells_it_and_makes_the_same_bytes(root: Path) -> None:

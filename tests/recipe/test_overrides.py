@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gymrecipe.errors import RecipeError
@@ -199,7 +199,6 @@ def test_several_values_without_a_sweep_say_how_to_write_them() -> None:
         compose(DPO, ["min_gap=0.1,0.2"])
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.text(max_size=25))
 def test_any_text_as_an_override_is_taken_or_told(text: str) -> None:
     try:

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 
 from gymrecipe.errors import RecipeError
 from gymrecipe.recipe.composing import compose
@@ -14,7 +14,6 @@ from gymrecipe.recipe.reading import as_yaml, base_knobs, knobs
 from tests.recipe.conftest import DPO, TAIL, TEXTS, write
 
 
-@settings(max_examples=30, deadline=None)
 @given(TEXTS)
 def test_any_text_survives_the_dump(text: str) -> None:
     assume("\x85" not in text)  # PyYAML takes it for a line break, in what it wrote itself as well

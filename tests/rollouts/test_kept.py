@@ -5,8 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -29,6 +27,7 @@ from gymrecipe.rollouts.bad import TooManyBadRows
 from gymrecipe.rollouts.columns import Column
 from gymrecipe.rollouts.entries import Entry
 from gymrecipe.rollouts.table import Table
+from tests.forked import python
 from tests.full import few, often
 from tests.rollouts.conftest import Write, read, rollout
 from tests.rollouts.test_table import COLUMNS, lines_of_all_kinds
@@ -444,7 +443,7 @@ def test_an_entry_that_is_torn_anywhere_changes_nothing(jsonl: Write, cache: Pat
     read(path, cache=cache)
     entry = next(cache.glob("*.table"))
     whole = entry.read_bytes()
-    step = len(whole) // often(15, 40)
+    step = len(whole) // often(8, 40)
     torn = [whole[:cut] for cut in range(0, len(whole), step)]
     torn += [
         whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
@@ -621,15 +620,15 @@ def test_a_run_that_is_interrupted_leaves_nothing_half_made(jsonl: Write, cache:
 def test_several_processes_may_keep_the_same_file_at_once(jsonl: Write, cache: Path) -> None:
     path = jsonl(*lines_of_all_kinds() * 20)
     code = (
-        "import sys; from pathlib import Path; from tests.rollouts.conftest import read;"
+        "import os, sys; from pathlib import Path; from tests.rollouts.conftest import read;"
         "from gymrecipe.rollouts import kept, table;"
-        "kept.WORTH_BYTES = kept.LEAST_BYTES = kept.SETTLED_NS = 0; table.SLICE_BYTES = 1000;"
+        "kept.WORTH_BYTES = kept.LEAST_BYTES = kept.SETTLED_NS = 0; table.SLICE_BYTES = 1000\n"
+        "os.fork(), os.fork()  # four\n"
         "rows = [read(sys.argv[1], cache=Path(sys.argv[2])).rows for _ in range(3)];"
-        "print(len({str(each.hash_rows().to_list()) for each in rows}), rows[0].height)"
+        "print(len({str(each.hash_rows().to_list()) for each in rows}), rows[0].height, flush=True)"
+        "\ntry:\n    while True: os.wait()\nexcept ChildProcessError: pass"
     )
-    words = [sys.executable, "-c", code, path, str(cache)]
-    running = [subprocess.Popen(words, stdout=subprocess.PIPE) for _ in range(3)]
-    said = {process.communicate()[0] for process in running}
-    assert said == {f"1 {read(path).rows.height}\n".encode()}
+    done = python("-c", code, path, str(cache))
+    assert done.stdout == 4 * f"1 {read(path).rows.height}\n", done.stderr
     assert [file.name[0] for file in sorted(cache.iterdir())].count(".") == 1  # .gitignore
     assert len(list(cache.glob("*.table"))) == 1
