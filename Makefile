@@ -16,7 +16,7 @@ help:
 	@echo "make test-loaders    load it with the loaders of verl, LLaMA-Factory, Axolotl, ms-swift, OpenRLHF"
 	@echo "make test-faults     kill it, fill its disk, cut its power: the full set, a quarter of an hour"
 	@echo "make fuzz            read mutated lines and hold them against a strict decoder (SECONDS=300 SEED=…)"
-	@echo "make test-laws       the laws of the suite with other examples, ten times as many"
+	@echo "make test-laws       the laws of the suite with other examples, 25 times as many"
 	@echo "make test-security   hostile recipes, text, names, links: the full set, a few minutes"
 	@echo "make test-full       every test at its full size, those of shells, recipes and real rollouts too: an hour"
 	@echo "make golden  write the expected outputs of the golden tests anew"
@@ -61,7 +61,7 @@ ROLLOUTS ?= ../shared/rollouts
 fuzz: $(VENV)/.ready
 	$(RUN) -m tests.corpus.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(if $(wildcard $(ROLLOUTS)),--rollouts $(ROLLOUTS))
 
-# Every law of the suite with other examples, ten times as many.
+# Every law of the suite with other examples, 25 times as many.
 test-laws: $(VENV)/.ready
 	GYMRECIPE_TESTS=full $(RUN) -m pytest -m hypothesis -n auto
 

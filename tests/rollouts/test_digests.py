@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from gymrecipe.rollouts import digests, files
 from gymrecipe.rollouts.digests import Digest, digest_of, digest_prefix
-from tests.rollouts.conftest import GOOD, read, slow_digest
+from tests.rollouts.conftest import GOOD, read, rollout, slow_digest
 
 
 @given(st.binary(max_size=200), st.integers(1, 40), st.integers(1, 40))
@@ -42,7 +43,8 @@ def test_a_digest_does_not_depend_on_slices(
 
 
 def test_a_digest_is_known_ahead(tmp_path: Path) -> None:
-    data = GOOD * (18 * 2**20 // len(GOOD))
+    data = json.dumps(rollout("a" * 100_000)).encode() + b"\n"
+    data *= 18 * 2**20 // len(data)
     path = tmp_path / "a.jsonl"
     path.write_bytes(data)
     assert read(path).read[0].digest == slow_digest(data, 8 * 2**20)
