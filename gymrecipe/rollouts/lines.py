@@ -28,8 +28,7 @@ NULL: Any = Raw(b"null")
 """What stands for a part that is absent."""
 
 MASKS = (("mask_sample",), ("instance_config", "mask_sample"))
-"""Where anything but null, false, 0 and an empty text says that a rollout is not to be trained
-on."""
+"""Where anything but null, false, 0 and "" says that a rollout is not to be trained on."""
 
 FAILURES = ("_ng_failure_class", "failure_kind", "agent_error", "judge_error", "verifier_error")
 """Fields that say, where they hold something, that a run broke and its reward is a placeholder."""
@@ -226,8 +225,8 @@ def halves_of(line: Line[Part], answered: bool = True) -> Halves[Part] | None:
         # response of an unknown form is none, but is what answers a last question.
         if output is None and (line.response is None or roles[-1:] == ["assistant"]):
             asked = roles.index("user") if "user" in roles else 0  # it may greet before that
-            answer = roles.index("assistant", asked) if "assistant" in roles[asked:] else len(roles)
-            prompt, output = prompt[:answer], prompt[answer:] or None
+            end = roles.index("assistant", asked) if "assistant" in roles[asked:] else len(roles)
+            prompt, output = prompt[:end], prompt[end:] or None
     if output is None:
         if answered or not (request or prompt):
             return None

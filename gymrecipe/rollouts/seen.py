@@ -18,8 +18,8 @@ NAMED = 8
 """So many keys are named."""
 
 SHAPES = (
-    "a rollout has `responses_create_params` and `response`, or `messages` and `response`, or"
-    " `responses_create_params` and `output`"
+    "a rollout has `responses_create_params` and `response`, or `responses_create_params` and"
+    " `output`, or `messages` with the answer among them or in `response`"
 )
 ANSWERS = (
     "one that is read is a text, a list of items, an object with a list `output`, or a message of"
@@ -45,12 +45,14 @@ def seen(source: Source, offset: int, reason: str) -> str:
     line = _line_at(source, offset)
     if line is None:
         return ""
-    if reason == "wrong_type":
-        return _type_error(line)
     try:
-        value = msgspec.json.decode(line)
+        return _type_error(line) if reason == "wrong_type" else _instead(line, reason)
     except (msgspec.MsgspecError, ValueError, RecursionError):  # in a part that nobody read
         return ""
+
+
+def _instead(line: bytes, reason: str) -> str:
+    value = msgspec.json.decode(line)
     response = value.get("response")
     if reason == "no_response" and response is not None:
         return f" Its `response` has {_keys(response)}; {ANSWERS}."

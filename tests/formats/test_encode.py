@@ -236,7 +236,7 @@ def test_a_format_that_copies_the_request_keeps_its_pictures(path: Path) -> None
 
 def test_a_prompt_that_is_made_of_messages_can_have_no_picture(path: Path) -> None:
     found = single(path, task_with_a_picture(), format="trl", purpose="rl")
-    assert found.reasons == {0: Fault("not_text", 0)}
+    assert found.reasons == {0: Fault("not_text", 0, "a part of the type 'input_image'")}
 
 
 def test_tools_are_written_where_the_dataset_has_tools(path: Path) -> None:

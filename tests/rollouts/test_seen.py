@@ -80,6 +80,8 @@ def test_a_reason_that_says_enough_is_left_alone(jsonl: Write) -> None:
 
 def test_a_fault_in_a_part_that_nobody_read_is_not_told_of(jsonl: Write) -> None:
     assert said(jsonl(b'{"detail": NaN}'), 0, "not_a_rollout") == ""
+    assert said(jsonl(b'{"output": {}, "detail": NaN}'), 0, "wrong_type") != ""
+    assert said(jsonl(b'{"detail": NaN, "output": {}}'), 0, "wrong_type") == ""
 
 
 def test_keys_of_any_length_stay_on_one_line(jsonl: Write) -> None:
