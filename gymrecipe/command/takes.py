@@ -78,11 +78,12 @@ def verb_help(verb: str) -> tuple[str, list[Knob]]:
 
 
 def offered(verb: str) -> list[str]:
-    """The knobs of a verb as they are begun on a command line; what is off can be put on."""
+    """The knobs of a verb as they are begun on a command line; a switch the other way."""
     return [
-        f"{name}={'true' if default is False else ''}" for name, (default, _) in TAKES[verb].items()
+        f"{name}={_shown(not default) if isinstance(default, bool) else ''}"
+        for name, (default, _) in TAKES[verb].items()
     ]
 
 
 def _shown(default: Any) -> str:
-    return "false" if default is False else str(default or "")
+    return str(default).lower() if isinstance(default, bool) else str(default or "")

@@ -37,7 +37,8 @@ gymrecipe turns scored rollouts into versioned training datasets.
   gc [NAME …]                take away what killed runs left behind
   cache [clear=true]         what is kept of inputs, so that they need no scan
 
-A VERSION is a folder, RECIPE/v0001, or RECIPE for its newest. With json=true each verb gives JSON.
+A VERSION is a folder, RECIPE/v0001, or RECIPE for its newest.
+With json=true each verb prints JSON.
 Options: --cfg job [--resolve], --config-dir DIR, --plugin MODULE,
 --shell-completion install=bash|zsh|fish, --version, --help (also of a verb).
 """

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from array import array
+from io import BytesIO
 from pathlib import Path
 from typing import TypeVar
 
@@ -56,6 +57,10 @@ Row = TypeVar("Row", bound=msgspec.Struct)
 def table(path: Path) -> pl.LazyFrame:
     """One of a version's tables. Raises OSError where it is no file: Polars waits for a pipe."""
     os.close(no_link(str(path), os.O_RDONLY))
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:  # Polars opens no such path
+        return pl.scan_parquet(BytesIO(path.read_bytes()))
     return pl.scan_parquet(path, glob=False)
 
 

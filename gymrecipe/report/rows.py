@@ -229,7 +229,8 @@ def versions(root: Path, names: list[str]) -> list[Made]:
         folder = root / name
         paths = references.versions(folder)
         if names and not paths:
-            raise RecipeError(f"versions: {folder} has no versions.{hint(name, there)}")
+            having = [other for other in there if references.versions(root / other)]
+            raise RecipeError(f"versions: {folder} has no versions.{hint(name, having)}")
         tags = references.tags(folder) if paths else {}
         for path in paths:
             own = [tag for tag, version in tags.items() if version == path.name]

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from gymrecipe.cli import main
-from gymrecipe.command.takes import TAKES, given, verb_help
+from gymrecipe.command.takes import TAKES, given, offered, verb_help
 from gymrecipe.command.words import VERBS, parse
 from gymrecipe.errors import RecipeError
 
@@ -28,6 +28,11 @@ def test_a_knob_is_shown_with_its_default() -> None:
         "output_dir=experiments", "older_than_minutes=60", "dry_run=false", "output_jsonl_fpath=",
         "json=false",
     ]  # fmt: skip
+
+
+def test_what_is_on_is_shown_so_and_offered_to_be_put_off() -> None:
+    assert "values=true" in [row.knob for row in verb_help("explain")[1]]
+    assert {"values=false", "json=true", "output_dir="} <= {*offered("explain")}
 
 
 def test_what_is_not_given_has_its_default() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,24 @@ def test_columns_are_one_document(asked: Asked) -> None:
     (reward,) = [field for field in found["fields"] if field["field"] == 'field["reward"]']
     assert (reward["lines"], reward["kind"]) == (5, ["number"])
     assert "reward" in [column["column"] for column in found["built_in"]]
+
+
+def test_a_version_may_lie_below_a_folder_whose_name_is_no_utf_8(
+    asked: Asked, tmp_path: Path
+) -> None:
+    copy = str(shutil.copytree(f"experiments/{V1}", tmp_path / "caf\udce9"))
+    code, (found,), _ = asked("verify", copy)
+    assert (code, found["differences"]) == (0, [])
+    assert found["folder"].endswith("caf\\udce9")
+    assert asked("explain", copy, "a.jsonl:16")[1][0]["output_line"] == 6
+    assert asked("diff", copy, V1)[1][0]["lost"] == []
+
+
+def test_a_recipe_without_versions_is_not_taken_for_itself(asked: Asked, tmp_path: Path) -> None:
+    (tmp_path / "a b").mkdir()
+    code, out, err = asked("versions", "a b", f"output_dir={tmp_path}")
+    assert (code, out) == (2, [])
+    assert err.endswith("a b has no versions.\n")
 
 
 def test_an_error_is_a_sentence_and_no_json(asked: Asked) -> None:
