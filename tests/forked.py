@@ -4,7 +4,7 @@ command: a quarter of the time that a process of its own takes.
     python("-m", "gymrecipe", "recipes", cwd=tmp_path)
 
 For tests of what a program does. Those of how one starts and ends begin a process of their own:
-streams, signals, memory, imports, and settings that the interpreter reads.
+streams, signals, imports, what is weighed, and settings that the interpreter reads.
 """
 
 from __future__ import annotations

@@ -295,7 +295,7 @@ def test_what_is_read_is_not_held(write: Any, monkeypatch: pytest.MonkeyPatch) -
     import tracemalloc
 
     monkeypatch.setattr("gymrecipe.checking.inferred.BATCH_BYTES", 2**16)
-    rows = ({"messages": [ASK, {**SAY, "content": f"{i} " + "x" * 1_000}]} for i in range(5_000))
+    rows = ({"messages": [ASK, {**SAY, "content": f"{i} " + "x" * 1_000}]} for i in range(3_500))
     path = write(*rows)
     checking = check.check(path, "trl")
     next(checking.findings, None)  # what is imported on the way is imported now

@@ -23,7 +23,7 @@ from tests.full import often
 from tests.rollouts.test_members import VALUES
 
 REAL = Path(__file__).parents[3] / "shared" / "rollouts"
-RUNS = often(8, 400)
+RUNS = often(5, 400)
 
 
 @pytest.mark.parametrize("seed", range(RUNS))

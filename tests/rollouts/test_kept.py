@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import tempfile
 import threading
 import time
@@ -405,7 +406,7 @@ def test_runs_while_a_writer_appends_give_what_was_there(
     path = Path(jsonl(*lines_of_all_kinds()))
     text = b"".join(
         json.dumps(rollout(str(number), reward=number / 7)).encode() + b"\n"
-        for number in range(700)
+        for number in range(400)
     )
     stop = threading.Event()
 
@@ -486,21 +487,17 @@ def test_an_entry_of_other_code_or_another_user_is_not_believed(
         assert "scan" in done(path, cache)
 
 
-def test_the_code_of_an_entry_is_that_of_all_that_scans() -> None:
+def test_the_code_of_an_entry_is_that_of_all_that_scans(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from gymrecipe import rollouts
 
-    entries.code.cache_clear()
-    before = entries.code()
-    extra = Path(rollouts.__path__[0], "zz_test.py")
-    try:
-        extra.write_text("")
-        extra.write_text("x = 1\n")
-        entries.code.cache_clear()
-        assert entries.code() != before
-    finally:
-        extra.unlink()
-        entries.code.cache_clear()
-    assert entries.code() == before
+    ours = entries.code()
+    copy = Path(shutil.copytree(rollouts.__path__[0], tmp_path / "rollouts"))
+    monkeypatch.setattr(entries, "files", {"gymrecipe.rollouts": copy}.__getitem__)
+    assert entries.code.__wrapped__() == ours
+    (copy / "more.py").write_text("x = 1\n")
+    assert entries.code.__wrapped__() != ours
 
 
 def test_the_entry_of_another_file_in_its_place_changes_nothing(jsonl: Write, cache: Path) -> None:
