@@ -53,7 +53,7 @@ class Reader:
         self.asked = [(column, places(*column.paths)) for column in job.columns]
         self.sought = [(name_of(path), places(path)) for path in job.present]
         self.index = places(("_ng_task_index",))
-        self.repeat = places(("_ng_rollout_index",))
+        self.repeat = slots.get("_ng_rollout_index")
         self.masks = places(*MASKS)
         self.failures = places(*((name,) for name in FAILURES))
         self.tools, self.agent = slots.get("tools"), slots.get("agent_ref")
@@ -93,7 +93,10 @@ class Reader:
             "id_lo": low,
             "prompt_key": [prompt.key for prompt in prompts],
             "index_key": self._index_keys(values, agents),
-            "repeat_key": self._repeat_keys(values),
+            "repeat_key": [
+                0 if self.repeat is None else _repeat_key(bytes(parts[self.repeat]))
+                for parts in values
+            ],
             "group_value": self._keys(texts, values, self.group_by),
             "place": [text.place for text in texts],
             "reward": [math.nan if reward is None else reward for reward in rewards],
@@ -196,12 +199,6 @@ class Reader:
             for parts, agent in zip(values, agents, strict=True)
         ]
 
-    def _repeat_keys(self, values: list[Values]) -> Sequence[int]:
-        if not self.repeat:
-            return array("Q", bytes(8 * len(values)))
-        slot, _ = self.repeat[0]
-        return [_repeat_key(bytes(parts[slot])) for parts in values]
-
     def _failed(self, values: list[Values], responses: list[Response | None]) -> list[bool]:
         slots = [slot for slot, _ in self.failures]
         return [
@@ -228,6 +225,7 @@ _NEEDED = frozenset(
 )  # fmt: skip
 _MISSING = {"number": math.nan, "boolean": -1, "any": -1}
 _NUMBER_OR_BOOLEAN = frozenset(b"-0123456789tf")
+_repeat_key = lru_cache(maxsize=256)(value_key)  # a task has few repeats
 _value = msgspec.json.Decoder()
 _floats = msgspec.json.Decoder(list[float | None])
 
@@ -277,10 +275,6 @@ def _agent(raw: bytes) -> str | None:
     """The name in an `agent_ref`. A run has few agents, each on many lines."""
     name: str | None = typed(find(raw, ("name",)), "text")
     return name
-
-
-_repeat_key = lru_cache(maxsize=256)(value_key)
-"""Of a rollout index. The tasks of a run have few repeats."""
 
 
 def _numbers(raws: list[Raw]) -> list[float | None]:
