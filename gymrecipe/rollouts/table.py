@@ -26,6 +26,7 @@ from gymrecipe.rollouts.frames import (
     empty_rows,
     give_back,
     joined,
+    no_metrics,
     unspilled,
 )
 from gymrecipe.rollouts.lines import HEAVY
@@ -164,6 +165,7 @@ class _Collected:
         self.found: set[str] = set()
         self.metrics: dict[str, list[Metric]] = {}
         self.metric_rows: list[pl.DataFrame] = []
+        self.spilled_metrics: list[pl.DataFrame] = []
 
     @property
     def remaining(self) -> int | None:
@@ -192,12 +194,15 @@ class _Collected:
             self.metric_rows.append(
                 pl.DataFrame(
                     {
-                        "row": pl.Series(lines, dtype=pl.UInt64) + self.rows,
-                        "metric": pl.repeat(name, len(lines), dtype=pl.String, eager=True),
+                        "row": (pl.Series(lines, dtype=pl.UInt64) + self.rows).cast(pl.UInt32),
+                        "metric": pl.repeat(name, len(lines), dtype=pl.Categorical(), eager=True),
                         "value": pl.Series(values, dtype=pl.Float64),
                     }
                 )
             )
+        if sum(frame.height for frame in self.metric_rows) >= LARGE_ROWS:
+            self.spilled_metrics.append(self.spill(pl.concat(self.metric_rows)))
+            self.metric_rows = []
         self.rows += rows
 
     def _put_together(self) -> None:
@@ -234,14 +239,13 @@ class _Collected:
             warnings += stand_ins(wanted, self.found, grouped, seen, self.sources)
             valued = _valued(wanted, rows)
             warnings += of_other_kinds(wanted, self.found, valued, scored, self.sources)
-        empty = pl.DataFrame(schema={"row": pl.UInt64, "metric": pl.String, "value": pl.Float64})
         return Table(
             rows=rows,
             bad=self.bad.frame(),
             read=self.read,
             fields=seen,
             metrics={name: _total(parts) for name, parts in sorted(self.metrics.items())},
-            metric_rows=pl.concat([empty, *self.metric_rows]),
+            metric_rows=pl.concat([no_metrics(), *self.spilled_metrics, *self.metric_rows]),
             warnings=warnings,
         )
 

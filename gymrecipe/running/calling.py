@@ -59,9 +59,6 @@ def _listed(names: list[str]) -> str:
     return f"{', '.join(own)}{sides}"
 
 
-NO_METRICS = pl.LazyFrame(schema={"row": pl.UInt32, "metric": pl.String, "value": pl.Float64})
-
-
 def in_memory() -> pl.Config:
     """For a `with`: Polars' in-memory engine answers what is asked in it.
 

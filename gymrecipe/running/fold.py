@@ -22,10 +22,11 @@ from gymrecipe.rollouts.columns import INPUT, PAIR_COLUMNS, ROWS, split_side
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.frames import LARGE_ROWS, Spill, give_back, unspilled
+from gymrecipe.rollouts.places import looked_up
 from gymrecipe.rollouts.table import Table
 from gymrecipe.running import remarks
 from gymrecipe.running.blame import blaming, check_columns, check_rows
-from gymrecipe.running.calling import NO_METRICS, call, naming_what_is_missing, resolve
+from gymrecipe.running.calling import call, naming_what_is_missing, resolve
 from gymrecipe.running.judging import COUNTS, counted, judged, judged_again
 from gymrecipe.running.progress import Progress
 from gymrecipe.running.records import stage_record
@@ -144,9 +145,11 @@ class Fold:
         wide = rows.wide(self.table.rows)
         with naming_what_is_missing(self.plan, step, wide):
             params, resolved = resolve(step, wide)
-        metrics = NO_METRICS
+        metrics = self.table.metric_rows.lazy()
         if step.stage.reads == "metrics":
-            metrics = self.table.metric_rows.join(rows.held, on="row", how="semi").lazy()
+            there = pl.repeat(False, self.table.rows.height, eager=True)
+            there = there.scatter(fates.rollouts_of(rows.held), True)
+            metrics = metrics.filter(looked_up(there, pl.col("row")))
         if step.makes == "metrics" != step.takes:
             self._entered[step.name] = fates.rollouts_of(rows.held)
         with blaming(step), naming_what_is_missing(self.plan, step, wide):

@@ -9,10 +9,9 @@ from gymrecipe.late import pl
 from gymrecipe.planning.plan import Plan
 from gymrecipe.registry import PLUGINS
 from gymrecipe.rollouts.columns import split_side
-from gymrecipe.rollouts.frames import empty_rows
+from gymrecipe.rollouts.frames import empty_rows, no_metrics
 from gymrecipe.running.blame import blaming
 from gymrecipe.running.calling import (
-    NO_METRICS,
     MissingColumn,
     call,
     naming_what_is_missing,
@@ -67,7 +66,7 @@ def _rehearse(plan: Plan, spare: frozenset[str]) -> None:
         )
         params = step.params.model_copy(update=dict.fromkeys(quantiles(step), 0.0))
         with blaming(step), naming_what_is_missing(plan, step, rows):
-            frame, _ = call(step, params, rows, facts, NO_METRICS)
+            frame, _ = call(step, params, rows, facts, no_metrics().lazy())
             schema = dict(frame.collect_schema())
         schema.pop("reason", None)
         frames[step.name] = pl.LazyFrame(schema=schema)

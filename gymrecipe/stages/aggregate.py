@@ -8,6 +8,7 @@ from gymrecipe.late import pl
 from gymrecipe.parameters import Params
 from gymrecipe.registry import Facts, stage
 from gymrecipe.rollouts.figures import mean, std
+from gymrecipe.rollouts.places import column
 
 
 class Aggregate(Params):
@@ -23,9 +24,11 @@ def aggregate(values: pl.LazyFrame, params: Aggregate) -> tuple[pl.LazyFrame, Fa
     Booleans count as 0 and 1; fields that begin with `_` are bookkeeping and left out. A mean is
     over the rollouts that have the field, and `count` says how many those are.
     """
+    # One metric at a time: of millions of rollouts the values of all would be here twice.
+    names = pl.col("metric").unique().cast(pl.String).sort()
     rows = []
-    for (name,), group in sorted(values.collect().group_by("metric", maintain_order=True)):
-        series = group["value"]
+    for name in column(values, names):
+        series = column(values.filter(pl.col("metric") == name), "value")
         rows.append(
             {
                 "metric": name,

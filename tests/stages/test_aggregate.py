@@ -17,7 +17,7 @@ import gymrecipe
 from gymrecipe.stages.aggregate import Aggregate
 from tests.stages.conftest import call
 
-SCHEMA: dict[str, Any] = {"row": pl.UInt32, "metric": pl.String, "value": pl.Float64}
+SCHEMA: dict[str, Any] = {"row": pl.UInt32, "metric": pl.Categorical(), "value": pl.Float64}
 
 
 def aggregated(*values: tuple[int, str, float]) -> dict[str, dict[str, Any]]:
