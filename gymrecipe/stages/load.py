@@ -142,8 +142,10 @@ def _again(table: pl.DataFrame) -> int:
         return 0
     prompt = pl.col("prompt_key").fill_null(0)
     key = combine(0, pl.col("run"), pl.col("index_key"), prompt, pl.col("repeat_key"))
-    keyed = table.select(key=key, line="id_lo").lazy()
-    return sum(_again_of(keyed.filter(part).collect()) for part in parts("key", table.height))
+    return sum(
+        _again_of(table.lazy().filter(part).select(key=key, line="id_lo").collect())
+        for part in parts("index_key", table.height)
+    )
 
 
 def _again_of(keyed: pl.DataFrame) -> int:

@@ -26,22 +26,20 @@ def ranked(
     `high` and `low`, says whether a rollout is in it.
     """
     value = pl.col(by)
-    group = combine(0, pl.col("task_key"), pl.col("prompt_key").fill_null(0))
-    keys = [] if across_prompts else [(group, False)]
-    keys.append((value, True))
+    keys = [(value, True)]
     if ties == "shortest":
         keys.append((pl.col("answer_chars"), False))
     keys.append((pl.col("draw"), False))
     at = column(rollouts, pl.arg_where(usable(by) & among))
     for key, descending in reversed(keys):
-        values = column(rollouts, key)[at]
-        order = pl.arg_sort_by("by", descending=descending, maintain_order=True)
-        at = at[values.rename("by").to_frame().select(order).to_series()]
+        at = at[_order(column(rollouts, key)[at], descending)]
     if across_prompts:
         runs = pl.zeros(len(at), pl.UInt32, eager=True)
         sizes = pl.Series([len(at)] if len(at) else [], dtype=pl.UInt32)
     else:
-        groups = column(rollouts, group)[at]
+        groups = _groups(rollouts, at)
+        order = _order(groups)
+        at, groups = at[order], groups[order]
         runs, sizes = groups.rle_id(), groups.rle().struct.field("len")
     table = pl.DataFrame({"at": at, "group": (sizes.cum_sum() - sizes)[runs]})
     table = table.with_columns(n=sizes.cast(pl.Int32)[runs])
@@ -49,6 +47,20 @@ def ranked(
         column(rollouts, tier(limit, value, name == "high"))[at].alias(name)
         for name, limit in tiers.items()
     )
+
+
+def _order(values: pl.Series, descending: bool = False) -> pl.Series:
+    by = values.rename("by").to_frame()
+    return by.select(pl.arg_sort_by("by", descending=descending, maintain_order=True)).to_series()
+
+
+def _groups(rollouts: pl.LazyFrame, at: pl.Series) -> pl.Series:
+    """A key of the task and the prompt, of these rollouts alone: others are in other parts."""
+    names = ("task_key", "prompt_key")
+    shown = pl.DataFrame([column(rollouts, name)[at].alias(name) for name in names])
+    return shown.select(
+        combine(0, pl.col("task_key"), pl.col("prompt_key").fill_null(0))
+    ).to_series()
 
 
 def usable(by: str) -> pl.Expr:
