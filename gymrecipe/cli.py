@@ -179,7 +179,7 @@ def _dispatch(words: Words) -> int:
 
         return launch(words)
     if words.help:
-        from gymrecipe.command.takes import verb_help
+        from gymrecipe.command.help import verb_help
 
         said, rows = verb_help(words.verb)
         say.prose(said)

@@ -7,13 +7,32 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from gymrecipe.command.takes import Knob
+import msgspec
+
+from gymrecipe.command.takes import TAKES, as_text
 from gymrecipe.command.words import USAGE
 from gymrecipe.recipe.finding import description, recipes, shared_folder
 from gymrecipe.recipe.reading import base_knobs, knobs
 from gymrecipe.report.rows import shown
 
 _COMMENT = re.compile(r"^(\w+):.*?\s#\s+(.*)$", re.MULTILINE)
+
+
+class Knob(msgspec.Struct, frozen=True):
+    """A knob with its value where none is given."""
+
+    knob: str
+    what_it_sets: str
+
+
+def verb_help(verb: str) -> tuple[str, list[Knob]]:
+    """How a verb is written and what it does, and its knobs."""
+    (line,) = (line for line in USAGE.splitlines() if line.split()[:1] == [verb])
+    form, _, what = line.strip().partition("  ")
+    rows = [
+        Knob(f"{name}={as_text(default)}", what) for name, (default, what) in TAKES[verb].items()
+    ]
+    return f"gymrecipe {form}: {what.strip()}", rows
 
 
 def overview(folders: Iterable[Path]) -> str:

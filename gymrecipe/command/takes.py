@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
-from gymrecipe.command.words import USAGE, Words, knobs
-
 _OUTPUT_DIR = {"output_dir": ("experiments", "the folder of the versions")}
 _JSON = {"json": (False, "JSON in place of text, each record on a line")}
 
@@ -54,36 +50,14 @@ _OWN: dict[str, dict[str, tuple[Any, str]]] = {
 TAKES = {verb: own | _JSON for verb, own in _OWN.items()}
 
 
-def given(words: Words) -> dict[str, Any]:
-    """What a command line gives the knobs of its verb, the defaults for the rest."""
-    taken = TAKES[words.verb or ""]
-    return knobs(words, **{name: default for name, (default, _) in taken.items()})
-
-
-class Knob(msgspec.Struct, frozen=True):
-    """A knob with its value where none is given."""
-
-    knob: str
-    what_it_sets: str
-
-
-def verb_help(verb: str) -> tuple[str, list[Knob]]:
-    """How a verb is written and what it does, and its knobs."""
-    (line,) = (line for line in USAGE.splitlines() if line.split()[:1] == [verb])
-    form, _, what = line.strip().partition("  ")
-    rows = [
-        Knob(f"{name}={_shown(default)}", what) for name, (default, what) in TAKES[verb].items()
-    ]
-    return f"gymrecipe {form}: {what.strip()}", rows
-
-
 def offered(verb: str) -> list[str]:
     """The knobs of a verb as they are begun on a command line; a switch the other way."""
     return [
-        f"{name}={_shown(not default) if isinstance(default, bool) else ''}"
+        f"{name}={as_text(not default) if isinstance(default, bool) else ''}"
         for name, (default, _) in TAKES[verb].items()
     ]
 
 
-def _shown(default: Any) -> str:
+def as_text(default: Any) -> str:
+    """A default as it stands on a command line."""
     return str(default).lower() if isinstance(default, bool) else str(default or "")

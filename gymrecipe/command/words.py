@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from gymrecipe.command.takes import TAKES
 from gymrecipe.errors import RecipeError, hint
 
 USAGE = """\
@@ -132,8 +133,6 @@ def parse(arguments: Sequence[str]) -> Words:
 
 def _as_knob(bare: str) -> str:
     """How a knob of a verb is written that has dashes before it, or nothing."""
-    from gymrecipe.command.takes import TAKES
-
     name, _, value = bare.replace("-", "_").partition("=")
     defaults = [taken[name][0] for taken in TAKES.values() if name in taken]
     if not defaults:
@@ -156,6 +155,12 @@ def _meant(words: Words, word: str) -> str:
     if last and re.fullmatch(r"[a-z][\w.]*", word):
         return f" A knob is written {word}=VALUE."
     return hint(word, VERBS)
+
+
+def given(words: Words) -> dict[str, Any]:
+    """What a command line gives the knobs of its verb, the defaults for the rest."""
+    taken = TAKES[words.verb or ""]
+    return knobs(words, **{name: default for name, (default, _) in taken.items()})
 
 
 def knobs(words: Words, **defaults: Any) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def to_parquet(
 
     `kinds` are the kinds of the columns over all shards (`kinds_of` each, then `widest`), so
     that every shard has the same types; without it this shard's own count. Holds a few parts of
-    PART_BYTES, and one or two row groups.
+    PART_BYTES, and of row groups.
     """
     kinds = kinds or kinds_of(jsonl)
     schema = {name: _type(kind) for name, kind in kinds.items()}
@@ -154,7 +154,7 @@ def to_parquet(
 
 def group_size(lengths: array[int]) -> int:
     """How many rows of these lengths in bytes a row group has, so that none is larger than
-    GROUP_BYTES: a writer and a reader hold one at a time.
+    GROUP_BYTES but one of a single row: who writes or reads holds whole ones.
     """
     rows = GROUP_ROWS
     while rows > 1 and any(

@@ -6,17 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 from gymrecipe.late import pl
 from gymrecipe.parameters import TOLERANCE
 from gymrecipe.registry import STRATEGIES
 from gymrecipe.rollouts.columns import SIDES
 from gymrecipe.rollouts.places import column, gathered, looked_up
+from gymrecipe.stages.pairing import Pair
 from gymrecipe.stages.pairless import NEAREST
-
-if TYPE_CHECKING:
-    from gymrecipe.stages.pair import Pair
 
 TOGETHER = 2**18
 """Of `all`, so many rollouts and so many candidates are looked at together: each takes 200 bytes

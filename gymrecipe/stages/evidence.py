@@ -15,6 +15,7 @@ from gymrecipe.rollouts.places import column
 from gymrecipe.stages import balance, dedup, filter, pair, sample
 from gymrecipe.stages import where as language
 from gymrecipe.stages.label import Label
+from gymrecipe.stages.pairing import Pair
 from gymrecipe.stages.pairless import NEAREST
 
 MOST = 5
@@ -64,7 +65,7 @@ def evidence(
     match params:
         case filter.Filter():
             return [*_by_filter(entered, params, reason, row, line)]
-        case pair.Pair():
+        case Pair():
             return [*_by_pair(entered, params, reason, row, line)]
         case Label():
             return [*_by_label(entered, params, row, line)]
@@ -163,7 +164,7 @@ def _by_dedup(
 
 
 def _by_pair(
-    entered: pl.LazyFrame, params: pair.Pair, reason: str, row: int, line: Line
+    entered: pl.LazyFrame, params: Pair, reason: str, row: int, line: Line
 ) -> Iterator[Evidence]:
     least = _number(params.high) if reason == "no_high" else None
     most = _number(params.low) if reason == "no_low" else None

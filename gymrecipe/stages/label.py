@@ -11,7 +11,7 @@ from gymrecipe.parameters import Of, Params, Reads, ReadsWhere, is_above
 from gymrecipe.registry import Facts, stage
 from gymrecipe.stages import ranking
 from gymrecipe.stages import where as language
-from gymrecipe.stages.pair import Tier
+from gymrecipe.stages.pairing import Tier
 
 
 class Label(Params):

@@ -15,7 +15,7 @@ from gymrecipe.command.words import VERBS
 from gymrecipe.errors import RecipeError
 from gymrecipe.recipe.finding import recipes
 from gymrecipe.recipe.reading import base_knobs
-from gymrecipe.stages.pair import Pair
+from gymrecipe.stages.pairing import Pair
 from tests.full import often
 
 

@@ -7,8 +7,9 @@ import re
 import pytest
 
 from gymrecipe.cli import main
-from gymrecipe.command.takes import TAKES, given, offered, verb_help
-from gymrecipe.command.words import VERBS, parse
+from gymrecipe.command.help import verb_help
+from gymrecipe.command.takes import TAKES, offered
+from gymrecipe.command.words import VERBS, given, parse
 from gymrecipe.errors import RecipeError
 
 

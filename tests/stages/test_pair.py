@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from gymrecipe.reasons import FATES
 from gymrecipe.registry import STRATEGIES
 from gymrecipe.stages import candidates
-from gymrecipe.stages.pair import Pair, pair
+from gymrecipe.stages.pair import pair
+from gymrecipe.stages.pairing import Pair
 from tests.full import few
 from tests.stages.conftest import Columns, call, rollouts, shuffles
 
