@@ -661,7 +661,7 @@ def test_memory_does_not_grow_with_the_length_of_trajectories(tmp_path: Path, as
     def peak(padding: int) -> int:
         path = tmp_path / f"{padding}.jsonl"
         with path.open("w") as file:
-            for number in range(600):
+            for number in range(400):
                 rollout = {
                     "responses_create_params": {
                         "input": f"Question {number // 4}",
@@ -691,7 +691,7 @@ def test_memory_does_not_grow_with_the_length_of_trajectories(tmp_path: Path, as
         )
         return int(said.stdout)
 
-    # 600 lines of 400 kB are 240 MB; slices and buffers may cost 120 MB, not the trajectories.
+    # 400 lines of 400 kB are 160 MB; slices and buffers may cost 120 MB, not the trajectories.
     assert peak(400_000) - peak(100) < 120_000
 
 
