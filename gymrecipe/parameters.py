@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from textwrap import dedent
 from typing import Annotated, Any, Literal
 
 import msgspec
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 TOLERANCE = 1e-9
 """Absolute, towards keeping, for every threshold, gap, tier and check: 0.7 - 0.5 meets 0.2."""
@@ -100,6 +100,17 @@ QUANTILE = re.compile(r"p(100|\d{1,2}(\.\d+)?)")
 
 LIKE_QUANTILE = re.compile(r"(p)?(\d+(?:\.\d+)?)(?(1)|%)")
 """What was meant to be one: `p101`, `90%`."""
+
+
+def registered(entries: Mapping[str, Any]) -> AfterValidator:
+    """For a parameter: it is a name of the registry, as that is when the parameter is read."""
+
+    def check(name: str) -> str:
+        if name not in entries:
+            raise ValueError(f"should be one of {', '.join(sorted(entries))}")
+        return name
+
+    return AfterValidator(check)
 
 
 def check_quantile(text: Any) -> str:

@@ -165,6 +165,7 @@ class _Collected:
         self.found: set[str] = set()
         self.metrics: dict[str, list[Metric]] = {}
         self.metric_rows: list[pl.DataFrame] = []
+        self.held_numbers = 0
         self.spilled_metrics: list[pl.DataFrame] = []
 
     @property
@@ -200,9 +201,10 @@ class _Collected:
                     }
                 )
             )
-        if sum(frame.height for frame in self.metric_rows) >= LARGE_ROWS:
+            self.held_numbers += len(lines)
+        if self.held_numbers >= LARGE_ROWS:
             self.spilled_metrics.append(self.spill(pl.concat(self.metric_rows)))
-            self.metric_rows = []
+            self.metric_rows, self.held_numbers = [], 0
         self.rows += rows
 
     def _put_together(self) -> None:

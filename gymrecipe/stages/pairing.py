@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from gymrecipe.parameters import (
     LIKE_QUANTILE,
@@ -15,6 +15,7 @@ from gymrecipe.parameters import (
     ReadsWhere,
     check_quantile,
     is_above,
+    registered,
 )
 from gymrecipe.registry import STRATEGIES
 from gymrecipe.stages import strategies as strategies
@@ -35,7 +36,7 @@ class Pair(Params):
     """How rollouts of one prompt become pairs of a chosen and a rejected one."""
 
     use: Literal["pair"] = "pair"
-    strategy: str = "mirrored"
+    strategy: Annotated[str, registered(STRATEGIES)] = "mirrored"
     """Which rollouts are held against each other (`gymrecipe stages pair` lists the strategies)."""
     by: Annotated[str, Reads("number")] = "reward"
     """The metric that ranks the rollouts and whose difference is the gap."""
@@ -56,13 +57,6 @@ class Pair(Params):
     the formats `raw` and `custom` can write, and which no `validation_fraction` can hold out."""
     max_pairs: Annotated[int, Field(ge=1)] | None = None
     """`across_prompts`: the most pairs over all tasks."""
-
-    @field_validator("strategy")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        if value not in STRATEGIES:
-            raise ValueError(f"should be one of {', '.join(sorted(STRATEGIES))}")
-        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Pair:

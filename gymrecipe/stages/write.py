@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue, field_validator
 
 from gymrecipe.late import pl
-from gymrecipe.parameters import Params
+from gymrecipe.parameters import Params, registered
 from gymrecipe.registry import FORMATS, File, PairsAt, Purpose, Reasoning, stage, unit_of
 from gymrecipe.rollouts.columns import SPLIT, key_of
 from gymrecipe.rollouts.hashes import uniform
@@ -17,7 +17,7 @@ class Write(Params):
     """How the rows that arrive become files."""
 
     use: Literal["write"] = "write"
-    format: str = "messages"
+    format: Annotated[str, registered(FORMATS)] = "messages"
     """What the trainer reads (`gymrecipe formats` lists them)."""
     purpose: Purpose | None = None
     """What the file is for; by default `sft` for rollouts, `dpo` for pairs and `rl` for tasks."""
@@ -88,13 +88,6 @@ class Write(Params):
     def written_as(self) -> File:
         """The kind of file: as it says, or what the format is usually written as."""
         return self.file or FORMATS[self.format].files[0]
-
-    @field_validator("format")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        if value not in FORMATS:
-            raise ValueError(f"should be one of {', '.join(sorted(FORMATS))}")
-        return value
 
     @field_validator("verifier_fields")
     @classmethod
