@@ -67,7 +67,6 @@ def steps(recipe: str, words: list[str]) -> dict[str, Any]:
     from gymrecipe.running import ahead
 
     composed = compose(locate(recipe), words)
-    ahead.start_server(composed)
     from gymrecipe.api import prepare
     from gymrecipe.experiments import publishing
     from gymrecipe.running import executor, fold, loading, recording
@@ -88,8 +87,9 @@ def steps(recipe: str, words: list[str]) -> dict[str, Any]:
     ]
     for owner, name, step in places:
         setattr(owner, name, seen.timed(step, getattr(owner, name)))
-    plan = seen.timed("plan", prepare)(composed)
-    seen.timed("the rest", executor.run)(plan)
+    with ahead.engine(composed) as engine:
+        plan = seen.timed("plan", prepare)(composed)
+        seen.timed("the rest", executor.run)(plan, engine)
     return seen.seconds
 
 

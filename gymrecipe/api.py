@@ -14,7 +14,7 @@ from gymrecipe.planning.plan import Plan, plan
 from gymrecipe.recipe.composing import PYTHON, Composed, as_it_is, compose
 from gymrecipe.recipe.finding import locate
 from gymrecipe.recipe.grammar import as_plain, in_grammar
-from gymrecipe.running.ahead import start_server
+from gymrecipe.running import ahead
 
 if TYPE_CHECKING:
     from gymrecipe.running.executor import Version
@@ -44,12 +44,12 @@ def _run(recipe: str | Path, knobs: dict[str, Any]) -> Version:
         raise RecipeError(f"{PYTHON.name}: recipe: named twice. It is the first argument.")
     overrides = [_override(name, value) for name, value in knobs.items()]
     composed = compose(locate(str(recipe)), overrides, PYTHON)
-    start_server(composed)
-    prepared = prepare(composed)
+    with ahead.engine(composed) as engine:
+        prepared = prepare(composed)
 
-    from gymrecipe.running import executor
+        from gymrecipe.running import executor
 
-    return executor.run(prepared)
+        return executor.run(prepared, engine)
 
 
 def _override(name: str, value: Any) -> str:

@@ -70,9 +70,9 @@ def test_only_recipe_imports_hydra_and_omegaconf() -> None:
     assert users == {"recipe"}
 
 
-def test_workers_do_not_import_polars() -> None:
-    modules = ["gymrecipe.engines.worker", "gymrecipe.engines.server", "gymrecipe.running.ahead"]
-    code = f"import sys, {', '.join(modules)}; sys.exit('polars' in sys.modules)"
+@pytest.mark.parametrize("module", ["engines.worker", "engines.server", "running.executor"])
+def test_workers_and_what_begins_a_run_do_not_import_polars(module: str) -> None:
+    code = f"import sys, gymrecipe.{module}; sys.exit('polars' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -83,28 +83,27 @@ def _run(path: Path, overrides: list[str], words: Words) -> Version:
     from gymrecipe.running import ahead
 
     composed = compose(path, overrides)
-    ahead.start_server(composed)
     plugins.load(words.plugins)
+    with ahead.engine(composed) as engine:
+        from gymrecipe import api
 
-    from gymrecipe import api
+        plan = api.prepare(composed, command=_command(words))
 
-    plan = api.prepare(composed, command=_command(words))
+        from gymrecipe.experiments import publishing
+        from gymrecipe.report import terminal
+        from gymrecipe.running import executor
 
-    from gymrecipe.experiments import publishing
-    from gymrecipe.report import terminal
-    from gymrecipe.running import executor
-
-    errors = say.console()
-    gc.freeze()
-    gc.enable()
-    with terminal.Bars(errors) as bars:
-        try:
-            version = executor.run(plan, bars)
-        except DataError as error:
-            if error.manifest is not None:
-                bars.close()
-                terminal.summary(error.manifest, errors)
-            raise
+        errors = say.console()
+        gc.freeze()
+        gc.enable()
+        with terminal.Bars(errors) as bars:
+            try:
+                version = executor.run(plan, engine, bars)
+            except DataError as error:
+                if error.manifest is not None:
+                    bars.close()
+                    terminal.summary(error.manifest, errors)
+                raise
     terminal.summary(version.manifest, errors)
     for name, example in version.examples.items() if version.path is None else ():
         terminal.example(name, example, errors)

@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from gymrecipe.rollouts.engine import Map
@@ -16,10 +17,8 @@ if TYPE_CHECKING:  # a small run starts no processes, and need not know how
 IN_FLIGHT = 3
 """Slices a worker has waiting or done but not yet taken: the back-pressure."""
 
-WORTH_BYTES = 32 * 2**20
-"""Work that pays for starting processes: they need some 0.1 s of the cores, and this takes one of
-them as long.
-"""
+WORTH_BYTES = 8 * 2**20
+"""Work that pays for starting processes."""
 
 
 def default_workers() -> int:
@@ -35,49 +34,65 @@ def is_shared(size: int, workers: int) -> bool:
 
 
 @contextmanager
-def local(workers: int, mishaps: list[str] | None = None) -> Iterator[Map]:
-    """A `map` over `workers` processes, started at the first use that has work for them. What went
-    wrong and was made good is added to `mishaps`.
+def local(workers: int, size: int = 0) -> Iterator[Map]:
+    """A `map` over `workers` processes. They start at once where so many bytes (`size`) as are to
+    be read are work for them, else with the first map that has some.
     """
-    started: list[Workers] = []
-
-    def run(function: Callable[[Any], Any], jobs: Iterable[Any], size: int) -> Iterator[Any]:
-        if not started and not is_shared(size, workers):
-            yield from map(function, jobs)
-            return
-        if not started:
-            from gymrecipe.engines.workers import Workers
-
-            started.append(
-                Workers(workers, workers * IN_FLIGHT, [] if mishaps is None else mishaps)
-            )
-        yield from _in_order(started[0], function, jobs)
-
+    engine = _Local(workers)
     try:
-        yield run
+        if is_shared(size, workers):
+            engine.start()
+        yield engine
     except BaseException:
-        for one in started:
-            one.stop()
+        if engine.started is not None:
+            engine.started.stop()
         raise
     finally:
-        for one in started:
-            one.close()
+        if engine.started is not None:
+            engine.started.close()
+
+
+class _Local:
+    """A `map` that has started its processes, or will."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self.mishaps: list[str] = []
+        self.started: Workers | None = None
+
+    def start(self) -> Workers:
+        """The processes, which run from now on."""
+        if self.started is None:
+            from gymrecipe.engines.workers import Workers
+
+            self.started = Workers(self.workers, self.workers * IN_FLIGHT, self.mishaps)
+        return self.started
+
+    def __call__(
+        self, function: Callable[[Any], Any], jobs: Iterable[Any], size: int
+    ) -> Iterator[Any]:
+        if self.started is None and not is_shared(size, self.workers):
+            return map(function, jobs)
+        return _in_order(self.start(), function, jobs)
 
 
 def _in_order(
     workers: Workers, function: Callable[[Any], Any], jobs: Iterable[Any]
 ) -> Iterator[Any]:
+    """The results of slices of which the first are begun before anybody asks for one."""
+    waiting = enumerate(jobs)
     given: deque[Slice] = deque()  # where the caller stops early, so few are done in vain
-    for number, job in enumerate(jobs):
-        given.append(workers.give(number, function, job))
-        if len(given) >= workers.most:
-            yield _first(workers, given)
-    while given:
-        yield _first(workers, given)
 
+    def give(most: int) -> None:
+        for number, job in islice(waiting, most):
+            given.append(workers.give(number, function, job))
 
-def _first(workers: Workers, given: deque[Slice]) -> Any:
-    """The result of the first slice, which is then no longer held."""
-    result = workers.result(given)
-    given.popleft()
-    return result
+    def results() -> Iterator[Any]:
+        while given:
+            result = workers.result(given)
+            given.popleft()
+            yield result
+            give(1)
+
+    give(workers.most)
+    return results()

@@ -26,6 +26,7 @@ def begin(held: Any) -> None:
     # Ctrl-C and a lost terminal go to the whole group; the parent alone decides what they mean.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a copy of the parent has what that does
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)  # what is made of a line dies with the next
     threading.Thread(target=_end_with_parent, daemon=True).start()

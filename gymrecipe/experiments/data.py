@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
-import polars as pl
 from msgspec.structs import replace
 
 from gymrecipe.experiments.disk import writing
@@ -26,6 +25,7 @@ from gymrecipe.formats.job import Encoded, Fault, WriteJob
 from gymrecipe.formats.parquet import Kind, widest
 from gymrecipe.formats.shapes import as_floats, mixed
 from gymrecipe.formats.template import Template
+from gymrecipe.late import pl
 from gymrecipe.planning.settings import NamedColumn
 from gymrecipe.planning.steps import Step
 from gymrecipe.rollouts.columns import INPUT, SIDES, SPLIT
@@ -77,7 +77,7 @@ def write_data(
             far = params.order == "shuffled" and max(size, on_disk) > FAR * memory()
             order = as_they_lie(part, sides[0]) if far else None
             here = replace(job, sources=paths, split=split)
-            jobs = slices(here, taken, part, sides, target, order)
+            jobs = slices(here, taken, part, sides, target, size, order)
             usable = array("b")
             faults: dict[int, Fault] = {}
             with writing(target):

@@ -14,23 +14,13 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-import polars as pl
 
 from gymrecipe.errors import DataError
 from gymrecipe.experiments.disk import no_link, writing
 from gymrecipe.experiments.manifest import REJECTS, USED
+from gymrecipe.late import pl
 from gymrecipe.rollouts.columns import ROWS
 from gymrecipe.rollouts.places import looked_up
-
-FATE = pl.Schema({"row": pl.UInt32(), "stage": pl.UInt16(), "reason": pl.Categorical()})
-"""What a fate has; where some have a `cause` beside it, their frame has that column, too."""
-
-USE = pl.Schema(
-    {"row": pl.UInt32(), "side": pl.Categorical(), "output": pl.Categorical(), "at": pl.UInt32()}
-)
-"""What a use has: which side of an example the rollout is (empty where it has none), in which file
-of the version, and at which place there (counted from 0; none in a file of figures).
-"""
 
 GROUP_ROWS = 2**15
 """Rows that the files of records hold together."""
@@ -79,15 +69,30 @@ def rows_of(path: Path, kind: type[Row], *wanted: pl.Expr) -> list[Row]:
         ) from None
 
 
+def no_fates() -> pl.DataFrame:
+    """What a fate has; where some have a `cause` beside it, their frame has that column, too."""
+    schema = {"row": pl.UInt32(), "stage": pl.UInt16(), "reason": pl.Categorical()}
+    return pl.DataFrame(schema=schema)
+
+
+def no_uses() -> pl.DataFrame:
+    """What a use has: which side of an example the rollout is (empty where it has none), in which
+    file of the version, and at which place there (counted from 0; none in a file of figures).
+    """
+    name = pl.Categorical()
+    schema = {"row": pl.UInt32(), "side": name, "output": name, "at": pl.UInt32()}
+    return pl.DataFrame(schema=schema)
+
+
 def leaving(rows: pl.DataFrame, stage: int) -> pl.DataFrame:
     """The fates (`row`, `stage`, `reason`) of the rollouts that leave here, alone or in pairs."""
     if "rows" in rows.columns:
         rows = rows.select("reason", row="rows").explode("row")
     names = [name for name in ROWS if name in rows.columns]
     if not names:
-        return pl.DataFrame(schema=FATE)
+        return no_fates()
     parts = [rows.select(row=name, stage=pl.lit(stage), reason="reason") for name in names]
-    return pl.concat(parts).drop_nulls("row").cast(FATE)
+    return pl.concat(parts).drop_nulls("row").cast(dict(no_fates().schema.items()))
 
 
 def rollouts_of(rows: pl.DataFrame) -> pl.Series:
@@ -100,12 +105,12 @@ def rollouts_of(rows: pl.DataFrame) -> pl.Series:
 
 def refused(stage: int, lost: pl.DataFrame) -> pl.DataFrame:
     """The fates of rollouts that a write could not write, with their reasons and causes."""
-    return lost.with_columns(stage=pl.lit(stage)).cast(dict(FATE.items()))
+    return lost.with_columns(stage=pl.lit(stage)).cast(dict(no_fates().schema.items()))
 
 
 def settle(fates: list[pl.DataFrame], used: pl.DataFrame) -> pl.DataFrame:
     """One fate for each rollout that is not used, in their order."""
-    known = pl.concat([pl.DataFrame(schema=FATE), *fates], how="diagonal").lazy()
+    known = pl.concat([no_fates(), *fates], how="diagonal").lazy()
     after = int(known.select(pl.col("row").max().fill_null(0)).collect().item()) + 1
     return pl.concat(
         _settled(

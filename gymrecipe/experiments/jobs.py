@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import msgspec
-import polars as pl
 
 from gymrecipe.formats.custom import parts_in
 from gymrecipe.formats.job import WriteJob
 from gymrecipe.formats.template import Template
+from gymrecipe.late import pl
 from gymrecipe.planning.beside import columns_of, held, path_of, table_column
 from gymrecipe.planning.settings import NamedColumn
 from gymrecipe.planning.steps import Step, purpose_of

@@ -13,9 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
-import polars as pl
-
 from gymrecipe.experiments.disk import writing
+from gymrecipe.late import pl
 from gymrecipe.rollouts.frames import LARGE_ROWS, Spill, unspilled
 
 

@@ -18,12 +18,6 @@ from gymrecipe.formats.shapes import as_floats, leaders
 from gymrecipe.late import pl
 from gymrecipe.registry import File
 
-STAND: dict[str, pl.DataType | type[pl.DataType]] = {
-    "came": pl.UInt32,
-    "output": pl.Categorical(),
-    "at": pl.UInt32,
-}
-
 
 class Shards:
     """The files of one split, of at most `most` rows each.
@@ -202,7 +196,8 @@ class Shards:
             for spans, output in zip(shards, outputs, strict=True)
             for (start, _), at in zip(spans, _ends(spans), strict=False)
         ]
-        stand = pl.DataFrame(sorted(placed), schema=STAND, orient="row")
+        schema = {"came": pl.UInt32(), "output": pl.Categorical(), "at": pl.UInt32()}
+        stand = pl.DataFrame(sorted(placed), schema=schema, orient="row")
         if not placed:
             return stand.drop("came")
         rows = pl.int_range(len(self.lengths), dtype=pl.UInt32, eager=True)

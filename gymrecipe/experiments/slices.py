@@ -18,7 +18,12 @@ from gymrecipe.late import pl
 from gymrecipe.rollouts.columns import INPUT, split_side
 
 SLICE_BYTES = 8 * 2**20
-"""Source bytes that one slice of a write reads."""
+"""Source bytes that one slice of a write reads at most."""
+
+SLICES = 8
+"""A small write is of so many slices, of a megabyte or more, so that no worker waits for another
+for long.
+"""
 
 SLICE_ROWS = 20_000
 
@@ -38,12 +43,14 @@ def slices(
     rows: pl.DataFrame,
     sides: tuple[str, ...],
     target: Path,
+    size: int,
     order: array[int] | None = None,
 ) -> Iterator[WriteJob]:
-    """The rows as jobs, a slice each: in `order`, which has their numbers, or as they stand. The
-    records of each slice go to a file of its own in `target`.
+    """The rows, of `size` source bytes, as jobs, a slice each: in `order`, which has their numbers,
+    or as they stand. The records of each slice go to a file of its own in `target`.
     """
     number = 0
+    most = min(max(size // SLICES, 2**20), SLICE_BYTES)
     for start in range(0, rows.height, LAP_ROWS):
         slots = None if order is None else order[start : start + LAP_ROWS]
         lap = rows.slice(start, LAP_ROWS) if slots is None else rows[pl.Series(slots)]
@@ -51,7 +58,7 @@ def slices(
         inputs = _side(lap, INPUT) if f"{INPUT}source" in rows.columns else None
         values = {name: _values(lap, column) for name, column in taken.values.items()}
         own = {name: lap[column].to_list() for name, column in taken.own.items()}
-        for low, high in _cuts([side.bytes for side in lines]):
+        for low, high in _cuts([side.bytes for side in lines], most):
             yield replace(
                 job,
                 target=str(target / f".part-{job.split}-{number:06d}"),
@@ -90,12 +97,12 @@ def _values(rows: pl.DataFrame, column: str) -> list[Any]:
     return values
 
 
-def _cuts(sizes: list[array[int]]) -> Iterator[tuple[int, int]]:
-    """The rows in runs of about SLICE_BYTES of source: from, and to before."""
+def _cuts(sizes: list[array[int]], most: int) -> Iterator[tuple[int, int]]:
+    """The rows in runs of `most` bytes of source or fewer, or one row: from, and to before."""
     ends = list(accumulate(map(sum, zip(*sizes, strict=True))))
     start = before = 0
     while start < len(ends):
-        full = bisect_right(ends, before + SLICE_BYTES, start)
+        full = bisect_right(ends, before + most, start)
         stop = min(max(full, start + 1), start + SLICE_ROWS)
         yield start, stop
         start, before = stop, ends[stop - 1]

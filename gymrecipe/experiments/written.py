@@ -6,11 +6,11 @@ from collections import Counter
 from typing import Any
 
 import msgspec
-import polars as pl
 
 from gymrecipe.experiments.manifest import Output
 from gymrecipe.formats.contents import Contents
 from gymrecipe.formats.job import Fault
+from gymrecipe.late import pl
 
 KEPT_CAUSES = 1_000
 """Different faults with causes that are kept of a write; those behind them keep their reason alone.

@@ -11,14 +11,13 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import reduce
+from functools import cache, reduce
 from pathlib import Path
 from threading import Event
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import Raw
-from polars.io.plugins import register_io_source
 
 from gymrecipe.late import pl
 
@@ -38,37 +37,36 @@ Name = Literal[
 Kind: TypeAlias = "Name | dict[str, Kind]"
 """What a column holds; a dict for an object with these fields."""
 
-CALL = pl.Struct(
-    {
-        "id": pl.String,
-        "type": pl.String,
-        "function": pl.Struct({"name": pl.String, "arguments": pl.String}),
+
+@cache
+def types() -> dict[Name, pl.DataType]:
+    """What each kind is in Polars."""
+    text = pl.String()
+    function = pl.Struct({"name": text, "arguments": text})
+    call = pl.Struct({"id": text, "type": text, "function": function})
+    message = pl.Struct(
+        {
+            "role": text,
+            "content": text,
+            "reasoning_content": text,
+            "tool_calls": pl.List(call),
+            "tool_call_id": text,
+            "name": text,
+        }
+    )
+    return {
+        "null": text,
+        "boolean": pl.Boolean(),
+        "integer": pl.Int64(),
+        "wide_integer": pl.Int64(),
+        "number": pl.Float64(),
+        "text": text,
+        "empty": pl.List(text),
+        "texts": pl.List(text),
+        "chat": pl.List(pl.Struct({"role": text, "content": text})),
+        "messages": pl.List(message),
+        "json": text,
     }
-)
-MESSAGE = pl.Struct(
-    {
-        "role": pl.String,
-        "content": pl.String,
-        "reasoning_content": pl.String,
-        "tool_calls": pl.List(CALL),
-        "tool_call_id": pl.String,
-        "name": pl.String,
-    }
-)
-CHAT = pl.Struct({"role": pl.String, "content": pl.String})
-TYPES: dict[Name, pl.DataType | type[pl.DataType]] = {
-    "null": pl.String,
-    "boolean": pl.Boolean,
-    "integer": pl.Int64,
-    "wide_integer": pl.Int64,
-    "number": pl.Float64,
-    "text": pl.String,
-    "empty": pl.List(pl.String),
-    "texts": pl.List(pl.String),
-    "chat": pl.List(CHAT),
-    "messages": pl.List(MESSAGE),
-    "json": pl.String,
-}
 
 
 class _Function(msgspec.Struct, forbid_unknown_fields=True):
@@ -142,9 +140,8 @@ def to_parquet(
 
     # Polars lets no signal through before all is written, so another thread waits for it.
     with ThreadPoolExecutor(1) as beside:
-        written = beside.submit(
-            register_io_source(parts, schema=schema).sink_parquet, target, row_group_size=group_rows
-        )
+        rows = pl.io.plugins.register_io_source(parts, schema=schema)
+        written = beside.submit(rows.sink_parquet, target, row_group_size=group_rows)
         try:
             written.result()
         except BaseException:
@@ -180,10 +177,10 @@ def widest(shards: list[dict[str, Kind]]) -> dict[str, Kind]:
     return {name: reduce(_wider, (shard.get(name, "null") for shard in shards)) for name in names}
 
 
-def _type(kind: Kind) -> pl.DataType | type[pl.DataType]:
+def _type(kind: Kind) -> pl.DataType:
     if isinstance(kind, dict):
         return pl.Struct({name: _type(field) for name, field in kind.items()})
-    return TYPES[kind]
+    return types()[kind]
 
 
 def _kind(raw: Raw, depth: int = 0) -> Kind:

@@ -13,8 +13,11 @@ class Map(Protocol):
     """A pure function over slices, results in the order of the slices.
 
     `size` is how many bytes the slices hold together, so that little work needs no workers. As a
-    text, a job says which slice it is.
+    text, a job says which slice it is. The first slices are begun at once, where there are workers.
+    `mishaps`: what went wrong and was made good.
     """
+
+    mishaps: list[str]
 
     def __call__(
         self, function: Callable[[Any], Any], jobs: Iterable[Any], size: int

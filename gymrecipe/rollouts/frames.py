@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-import polars as pl
 
 from gymrecipe.errors import RecipeError
+from gymrecipe.late import pl
 from gymrecipe.rollouts.columns import BUILT_IN, OWN, TASK_FIELD, Column
 from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.scanned import Scanned, array_types, text_columns
@@ -22,16 +22,13 @@ FRAME_ROWS = 2**14
 FRAME_SLICES = 2**10
 """Or so many slices, of small files: each takes some kB while it is held."""
 
-_DTYPES: dict[str, pl.DataType] = {
-    "Q": pl.UInt64(), "I": pl.UInt32(), "d": pl.Float64(), "b": pl.Int8(), "q": pl.Int64(),
-}  # fmt: skip
 _NULL_AT_ZERO = ("prompt_key", "index_key", "repeat_key", "group_value")
 
 
 LARGE_ROWS = 2**20
 """A frame of fewer rows stays in memory: a million rows of the rollout table are 90 MB."""
 
-Spill = Callable[[pl.DataFrame], pl.DataFrame]
+Spill = Callable[["pl.DataFrame"], "pl.DataFrame"]
 """Gives a frame as it is, or where it is large the same one in a file, without memory of its own.
 """
 
@@ -103,9 +100,7 @@ def joined(
         for values, value in zip(own.values(), told, strict=True):
             values.extend(array(values.typecode, [value]) * slice.rows)
     texts = {name: list(known) for name, known in codes.items()}
-    source, run, lines, places = (
-        pl.Series(values, dtype=_DTYPES[values.typecode]) for values in own.values()
-    )
+    source, run, lines, places = map(_series, own.values())
     return frame(columns, texts, source, run, lines, places, named, unread)
 
 
@@ -137,11 +132,7 @@ def frame(
     none = array("Q", bytes(8 * len(arrays["line"])))
     fields = {name for name in arrays if name.startswith(TASK_FIELD)}
     left_out = {*texts, *unread, *(name for name in fields if arrays[name] == none)}
-    columns = {
-        name: pl.Series(values, dtype=_DTYPES[values.typecode])
-        for name, values in arrays.items()
-        if name not in left_out
-    }
+    columns = {name: _series(values) for name, values in arrays.items() if name not in left_out}
     without_index = columns["index_key"] == 0
     for name in [name for name in columns if name in fields]:
         columns[name] *= without_index.cast(pl.UInt64)
@@ -162,6 +153,11 @@ def frame(
     own = {name: column for name, column in own.items() if name not in unread}
     present = {name: _present(name, values.dtype) for name, values in columns.items()}
     return pl.DataFrame(columns).select(**own | {n: e for n, e in present.items() if n not in own})
+
+
+def _series(values: array[Any]) -> pl.Series:
+    types = {"Q": pl.UInt64, "I": pl.UInt32, "d": pl.Float64, "b": pl.Int8, "q": pl.Int64}
+    return pl.Series(values, dtype=types[values.typecode])
 
 
 def _present(name: str, dtype: pl.DataType) -> pl.Expr:

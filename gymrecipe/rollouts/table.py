@@ -8,8 +8,8 @@ from contextlib import closing
 from itertools import accumulate, islice
 
 import msgspec
-import polars as pl
 
+from gymrecipe.late import pl
 from gymrecipe.rollouts import kept
 from gymrecipe.rollouts.absent import check_found, of_other_kinds, stand_ins
 from gymrecipe.rollouts.bad import BadLines, most_bytes
@@ -94,6 +94,7 @@ def read_table(
         for job in islice(_jobs(index, wanted, collected), known.ready, None)
     )
     scans = engine(scan, waiting, left)
+    empty = empty_rows(wanted)  # Polars is imported for it while workers scan
     for index, source in enumerate(sources):
         remaining = collected.remaining
         if remaining == 0:
@@ -121,7 +122,7 @@ def read_table(
         else:
             done.digest = digest_prefix(source.path, done.bytes)
         collected.close(done)
-    return collected.table()
+    return collected.table(empty)
 
 
 def _jobs(index: int, wanted: Wanted, collected: _Collected) -> Iterator[Job]:
@@ -225,12 +226,14 @@ class _Collected:
         self.others = self.lines - self.bad.runs.blanks
         self.read.append(read)
 
-    def table(self) -> Table:
-        """The one table. Checks a percentage of bad rows, and that every column was found."""
+    def table(self, empty: pl.DataFrame) -> Table:
+        """The one table, which begins as `empty`. Checks a percentage of bad rows, and that every
+        column was found.
+        """
         wanted = self.wanted
         self.bad.check(self.lines)
         self._put_together()
-        frames = [empty_rows(wanted), *self.spilled, *self._taken()]
+        frames = [empty, *self.spilled, *self._taken()]
         rows = self.spill(_whole(frames, self.spill).with_row_index("row"))
         seen = [name for name in self.fields if name not in HEAVY]
         warnings: list[str] = []

@@ -1,27 +1,28 @@
-"""Ahead: the server that workers are forked from is started while the run still imports."""
+"""Ahead: the engine of a run, whose workers start before the run is planned."""
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 
-from gymrecipe.engines.local import default_workers, is_shared
+from pydantic import ValidationError
+
+from gymrecipe.engines.local import default_workers, local
 from gymrecipe.errors import GymrecipeError
+from gymrecipe.planning.settings import Engine
 from gymrecipe.recipe.composing import Composed
+from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.naming import sources
 
 
-def start_server(composed: Composed) -> None:
-    """Start the server of workers if the inputs look like work for several.
+def engine(composed: Composed) -> AbstractContextManager[Map]:
+    """The engine that a recipe asks for. Its workers start at once if the inputs look like work for
+    several: once Polars has threads, a worker is no longer forked in a moment.
 
-    What is wrong with the values or the machine is for the run to say.
+    What is wrong with the values is for the plan to say, and then none start.
     """
-    match composed.values:
-        case {"input": str() | list() as names, "engine": {"workers": int() | None as asked}} if (
-            workers := asked or default_workers()
-        ) > 1:
-            with suppress(GymrecipeError, OSError, TypeError):
-                files, _ = sources(names, sidecars=True)
-                if is_shared(sum(file.size for file in files), workers):
-                    from gymrecipe.engines import server
-
-                    server.start()
+    asked, size = Engine(workers=1), 0
+    with suppress(GymrecipeError, OSError, TypeError, ValidationError):
+        files, _ = sources(composed.values["input"], sidecars=True)
+        asked = Engine(**composed.values["engine"])
+        size = sum(file.size for file in files)
+    return local(asked.workers or default_workers(), size)

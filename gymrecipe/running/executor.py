@@ -9,7 +9,6 @@ from pathlib import Path
 
 import msgspec
 
-from gymrecipe.engines.local import default_workers, local
 from gymrecipe.errors import GymrecipeError, RecipeError
 from gymrecipe.experiments import (
     folders,
@@ -27,6 +26,7 @@ from gymrecipe.planning.plan import Plan
 from gymrecipe.planning.settings import Settings
 from gymrecipe.planning.steps import templates
 from gymrecipe.rollouts.bad import TooManyBadRows
+from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source, check_unchanged
 from gymrecipe.rollouts.naming import sources
 from gymrecipe.rollouts.nothing import check_not_empty, check_rollouts
@@ -58,16 +58,12 @@ class Version(msgspec.Struct, frozen=True):
         return f"Version({str(self.path or 'dry run')!r}, rows={rows})"
 
 
-def run(plan: Plan, progress: Progress | None = None) -> Version:
+def run(plan: Plan, engine: Map, progress: Progress | None = None) -> Version:
     """Run a plan to a version.
 
     Raises the errors of `errors`; a DataError about what was found carries its `manifest`.
     """
-    with in_memory():
-        return _run(plan, progress or Silent())
-
-
-def _run(plan: Plan, progress: Progress) -> Version:
+    progress = progress or Silent()
     settings = plan.settings
     rendered_by = templates(plan.steps)
     rollouts, inputs, skipped = _found(plan)
@@ -76,18 +72,16 @@ def _run(plan: Plan, progress: Progress) -> Version:
     unread = rehearse(plan) if large else frozenset()
     folder = Path(settings.output_dir) / settings.name
     _check_places(settings, folder, files)
-    mishaps: list[str] = []
-    workers = settings.engine.workers or default_workers()
-    with local(workers, mishaps) as engine, ExitStack() as stack:
-        cache = settings.cache_folder if settings.cache else None
-        spill = mapping(_spilled_to(settings))
-        try:
-            table = read(plan, rollouts, inputs, engine, progress, unread, cache, spill)
-        except TooManyBadRows as error:
-            error.manifest = record_of_stopped(plan, error)
-            raise
-        check_rollouts(table, rollouts)
-        table.warnings += skipped
+    cache = settings.cache_folder if settings.cache else None
+    spill = mapping(_spilled_to(settings))
+    try:
+        table = read(plan, rollouts, inputs, engine, progress, unread, cache, spill)
+    except TooManyBadRows as error:
+        error.manifest = record_of_stopped(plan, error)
+        raise
+    check_rollouts(table, rollouts)
+    table.warnings += skipped
+    with in_memory(), ExitStack() as stack:
         id = version_id(plan, files, table, rendered_by)
         if (known := _known(settings, folder, id)) is not None:
             return _finish(plan, folder, Version(known, manifest.read(known), existed=True))
@@ -98,7 +92,7 @@ def _run(plan: Plan, progress: Progress) -> Version:
             folder = stack.enter_context(made)
             staged = stack.enter_context(folders.staging(folder))
         fold = Fold(plan, table, files, staged, engine, progress, rendered_by, spill).run()
-        fold.warnings += mishaps
+        fold.warnings += engine.mishaps
         recorded = record(fold, id)
         check_usable(fold, recorded)
         for file in files:

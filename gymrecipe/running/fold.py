@@ -6,14 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from gymrecipe.experiments import fates
 from gymrecipe.experiments.data import write_data, write_metrics
 from gymrecipe.experiments.manifest import Output, StageRecord
 from gymrecipe.experiments.statistics import CATEGORIES, FIGURES, Grounds, grounds, statistics
 from gymrecipe.experiments.written import WriteResult
 from gymrecipe.formats.template import Template
+from gymrecipe.late import pl
 from gymrecipe.planning.beside import columns_of
 from gymrecipe.planning.plan import Plan
 from gymrecipe.planning.steps import Step, purpose_of
@@ -41,9 +40,10 @@ class Fold:
     """The stages of a plan, run one after the other over the rollout table.
 
     After a `run` `records` says what each stage did, `outputs` are the data files in `staged`,
-    `used` is which rollouts stand in them (see `fates.USE`) and `settled` the fate of each other
-    one (`fates.FATE`). `statistics` and `examples` are by the name of the write. `warnings` are to
-    be told, and `stops` are the checks because of which nothing is to be published.
+    `used` is which rollouts stand in them (as in `fates.no_uses`) and `settled` the fate of each
+    other one (as in `fates.no_fates`). `statistics` and `examples` are by the name of the write.
+    `warnings` are to be told, and `stops` are the checks because of which nothing is to be
+    published.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Fold:
         """Run every stage, and settle where each rollout ended."""
         for place, step in enumerate(self.plan.steps):
             self.step(step, place)
-        self.used = pl.concat([pl.DataFrame(schema=fates.USE), *self._uses])
+        self.used = pl.concat([fates.no_uses(), *self._uses])
         self.settled = self._spill(fates.settle(self._fates, self.used))
         return self
 
@@ -228,9 +228,8 @@ class Fold:
             self.statistics[step.name] = statistics(written, by)
             self._check_again(step, rows, written.written)
         self.outputs += written.outputs
-        self._uses += [
-            self._spill(use.select(list(fates.USE)).cast(fates.USE)) for use in written.used
-        ]
+        uses = fates.no_uses().schema
+        self._uses += [self._spill(use.select(list(uses)).cast(uses)) for use in written.used]
         self._fates += [self._spill(fates.refused(place, lost)) for lost in written.rejected]
         if written.example is not None:
             self.examples[step.name] = written.example

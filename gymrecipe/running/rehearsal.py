@@ -14,6 +14,7 @@ from gymrecipe.running.blame import blaming
 from gymrecipe.running.calling import (
     MissingColumn,
     call,
+    in_memory,
     naming_what_is_missing,
     quantiles,
 )
@@ -36,7 +37,8 @@ def rehearse(plan: Plan) -> frozenset[str]:
     spare = frozenset() if PLUGINS else frozenset(RARE) - _mentioned(plan)
     while True:
         try:
-            _rehearse(plan, spare)
+            with in_memory():
+                _rehearse(plan, spare)
             return spare
         except MissingColumn as error:
             if error.column not in spare:

@@ -79,6 +79,14 @@ def test_jobs_are_taken_no_faster_than_results() -> None:
                 break
 
 
+def test_the_first_slices_are_begun_before_anybody_asks_for_a_result() -> None:
+    waiting = iter(range(100))
+    with local(2) as engine:
+        found = engine(abs, waiting, ENOUGH)
+        assert next(waiting) == 2 * IN_FLIGHT
+        assert next(found) == 0
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_of_a_job_is_raised_in_its_place(workers: int) -> None:
     with local(workers) as engine:
@@ -114,24 +122,22 @@ def die_once(job: tuple[Path, int, signal.Signals]) -> tuple[int, int]:
 def test_a_slice_whose_worker_dies_is_done_once_more(
     ending: signal.Signals, how: str, tmp_path: Path
 ) -> None:
-    mishaps: list[str] = []
     jobs = [(tmp_path / "died", number, ending) for number in range(20)]
-    with local(2, mishaps) as engine:
+    with local(2) as engine:
         found = list(engine(die_once, jobs, ENOUGH))
         assert list(engine(abs, range(5), ENOUGH)) == list(range(5))
     assert [number for number, _ in found] == list(range(20))
-    (said,) = mishaps
+    (said,) = engine.mishaps
     assert said.startswith(f"a worker process died ({how}) while it held (")
     assert f" 7, {ending!r}); that was done again." in said
 
 
 def test_a_slice_that_dies_in_one_map_has_its_second_try_in_the_next(tmp_path: Path) -> None:
-    mishaps: list[str] = []
-    with local(2, mishaps) as engine:
+    with local(2) as engine:
         for name in ("a", "b"):
             jobs = [(tmp_path / name, number, signal.SIGKILL) for number in range(9)]
             assert len(list(engine(die_once, jobs, ENOUGH))) == 9
-    assert len(mishaps) == 2
+    assert len(engine.mishaps) == 2
 
 
 def say_much(_: int) -> bytes:
@@ -160,12 +166,11 @@ def die_while_sending(job: tuple[Path, int]) -> bytes:
 
 
 def test_a_worker_that_dies_while_it_sends_is_no_endless_wait(tmp_path: Path) -> None:
-    mishaps: list[str] = []
     jobs = [(tmp_path / "died", number) for number in range(9)]
-    with local(2, mishaps) as engine:
+    with local(2) as engine:
         found = list(engine(die_while_sending, jobs, ENOUGH))
     assert found == [b"%d" % number for number in range(9)]
-    assert mishaps
+    assert engine.mishaps
 
 
 def time_out(number: int) -> int:
@@ -178,14 +183,16 @@ def test_a_slice_that_times_out_by_itself_is_an_error() -> None:
 
 
 UNGUARDED = """
+import threading
 from gymrecipe.engines.local import local
 
+threading.Thread(target=threading.Event().wait, daemon=True).start()  # so that none is forked
 with local(2) as engine:
     print(list(engine(abs, range(10), 2**40)))
 """
 
 
-def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
+def test_a_script_with_threads_and_without_a_guard_is_told_so(tmp_path: Path) -> None:
     script = tmp_path / "run.py"
     script.write_text(UNGUARDED)
     done = subprocess.run(

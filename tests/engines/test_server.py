@@ -51,11 +51,10 @@ def test_workers_come_from_one_server() -> None:
 
 
 def test_what_its_workers_do_is_done_again_when_it_is_killed(tmp_path: Path) -> None:
-    mishaps: list[str] = []
     jobs = [(tmp_path / "killed", number) for number in range(20)]
-    with local(2, mishaps) as engine:
+    with local(2) as engine:
         assert list(engine(kill_server_once, jobs, WORTH_BYTES)) == list(range(20))
-    assert mishaps
+    assert engine.mishaps
 
 
 @pytest.mark.parametrize("before", [None, "", "1"])

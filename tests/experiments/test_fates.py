@@ -43,12 +43,13 @@ USED = st.lists(st.tuples(st.integers(0, ROWS - 1), st.sampled_from(["", "chosen
 def frames(
     left: list[tuple[int, int, str]], used: list[tuple[int, str]]
 ) -> tuple[list[pl.DataFrame], pl.DataFrame]:
+    schema = fates.no_fates().schema
     split = [
-        pl.DataFrame([fate for fate in left if fate[1] == stage], schema=fates.FATE, orient="row")
+        pl.DataFrame([fate for fate in left if fate[1] == stage], schema=schema, orient="row")
         for stage in range(STAGES)
     ]
     uses = [(row, side, "data/train.jsonl", at) for at, (row, side) in enumerate(used)]
-    return split, pl.DataFrame(uses, schema=fates.USE, orient="row")
+    return split, pl.DataFrame(uses, schema=fates.no_uses().schema, orient="row")
 
 
 @given(FATES, USED, st.integers(1, ROWS + 1))
@@ -237,11 +238,11 @@ def test_where_no_reason_has_a_cause_there_is_no_column_for_one(tmp_path: Path) 
 
 
 def test_of_several_causes_of_a_rollout_the_first_by_name_stands() -> None:
-    kinds = {**fates.FATE, "cause": pl.Categorical()}
+    kinds = {**fates.no_fates().schema, "cause": pl.Categorical()}
     rows = [(1, 3, "r", "b"), (1, 3, "r", None), (1, 3, "r", "a"), (2, 3, "r", None)]
     left = pl.DataFrame(rows, schema=kinds, orient="row")
-    earlier = pl.DataFrame([(1, 2, "x"), (3, 2, "y")], schema=fates.FATE, orient="row")
-    settled = fates.settle([earlier, left], pl.DataFrame(schema=fates.USE))
+    earlier = pl.DataFrame([(1, 2, "x"), (3, 2, "y")], schema=fates.no_fates().schema, orient="row")
+    settled = fates.settle([earlier, left], fates.no_uses())
     assert settled.rows() == [(1, 3, "r", "a"), (2, 3, "r", None), (3, 2, "y", None)]
 
 

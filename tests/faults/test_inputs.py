@@ -89,11 +89,12 @@ def changed_run(rollouts: Path, out: Path, phase: str, change: Callable[[], obje
     from gymrecipe import api
     from gymrecipe.recipe.composing import compose
     from gymrecipe.recipe.finding import locate
-    from gymrecipe.running import executor
+    from gymrecipe.running import ahead, executor
 
     words = [f"input='{rollouts}'", f"output_dir='{out}'", "again=true"]
-    plan = api.prepare(compose(locate("dpo_same_prompt"), words))
-    executor.run(plan, ChangesIn(phase, change))
+    composed = compose(locate("dpo_same_prompt"), words)
+    with ahead.engine(composed) as engine:
+        executor.run(api.prepare(composed), engine, ChangesIn(phase, change))
 
 
 @pytest.mark.parametrize("phase", ["reading", "writing"])

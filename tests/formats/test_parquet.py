@@ -16,15 +16,14 @@ import pytest
 from msgspec import Raw
 
 from gymrecipe.formats.parquet import (
-    CHAT,
     DEEPEST,
     GROUP_BYTES,
     GROUP_ROWS,
-    MESSAGE,
     Kind,
     group_size,
     kinds_of,
     to_parquet,
+    types,
     widest,
 )
 
@@ -50,12 +49,12 @@ def column(tmp_path: Path, *values: Any) -> pl.Series:
 
 
 def test_messages_have_one_type_in_all_rows(tmp_path: Path) -> None:
-    assert column(tmp_path, TURNS, TURNS[:1], []).dtype == pl.List(MESSAGE)
+    assert column(tmp_path, TURNS, TURNS[:1], []).dtype == types()["messages"]
 
 
 def test_messages_that_are_role_and_content_only_have_no_nulls(tmp_path: Path) -> None:
     found = column(tmp_path, TURNS[:1], [])
-    assert found.dtype == pl.List(CHAT)
+    assert found.dtype == types()["chat"]
     assert found.to_list() == [TURNS[:1], []]
 
 
@@ -115,7 +114,7 @@ def test_rows_keep_their_order(tmp_path: Path) -> None:
         ([None, None], pl.String, [None, None]),
         ([{"a": {}}, {}, None], pl.String, ['{"a": {}}', "{}", None]),
         ([[], [1]], pl.String, ["[]", "[1]"]),
-        ([[], TURNS], pl.List(MESSAGE), None),
+        ([[], TURNS], types()["messages"], None),
         ([["a"], [], None], pl.List(pl.String), [["a"], [], None]),
         ([[], None], pl.List(pl.String), [[], None]),
         ([["a"], [1]], pl.String, ['["a"]', "[1]"]),
