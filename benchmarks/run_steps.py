@@ -69,17 +69,17 @@ def steps(recipe: str, words: list[str]) -> dict[str, Any]:
     composed = compose(locate(recipe), words)
     from gymrecipe.api import prepare
     from gymrecipe.experiments import publishing
-    from gymrecipe.running import executor, fold, loading, recording
+    from gymrecipe.running import executor, fold, loading, recording, stepping, writing
 
     seen.add("import, compose", BEGAN)
     seen.inner = [(0.0, 0.0)]
     places = [
         (loading, "read_table", "scan"),
-        (fold, "call", "stages"),
-        (fold, "write_data", "write"),
-        (fold, "write_metrics", "write"),
+        (stepping, "call", "stages"),
+        (writing, "write_data", "write"),
+        (writing, "write_metrics", "write"),
         (fold, "statistics", "figures"),
-        (fold.Fold, "write_records", "records of lines"),
+        (recording, "write_records", "records of lines"),
         (recording, "environment", "environment"),
         (executor, "rehearse", "rehearsal"),
         (publishing, "publish", "publish"),

@@ -13,14 +13,14 @@ from tests.full import FULL
 SMALL, LARGE = 40_000, 160_000
 CODE = """
 import sys, threading, time, gymrecipe
-from gymrecipe.running import fold
+from gymrecipe.running import stepping, writing
 from gymrecipe.experiments import fates, mapped, slices
 from gymrecipe.rollouts import hashes, table
 # Small slices, for a few of them are in memory however many rollouts there are.
 slices.SLICE_ROWS = slices.LAP_ROWS = fates.GROUP_ROWS = hashes.SLICE_ROWS = 2**12
 table.SLICE_BYTES = slices.SLICE_BYTES = 2**19
 if sys.argv[3] == "files":
-    mapped.LARGE_ROWS = table.LARGE_ROWS = fold.LARGE_ROWS = 2**14
+    mapped.LARGE_ROWS = table.LARGE_ROWS = stepping.LARGE_ROWS = writing.LARGE_ROWS = 2**14
     hashes.PART_ROWS = fates.PART_ROWS = 2**14
 
 most = 0

@@ -13,7 +13,7 @@ from gymrecipe.planning.plan import Plan
 from gymrecipe.planning.settings import WorkedExample
 from gymrecipe.planning.steps import Step, templates
 from gymrecipe.rollouts.files import open_source
-from gymrecipe.running.fold import Fold
+from gymrecipe.running.fold import fold
 from gymrecipe.running.loading import read
 from gymrecipe.running.progress import Silent
 from gymrecipe.running.rehearsal import rehearse
@@ -59,7 +59,7 @@ def _outcome(plan: Plan, example: WorkedExample) -> list[str]:
         progress = Silent()
         table = read(alone, [source], [], engine, progress)
         rendered_by = templates(alone.steps)
-        folded = Fold(alone, table, [source], folder, engine, progress, rendered_by).run()
+        folded = fold(alone, table, [source], folder, engine, progress, rendered_by)
     became = dict(zip(folded.used["row"], folded.used["side"], strict=True))
     fates = dict(zip(folded.settled["row"], folded.settled["reason"], strict=True))
     lines_of = dict(zip(table.rows["line"], table.rows["row"], strict=True))

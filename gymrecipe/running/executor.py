@@ -31,7 +31,7 @@ from gymrecipe.rollouts.files import Source, check_unchanged
 from gymrecipe.rollouts.naming import sources
 from gymrecipe.rollouts.nothing import check_not_empty, check_rollouts
 from gymrecipe.running.calling import in_memory
-from gymrecipe.running.fold import Fold
+from gymrecipe.running.fold import fold
 from gymrecipe.running.identity import version_id
 from gymrecipe.running.loading import read
 from gymrecipe.running.progress import Progress, Silent
@@ -91,14 +91,14 @@ def run(plan: Plan, engine: Map, progress: Progress | None = None) -> Version:
             made = folders.recipe_folder(Path(settings.output_dir), settings.name)
             folder = stack.enter_context(made)
             staged = stack.enter_context(folders.staging(folder))
-        fold = Fold(plan, table, files, staged, engine, progress, rendered_by, spill).run()
-        fold.warnings += engine.mishaps
-        recorded = record(fold, id)
-        check_usable(fold, recorded)
+        folded = fold(plan, table, files, staged, engine, progress, rendered_by, spill)
+        folded.warnings += engine.mishaps
+        recorded = record(plan, table, files, staged, folded, id)
+        check_usable(recorded, folded.stops)
         for file in files:
             check_unchanged(file)
         if settings.dry_run:
-            return Version(None, recorded, examples=fold.examples)
+            return Version(None, recorded, examples=folded.examples)
         version = _publish(folder, staged, recorded)
         return _finish(plan, folder, version)
 

@@ -6,16 +6,21 @@ from collections.abc import Iterator
 from typing import Any
 
 from gymrecipe.late import pl
+from gymrecipe.planning.steps import Step
 from gymrecipe.registry import CHECKS
 from gymrecipe.rollouts.columns import ROWS
+from gymrecipe.stages.checks import Told
 from gymrecipe.stages.validate import Validate, result
 
-COUNTS = ("rows", "labels", "label_ratio")
+COUNTS = {"rows", "labels", "label_ratio"}
 """The checks whose figure changes when a row cannot be written."""
 
+Judgement = tuple[str, str]
+"""The level of a check that fails (`warn` or `stop`), and a sentence about it."""
 
-def judged(stage: str, checks: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    """The level (`warn` or `stop`) of each check that fails, and a sentence about it."""
+
+def judged(stage: str, checks: list[dict[str, Any]]) -> Iterator[Judgement]:
+    """What is said of each check that fails."""
     for row in checks:
         if row["ok"]:
             continue
@@ -35,14 +40,29 @@ def counted(rows: pl.LazyFrame) -> pl.DataFrame:
 
 
 def judged_again(
-    stage: str, params: Validate, checks: list[dict[str, Any]], left: pl.DataFrame
-) -> Iterator[tuple[str, str]]:
-    """As `judged`, for the checks that count rows and held, of the rows that are `left` now."""
-    limits = params.limits()
-    for row in checks:
-        if row["check"] in COUNTS and row["ok"]:
-            figure = CHECKS[row["check"]].function(left, {}, None, None)
-            yield from judged(stage, [result(row["check"], figure, limits[row["check"]])])
+    step: Step,
+    came: pl.DataFrame,
+    written: pl.DataFrame,
+    checked: dict[str, pl.DataFrame],
+    facts: dict[str, Told],
+) -> Iterator[Judgement]:
+    """As `judged`, for the checks above a write that count rows and held, of those rows that did
+    not get lost in it. `checked` has the rows of each stage that checks (see `counted`).
+    """
+    if written.height == came.height:
+        return
+    by = [name for name in ROWS if name in came.columns]
+    lost = came.select(by).join(written.select(by), on=by, how="anti")
+    for above in step.above:
+        if above.name not in checked or above.takes != step.takes:
+            continue
+        assert isinstance(above.params, Validate)
+        left, limits = checked[above.name].join(lost, on=by, how="anti"), above.params.limits()
+        for row in facts[above.name]["checks"]:
+            if row["check"] in COUNTS and row["ok"]:
+                figure = CHECKS[row["check"]].function(left, {}, None, None)
+                again = result(row["check"], figure, limits[row["check"]])
+                yield from judged(step.name, [again])
 
 
 def _told_apart(figure: float, limit: float) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from gymrecipe.errors import RecipeError
-from gymrecipe.experiments import card, disk, guides, manifest
+from gymrecipe.experiments import card, disk, fates, guides, manifest
 from gymrecipe.experiments.environment import environment, plugins
 from gymrecipe.experiments.manifest import (
     Environment,
@@ -19,16 +19,24 @@ from gymrecipe.experiments.manifest import (
 from gymrecipe.planning.plan import Plan
 from gymrecipe.registry import PLUGINS
 from gymrecipe.rollouts.bad import TooManyBadRows
-from gymrecipe.running.fold import Fold
+from gymrecipe.rollouts.files import Source
+from gymrecipe.rollouts.table import Table
+from gymrecipe.running.fold import Folded
 from gymrecipe.running.records import stage_record
 
 
-def record(fold: Fold, id: str) -> Manifest:
+def record(
+    plan: Plan, table: Table, files: list[Source], staged: Path, folded: Folded, id: str
+) -> Manifest:
     """The manifest of what was staged. Writes the records of every line, the card, the recipe and
     the guides' files beside the data.
     """
-    plan, table = fold.plan, fold.table
-    lines = _lines(fold)
+    lines = Lines(
+        read=sum(read.lines for read in table.read),
+        used=folded.used["row"].n_unique(),
+        rejected=write_records(plan, table, files, staged, folded),
+    )
+    _check_sum(lines)
     found = [(read, "rollouts") for read in table.read] + [(read, "tasks") for read in table.inputs]
     made = Manifest(
         schema=manifest.SCHEMA,
@@ -36,15 +44,15 @@ def record(fold: Fold, id: str) -> Manifest:
         version="",
         id=id,
         parameters=plan.parameters,
-        stages=fold.records,
+        stages=folded.records,
         lines=lines,
         inputs=[
             Input(file.name, file.run, read.bytes, read.lines, read.digest, holds, read.digest_from)
-            for file, (read, holds) in zip(fold.files, found, strict=True)
+            for file, (read, holds) in zip(files, found, strict=True)
         ],
-        outputs=fold.outputs,
-        statistics={**fold.statistics, "metrics": table.metrics},
-        warnings=fold.warnings,
+        outputs=folded.outputs,
+        statistics={**folded.statistics, "metrics": table.metrics},
+        warnings=folded.warnings,
         environment=environment(plan.command, plan.overrides, plan.recipe_folder),
         plugins=plugins(),
     )
@@ -52,22 +60,32 @@ def record(fold: Fold, id: str) -> Manifest:
     for stage, guide in guides.guides(made):
         inside = guides.folder_of(made, stage)
         texts |= {f"{inside}/{name}": text for name, text in guide.files.items()}
-    with disk.writing(fold.staged):
+    with disk.writing(staged):
         for name, text in texts.items():
-            (fold.staged / name).write_text(text, encoding="utf-8")
-        beside = [_output(fold.staged, name) for name in (*texts, manifest.REJECTS, manifest.USED)]
-    return msgspec.structs.replace(made, outputs=[*fold.outputs, *beside])
+            (staged / name).write_text(text, encoding="utf-8")
+        beside = [_output(staged, name) for name in (*texts, manifest.REJECTS, manifest.USED)]
+    return msgspec.structs.replace(made, outputs=[*folded.outputs, *beside])
 
 
-def _lines(fold: Fold) -> Lines:
-    """Where every line ended, written and counted. The counts have to add up."""
-    lines = Lines(
-        read=sum(read.lines for read in fold.table.read),
-        used=fold.used["row"].n_unique(),
-        rejected=fold.write_records(),
+def write_records(
+    plan: Plan, table: Table, files: list[Source], staged: Path, folded: Folded
+) -> int:
+    """Write where every line ended beside the data. Gives the number of lines rejected."""
+    return fates.write_records(
+        staged,
+        table.rows,
+        table.bad,
+        folded.settled,
+        folded.used,
+        [step.name for step in plan.steps],
+        [file.name for file in files],
     )
+
+
+def _check_sum(lines: Lines) -> None:
+    """Raise where the counts of lines do not add up."""
     if lines.read == lines.used + lines.rejected:
-        return lines
+        return
     if PLUGINS:
         raise RecipeError(
             f"{lines.read} lines read are not {lines.used} used and {lines.rejected} rejected:"

@@ -19,8 +19,9 @@ from gymrecipe.planning.steps import templates
 from gymrecipe.registry import FORMATS, PLUGINS, STAGES
 from gymrecipe.running.again import read_again, rebuilt
 from gymrecipe.running.calling import in_memory
-from gymrecipe.running.fold import Fold
+from gymrecipe.running.fold import fold
 from gymrecipe.running.progress import Progress, Silent
+from gymrecipe.running.recording import write_records
 
 SHOWN = 200
 """Characters of a line that differs which are shown."""
@@ -53,8 +54,8 @@ def reproduce(
         table = read_again(version, record, plan, files, engine, watched, spill)
         rendered_by = templates(plan.steps)
         _check_templates(version, record, rendered_by)
-        fold = Fold(plan, table, files, staged, engine, watched, rendered_by, spill)
-        fold.run().write_records()
+        folded = fold(plan, table, files, staged, engine, watched, rendered_by, spill)
+        write_records(plan, table, files, staged, folded)
         return _compare(version, staged, record)
 
 

@@ -23,8 +23,9 @@ from gymrecipe.rollouts.shelf import FOLDER
 from gymrecipe.rollouts.table import Table
 from gymrecipe.running.again import read_again, rebuilt
 from gymrecipe.running.calling import in_memory
-from gymrecipe.running.fold import Fold
 from gymrecipe.running.progress import Progress, Silent
+from gymrecipe.running.stepping import all_rollouts, run_step
+from gymrecipe.stages.checks import Told
 from gymrecipe.stages.evidence import Evidence, can_be_told, evidence
 
 
@@ -60,19 +61,17 @@ def _evidence(
 ) -> list[Evidence]:
     plan = rebuilt(record)
     step = next(step for step in plan.steps if step.name == rejected.stage)
-    above = step.above[::-1]
     files = [inputs.found(file, record) for file in record.inputs]
     with in_memory(), local(default_workers()) as engine, folders.scratch() as staged:
         spill, cache = mapping(staged), _kept(version, record)
         table = read_again(version, record, plan, files, engine, progress, spill, cache)
         row = _row(table, files, rejected.line)
-        upto = msgspec.structs.replace(plan, steps=(*above, step))
-        fold = Fold(upto, table, files, staged, engine, progress, {}, spill)
-        for place, before in enumerate(above):
-            fold.step(before, place)
-        entered = fold.rows(step).wide(table.rows)
-        params, _, left, _ = fold.split(step)
-        gone = fates.leaving(left, 0).filter(pl.col("row") == row)["reason"]
+        rows, facts = all_rollouts(table), Told()
+        for each in (*reversed(step.above), step):
+            entered = rows.wide(table.rows)
+            made = run_step(plan, each, rows, facts, table, spill)
+            rows, facts = made.result, facts | made.facts
+        gone = fates.leaving(made.left, 0).filter(pl.col("row") == row)["reason"]
         if rejected.reason not in gone.cast(pl.String):
             raise DataError(f"stages.{step.name}: does not reject it now as it did then.")
         where = table.rows.select("source", "line")
@@ -81,7 +80,7 @@ def _evidence(
             source, number = where.row(row)
             return f"{files[source].name}:{number}"
 
-        return evidence(entered, params, rejected.reason, row, line)
+        return evidence(entered, made.params, rejected.reason, row, line)
 
 
 def _row(table: Table, files: list[Source], line: str) -> int:

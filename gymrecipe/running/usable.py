@@ -7,7 +7,6 @@ from gymrecipe.experiments.guides import purpose_of
 from gymrecipe.experiments.manifest import Manifest, StageRecord
 from gymrecipe.registry import FORMATS
 from gymrecipe.rollouts.chat import CHANGED_BY
-from gymrecipe.running.fold import Fold
 
 ADVICE = {
     "only_one": "Collect several rollouts a prompt (num_repeats), or say what a task is: group_by.",
@@ -33,19 +32,17 @@ SPLIT = (
 )
 
 
-def check_usable(fold: Fold, record: Manifest) -> None:
+def check_usable(record: Manifest, stops: list[str]) -> None:
     """Raise DataError where there is nothing to publish, or a check says stop."""
-    problems: list[str] = []
-    if not any(output.rows for output in fold.outputs):
+    problems = stops
+    if not any(output.rows for output in record.outputs):
         where = next(stage for stage in record.stages if not stage.rows_out)
         reasons = ", ".join(f"{n} {reason}" for reason, n in where.rejected.items())
-        problems.append(
+        problems = [
             f"nothing to write: stage '{where.name}' let none of {where.rows_in}"
             f" {where.takes} through ({reasons}).{_cause(where)}"
             f" {_advice(where, record)}"
-        )
-    elif fold.stops:
-        problems = fold.stops
+        ]
     if problems:
         raise DataError(*problems, manifest=record)
 

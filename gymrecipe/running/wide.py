@@ -15,10 +15,13 @@ from gymrecipe.rollouts.places import looked_up
 
 
 class StageResult(msgspec.Struct, frozen=True):
-    """The result of a stage: the columns it holds itself, and the names of all its columns."""
+    """The result of a stage: the columns it holds itself, and the names of all its columns. Where
+    its rows are figures, `figures_of` are the rollouts that these are of.
+    """
 
     held: pl.DataFrame
     names: tuple[str, ...]
+    figures_of: pl.Series | None = None
 
     def wide(self, rollouts: pl.DataFrame) -> pl.LazyFrame:
         """All columns. Row n of the rollouts is the rollout n."""

@@ -16,7 +16,7 @@ from gymrecipe.errors import MachineError
 from gymrecipe.experiments import fates, mapped
 from gymrecipe.recipe.finding import recipes
 from gymrecipe.rollouts import hashes, table
-from gymrecipe.running import fold
+from gymrecipe.running import stepping, writing
 from gymrecipe.running.reproduce import reproduce
 from tests.full import often
 from tests.test_cache import made
@@ -24,10 +24,9 @@ from tests.test_cache import made
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mapped, "LARGE_ROWS", 3)
-    monkeypatch.setattr(table, "LARGE_ROWS", 3)
+    for module in (mapped, table, stepping, writing):
+        monkeypatch.setattr(module, "LARGE_ROWS", 3)
     monkeypatch.setattr(table, "FRAME_ROWS", 2)
-    monkeypatch.setattr(fold, "LARGE_ROWS", 3)
     for module in (hashes, fates):
         monkeypatch.setattr(module, "PART_ROWS", 50)
 
@@ -128,9 +127,8 @@ def test_a_table_in_files_and_parts_makes_the_same_bytes(
     mapped_files: list[str],
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mapped, "LARGE_ROWS", 2**20)
-        patch.setattr(table, "LARGE_ROWS", 2**20)
-        patch.setattr(fold, "LARGE_ROWS", 2**20)
+        for module in (mapped, table, stepping, writing):
+            patch.setattr(module, "LARGE_ROWS", 2**20)
         patch.setattr(hashes, "PART_ROWS", 2**20)
         patch.setattr(fates, "PART_ROWS", 2**20)
         usual = made(of_the_sample(name))
