@@ -47,6 +47,46 @@ def as_they_lie(rows: pl.DataFrame, side: str) -> array[int]:
     return places
 
 
+class _Bucket:
+    """The records of neighbouring slots, in a file as they come. Each has its place among them."""
+
+    def __init__(self, path: Path, slots: int) -> None:
+        self.path = path
+        self.came = array("Q")  # the places of the records, as these stand in the file
+        self.lengths = array("Q", bytes(8 * slots))
+        self.shape = array("I", bytes(4 * slots))
+        self.reasons: dict[int, Fault] = {}
+
+    def add(self, place: int, length: int, shape: int) -> None:
+        """Note a record that is written to the file; `shape` is the number of its shape."""
+        self.came.append(place)
+        self.lengths[place] = length
+        self.shape[place] = shape
+
+    def in_order(self, shapes: list[frozenset[str]], contents: Contents) -> Encoded:
+        """The bucket as a slice, after the records in its file are put in order."""
+        data = memoryview(self.path.read_bytes())
+        ends = accumulate(self.lengths[place] for place in self.came)
+        records = {
+            place: data[end - self.lengths[place] : end]
+            for place, end in zip(self.came, ends, strict=True)
+        }
+        places = sorted(records)
+        with self.path.open("wb") as file:
+            file.writelines(records[place] for place in places)
+        found = dict.fromkeys(self.shape[place] for place in places)
+        ids = {shape: number for number, shape in enumerate(found)}
+        return Encoded(
+            target=str(self.path),
+            lengths=self.lengths,
+            reasons=dict(sorted(self.reasons.items())),
+            shapes=[shapes[shape] for shape in ids],
+            shape=array("I", (ids[self.shape[place]] for place in places)),
+            example=str(records[places[0]][:-1], "utf-8") if places else None,
+            contents=contents,
+        )
+
+
 def placed(
     results: Iterable[Encoded], slots: array[int], size: int, target: Path, split: str
 ) -> Iterator[Encoded]:
@@ -60,58 +100,29 @@ def placed(
         return
     count = min(size // BUCKET_BYTES + 1, MOST_BUCKETS, len(slots))
     width = -(-len(slots) // count)
-    paths = [target / f".slots-{split}-{n:05d}" for n in range(-(-len(slots) // width))]
-    came = [array("Q") for _ in paths]  # the slots of each bucket's records, as these came
-    lengths = array("Q", bytes(8 * len(slots)))
-    shape = array("I", bytes(4 * len(slots)))
+    buckets = [
+        _Bucket(target / f".slots-{split}-{number:05d}", min(width, len(slots) - start))
+        for number, start in enumerate(range(0, len(slots), width))
+    ]
     shapes: dict[frozenset[str], int] = {}
-    reasons: list[dict[int, Fault]] = [{} for _ in paths]
     contents = Contents()
-    before = 0
+    waiting = iter(slots)
     with ExitStack() as stack:
-        files = [stack.enter_context(path.open("wb")) for path in paths]
+        files = [stack.enter_context(bucket.path.open("wb")) for bucket in buckets]
         for result in results:
             contents.add(result.contents)
+            of_rows = iter(result.shape)
             with open(result.target, "rb") as part:
-                here = slots[before : before + len(result.lengths)]
-                before += len(here)
-                of_rows = iter(result.shape)
-                for row, (slot, length) in enumerate(zip(here, result.lengths, strict=True)):
-                    bucket = slot // width
+                for row, length in enumerate(result.lengths):
+                    number, place = divmod(next(waiting), width)
                     if not length:
-                        reasons[bucket][slot % width] = result.reasons[row]
+                        buckets[number].reasons[place] = result.reasons[row]
                         continue
-                    found = result.shapes[next(of_rows)]
-                    shape[slot] = shapes.setdefault(found, len(shapes))
-                    lengths[slot] = length
-                    came[bucket].append(slot)
-                    files[bucket].write(part.read(length))
+                    shape = result.shapes[next(of_rows)]
+                    buckets[number].add(place, length, shapes.setdefault(shape, len(shapes)))
+                    files[number].write(part.read(length))
             os.unlink(result.target)
     known = list(shapes)
-    for number, path in enumerate(paths):
-        here = lengths[number * width : (number + 1) * width]
-        example = _sort(path, came[number], lengths)
-        usable = [shape[slot] for slot in sorted(came[number])]
-        ids = {each: place for place, each in enumerate(dict.fromkeys(usable))}
-        yield Encoded(
-            target=str(path),
-            lengths=here,
-            reasons=dict(sorted(reasons[number].items())),
-            shapes=[known[each] for each in ids],
-            shape=array("I", (ids[each] for each in usable)),
-            example=example,
-            contents=Contents() if number else contents,
-        )
-
-
-def _sort(path: Path, came: array[int], lengths: array[int]) -> str | None:
-    """Put the records of a bucket in the order of their slots; the first one."""
-    data = memoryview(path.read_bytes())
-    starts = accumulate((lengths[slot] for slot in came), initial=0)
-    records = {
-        slot: data[start : start + lengths[slot]] for slot, start in zip(came, starts, strict=False)
-    }
-    ordered = [records[slot] for slot in sorted(records)]
-    with path.open("wb") as file:
-        file.writelines(ordered)
-    return str(ordered[0][:-1], "utf-8") if ordered else None
+    for bucket in buckets:
+        yield bucket.in_order(known, contents)
+        contents = Contents()  # the first has those of all
