@@ -106,24 +106,29 @@ def _whole(composed: Composed, key: str) -> str:
     return f" Did you mean {meant}?" if found else ""
 
 
-def validated(
-    model: type[Model],
-    value: Any,
-    below: str,
-    what: str,
-    composed: Composed,
-    problems: list[str],
-    also: tuple[str, ...] = (),
-) -> Model | None:
-    """The value that stands `below` as its model, or None where `problems` had to be added; `also`
-    are names that may stand beside the model's fields.
-    """
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        takes = [*also, *model.model_fields]
-        problems += _invalid(error, below, composed, takes, what, model)
-        return None
+class Faults:
+    """What is wrong with a recipe (`said`), while one part of it after the other is looked at."""
+
+    def __init__(self, composed: Composed) -> None:
+        self.composed = composed
+        self.said: list[str] = []
+
+    def add(self, path: str, problem: str) -> None:
+        """One more, with where it is in front."""
+        self.said.append(fault(self.composed, path, problem))
+
+    def validated(
+        self, model: type[Model], value: Any, below: str, what: str, also: tuple[str, ...] = ()
+    ) -> Model | None:
+        """The value that stands `below` as its model, or None where it has faults; `also` are names
+        that may stand beside the model's fields.
+        """
+        try:
+            return model.model_validate(value)
+        except ValidationError as error:
+            takes = [*also, *model.model_fields]
+            self.said += _invalid(error, below, self.composed, takes, what, model)
+            return None
 
 
 def _invalid(

@@ -11,7 +11,7 @@ import msgspec
 
 from gymrecipe.errors import RecipeError
 from gymrecipe.guards import references
-from gymrecipe.planning.faults import fault, set_by_caller, unknown, validated
+from gymrecipe.planning.faults import Faults, fault, set_by_caller, unknown
 from gymrecipe.planning.fit import unfit
 from gymrecipe.planning.reads import columns_read, lists_of_paths, places, unused
 from gymrecipe.planning.settings import SETTINGS, NamedColumn, Settings, WorkedExample
@@ -52,29 +52,27 @@ class Plan(msgspec.Struct, frozen=True):
 
 def plan(composed: Composed) -> Plan:
     """Check a composed recipe. Raises RecipeError with everything that is wrong with it."""
-    problems: list[str] = []
+    faults = Faults(composed)
     knobs = dict(composed.values)
     stages, worked = knobs.pop("stages", None), knobs.pop("examples", None)
-    named = _named(knobs.pop("columns", None), composed, problems)
-    problems += unknown(composed, knobs)
-    settings = _settings(knobs, composed, problems)
-    problems += _written_elsewhere(composed)
-    examples = _examples(worked, composed, problems)
-    steps = build(stages, knobs, composed, problems)
+    named = _named(knobs.pop("columns", None), faults)
+    faults.said += unknown(composed, knobs)
+    settings = _settings(knobs, faults)
+    faults.said += _written_elsewhere(composed)
+    examples = _examples(worked, faults)
+    steps = build(stages, knobs, faults)
     columns: list[Column] = []
     if steps:
-        problems += unfit(steps, settings, named, composed)
+        faults.said += unfit(steps, settings, named, composed)
         for name in unused(steps, named):
-            said = "no stage uses this column; use it, or take it out"
-            problems.append(fault(composed, f"columns.{name}", said))
+            faults.add(f"columns.{name}", "no stage uses this column; use it, or take it out")
         try:
             columns = merge(columns_read(steps, named))
         except RecipeError as error:
-            problems += [
-                fault(composed, *problem.split(": ", maxsplit=1)) for problem in error.problems
-            ]
-    if problems or settings is None:
-        raise RecipeError(*dict.fromkeys(problems))
+            for problem in error.problems:
+                faults.add(*problem.split(": ", maxsplit=1))
+    if faults.said or settings is None:
+        raise RecipeError(*dict.fromkeys(faults.said))
     return Plan(
         steps=tuple(steps),
         columns=tuple(columns),
@@ -137,11 +135,11 @@ def rebuild(
     )
 
 
-def _settings(knobs: dict[str, Any], composed: Composed, problems: list[str]) -> Settings | None:
+def _settings(knobs: dict[str, Any], faults: Faults) -> Settings | None:
     chosen = {name: knobs[name] for name in SETTINGS if name in knobs}
     if chosen.get("name") is None:
-        chosen["name"] = composed.name
-    return validated(Settings, chosen, "", "settings", composed, problems)
+        chosen["name"] = faults.composed.name
+    return faults.validated(Settings, chosen, "", "settings")
 
 
 def _written_elsewhere(composed: Composed) -> Iterator[str]:
@@ -163,35 +161,29 @@ def _written_elsewhere(composed: Composed) -> Iterator[str]:
         yield fault(composed, name, f"{said}, got {value!r}. {instead}")
 
 
-def _named(values: Any, composed: Composed, problems: list[str]) -> dict[str, NamedColumn]:
+def _named(values: Any, faults: Faults) -> dict[str, NamedColumn]:
     named = {}
-    for name, value in _mapping("columns", values, composed, problems):
+    for name, value in _mapping("columns", values, faults):
+        path = f"columns.{name}"
         taken = name in (*BUILT_IN, *OWN, *PAIR_COLUMNS) or split_side(name)[0]
         if taken or not re.fullmatch(r"[A-Za-z_]\w*", name):
-            problems.append(
-                fault(composed, f"columns.{name}", "not a free name; choose another identifier")
-            )
-            continue
-        path = f"columns.{name}"
-        if column := validated(NamedColumn, value, path, "a column", composed, problems):
+            faults.add(path, "not a free name; choose another identifier")
+        elif column := faults.validated(NamedColumn, value, path, "a column"):
             named[name] = column
     return named
 
 
-def _examples(values: Any, composed: Composed, problems: list[str]) -> dict[str, WorkedExample]:
-    examples = {}
-    for name, value in _mapping("examples", values, composed, problems):
-        path = f"examples.{name}"
-        if example := validated(WorkedExample, value, path, "an example", composed, problems):
-            examples[name] = example
-    return examples
+def _examples(values: Any, faults: Faults) -> dict[str, WorkedExample]:
+    found = {
+        name: faults.validated(WorkedExample, value, f"examples.{name}", "an example")
+        for name, value in _mapping("examples", values, faults)
+    }
+    return {name: example for name, example in found.items() if example is not None}
 
 
-def _mapping(
-    path: str, values: Any, composed: Composed, problems: list[str]
-) -> Iterable[tuple[str, Any]]:
+def _mapping(path: str, values: Any, faults: Faults) -> Iterable[tuple[str, Any]]:
     if values is not None and not isinstance(values, dict):
-        problems.append(fault(composed, path, f"should be a mapping from names, got {values!r}."))
+        faults.add(path, f"should be a mapping from names, got {values!r}.")
         return ()
     return ((str(name), value) for name, value in (values or {}).items())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ import gymrecipe.stages
 from gymrecipe.errors import hint
 from gymrecipe.formats.template import Template, read_template
 from gymrecipe.parameters import Params
-from gymrecipe.planning.faults import fault, set_by_caller, validated, with_value
+from gymrecipe.planning.faults import Faults, set_by_caller, with_value
 from gymrecipe.recipe.composing import Composed
 from gymrecipe.recipe.reading import kind
 from gymrecipe.registry import STAGES, Purpose, Stage
@@ -61,66 +61,61 @@ class Step(msgspec.Struct, frozen=True):
         return any(getattr(step.params, "across_prompts", False) for step in self.above)
 
 
-def build(
-    values: Any, knobs: dict[str, Any], composed: Composed, problems: list[str]
-) -> list[Step]:
-    """The steps of a recipe, or none where `problems` had to be added."""
-    known = len(problems)
-
-    def wrong(path: str, said: str) -> None:
-        problems.append(fault(composed, path, said))
-
+def build(values: Any, knobs: dict[str, Any], faults: Faults) -> list[Step]:
+    """The steps of a recipe, or none where they have faults."""
+    known = len(faults.said)
     if not values:
-        wrong("stages", "a recipe needs stages, such as load and write")
+        faults.add("stages", "a recipe needs stages, such as load and write")
         return []
     if not isinstance(values, dict):
-        wrong("stages", f"should be a mapping from names to stages, not a {kind(values)}")
+        said = f"should be a mapping from names to stages, not a {kind(values)}"
+        faults.add("stages", said)
         return []
     steps: dict[str, Step] = {}
     made: dict[str, str] = {}
     previous: str | None = None
-    for name, source in _ordered(values, wrong):
+    for name, source in _ordered(values, faults):
         value = values[name]
         path = f"stages.{name}"
         if not _NAME.fullmatch(str(name)):
-            wrong(path, "should be named with letters, digits, '_' and '-', up to 64 of them")
+            faults.add(path, "should be named with letters, digits, '_' and '-', up to 64 of them")
         if not isinstance(value, dict) or not isinstance(value.get("use"), str):
-            wrong(path, _no_use(name, values, composed))
+            faults.add(path, _no_use(name, values, faults.composed))
             continue
         entry = STAGES.get(value["use"])
         source, previous = source or previous, name
         if entry is None:
             near = hint(value["use"], STAGES) or " One of a plugin needs --plugin MODULE."
             there = f"There are {', '.join(sorted(STAGES))}.{near}"
-            wrong(f"{path}.use", f"no stage is named '{value['use']}'. {there}")
+            faults.add(f"{path}.use", f"no stage is named '{value['use']}'. {there}")
             continue
-        params = _params(entry, name, value, knobs, composed, problems)
+        params = _params(entry, name, value, knobs, faults)
         takes = ""
         if not entry.takes:
             source = None
         elif source is None:
-            wrong(path, "the first stage must be a load")
+            faults.add(path, "the first stage must be a load")
             takes = entry.takes[0]
         else:
             # What a faulty stage makes is not known, and no reason for another fault.
             takes = made.get(source, entry.takes[0])
             if takes not in entry.takes:
                 fitting = [other for other, makes in made.items() if makes in entry.takes]
-                by_caller = bool(set_by_caller(composed, path))
-                wrong(path, _misplaced(entry, source, takes, fitting if by_caller else []))
+                by_caller = bool(set_by_caller(faults.composed, path))
+                faults.add(path, _misplaced(entry, source, takes, fitting if by_caller else []))
         if takes in entry.takes or source is None:
             made[name] = entry.makes or takes
         if params is not None:
             before = steps.get(source or "")
             steps[name] = Step(name, entry, params, before, takes, entry.makes or takes)
     if len([step for step in steps.values() if not step.stage.takes]) > 1:
-        wrong("stages", "there can be one load; give it several inputs")
+        faults.add("stages", "there can be one load; give it several inputs")
     taken = {step.source for step in steps.values()}
-    for step in steps.values() if len(problems) == known else ():
+    for step in steps.values() if len(faults.said) == known else ():
         if step.makes != "nothing" and step.name not in taken:
             said = "no stage takes its result; add a write after it, or take it out"
-            wrong(f"stages.{step.name}", said)
-    return list(steps.values()) if len(problems) == known else []
+            faults.add(f"stages.{step.name}", said)
+    return list(steps.values()) if len(faults.said) == known else []
 
 
 def _misplaced(entry: Stage, source: str, takes: str, fitting: list[str]) -> str:
@@ -149,9 +144,7 @@ def _no_use(name: str, values: dict[str, Any], composed: Composed) -> str:
     return f"there is no such stage; {said}{hint(str(name), map(str, set(known) - {name}))}"
 
 
-def _ordered(
-    values: dict[str, Any], wrong: Callable[[str, str], None]
-) -> list[tuple[str, str | None]]:
+def _ordered(values: dict[str, Any], faults: Faults) -> list[tuple[str, str | None]]:
     """The stages in running order, each with the source that it names."""
     order: list[str] = []
     sources: dict[str, str | None] = {}
@@ -164,10 +157,10 @@ def _ordered(
         after = str(values[name]["after"])
         path = f"stages.{name}.after"
         if sources[name] is not None:
-            wrong(path, "says where it stands; take out its `from`")
+            faults.add(path, "says where it stands; take out its `from`")
         sources[name] = after
         if after not in order:
-            wrong(path, f"there is no stage '{after}'.{hint(after, order)}")
+            faults.add(path, f"there is no stage '{after}'.{hint(after, order)}")
             order.append(name)
             continue
         for follower, source in sources.items():
@@ -178,32 +171,20 @@ def _ordered(
         source, before = sources[name], list(map(str, order[:place]))
         if source is not None and source not in before and name not in late:
             said = f"there is no stage '{source}' before it.{hint(source, before)}"
-            wrong(f"stages.{name}.from", said)
+            faults.add(f"stages.{name}.from", said)
     return [(name, sources[name]) for name in order]
 
 
 def _params(
-    entry: Stage,
-    name: str,
-    value: dict[str, Any],
-    knobs: dict[str, Any],
-    composed: Composed,
-    problems: list[str],
+    entry: Stage, name: str, value: dict[str, Any], knobs: dict[str, Any], faults: Faults
 ) -> Params | None:
     chosen = {key: part for key, part in value.items() if key not in ("from", "after")}
     if entry.params in (Load, Write):
         # The knobs that all recipes share are what load and write leave open.
-        shared = entry.params.model_fields.keys() & knobs.keys() & set(composed.base)
+        shared = entry.params.model_fields.keys() & knobs.keys() & set(faults.composed.base)
         chosen = {key: knobs[key] for key in sorted(shared)} | chosen
-    return validated(
-        entry.params,
-        chosen,
-        f"stages.{name}",
-        f"'{entry.name}'",
-        composed,
-        problems,
-        also=("from", "after"),
-    )
+    what, also = f"'{entry.name}'", ("from", "after")
+    return faults.validated(entry.params, chosen, f"stages.{name}", what, also)
 
 
 def purpose_of(step: Step) -> Purpose:
