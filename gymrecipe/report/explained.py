@@ -6,6 +6,7 @@ from typing import Any
 
 from gymrecipe.experiments.explain import Rejected, Used
 from gymrecipe.report.safe import asked, compact
+from gymrecipe.rollouts.figures import told_apart
 from gymrecipe.stages.evidence import Evidence
 
 
@@ -42,9 +43,7 @@ def _rejected(found: Rejected) -> str:
 def _evidence(one: Evidence) -> str:
     limits = {"at least": one.least, "at most": one.most}
     asked_for = {words: limit for words, limit in limits.items() if limit is not None}
-    # In full where it would look like the limit that it does not keep.
-    alike = any(_shown(one.value) == _shown(limit) for limit in asked_for.values())
-    shown = str if alike else _shown
+    shown = told_apart(_shown, one.value, *asked_for.values())
     said = f"{one.name} {shown(one.value)}"
     said += f" ({one.chosen} over {one.rejected})" if one.chosen else ""
     if asked_for:

@@ -10,6 +10,7 @@ from gymrecipe.reasons import meaning
 from gymrecipe.report.page import Cell, Table, styled, title, words
 from gymrecipe.report.safe import compact, counted, number
 from gymrecipe.rollouts.chat import UNUSABLE
+from gymrecipe.rollouts.figures import told_apart
 from gymrecipe.rollouts.why import BAD_LINE
 
 SPREAD = ("n", "mean", "std", "p0", "p10", "p50", "p90", "p100")
@@ -226,10 +227,10 @@ def checks(manifest: Manifest) -> Table:
 
 
 def _figure_and_limits(row: dict[str, Any]) -> tuple[Cell, Cell]:
-    """Both short, unless a figure would look like the limit that it does not keep."""
+    """A check's figure, and what it should be."""
     figure, least, most = row.get("figure"), row.get("min"), row.get("max")
-    alike = row.get("ok") is False and number(figure) in (number(least), number(most))
-    shown = repr if alike and isinstance(figure, float) else number
+    fails = row.get("ok") is False and isinstance(figure, float)
+    shown = told_apart(number, figure, least, most) if fails else number
     if least is not None and most is not None:
         return shown(figure), f"{shown(least)} to {shown(most)}"
     limits = f"at most {shown(most)}" if least is None else f"at least {shown(least)}"

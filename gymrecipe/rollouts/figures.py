@@ -1,13 +1,14 @@
 """Figures of a column, computed the same way wherever they are needed.
 
 Sums are exact before they are rounded (`math.fsum`), so no order of threads changes a digit;
-quantiles are nearest-rank values of the column itself.
+quantiles are nearest-rank values of the column itself. And how one is shown beside its limits.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from gymrecipe.late import pl
 from gymrecipe.parameters import TOLERANCE
@@ -65,6 +66,13 @@ def describe(values: pl.Series) -> dict[str, float | int | None]:
         "std": _std(present),
     }
     return figures | {f"p{percent}": _quantile(present, percent) for percent in QUANTILES}
+
+
+def told_apart(short: Callable[[Any], str], figure: Any, *limits: Any) -> Callable[[Any], str]:
+    """How to show a figure and the limits that it does not keep: short, or in full where it would
+    look like one of them.
+    """
+    return repr if short(figure) in map(short, limits) else short
 
 
 def _mean(present: pl.Series) -> float | None:

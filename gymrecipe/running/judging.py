@@ -9,6 +9,7 @@ from gymrecipe.late import pl
 from gymrecipe.planning.steps import Step
 from gymrecipe.registry import CHECKS
 from gymrecipe.rollouts.columns import ROWS
+from gymrecipe.rollouts.figures import told_apart
 from gymrecipe.stages.checks import Told
 from gymrecipe.stages.validate import Validate, result
 
@@ -24,12 +25,13 @@ def judged(stage: str, checks: list[dict[str, Any]]) -> Iterator[Judgement]:
     for row in checks:
         if row["ok"]:
             continue
-        low = row["min"] is not None and row["figure"] < row["min"]
-        figure, limit = _told_apart(row["figure"], row["min" if low else "max"])
+        figure, least, most = row["figure"], row["min"], row["max"]
+        bound, limit = ("most", most) if least is None or figure >= least else ("least", least)
+        shown = told_apart(_short, figure, limit)
         yield (
             row["level"],
-            f"{stage}: {row['check']} is {figure}, should be at {'least' if low else 'most'}"
-            f" {limit}. {CHECKS[row['check']].advice}",
+            f"{stage}: {row['check']} is {shown(figure)}, should be at {bound} {shown(limit)}."
+            f" {CHECKS[row['check']].advice}",
         )
 
 
@@ -63,12 +65,6 @@ def judged_again(
                 figure = CHECKS[row["check"]].function(left, {}, None, None)
                 again = result(row["check"], figure, limits[row["check"]])
                 yield from judged(step.name, [again])
-
-
-def _told_apart(figure: float, limit: float) -> tuple[str, str]:
-    """A figure and the limit that it does not keep: short, unless they would look the same."""
-    short = _short(figure), _short(limit)
-    return short if short[0] != short[1] else (repr(figure), repr(limit))
 
 
 def _short(value: float) -> str:

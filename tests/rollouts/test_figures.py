@@ -12,7 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gymrecipe.rollouts.figures import QUANTILES, describe, mean, quantile, repeated, std, total
+from gymrecipe.rollouts.figures import (
+    QUANTILES,
+    describe,
+    mean,
+    quantile,
+    repeated,
+    std,
+    told_apart,
+    total,
+)
 
 REWARDS = st.lists(
     st.none() | st.floats(-100, 100) | st.sampled_from([0.0, 1.0, 0.1, 0.7]), max_size=30
@@ -113,3 +122,19 @@ def test_a_value_that_is_there_more_than_once_is_repeated_and_a_missing_one_is_n
     values = pl.Series([3, None, 1, 3, 2, 1, 3, None])
     assert sorted(repeated(values)) == [1, 3]
     assert repeated(values.clear()).to_list() == repeated(values.head(1)).to_list() == []
+
+
+@pytest.mark.parametrize(
+    ("figure", "limits", "shown"),
+    [
+        (0.78333333, [0.2], ["0.78", "0.20"]),
+        (0.2999, [0.3], ["0.2999", "0.3"]),
+        (0.6049, [None, 0.6], ["0.6049", "None", "0.6"]),
+        (None, [0.3], ["-", "0.30"]),
+    ],
+)
+def test_a_figure_never_looks_like_a_limit_that_it_does_not_keep(
+    figure: float | None, limits: list[float | None], shown: list[str]
+) -> None:
+    show = told_apart(lambda value: "-" if value is None else f"{value:.2f}", figure, *limits)
+    assert [show(value) for value in [figure, *limits]] == shown
