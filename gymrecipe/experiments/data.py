@@ -118,13 +118,13 @@ def _alike(
     column with fractions become floats, and what loaders may stumble over is noted.
     """
     if params.written_as == "jsonl":
-        shown = frozenset().union(*(shards.shown() for shards in splits))
+        shown = frozenset().union(*(shards.shown.elements for shards in splits))
         floats, written.rounded = mixed(shown, _beside(job))
         for shards in splits:
             shards.as_floats(floats)
         if written.example and floats:
             written.example = as_floats(written.example.encode(), floats).decode().rstrip()
-        written.apart = apart(*(shards.shown() for shards in splits))
+        written.apart = apart(*(shards.shown.elements for shards in splits))
     return widest([kind for shards in splits for kind in shards.kinds()])
 
 

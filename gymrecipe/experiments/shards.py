@@ -6,15 +6,16 @@ import os
 import sys
 from array import array
 from collections.abc import Iterator
-from itertools import accumulate, chain, islice, pairwise
+from itertools import accumulate
 from pathlib import Path
 
 from gymrecipe.experiments.appended import Appended, Span
 from gymrecipe.experiments.disk import sha256
+from gymrecipe.experiments.leading import Shown
 from gymrecipe.experiments.manifest import Output
 from gymrecipe.formats.job import Encoded
 from gymrecipe.formats.parquet import Kind, group_size, kinds_of, to_parquet
-from gymrecipe.formats.shapes import as_floats, leaders
+from gymrecipe.formats.shapes import as_floats
 from gymrecipe.late import pl
 from gymrecipe.registry import File
 
@@ -40,9 +41,7 @@ class Shards:
         self.hashing = file == "jsonl"
         self.files: list[Appended] = []
         self.lengths = array("Q")
-        self.shape = array("I")
-        self.shapes: dict[frozenset[str], int] = {}
-        self.seen: set[str] = set()
+        self.shown = Shown()
         self.longest = 0
 
     def add(self, result: Encoded) -> None:
@@ -51,12 +50,9 @@ class Shards:
         before = len(self.lengths)
         self.lengths.extend(lengths)
         self.longest = max(self.longest, max(lengths, default=0))
-        known = [self.shapes.setdefault(shape, len(self.shapes)) for shape in result.shapes]
-        self.shape.extend(known[place] for place in result.shape)
-        if self.leads and self.hashing and (new := set().union(*result.shapes) - self.seen):
-            self.seen |= new
+        if self.shown.add(result) and self.leads and self.hashing:
             # What shows something new later on will lead: to hash any further is in vain.
-            self.hashing = before == 0 and len(self._led([(0, len(lengths))])) == 1
+            self.hashing = before == 0 and len(self.shown.led([(0, len(lengths))])) == 1
         with open(result.target, "rb", buffering=0) as part:
             while lengths:
                 number, filled = divmod(before, self.most)
@@ -68,31 +64,23 @@ class Shards:
                 before, lengths = before + len(here), lengths[len(here) :]
         os.unlink(result.target)
 
-    def shown(self) -> frozenset[str]:
-        """All that the records show of keys and types."""
-        return frozenset().union(*self.shapes)
-
     def as_floats(self, columns: set[str]) -> None:
         """Write the whole numbers of these columns as floats."""
-        whole = {f"{column}:int" for column in columns}
-        changed = {place for shape, place in self.shapes.items() if not whole.isdisjoint(shape)}
+        floats_of = {f"{column}:int": f"{column}:float" for column in columns}
+        changed = self.shown.having(floats_of.keys())
         if not changed:
             return
         for (start, _), file in zip(self._came(), self.files, strict=True):
 
             def floats(place: int, record: bytes, start: int = start) -> bytes:
-                if self.shape[start + place] in changed:
+                if self.shown.of_rows[start + place] in changed:
                     record = as_floats(record, columns)
                     self.lengths[start + place] = len(record)
                 return record
 
             file.change(floats)
         self.longest = max(self.lengths)
-        told = {shape: _as_floats(shape, whole) for shape in self.shapes}
-        places = {shape: place for place, shape in enumerate(dict.fromkeys(told.values()))}
-        by_place = [places[told[shape]] for shape in self.shapes]
-        self.shape = array("I", [by_place[place] for place in self.shape])
-        self.shapes = places
+        self.shown.replace(floats_of)
 
     def kinds(self) -> list[dict[str, Kind]]:
         """The kinds of the columns of each file, where that is what a file is made with."""
@@ -126,29 +114,12 @@ class Shards:
     def _shards(self) -> list[list[Span]]:
         """The rows of each file, in the order in which they have to stand there."""
         came = [(0, len(self.lengths))]
-        self.is_late = self.strict and bool(self.lengths) and self._led(came) != came
+        self.is_late = self.strict and bool(self.lengths) and self.shown.led(came) != came
         if not self.leads or not self.lengths:
             return [[rows] for rows in self._came()]
-        self.is_late = self.most < len(self.lengths) and self.most < len(self._leaders(came))
-        shards = list(_cut(self._led(came), self.most))
-        return [*shards[:1], *map(self._led, shards[1:])]
-
-    def _leaders(self, rows: list[Span]) -> list[int]:
-        """The rows that together show every key and type of all these."""
-        first: dict[int, int] = {}  # the first row of each shape
-        for start, stop in rows:
-            for shape in dict.fromkeys(self.shape[start:stop]):
-                if shape not in first:
-                    first[shape] = self.shape.index(shape, start)
-        places = list(first.values())
-        return [places[place] for place in leaders(list(self.shapes), array("I", first))]
-
-    def _led(self, rows: list[Span]) -> list[Span]:
-        """The rows with those that show every key and type first."""
-        found = self._leaders(rows)
-        if found == list(islice(chain.from_iterable(range(*span) for span in rows), len(found))):
-            return rows
-        return [*((row, row + 1) for row in found), *_without(rows, sorted(found))]
+        self.is_late = self.most < len(self.lengths) and self.most < len(self.shown.leaders(came))
+        shards = list(_cut(self.shown.led(came), self.most))
+        return [*shards[:1], *map(self.shown.led, shards[1:])]
 
     def _order(self, shards: list[list[Span]]) -> None:
         """Move the bytes of the rows that have to stand elsewhere."""
@@ -210,12 +181,6 @@ class Shards:
         return f"{self.split}-{number:05d}-of-{count:05d}.{self.file}"
 
 
-def _as_floats(shape: frozenset[str], whole: set[str]) -> frozenset[str]:
-    """A shape in which these are floats."""
-    there = {f"{each.removesuffix('int')}float" if each in whole else each for each in shape}
-    return frozenset(there)
-
-
 def _within(rows: Span, spans: list[Span]) -> bool:
     return all(rows[0] <= start and stop <= rows[1] for start, stop in spans)
 
@@ -248,10 +213,3 @@ def _cut(rows: list[Span], most: int) -> Iterator[list[Span]]:
                 here, free = [], most
     if here:
         yield here
-
-
-def _without(rows: list[Span], taken: list[int]) -> Iterator[Span]:
-    """The rows but for those taken, which are in ascending order."""
-    for start, stop in rows:
-        edges = [start - 1, *(row for row in taken if start <= row < stop), stop]
-        yield from ((low + 1, high) for low, high in pairwise(edges) if low + 1 < high)

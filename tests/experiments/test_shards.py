@@ -171,7 +171,7 @@ def test_whole_numbers_become_floats_in_their_places(
         part.write_bytes(b"".join(lines))
         lengths = array("Q", map(len, lines))
         shards.add(Encoded(str(part), lengths, {}, shapes.known, shapes.of_rows, None))
-    floats, wide = mixed(shards.shown(), ["n"])
+    floats, wide = mixed(shards.shown.elements, ["n"])
     shards.as_floats(floats)
     outputs, places = shards.close({})
     assert not wide
