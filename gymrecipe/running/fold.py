@@ -36,8 +36,8 @@ class Folded(msgspec.Struct):
 
     `records` says what each stage did, `outputs` are the data files, `used` is which rollouts stand
     in them (as in `fates.no_uses`) and `settled` the fate of each other one (as in
-    `fates.no_fates`). `statistics` and `examples` are by the name of the write. `warnings` are to be
-    told, and `stops` are the checks because of which nothing is to be published.
+    `fates.no_fates`). `statistics` and `examples` are by the name of the write. `warnings` are to
+    be told, and `stops` are the checks because of which nothing is to be published.
     """
 
     records: list[StageRecord]
