@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from gymrecipe.experiments import fates
 from gymrecipe.experiments.manifest import Output, StageRecord
 from gymrecipe.experiments.statistics import grounds, statistics
 from gymrecipe.formats.template import Template
 from gymrecipe.late import pl
+from gymrecipe.parameters import changed
 from gymrecipe.planning.plan import Plan
 from gymrecipe.planning.steps import Step
+from gymrecipe.registry import FORMATS
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.frames import Spill, unspilled
@@ -21,7 +24,6 @@ from gymrecipe.rollouts.table import Table
 from gymrecipe.running import remarks
 from gymrecipe.running.judging import COUNTS, Judgement, counted, judged, judged_again
 from gymrecipe.running.progress import Progress
-from gymrecipe.running.records import stage_record
 from gymrecipe.running.stepping import all_rollouts, run_step
 from gymrecipe.running.wide import StageResult
 from gymrecipe.running.writing import Writer
@@ -123,6 +125,34 @@ def fold(
     used = pl.concat(uses)
     settled = spill(fates.settle(lost, used))
     return Folded(records, outputs, used, settled, figures, examples, warnings, stops)
+
+
+def stage_record(
+    step: Step,
+    rows_in: int,
+    rows_out: int,
+    rejected: dict[str, int],
+    facts: Told,
+    template: Template | None = None,
+) -> StageRecord:
+    """What a step did, for the manifest: `rejected` counts by reason in the step's own unit."""
+    format = FORMATS[step.params.format] if isinstance(step.params, Write) else None
+    return StageRecord(
+        name=step.name,
+        use=step.stage.name,
+        version=step.stage.version,
+        takes=step.takes,
+        makes=step.makes,
+        source=step.source or "",
+        parameters=step.params.model_dump(mode="json"),
+        changed=changed(step.params),
+        rows_in=rows_in,
+        rows_out=rows_out,
+        rejected=dict(sorted(rejected.items())),
+        facts=facts,
+        format_version=UNSET if format is None else format.version,
+        template=UNSET if template is None else template.digest,
+    )
 
 
 def _facts_above(step: Step, facts: dict[str, Told]) -> Told:

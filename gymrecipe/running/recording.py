@@ -21,8 +21,7 @@ from gymrecipe.registry import PLUGINS
 from gymrecipe.rollouts.bad import TooManyBadRows
 from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.table import Table
-from gymrecipe.running.fold import Folded
-from gymrecipe.running.records import stage_record
+from gymrecipe.running.fold import Folded, stage_record
 
 
 def record(
