@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterator, Set
 from itertools import chain, islice, pairwise
 
@@ -45,9 +46,8 @@ class Shown:
         """The rows that together show every key and type of all these."""
         first: dict[int, int] = {}  # the first row of each shape
         for start, stop in rows:
-            for number in dict.fromkeys(self.of_rows[start:stop]):
-                if number not in first:
-                    first[number] = self.of_rows.index(number, start)
+            for row, number in enumerate(self.of_rows[start:stop], start):
+                first.setdefault(number, row)
         places = list(first.values())
         return [places[place] for place in leaders(list(self.shapes), array("I", first))]
 
@@ -62,5 +62,6 @@ class Shown:
 def _without(rows: list[Span], taken: list[int]) -> Iterator[Span]:
     """The rows but for those taken, which are in ascending order."""
     for start, stop in rows:
-        edges = [start - 1, *(row for row in taken if start <= row < stop), stop]
+        inside = taken[bisect_left(taken, start) : bisect_left(taken, stop)]
+        edges = [start - 1, *inside, stop]
         yield from ((low + 1, high) for low, high in pairwise(edges) if low + 1 < high)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
@@ -18,6 +19,11 @@ from gymrecipe.formats.parquet import Kind, group_size, kinds_of, to_parquet
 from gymrecipe.formats.shapes import as_floats
 from gymrecipe.late import pl
 from gymrecipe.registry import File
+
+LEAD_BYTES = 2**24
+"""Rows that lead a file are in memory while they are moved in it; with more of them it is written
+anew.
+"""
 
 
 class Shards:
@@ -132,24 +138,34 @@ class Shards:
             """Where a row begins in all rows as they came."""
             return int(ends[row - 1]) if row else 0
 
-        moved = [n for n, spans in enumerate(shards) if not _within(came[n], spans)]
+        fronts = [_front(spans) for spans in shards]
+        moved = [
+            n
+            for n, (rows, spans, front) in enumerate(zip(came, shards, fronts, strict=True))
+            if not _within(rows, spans)
+            or sum(spot(high) - spot(low) for low, high in front) > LEAD_BYTES
+        ]
         left = [(self.files[n].path, spot(came[n][0]), spot(came[n][1])) for n in moved]
-        for place, number in enumerate(moved):
+        stops, gone = [stop for _, _, stop in left], 0
+        firsts = [min(row for row, _ in shards[n]) for n in moved]
+        # The first row that is needed for the files behind each.
+        needed = [*accumulate(reversed(firsts), min, initial=len(self.lengths))][-2::-1]
+        for number, later in zip(moved, needed, strict=True):
             file = Appended(self.target / f".anew-{self.split}-{number:05d}")
             for low, high in (map(spot, span) for span in shards[number]):
-                for old, start, stop in left:
-                    if max(low, start) < min(high, stop):
-                        with old.open("rb", buffering=0) as source:
-                            source.seek(max(low, start) - start)
-                            file.take(source, min(high, stop) - max(low, start))
+                while low < high:
+                    old, start, stop = left[bisect_right(stops, low)]
+                    with old.open("rb", buffering=0) as source:
+                        source.seek(low - start)
+                        file.take(source, min(high, stop) - low)
+                    low = stop
             self.files[number] = file
-            later = [row for n in moved[place + 1 :] for row, _ in shards[n]]
-            needed = spot(min(later)) if later else sys.maxsize
-            while left and left[0][2] <= needed:
-                os.unlink(left.pop(0)[0])
-        for number, (file, spans) in enumerate(zip(self.files, shards, strict=True)):
-            if number not in moved and (front := _front(spans)):
-                start = spot(came[number][0])
+            while gone < len(left) and stops[gone] <= spot(later):
+                os.unlink(left[gone][0])
+                gone += 1
+        for number in {*range(len(shards))}.difference(moved):
+            if front := fronts[number]:
+                file, start = self.files[number], spot(came[number][0])
                 file.lead([(spot(low) - start, spot(high) - start) for low, high in front])
 
     def _as_parquet(self, paths: list[Path], kinds: dict[str, Kind]) -> list[str]:

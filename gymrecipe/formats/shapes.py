@@ -13,8 +13,10 @@ keys are data has few leaders, too.
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Collection, Iterable
 from functools import lru_cache
+from heapq import heapify, heapreplace
 from typing import Any
 
 import msgspec
@@ -90,17 +92,24 @@ def leaders(shapes: list[Shape], shape: array[int]) -> list[int]:
     for row, place in enumerate(shape):
         first.setdefault(place, row)
     everything = frozenset().union(*(shapes[place] for place in first))
-    tops = [element.partition(":")[0] for element in everything if ">" not in element]
-    mixed = {column for column in tops if tops.count(column) > 1}
+    tops = Counter(element.partition(":")[0] for element in everything if ">" not in element)
+    mixed = {column for column, kinds in tops.items() if kinds > 1}
     # Below a place with several sets of keys nothing is inferred.
     missing = {
         each for each in everything if each.partition(">")[0] not in mixed or ">" not in each
     }
     chosen = []
+    # What a shape shows of the missing gets less, so it is looked at again only where it may lead.
+    most = [(-len(shapes[place] & missing), row, place) for place, row in first.items()]
+    heapify(most)
     while missing:
-        best = max(first, key=lambda place: (len(shapes[place] & missing), -first[place]))
-        chosen.append(first[best])
-        missing -= shapes[best]
+        known, row, place = most[0]
+        shown = shapes[place] & missing
+        if len(shown) < -known:
+            heapreplace(most, (-len(shown), row, place))
+        else:
+            chosen.append(row)
+            missing -= shown
     return chosen
 
 

@@ -151,6 +151,21 @@ def test_the_rows_that_show_every_shape_lead_each_file_and_the_rest_keep_their_o
         assert lines[use["at"]] == b'{"n":%d}' % use["row"]
 
 
+@pytest.mark.parametrize("most", [None, 7, 40])
+def test_rows_that_lead_take_no_memory_where_they_are_large(
+    most: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[list[int | None]] = [[*range(50), *range(900, 999)], [*range(100, 120), *range(9)]]
+    made = []
+    for name in ("moved", "anew"):
+        (tmp_path / name).mkdir()
+        outputs, used = deal(tmp_path / name, rows, shard_rows=most, strict=False)
+        made.append((outputs, used.to_dicts()))
+        monkeypatch.setattr("gymrecipe.experiments.shards.LEAD_BYTES", 0)
+        monkeypatch.setattr("gymrecipe.experiments.appended.Appended.lead", None)
+    assert made[0] == made[1]
+
+
 @given(
     rows=st.lists(st.sampled_from(["3", "-12", "0.5", "null", "1e3"]), min_size=1, max_size=40),
     most=st.one_of(st.none(), st.integers(1, 5)),

@@ -86,6 +86,26 @@ def test_objects_whose_keys_are_data_have_few_leaders() -> None:
     assert len(lead(*rows)) <= SORTS
 
 
+class Looked(frozenset[str]):
+    """A shape that counts how often it is held against what is still missing."""
+
+    times = 0
+
+    def __and__(self, other: Any) -> frozenset[str]:
+        Looked.times += 1
+        return super().__and__(other)
+
+
+def test_rows_that_each_show_something_new_are_looked_at_a_few_times_each() -> None:
+    rows = 2000
+    shapes: list[frozenset[str]] = [
+        Looked({f"tools>{n}:str", f"b>{n // 2}:str"}) for n in range(rows)
+    ]
+    places = array("I", range(rows))
+    assert leaders(shapes, places) == [*range(0, rows, 2), *range(1, rows, 2)]
+    assert Looked.times <= 4 * rows
+
+
 def test_no_rows_need_no_leader() -> None:
     assert leaders([], array("I")) == []
 
