@@ -10,7 +10,7 @@ What was said and every number stay as they are; what cannot be said in chat mes
 
 from __future__ import annotations
 
-from itertools import count, takewhile
+from itertools import takewhile
 from typing import Any
 
 from gymrecipe.rollouts.chat import (
@@ -99,6 +99,7 @@ def _answer_calls(messages: list[Message], reading: Reading) -> int:
     How many messages stand: all, or those before the first unanswered call.
     """
     seen: set[str] = set()
+    numbers: dict[str, int] = {}
     place, length = 0, len(messages)
     while place < length:
         message = messages[place]
@@ -119,7 +120,7 @@ def _answer_calls(messages: list[Message], reading: Reading) -> int:
                 output.name = call.function.name
                 continue
         if reading.repeated_call_ids == "number":
-            _number(message.tool_calls, messages[start:place], seen)
+            _number(message.tool_calls, messages[start:place], seen, numbers)
         names = {call.id: call.function.name for call in message.tool_calls}
         if len(names) < len(message.tool_calls) or not seen.isdisjoint(names):
             raise Unusable("duplicate_call_id")
@@ -139,21 +140,26 @@ def _answer_calls(messages: list[Message], reading: Reading) -> int:
     return length
 
 
-def _number(calls: list[ToolCall], outputs: list[Message], seen: set[str]) -> None:
-    """Number the ids of a turn's calls, and of their outputs, that earlier turns have, too."""
-    ids = [call.id for call in calls]
-    if len(set(ids)) < len(ids):
+def _number(
+    calls: list[ToolCall], outputs: list[Message], seen: set[str], numbers: dict[str, int]
+) -> None:
+    """Number the ids of a turn's calls, and of their outputs, that earlier turns have, too. The
+    last number of each is in `numbers`.
+    """
+    ids = {call.id for call in calls}
+    if len(ids) < len(calls):
         return  # which output is whose?
-    numbered = {id: _unseen(id, seen.union(ids)) for id in ids if id in seen}
+    numbered = {}
+    for id in ids & seen:
+        number = numbers.get(id, 2)
+        while (new := f"{id}_{number}") in seen or new in ids:
+            number += 1
+        numbers[id], numbered[id] = number, new
     for call in calls:
         call.id = numbered.get(call.id, call.id)
     for output in outputs:
         id = output.tool_call_id or ""
         output.tool_call_id = numbered.get(id, output.tool_call_id)
-
-
-def _unseen(id: str, seen: set[str]) -> str:
-    return next(new for n in count(2) if (new := f"{id}_{n}") not in seen)
 
 
 def _end(messages: list[Message], first: int, stands: int, reading: Reading) -> int:

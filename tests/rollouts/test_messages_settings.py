@@ -7,8 +7,15 @@ from typing import Any
 
 import pytest
 
-from gymrecipe.rollouts.chat import Conversation, Message, Reading, Unusable
-from gymrecipe.rollouts.messages import USUAL, asked
+from gymrecipe.rollouts.chat import (
+    Conversation,
+    Function,
+    Message,
+    Reading,
+    ToolCall,
+    Unusable,
+)
+from gymrecipe.rollouts.messages import USUAL, _number, asked
 from gymrecipe.rollouts.sides import part
 from tests.rollouts.talk import (
     ASKED,
@@ -153,6 +160,26 @@ def test_calls_that_every_turn_counts_anew_can_be_numbered() -> None:
     assert reason(*twice, reading=number) == "duplicate_call_id"
     again = [called("0"), answered("0"), called("0"), answered("0"), answered("0"), said("4")]
     assert reason(*again, reading=number) == "orphan_tool_output"
+
+
+class Asked(set[str]):
+    """Ids of calls, which count how often one is looked for."""
+
+    times = 0
+
+    def __contains__(self, id: object) -> bool:
+        self.times += 1
+        return super().__contains__(id)
+
+
+def test_the_number_of_an_id_is_looked_for_behind_the_last_one() -> None:
+    seen, numbers = Asked(["0"]), {"0": 1}
+    for turn in range(1, 1001):
+        call = ToolCall(id="0", function=Function("f", {}))
+        _number([call], [], seen, numbers)
+        assert call.id == f"0_{turn}"
+        seen.add(call.id)
+    assert seen.times < 4000
 
 
 def test_an_unanswered_call_can_be_trimmed_with_all_that_follows() -> None:
