@@ -20,7 +20,7 @@ from gymrecipe.experiments.disk import no_link, writing
 from gymrecipe.experiments.manifest import REJECTS, USED
 from gymrecipe.late import pl
 from gymrecipe.rollouts.columns import ROWS
-from gymrecipe.rollouts.places import looked_up
+from gymrecipe.rollouts.places import looked_up, together
 
 GROUP_ROWS = 2**15
 """Rows that the files of records hold together."""
@@ -188,12 +188,13 @@ def write_records(
 def _in_order(used: pl.DataFrame) -> pl.DataFrame:
     """By file, place there, side and rollout."""
     parts = []
-    for file in used["output"].unique().cast(pl.String).sort():
-        there = used.filter(pl.col("output") == file)
+    sizes = used["output"].value_counts().sort("output")
+    for files in together(sizes.iter_rows(), PART_ROWS):
+        there = used.filter(pl.col("output").is_in(files))
         at = pl.col("at").fill_null(0)
         for start in range(0, 1 + int(there.select(at.max()).item()), PART_ROWS):
             part = there.filter(at.is_between(start, start + PART_ROWS - 1))
-            parts.append(part.sort("at", "side", "row"))
+            parts.append(part.sort("output", "at", "side", "row"))
     return pl.concat([used.clear(), *parts])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from gymrecipe.late import pl
 
 
@@ -25,3 +27,20 @@ def gathered(rollouts: pl.LazyFrame, name: str, at: str) -> pl.Expr:
 
     dtype = rollouts.collect_schema()[name]
     return pl.col(at).map_batches(values, return_dtype=dtype)
+
+
+def together(sizes: Iterable[tuple[str, int]], most: int) -> Iterator[list[str]]:
+    """Names of groups, by their sizes, in lists: those of a list have at most so many rows, or it
+    is a single one that has more. To look through all rows for each group would take as many looks
+    as there are rows and groups.
+    """
+    names: list[str] = []
+    held = 0
+    for name, size in sizes:
+        if names and held + size > most:
+            yield names
+            names, held = [], 0
+        names.append(name)
+        held += size
+    if names:
+        yield names

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from gymrecipe.late import pl
 from gymrecipe.parameters import Params
 from gymrecipe.registry import Facts, stage
 from gymrecipe.rollouts.figures import mean, std
-from gymrecipe.rollouts.places import column
+from gymrecipe.rollouts.places import column, together
+
+TOGETHER = 2**20
+"""Of so many values the metrics are looked at together."""
 
 
 class Aggregate(Params):
@@ -24,11 +28,8 @@ def aggregate(values: pl.LazyFrame, params: Aggregate) -> tuple[pl.LazyFrame, Fa
     Booleans count as 0 and 1; fields that begin with `_` are bookkeeping and left out. A mean is
     over the rollouts that have the field, and `count` says how many those are.
     """
-    # One metric at a time: of millions of rollouts the values of all would be here twice.
-    names = pl.col("metric").unique().cast(pl.String).sort()
     rows = []
-    for name in column(values, names):
-        series = column(values.filter(pl.col("metric") == name), "value")
+    for name, series in _by_metric(values):
         rows.append(
             {
                 "metric": name,
@@ -45,3 +46,17 @@ def aggregate(values: pl.LazyFrame, params: Aggregate) -> tuple[pl.LazyFrame, Fa
     }  # fmt: skip
     table = pl.LazyFrame(rows, schema=schema)
     return table, {"metrics": table}
+
+
+def _by_metric(values: pl.LazyFrame) -> Iterator[tuple[str, pl.Series]]:
+    """The values of each metric, by name. Not all together: those of millions of rollouts would be
+    here twice.
+    """
+    sizes = values.group_by("metric").len().sort("metric").collect()
+    for names in together(sizes.iter_rows(), TOGETHER):
+        found = values.filter(pl.col("metric").is_in(names))
+        if len(names) == 1:
+            yield names[0], column(found, "value")
+            continue
+        for each in found.sort("metric").collect().partition_by("metric", maintain_order=True):
+            yield each["metric"][0], each["value"]

@@ -84,6 +84,31 @@ def test_fates_do_not_depend_on_the_order_of_rows(
     assert fates.settle(*frames(left, used)).equals(one)
 
 
+@given(
+    sizes=st.lists(st.integers(0, 12), max_size=8),
+    together=st.integers(1, 30),
+    chance=st.randoms(use_true_random=False),
+)
+@settings(max_examples=60, deadline=None)
+def test_what_is_used_is_put_in_order_a_few_files_at_a_time(
+    sizes: list[int], together: int, chance: random.Random
+) -> None:
+    rows = [
+        (chance.randrange(99), side, f"data/{file}.jsonl", at)
+        for file, size in enumerate(sizes)
+        for at in range(size)
+        for side in (["chosen", "rejected"] if chance.random() < 0.5 else [""])
+    ]
+    chance.shuffle(rows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fates, "PART_ROWS", together)
+        ordered = fates._in_order(pl.DataFrame(rows, schema=fates.USE, orient="row"))
+    expected = sorted(rows, key=lambda use: (use[2], use[3], use[1], use[0]))
+    assert [tuple(map(str, use)) for use in ordered.iter_rows()] == [
+        tuple(map(str, use)) for use in expected
+    ]
+
+
 def test_a_pair_that_leaves_gives_both_its_rollouts_a_fate_and_half_a_pair_one() -> None:
     rows = pl.DataFrame(
         {"chosen_row": [1, 2], "rejected_row": [3, None], "reason": ["x", "y"]},

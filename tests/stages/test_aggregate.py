@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gymrecipe
-from gymrecipe.stages.aggregate import Aggregate
+from gymrecipe.stages.aggregate import Aggregate, aggregate
 from tests.stages.conftest import call
 
 SCHEMA: dict[str, Any] = {"row": pl.UInt32, "metric": pl.Categorical(), "value": pl.Float64}
@@ -66,6 +66,26 @@ def test_figures_agree_with_the_standard_library_in_any_order(
     assert (figures["min"], figures["max"]) == (min(values), max(values))
     random.shuffle(values)
     assert aggregated(*((i, "a", value) for i, value in enumerate(values)))["a"] == figures
+
+
+def test_all_values_are_gone_through_a_few_times_however_many_metrics_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values = [(row, f"m{row % 100}", float(row)) for row in range(400)]
+    passes = 0
+
+    def through(row: pl.Series) -> pl.Series:
+        nonlocal passes
+        passes += 1
+        return row
+
+    frame = pl.LazyFrame(values, schema=SCHEMA, orient="row").with_columns(
+        pl.col("row").map_batches(through, pl.UInt32).alias("value").cast(pl.Float64)
+    )
+    figures = aggregate(frame, Aggregate())[0].collect()
+    assert passes < 10
+    monkeypatch.setattr("gymrecipe.stages.aggregate.TOGETHER", 1)
+    assert aggregate(frame, Aggregate())[0].collect().equals(figures)
 
 
 def test_booleans_count_as_zero_and_one_and_bookkeeping_is_left_out(
