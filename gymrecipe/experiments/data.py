@@ -76,7 +76,7 @@ def write_data(
             size = sum(int(part[f"{side}bytes"].sum()) for side in sides)
             far = params.order == "shuffled" and max(size, on_disk) > FAR * memory()
             order = as_they_lie(part, sides[0]) if far else None
-            here = replace(job, sources=paths, split=split)
+            here = replace(job, sources=dict(enumerate(paths)), split=split)
             jobs = slices(here, taken, part, sides, target, size, order)
             usable = array("b")
             faults: dict[int, Fault] = {}

@@ -48,7 +48,7 @@ def job_of(
         target="",
         format=params.format,
         purpose=purpose,
-        sources=(),
+        sources={},
         sides=(),
         columns=columns,
         reading=Reading(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
-from itertools import accumulate
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,8 @@ def slices(
     order: array[int] | None = None,
 ) -> Iterator[WriteJob]:
     """The rows, of `size` source bytes, as jobs, a slice each: in `order`, which has their numbers,
-    or as they stand. The records of each slice go to a file of its own in `target`.
+    or as they stand. The records of each slice go to a file of its own in `target`. A job has only
+    the files that it reads, for there may be as many files as slices.
     """
     number = 0
     most = min(max(size // SLICES, 2**20), SLICE_BYTES)
@@ -59,11 +60,15 @@ def slices(
         values = {name: _values(lap, column) for name, column in taken.values.items()}
         own = {name: lap[column].to_list() for name, column in taken.own.items()}
         for low, high in _cuts([side.bytes for side in lines], most):
+            parts = tuple(_part(side, low, high) for side in lines)
+            asked = inputs and _part(inputs, low, high)
+            read = {*chain.from_iterable(part.source for part in (*parts, asked) if part)}
             yield replace(
                 job,
                 target=str(target / f".part-{job.split}-{number:06d}"),
-                sides=tuple(_part(side, low, high) for side in lines),
-                inputs=inputs and _part(inputs, low, high),
+                sources={source: job.sources[source] for source in read},
+                sides=parts,
+                inputs=asked,
                 values={name: column[low:high] for name, column in values.items()},
                 own={name: column[low:high] for name, column in own.items()},
                 first=start + low,

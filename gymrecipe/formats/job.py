@@ -26,10 +26,11 @@ class Side(msgspec.Struct, frozen=True):
 class WriteJob(msgspec.Struct, frozen=True):
     """One slice of the rows to write, and the file `target` that their records go to.
 
-    `sources` are uncompressed files. `sides` is one, or the chosen and the rejected one; `inputs`
-    says where the input row of each task lies. `columns` are the columns beside the messages: the
-    name of each in the record, and its source. The source is a key of `values` where the table has
-    the column, a part of the conversation where the format is `custom`, else a path into the line.
+    `sources` are the uncompressed files that it reads, by their numbers. `sides` is one, or the
+    chosen and the rejected one; `inputs` says where the input row of each task lies. `columns` are
+    the columns beside the messages: the name of each in the record, and its source. The source is a
+    key of `values` where the table has the column, a part of the conversation where the format is
+    `custom`, else a path into the line.
     `own` holds what the purpose needs of the table: `label`, `reward`, `margin`.
     `first` is the place of the slice's first row in its split; where rows are not read in the
     order of their split, `slots` are the places of all of them there.
@@ -38,7 +39,7 @@ class WriteJob(msgspec.Struct, frozen=True):
     target: str
     format: str
     purpose: Purpose
-    sources: tuple[str, ...]
+    sources: dict[int, str]
     sides: tuple[Side, ...]
     inputs: Side | None = None
     columns: dict[str, str] = {}

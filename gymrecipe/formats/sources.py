@@ -10,11 +10,16 @@ import xxhash
 from gymrecipe.errors import ChangedError, InputError
 from gymrecipe.formats.job import Side
 
+MOST_OPEN = 64
+"""So many files are open at a time: of small ones a slice may have thousands, and a process mostly
+may have 1,024.
+"""
+
 
 class Sources:
-    """The source files, each opened once."""
+    """The source files, opened where they are read; those that were opened last stay open."""
 
-    def __init__(self, paths: tuple[str, ...]) -> None:
+    def __init__(self, paths: dict[int, str]) -> None:
         self.paths = paths
         self.opened: dict[int, int] = {}
 
@@ -29,6 +34,8 @@ class Sources:
         """The line of a row, held against the hash that the scan took of it."""
         source, offset = side.source[row], side.offset[row]
         if source not in self.opened:
+            if len(self.opened) == MOST_OPEN:
+                os.close(self.opened.pop(next(iter(self.opened))))
             try:
                 # NONBLOCK: a pipe that was put in its place must not be waited for.
                 self.opened[source] = os.open(self.paths[source], os.O_RDONLY | os.O_NONBLOCK)

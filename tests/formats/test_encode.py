@@ -69,13 +69,46 @@ def pair(path: Path, chosen: bytes, rejected: bytes, **job: Any) -> Encoded:
 
 def written(path: Path, sides: tuple[Side, ...], job: dict[str, Any]) -> Encoded:
     target = str(path.with_name("written.jsonl"))
-    return encode(WriteJob(target=target, sources=(str(path),), sides=sides, **job))
+    return encode(WriteJob(target=target, sources={0: str(path)}, sides=sides, **job))
+
+
+def test_a_slice_of_many_files_has_few_of_them_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {number: str(tmp_path / f"{number}.jsonl") for number in range(9)}
+    rows = [
+        (number, *row[1:])
+        for number, file in files.items()
+        for row in stored(Path(file), rollout(f"a{number}"), rollout(f"b{number}"))
+    ]
+    rows = rows[::2] + rows[1::2]
+    opened: set[int] = set()
+    own, close = os.open, os.close
+
+    def opening(path: Any, flags: int, *more: Any, **named: Any) -> int:
+        descriptor = own(path, flags, *more, **named)
+        opened.add(descriptor)
+        assert len(opened) <= 3
+        return descriptor
+
+    def closing(descriptor: int) -> None:
+        opened.discard(descriptor)
+        close(descriptor)
+
+    monkeypatch.setattr("gymrecipe.formats.sources.MOST_OPEN", 3)
+    monkeypatch.setattr("gymrecipe.formats.sources.os.open", opening)
+    monkeypatch.setattr("gymrecipe.formats.sources.os.close", closing)
+    target = str(tmp_path / "written.jsonl")
+    encode(WriteJob(target=target, sources=files, sides=(side(rows),), format="trl", purpose="sft"))
+    assert not opened
+    texts = [line.split('"')[-2] for line in Path(target).read_text().splitlines()]
+    assert texts == [f"{letter}{number}" for letter in "ab" for number in files]
 
 
 def job_of(path: Path, rows: list[Row], **job: Any) -> WriteJob:
     target = str(path.with_name("written.jsonl"))
     known = {"target": target, "format": "trl", "purpose": "sft"} | job
-    return WriteJob(sources=(str(path),), sides=(side(rows),), **known)
+    return WriteJob(sources={0: str(path)}, sides=(side(rows),), **known)
 
 
 def data(found: Encoded) -> bytes:
