@@ -29,38 +29,48 @@ def plain(
     gone at the end of the block.
     """
     paths = [source.path for source in sources]
+    packed = [index for index, source in enumerate(sources) if source.compression]
+    if not packed:
+        yield tuple(paths), rows
+        return
+    chosen = _chosen(rows, packed, sides)
     spools: list[Path] = []
     try:
-        for index, source in enumerate(sources):
-            if source.compression:
-                spool = folder / f".spool-{index}"
-                spools.append(spool)
-                paths[index] = str(spool)
-                rows = _moved(rows, sides, index, _spool(source, index, rows, sides, spool))
-        yield tuple(paths), rows
+        for (index,), lines in chosen.group_by("source", maintain_order=True):
+            spools.append(folder / f".spool-{index}")
+            paths[index] = str(spools[-1])
+            _spool(sources[index], lines, spools[-1])
+        yield tuple(paths), _moved(rows, chosen, sides)
     finally:
         for spool in spools:
             spool.unlink(missing_ok=True)
 
 
-def _spool(
-    source: Source, index: int, rows: pl.DataFrame, sides: tuple[str, ...], spool: Path
-) -> pl.DataFrame:
-    """Copy the chosen lines of a compressed file; where each went (`offset`, _WENT)."""
-    wanted = (
+def _chosen(rows: pl.DataFrame, packed: list[int], sides: tuple[str, ...]) -> pl.DataFrame:
+    """The chosen lines of the compressed files, as they lie, and where each goes in its spool: of
+    all files together, for to look through all rows for each file takes long.
+    """
+    return (
         pl.concat(
-            rows.filter(pl.col(f"{side}source") == index).select(
-                offset=f"{side}offset", bytes=pl.col(f"{side}bytes").cast(pl.UInt64)
+            rows.filter(pl.col(f"{side}source").is_in(packed)).select(
+                source=f"{side}source",
+                offset=f"{side}offset",
+                bytes=pl.col(f"{side}bytes").cast(pl.UInt64),
             )
             for side in sides
         )
-        .unique("offset")
-        .sort("offset")
+        .unique(["source", "offset"])
+        .sort("source", "offset")
+        .with_columns((pl.col("bytes").cum_sum() - pl.col("bytes")).over("source").alias(_WENT))
     )
+
+
+def _spool(source: Source, lines: pl.DataFrame, spool: Path) -> None:
+    """Copy the chosen lines of a compressed file."""
     stream = blocks(source)
     with writing(spool), spool.open("wb") as file:
         held, start = bytearray(), 0
-        for offset, length in wanted.iter_rows():
+        for offset, length in lines.select("offset", "bytes").iter_rows():
             while start + len(held) < offset + length:
                 skipped = min(max(offset - start, 0), len(held))
                 del held[:skipped]
@@ -70,26 +80,14 @@ def _spool(
                     raise ChangedError(f"{source.name}: became shorter while it was read.")
                 held += block
             file.write(held[offset - start : offset - start + length])
-    before = pl.col("bytes").cum_sum() - pl.col("bytes")
-    return wanted.select("offset", before.alias(_WENT))
 
 
-def _moved(
-    rows: pl.DataFrame, sides: tuple[str, ...], index: int, places: pl.DataFrame
-) -> pl.DataFrame:
-    places = places.with_columns(here=pl.lit(index, pl.UInt32))
+def _moved(rows: pl.DataFrame, chosen: pl.DataFrame, sides: tuple[str, ...]) -> pl.DataFrame:
+    """The rows with the places of their lines."""
     for side in sides:
-        place = f"{side}{SPOOLED}"
-        was = place if place in rows.columns else f"{side}offset"
-        rows = (
-            rows.join(
-                places,
-                left_on=[f"{side}source", f"{side}offset"],
-                right_on=["here", "offset"],
-                how="left",
-                maintain_order="left",
-            )
-            .with_columns(pl.coalesce(_WENT, was).alias(place))
-            .drop(_WENT)
+        places = rows.select(source=f"{side}source", offset=f"{side}offset").join(
+            chosen, on=["source", "offset"], how="left", maintain_order="left"
         )
+        place = places.select(pl.coalesce(_WENT, "offset")).to_series()
+        rows = rows.with_columns(place.alias(f"{side}{SPOOLED}"))
     return rows

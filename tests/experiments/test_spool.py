@@ -97,3 +97,28 @@ def test_the_spool_is_gone_whatever_happens(fault: str, tmp_path: Path) -> None:
     ):
         raise KeyError
     assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl.gz"]
+
+
+def test_all_rows_are_looked_through_as_often_for_one_file_as_for_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = 0
+    own = pl.DataFrame.join
+
+    def counting(frame: pl.DataFrame, *args: object, **named: object) -> pl.DataFrame:
+        nonlocal times
+        times += 1
+        return own(frame, *args, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pl.DataFrame, "join", counting)
+    sources, places = [], []
+    for number in range(20):
+        path = tmp_path / f"{number}.jsonl.gz"
+        path.write_bytes(gzip.compress(b"a\nbb\n"))
+        sources.append(open_source(str(path), 0))
+        places += line_places([b"a", b"bb"], number)
+    with plain(sources, table(places), ("",), tmp_path) as (paths, moved):
+        read = [Path(paths[row["source"]]).read_bytes() for row in moved.to_dicts()]
+    assert read == [b"abb"] * 40
+    assert moved[SPOOLED].to_list() == [0, 1] * 20
+    assert times == 1
