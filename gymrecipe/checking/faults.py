@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -33,26 +35,32 @@ def faults(record: dict[str, Any], form: type[BaseModel]) -> Iterator[str]:
         form.model_validate(record)
     except ValidationError as error:
         told: dict[str, dict[str, None]] = {}
+        decoded = cache(msgspec.json.decode)
         for problem in error.errors(include_url=False):
             if problem["type"] == "faults":
                 yield from problem["ctx"]["faults"]
             else:
-                place = _place(problem["loc"], record, problem["type"] == "missing")
+                place = _place(problem["loc"], record, problem["type"] == "missing", decoded)
                 told.setdefault(place, {})[_what(problem)] = None
+        outer = {place[: dot.start()] for place in told for dot in re.finditer(r"\.", place)}
         for place, several in told.items():
-            if any(other.startswith(f"{place}.") for other in told):
+            if place in outer:
                 continue  # of two forms that it may have, it has the other one, with faults inside
             yield f"{place}: {' or '.join(several)}" if place else " or ".join(several)
 
 
-def _place(loc: tuple[int | str, ...], record: Any, is_missing: bool) -> str:
-    """Where in the record a fault is, without the steps that only the model has, as its unions."""
+def _place(
+    loc: tuple[int | str, ...], record: Any, is_missing: bool, decoded: Callable[[str], Any]
+) -> str:
+    """Where in the record a fault is, without the steps that only the model has, as its unions.
+    `decoded` reads a JSON text, of which several faults may be in one.
+    """
     steps: list[str] = []
     value = record
     for i, step in enumerate(loc):
         if isinstance(value, str):  # a JSON text whose parts the model has looked at
             with suppress(msgspec.DecodeError):
-                value = msgspec.json.decode(value)
+                value = decoded(value)
         is_key = isinstance(value, dict) and step in value
         is_index = isinstance(value, list) and isinstance(step, int) and step < len(value)
         if is_key or is_index:

@@ -9,6 +9,7 @@ with these keys for good, and so on below. What a row loses by that is told here
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -86,8 +87,11 @@ class Loader(msgspec.Struct):
         """End a batch, the last one, too: what could only be told of all its rows."""
         if self.schema is None:
             self.schema = {}
-            for name in dict.fromkeys(name for _, row in self.rows for name in row):
-                values = [(line, row[name]) for line, row in self.rows if name in row]
+            columns: dict[str, list[tuple[int, Any]]] = defaultdict(list)
+            for line, row in self.rows:
+                for name, value in row.items():
+                    columns[name].append((line, value))
+            for name, values in columns.items():
                 self.schema[name], lost = _infer(values, name)
                 yield from lost
             self.rows, self.places = [], _leaves(self.schema)

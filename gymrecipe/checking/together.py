@@ -31,11 +31,12 @@ class Column(msgspec.Struct):
 
 
 class Together(msgspec.Struct):
-    """What was seen of the rows so far."""
+    """What was seen of the rows so far; the columns that are `whole` are on all of them."""
 
     rows: int = 0
     first: int = 0
     columns: dict[str, Column] = {}
+    whole: dict[str, Column] = {}
     labels: dict[bool, int] = {}
     digests: array[int] = msgspec.field(default_factory=lambda: array("Q"))
     lines: array[int] = msgspec.field(default_factory=lambda: array("Q"))
@@ -49,15 +50,15 @@ class Together(msgspec.Struct):
             if column is None:
                 without = self.first if self.rows else 0
                 column = self.columns[name] = Column(row.line, without=without)
+                if not without:
+                    self.whole[name] = column
             column.rows += 1
             if value is None:
                 column.null = column.null or row.line
             else:
                 column.values += 1
-        if len(record) < len(self.columns):
-            for name, column in self.columns.items():
-                if name not in record:
-                    column.without = column.without or row.line
+        for name in [name for name in self.whole if name not in record]:
+            self.whole.pop(name).without = row.line
         for name in LABELS:
             if isinstance(label := record.get(name), bool):
                 self.labels.setdefault(label, row.line)
