@@ -17,6 +17,9 @@ from gymrecipe.stages.categories import categories
 PLACE, GROUP, RANK = "the place", "the group", "the rank"
 """Columns of its own, called as no column of a recipe can be."""
 
+MOST_TOLD = 20
+"""So many groups are told where proportions name one without a row."""
+
 Part = Annotated[float, Field(gt=0)]
 Range = Annotated[list[Part], Field(min_length=2, max_length=2)]
 
@@ -106,12 +109,17 @@ def group_of(rows: pl.LazyFrame, params: Balance) -> pl.Expr:
 def _absent(groups: pl.LazyFrame, named: Iterable[str]) -> Iterator[str]:
     """What is said of groups that are named and have no row: with one of them nothing is kept."""
     present = sorted(groups.unique().collect().to_series().drop_nulls()) if named else []
-    for name in named if present else ():
-        if name not in present:
-            yield (
-                f"no row is in '{name}', which proportions names, so that nothing is kept; the"
-                f" groups are {', '.join(present)}.{hint(name, present)}"
-            )
+    known = set(present)
+    absent = [name for name in named if name not in known] if known else []
+    there, more = ", ".join(present[:MOST_TOLD]), len(present) - MOST_TOLD
+    there += f" and {more} more" if more > 0 else ""
+    for name in absent[:MOST_TOLD]:
+        yield (
+            f"no row is in '{name}', which proportions names, so that nothing is kept; the"
+            f" groups are {there}.{hint(name, present)}"
+        )
+    if (more := len(absent) - MOST_TOLD) > 0:
+        yield f"no row is in {more} more groups that proportions names."
 
 
 def _alone(groups: pl.LazyFrame, params: Balance) -> Iterator[str]:
@@ -136,12 +144,17 @@ def quota(params: Balance) -> pl.Expr:
         name: share if isinstance(share, list) else [share, share]
         for name, share in params.proportions.items()
     }
-    size = pl.min_horizontal(
-        *((pl.col(GROUP) == name).sum() / least for name, (least, _) in ranges.items())
-    )
-    allowed = pl.lit(0.0)
-    for name, (_, most) in ranges.items():
-        # 1e-9 so that 3 * (2 / 3) keeps 2 rows, not 1.
-        kept = (size * most + 1e-9).floor()
-        allowed = pl.when(pl.col(GROUP) == name).then(kept).otherwise(allowed)
-    return allowed
+    shares = [
+        pl.col(GROUP).replace_strict(
+            list(ranges),
+            [share[place] for share in ranges.values()],
+            default=None,
+            return_dtype=pl.Float64,
+        )
+        for place in (0, 1)
+    ]
+    # By a look at each row's group: conditions, one a group, would each hold those of all groups.
+    is_whole = pl.col(GROUP).filter(shares[0].is_not_null()).n_unique() == len(ranges)
+    size = pl.when(is_whole).then((pl.len().over(GROUP) / shares[0]).min()).otherwise(0.0)
+    # 1e-9 so that 3 * (2 / 3) keeps 2 rows, not 1.
+    return (size * shares[1] + 1e-9).floor().fill_null(0.0)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from gymrecipe.stages.balance import Balance
+from gymrecipe.stages.balance import Balance, quota
 from tests.stages.conftest import call, kept, pairs, reasons, rollouts, shuffles, tasks
 
 OVER = "over_quota"
@@ -334,3 +334,22 @@ def test_a_group_that_is_named_and_has_no_row_is_told() -> None:
         }
     ]
     assert call(rows.clear(), params)[1]["warnings"] == []
+
+
+def test_what_a_group_may_keep_is_looked_up_and_no_condition_a_group() -> None:
+    def size(groups: int) -> int:
+        shares: Any = {f"g{n}": [1, 2] for n in range(groups)}
+        return len(quota(Balance(by="category", proportions=shares)).meta.serialize())
+
+    assert size(1000) < 20 * size(100)
+
+
+def test_of_many_groups_without_rows_a_few_are_told() -> None:
+    shares: Any = {f"g{n}": 1 for n in range(60)}
+    rows: dict[str, Any] = {"category": [f"c{n}" for n in range(70)]}
+    made, facts = call(rollouts(rows), Balance(by="category", proportions=shares))
+    assert made["reason"].to_list() == [OVER] * 70
+    said = [row["message"] for row in facts["warnings"]]
+    assert len(said) == 21
+    assert "and 50 more." in said[0]
+    assert said[-1] == "no row is in 40 more groups that proportions names."
