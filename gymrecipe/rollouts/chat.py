@@ -12,8 +12,8 @@ UNUSABLE = {
     "masked": "the line says `mask_sample`: not to be trained on",
     "truncated": "the response was cut off by a token limit",
     "no_prompt": "nothing was asked: no user message or tool output before the first answer",
-    "context_elsewhere": "the request goes on from a response, a conversation or a stored prompt"
-    " that the line does not hold",
+    "context_elsewhere": "the line says that the model was shown something else than it holds: a"
+    " stored response or prompt, a later question, or turns that were taken away",
     "told_twice": "`response` tells again what `messages` hold, but not as a whole",
     "prompt_answered": "a prompt that is wanted alone, or stands at `prompt_from`, ends on a"
     " message of the model",
@@ -114,13 +114,14 @@ class Conversation(msgspec.Struct):
     """What the model was shown, ending on a user message or tool output, and all that followed.
 
     The completion begins and ends with an assistant message. `refused`: the model's API marked a
-    part of it as a refusal.
+    part of it as a refusal. `joined`: some message of it is several of the response in a row.
     """
 
     prompt: list[Message]
     completion: list[Message]
     tools: list[dict[str, Any]]
     refused: bool = False
+    joined: bool = False
 
 
 class Reading(msgspec.Struct, frozen=True):

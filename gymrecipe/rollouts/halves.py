@@ -11,6 +11,7 @@ import msgspec
 from gymrecipe.rollouts import lines
 from gymrecipe.rollouts.chat import Reading, Unusable, on_a_line
 from gymrecipe.rollouts.columns import Path, parse_path
+from gymrecipe.rollouts.elsewhere import refuse_elsewhere
 from gymrecipe.rollouts.items import text_of, without_media
 from gymrecipe.rollouts.lines import Halves, Item, Line, Response
 from gymrecipe.rollouts.retold import tell_once
@@ -20,11 +21,11 @@ from gymrecipe.rollouts.why import why_bad
 SYSTEM = frozenset({"system", "developer"})
 """Roles of what the model was told before anybody asked."""
 
-_ELSEWHERE = ("previous_response_id", "conversation", "prompt")
-"""Parts of a request that name what the model was shown and the API holds; a prompt by its id."""
-
 _whole = msgspec.json.Decoder()
 _DATA_URLS = ("data:audio/", "data:image/", "data:video/")
+_MEDIA_KEYS = ("audio_url", "audio_data", "audio_path", "audio_paths", "image_url", "video_url")
+"""Names in a request's metadata under which a model's server looks for what it puts before the
+question."""
 
 
 def check(line: bytes) -> Any:
@@ -66,7 +67,7 @@ def halves_as_read(
     except msgspec.ValidationError as error:
         raise Unusable(why_bad(line, error)) from None
     if not media:
-        _refuse_context_elsewhere(value)
+        refuse_elsewhere(value, answered)
     tell_once(halves)
     if reading.prompt_from and all(item.role in SYSTEM for item in halves.prompt):
         try:
@@ -94,17 +95,10 @@ def halves_as_read(
         if not halves.instructions and not _leading(halves.prompt):
             halves.instructions = _instructions(parts.response)
     about = None if media else halves.metadata
-    if isinstance(about, dict) and any(_is_media(key, value) for key, value in about.items()):
-        raise Unusable("not_text")
+    for key, value in about.items() if isinstance(about, dict) else ():
+        if _is_media(key, value):
+            raise Unusable("not_text", cause=on_a_line(f"`{key}` in the request's metadata"))
     return halves
-
-
-def _refuse_context_elsewhere(value: Any) -> None:
-    """Raise Unusable for a request with which the model was shown more than the line holds."""
-    request = value.get("responses_create_params") or {}
-    for name in _ELSEWHERE:
-        if (place := request.get(name)) and not (name == "prompt" and type(place) is not dict):
-            raise Unusable("context_elsewhere", cause=f"it has `{name}`")
 
 
 def _instructions(response: Response[Any]) -> str | None:
@@ -207,6 +201,5 @@ def _at(value: Any, path: Path) -> Any:
 def _is_media(key: str, value: Any) -> bool:
     """Whether an entry of the request's metadata is a part of the prompt that is not text."""
     return bool(value) and (
-        key in ("audio_url", "image_url", "video_url")
-        or (isinstance(value, str) and value.startswith(_DATA_URLS))
+        key in _MEDIA_KEYS or (isinstance(value, str) and value.startswith(_DATA_URLS))
     )

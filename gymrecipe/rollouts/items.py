@@ -23,17 +23,22 @@ from gymrecipe.rollouts.members import repeats
 from gymrecipe.rollouts.said import ends_on_ids
 
 _TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
-_MEDIA = ("input_image", "image_url", "image", "input_audio", "audio", "input_file", "file")
+_MEDIA = (
+    "input_image", "image_url", "image", "input_audio", "audio_url", "audio", "input_video",
+    "video_url", "video", "input_file", "file",
+)  # fmt: skip
 _any = msgspec.json.Decoder()
 _object = msgspec.json.Decoder(dict[str, Any])
 
 
 class Talk:
-    """The messages so far. `refused`: a part of what the model said is marked as a refusal."""
+    """The messages so far. `refused`: a part of what the model said is marked as a refusal.
+    `joined`: several messages of the model in a row became one.
+    """
 
     def __init__(self, keep_developer: bool, keep_token_ids: bool) -> None:
         self.messages: list[Message] = []
-        self.refused = False
+        self.refused = self.joined = False
         self._developer = "developer" if keep_developer else "system"
         self._keeps_ids = keep_token_ids
 
@@ -46,7 +51,7 @@ class Talk:
         for place, item in enumerate(items):
             kind = item.type
             if kind == "function_call_output" or item.role == "tool":
-                _extend(further)
+                self.joined |= _extend(further)
                 if messages and not messages[-1].tool_calls:
                     _give_thought_to_its_call(messages)
                 messages.append(_output(item))
@@ -80,7 +85,7 @@ class Talk:
                 if self._keeps_ids:
                     _carry_ids(speaking, item)
                 ended, speaking = speaking, None
-        _extend(further)
+        self.joined |= _extend(further)
 
     def _shown(self, item: Item[Any]) -> Message:
         if item.role not in ("user", "system", "developer"):
@@ -101,14 +106,19 @@ class Talk:
         return text
 
 
-def _extend(further: list[tuple[Message, str, str | None]]) -> None:
-    """Add to messages what else was said and thought, all that a message gets at once."""
+def _extend(further: list[tuple[Message, str, str | None]]) -> bool:
+    """Add to messages what else was said and thought, all that a message gets at once. Gives whether
+    texts were joined.
+    """
+    joined = False
     for _, parts in groupby(further, key=lambda part: id(part[0])):
         (message, *_), said, thoughts = zip(*parts, strict=True)
+        joined |= sum(not text.isspace() for text in (message.content, *said) if text) > 1
         message.content += "".join(said)
         known = filter(None, [message.reasoning_content, *thoughts])
         message.reasoning_content = "\n".join(known) or None
     further.clear()
+    return joined
 
 
 def _give_thought_to_its_call(messages: list[Message]) -> None:
@@ -215,8 +225,8 @@ def _output(item: Item[Any]) -> Message:
         kinds = [part.get("type") if type(part) is dict else None for part in value]
         if all(kind in _TEXTS for kind in kinds):
             value = text_of(value)
-        elif any(kind in _MEDIA for kind in kinds):
-            raise Unusable("not_text")
+        elif media := [kind for kind in kinds if kind in _MEDIA]:
+            raise Unusable("not_text", cause=f"a part of the type '{media[0]}' in an output")
     text = value if type(value) is str else json.dumps(value, ensure_ascii=False)
     return Message("tool", text, tool_call_id=id)
 

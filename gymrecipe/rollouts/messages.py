@@ -45,7 +45,7 @@ def conversation(line: bytes, reading: Reading = USUAL) -> Conversation:
     talk = Talk(reading.developer == "keep", reading.token_ids == "keep")
     messages = talk.messages
     talk.add(halves.prompt)
-    talk.refused, first = False, len(messages)
+    talk.refused, talk.joined, first = False, False, len(messages)
     talk.add(halves.output)
     roles = [message.role for message in messages]
     while first < len(roles) and roles[first] != "assistant":
@@ -63,7 +63,7 @@ def conversation(line: bytes, reading: Reading = USUAL) -> Conversation:
     if talk.refused and reading.refusals == "reject":
         raise Unusable("refusal")
     _settle([*prompt, *completion], tools, reading)
-    return Conversation(prompt, completion, tools, talk.refused)
+    return Conversation(prompt, completion, tools, talk.refused, talk.joined)
 
 
 def asked(

@@ -100,7 +100,7 @@ class Write(Params):
         return value
 
 
-@stage(takes=("rollouts", "tasks", "pairs", "metrics"), makes="nothing", version=8)
+@stage(takes=("rollouts", "tasks", "pairs", "metrics"), makes="nothing", version=9)
 def write(rows: pl.LazyFrame, params: Write) -> pl.LazyFrame:
     """Write the rows as `train` and `validation` in a trainer's format.
 

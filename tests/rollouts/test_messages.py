@@ -335,20 +335,13 @@ def test_what_has_no_form_is_named(output: Any, more: dict[str, Any], cause: str
     assert cause in caught.value.cause
 
 
-@pytest.mark.parametrize(
-    "request_",
-    [{"previous_response_id": "resp_1"}, {"conversation": "conv_1"}, {"prompt": {"id": "pmpt_1"}}],
-    ids=str,
-)
-def test_what_the_model_was_shown_has_to_be_in_the_line(request_: dict[str, Any]) -> None:
-    assert reason(said("4"), **request_) == "context_elsewhere"
-    assert talk(said("4"), **dict.fromkeys(request_))
-
-
-def test_an_image_is_not_text() -> None:
-    image = [{"type": "input_image", "image_url": "data:…"}]
+@pytest.mark.parametrize("kind", ["input_image", "input_video", "input_audio", "input_file"])
+def test_an_image_is_not_text(kind: str) -> None:
+    image = [{"type": "input_text", "text": "see"}, {"type": kind, "url": "data:…"}]
     assert reason(said("4"), input=[{"role": "user", "content": image}]) == "not_text"
-    assert reason(called("a"), answered("a", image), said("4")) == "not_text"
+    with pytest.raises(Unusable, match="not_text") as caught:
+        talk(called("a"), answered("a", image), said("4"))
+    assert caught.value.cause == f"a part of the type '{kind}' in an output"
 
 
 def test_a_system_message_after_the_start_is_late() -> None:
@@ -566,14 +559,35 @@ def test_tools_that_only_the_response_has_come_behind_those_of_the_request() -> 
 
 
 @pytest.mark.parametrize(
-    "about", [{"audio_url": "https://x/a.wav"}, {"clip": "data:audio/wav;base64,UklG"}]
+    "about",
+    [
+        {"audio_url": "https://x/a.wav"},
+        {"clip": "data:audio/wav;base64,UklG"},
+        {"audio_path": "musan/noise/a.wav"},
+        {"audio_paths": ["a.wav", "b.wav"]},
+    ],
+    ids=str,
 )
-def test_media_in_the_metadata_of_the_request_are_not_text(about: dict[str, str]) -> None:
-    assert reason(said("4"), metadata=about) == "not_text"
+def test_media_in_the_metadata_of_the_request_are_not_text(about: dict[str, Any]) -> None:
+    with pytest.raises(Unusable, match="not_text") as caught:
+        talk(said("4"), metadata=about)
+    assert caught.value.cause == f"`{next(iter(about))}` in the request's metadata"
 
 
 def test_other_metadata_is_left_alone() -> None:
     assert talk(said("4"), metadata={"audio_url": None, "seed": "data:text/plain,1"})
+    assert talk(said("4"), metadata={"audio_paths": [], "audio_path": ""})
+
+
+def test_messages_of_the_model_in_a_row_are_one_which_is_said() -> None:
+    assert talk(said("plan"), thought("so"), said("4")).joined
+    for output in (
+        [said("\n\n"), said("4")],
+        [said("a"), MORE, said("4")],
+        [thought("a"), said("4")],
+    ):
+        assert not talk(*output).joined
+    assert not talk(said("4"), input=[ASKED, said("a"), said("b"), MORE]).joined
 
 
 @pytest.mark.parametrize("is_response", [False, True])

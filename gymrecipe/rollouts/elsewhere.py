@@ -1,0 +1,58 @@
+"""Elsewhere: lines that say of themselves that the model was shown something else than they hold.
+
+    the request goes on from a response, a conversation or a prompt that the API keeps
+    the first observation was left out (aviary, ToolSandbox)
+    the answer is to a later question than the request's (proof refinement)
+    turns were taken away, or changed, on the way (BrowseComp, aviary)
+
+The first two leave no prompt either; the last two only no conversation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+from gymrecipe.rollouts.chat import Unusable
+
+_KEPT = ("previous_response_id", "conversation", "prompt")
+"""Parts of a request that name what the model was shown and the API keeps; a prompt by its id."""
+
+
+def refuse_elsewhere(value: Any, answered: bool) -> None:
+    """Raise Unusable for a decoded line whose prompt, or if it is to be `answered` whose answers,
+    follow on what it does not hold.
+    """
+    cause = next(_of_prompt(value), None)
+    if cause is None and answered:
+        cause = next(_of_answers(value), None)
+    if cause is not None:
+        raise Unusable("context_elsewhere", cause=cause)
+
+
+def _of_prompt(value: Any) -> Iterator[str]:
+    request, response = value.get("responses_create_params") or {}, value.get("response")
+    for name in _KEPT:
+        if (place := request.get(name)) and not (name == "prompt" and type(place) is not dict):
+            yield f"it has `{name}`"
+    if type(response) is dict and response.get("contains_transitions") is False:
+        yield "`response.contains_transitions` is false: the first observation is left out"
+
+
+def _of_answers(value: Any) -> Iterator[str]:
+    response = value.get("response")
+    if "all_attempts" in value and _count(turns := value.get("total_turns")) > 1:
+        yield f"`total_turns` is {turns}: the response answers a correction, not the request"
+    if type(response) is not dict:
+        return
+    if _count(resets := response.get("reset_count")):
+        yield f"`response.reset_count` is {resets}: the model saw the last turns alone"
+    output = response.get("output")
+    transcripts = [each for each in output if type(each) is list] if type(output) is list else []
+    if any(after[: len(before)] != before for before, after in pairwise(transcripts)):
+        yield "a list in `response.output` tells turns otherwise than the list before it"
+
+
+def _count(value: Any) -> int:
+    return value if type(value) is int else 0
