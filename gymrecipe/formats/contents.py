@@ -14,13 +14,14 @@ from gymrecipe.rollouts.lines import NULL, is_null
 
 class Contents(msgspec.Struct):
     """Whether some records have the model's thoughts, how many an answer marked as a refusal, how
-    many prompts for RL nothing to verify an answer by, which fields for a verifier have a value,
-    and which are there and null. `dated` are the columns in which there are dates, `undated` those
-    in which there is anything else, nulls aside.
+    many one that is several messages in a row, how many prompts for RL nothing to verify an answer
+    by, which fields for a verifier have a value, and which are there and null. `dated` are the
+    columns in which there are dates, `undated` those in which there is anything else, nulls aside.
     """
 
     has_reasoning: bool = False
     refused: int = 0
+    joined: int = 0
     unverifiable: int = 0
     verifier: set[str] = set()
     verifier_nulls: set[str] = set()
@@ -31,6 +32,7 @@ class Contents(msgspec.Struct):
         """Take up one record and what it was made of."""
         self.has_reasoning = self.has_reasoning or _thinks(example)
         self.refused += example.refused
+        self.joined += example.joined
         if example.purpose == "rl":
             told = with_value(example.verifier)
             self.verifier |= told
@@ -52,6 +54,7 @@ class Contents(msgspec.Struct):
         """Take up the records of another slice."""
         self.has_reasoning |= other.has_reasoning
         self.refused += other.refused
+        self.joined += other.joined
         self.unverifiable += other.unverifiable
         self.verifier |= other.verifier
         self.verifier_nulls |= other.verifier_nulls

@@ -26,8 +26,9 @@ class Example(msgspec.Struct):
     columns that stand beside the messages (`reward`, `task_type`; `reward_chosen`,
     `reward_rejected`, `reward_gap`), under the names that the recipe gives them. `index` counts
     the rows of the write from 0, `split` is train or validation. `template` is what `rendered`
-    makes text with. `refused`: the model's API marked a part of an answer as a refusal.
-    `unverifiable`: no field of `verifier` says what is right.
+    makes text with. `refused`: the model's API marked a part of an answer as a refusal. `joined`:
+    an answer is several messages of the response in a row. `unverifiable`: no field of `verifier`
+    says what is right.
     """
 
     purpose: Purpose
@@ -48,4 +49,5 @@ class Example(msgspec.Struct):
     split: str = "train"
     template: Template | None = None
     refused: bool = False
+    joined: bool = False
     unverifiable: bool = False

@@ -85,6 +85,7 @@ def _speak(example: Example, job: WriteJob) -> None:
     if job.has_tools and (job.format != "custom" or "tools" in job.columns.values()):
         example.tools = spoken[0].tools
     example.refused = any(side.refused for side in spoken)
+    example.joined = any(side.joined for side in spoken)
     if len(spoken) == 1:
         example.prompt, example.completion = spoken[0].prompt, spoken[0].completion
     elif job.across_prompts:

@@ -91,6 +91,12 @@ def of_write(
             f"{step.name}: {written.contents.refused} of {written.rows} rows have an answer"
             " that the model's API marked as a refusal; refusals=reject leaves them out."
         )
+    if written.contents.joined:
+        yield (
+            f"{step.name}: {written.contents.joined} of {written.rows} rows have an answer that is"
+            " several messages in a row. Where each was a model call of its own, as of agents that"
+            " leave out what was asked between them (langgraph, osworld), nobody said it so."
+        )
     if params.written_as == "jsonl":
         for name in sorted(written.contents.dates):
             yield (

@@ -424,6 +424,19 @@ def test_refusals_that_are_kept_are_counted(tmp_path: Path) -> None:
     assert not any("refusal" in text for text in rejecting.manifest.warnings)
 
 
+def test_answers_that_are_several_messages_in_a_row_are_counted(tmp_path: Path) -> None:
+    path, several = tmp_path / "a.jsonl", rollout("b")
+    several["response"]["output"] *= 2
+    write(path, rollout("a"), several)
+    said = [
+        text
+        for text in run(tmp_path, "sft_threshold", input=str(path)).manifest.warnings
+        if "several messages in a row" in text
+    ]
+    assert len(said) == 1
+    assert said[0].startswith("write: 1 of 2 rows")
+
+
 def test_a_strict_order_that_hides_keys_from_a_loader_is_a_red_flag(tmp_path: Path) -> None:
     version = run(tmp_path, "sft_threshold", order="strict")
     assert any("order=strict leaves rows" in said for said in version.manifest.warnings)
