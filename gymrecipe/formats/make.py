@@ -96,7 +96,9 @@ def _speak(example: Example, job: WriteJob) -> None:
             raise Unusable("identical_answers")
     else:
         chosen, rejected = spoken
-        example.prompt, example.chosen, example.rejected = part(chosen, rejected, job.pairs_at)
+        example.prompt, example.chosen, example.rejected = part(
+            chosen, rejected, job.pairs_at, job.reading.repeated_call_ids
+        )
 
 
 def _whole(conversation: Conversation) -> list[Message]:

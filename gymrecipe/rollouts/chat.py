@@ -93,6 +93,17 @@ class ToolCall(msgspec.Struct, kw_only=True, gc=False):
     function: Function
 
 
+def numbered_id(id: str, numbers: dict[str, int], *taken: set[str]) -> str:
+    """The id of a call with a number behind it that makes it another than those taken: the first
+    from the one on that it got last, which is in `numbers`.
+    """
+    number = numbers.get(id, 2)
+    while any(f"{id}_{number}" in ids for ids in taken):
+        number += 1
+    numbers[id] = number
+    return f"{id}_{number}"
+
+
 class Message(msgspec.Struct, omit_defaults=True, gc=False):
     """A chat message. What it does not have is not written, except `content`.
 

@@ -107,8 +107,8 @@ class Talk:
 
 
 def _extend(further: list[tuple[Message, str, str | None]]) -> bool:
-    """Add to messages what else was said and thought, all that a message gets at once. Gives whether
-    texts were joined.
+    """Add to messages what else was said and thought, all that a message gets at once. Gives
+    whether texts were joined.
     """
     joined = False
     for _, parts in groupby(further, key=lambda part: id(part[0])):

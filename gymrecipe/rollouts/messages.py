@@ -19,6 +19,7 @@ from gymrecipe.rollouts.chat import (
     Reading,
     ToolCall,
     Unusable,
+    numbered_id,
     on_a_line,
 )
 from gymrecipe.rollouts.halves import SYSTEM, check, halves_as_read, parts_of, refuse_masked
@@ -149,12 +150,7 @@ def _number(
     ids = {call.id for call in calls}
     if len(ids) < len(calls):
         return  # which output is whose?
-    numbered = {}
-    for id in ids & seen:
-        number = numbers.get(id, 2)
-        while (new := f"{id}_{number}") in seen or new in ids:
-            number += 1
-        numbers[id], numbered[id] = number, new
+    numbered = {id: numbered_id(id, numbers, seen, ids) for id in ids & seen}
     for call in calls:
         call.id = numbered.get(call.id, call.id)
     for output in outputs:

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from gymrecipe.registry import PairsAt
-from gymrecipe.rollouts.chat import Conversation, Function, Message, Unusable
+from gymrecipe.rollouts.chat import Conversation, Function, Message, Unusable, numbered_id
 
 _as_it_is = msgspec.json.Encoder()
 _sorted = msgspec.json.Encoder(order="sorted")
 
 
 def part(
-    chosen: Conversation, rejected: Conversation, at: PairsAt = "trajectory"
+    chosen: Conversation,
+    rejected: Conversation,
+    at: PairsAt = "trajectory",
+    repeated_call_ids: Literal["reject", "number"] = "reject",
 ) -> tuple[list[Message], list[Message], list[Message]]:
     """The prompt with the turns that both share, and what each side said from there on.
 
     `trajectory`: both remainders begin with an assistant message: where the environment said
     different things, with the turn that led there. `decision`: both are one assistant message,
-    the first that differs. Shared calls keep the ids of the chosen side. Raises Unusable with
-    `prompts_differ`, `identical_answers`, `parted_by_environment` or `duplicate_call_id`.
+    the first that differs. Shared calls keep the ids of the chosen side, which calls of the
+    rejected one may have further on. Raises Unusable with `prompts_differ`, `identical_answers`,
+    `parted_by_environment` or `duplicate_call_id`.
     """
     if not same(chosen.prompt, rejected.prompt) or not equal(chosen.tools, rejected.tools):
         raise Unusable("prompts_differ")
@@ -41,10 +45,23 @@ def part(
         end = shared + 1
     prompt = [*chosen.prompt, *ours[:shared]]
     ids = {call.id for message in prompt for call in message.tool_calls or ()}
-    for message in theirs[shared:end]:
-        if message.tool_calls and not ids.isdisjoint(call.id for call in message.tool_calls):
+    rest = theirs[shared:end]
+    own = [call.id for message in rest for call in message.tool_calls or ()]
+    if not ids.isdisjoint(own):
+        if repeated_call_ids == "reject":
             raise Unusable("duplicate_call_id")
-    return prompt, ours[shared:end], theirs[shared:end]
+        taken = ids.union(own)
+        _rename(rest, {id: numbered_id(id, {}, taken) for id in own if id in ids})
+    return prompt, ours[shared:end], rest
+
+
+def _rename(messages: list[Message], ids: dict[str, str]) -> None:
+    """Give calls and their outputs other ids."""
+    for message in messages:
+        for call in message.tool_calls or ():
+            call.id = ids.get(call.id, call.id)
+        if message.tool_call_id is not None:
+            message.tool_call_id = ids.get(message.tool_call_id, message.tool_call_id)
 
 
 def _both_open(ours: list[Message], theirs: list[Message], place: int) -> bool:

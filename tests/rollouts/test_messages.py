@@ -640,6 +640,10 @@ def test_an_id_of_the_shared_turns_cannot_name_another_call() -> None:
     rejected = talk(called("b"), answered("b"), called("a"), answered("a"), said("5"))
     with pytest.raises(Unusable, match="duplicate_call_id"):
         part(chosen, rejected)
+    _, better, worse = part(chosen, rejected, repeated_call_ids="number")
+    assert [message.content for message in better] == ["4"]
+    assert worse[0].tool_calls is not None
+    assert [worse[0].tool_calls[0].id, worse[1].tool_call_id] == ["a_2", "a_2"]
 
 
 @pytest.mark.parametrize(
