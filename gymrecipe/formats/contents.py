@@ -11,17 +11,22 @@ from gymrecipe.formats.example import Example
 from gymrecipe.formats.verifier import with_value
 from gymrecipe.rollouts.lines import NULL, is_null
 
+_TOGETHER = frozenset({"messages", "input", "conversations"})
+"""What formats call the column that holds a demonstration's prompt and answer."""
+
 
 class Contents(msgspec.Struct):
     """Whether some records have the model's thoughts, how many an answer marked as a refusal, how
-    many one that is several messages in a row, how many prompts for RL nothing to verify an answer
-    by, which fields for a verifier have a value, and which are there and null. `dated` are the
-    columns in which there are dates, `undated` those in which there is anything else, nulls aside.
+    many one that is several messages in a row, how many answers of the request among the others,
+    how many prompts for RL nothing to verify an answer by, which fields for a verifier have a
+    value, and which are there and null. `dated` are the columns in which there are dates,
+    `undated` those in which there is anything else, nulls aside.
     """
 
     has_reasoning: bool = False
     refused: int = 0
     joined: int = 0
+    requested: int = 0
     unverifiable: int = 0
     verifier: set[str] = set()
     verifier_nulls: set[str] = set()
@@ -33,6 +38,7 @@ class Contents(msgspec.Struct):
         self.has_reasoning = self.has_reasoning or _thinks(example)
         self.refused += example.refused
         self.joined += example.joined
+        self.requested += _asks_with_answers(example, record)
         if example.purpose == "rl":
             told = with_value(example.verifier)
             self.verifier |= told
@@ -55,11 +61,22 @@ class Contents(msgspec.Struct):
         self.has_reasoning |= other.has_reasoning
         self.refused += other.refused
         self.joined += other.joined
+        self.requested += other.requested
         self.unverifiable += other.unverifiable
         self.verifier |= other.verifier
         self.verifier_nulls |= other.verifier_nulls
         self.dated |= other.dated
         self.undated |= other.undated
+
+
+def _asks_with_answers(example: Example, record: Any) -> bool:
+    """Whether a demonstration has answers in its prompt, and prompt and answer are one list."""
+    return (
+        example.purpose == "sft"
+        and isinstance(record, dict)
+        and not _TOGETHER.isdisjoint(record)
+        and any(turn.role == "assistant" for turn in example.prompt)
+    )
 
 
 def _thinks(example: Example) -> bool:

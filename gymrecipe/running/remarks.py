@@ -97,6 +97,13 @@ def of_write(
             " several messages in a row. Where each was a model call of its own, as of agents that"
             " leave out what was asked between them (langgraph, osworld), nobody said it so."
         )
+    if written.contents.requested:
+        yield (
+            f"{step.name}: {written.contents.requested} of {written.rows} rows have answers in"
+            " their request, on which a trainer trains as on the model's own."
+            " format=trl_prompt_completion or rendered have them in the prompt, which is not"
+            " trained on."
+        )
     if params.written_as == "jsonl":
         for name in sorted(written.contents.dates):
             yield (

@@ -437,6 +437,21 @@ def test_answers_that_are_several_messages_in_a_row_are_counted(tmp_path: Path) 
     assert said[0].startswith("write: 1 of 2 rows")
 
 
+def test_answers_in_the_request_that_are_trained_on_are_counted(tmp_path: Path) -> None:
+    path, turns = tmp_path / "a.jsonl", ("user", "assistant", "user")
+    write(path, rollout("a"), rollout([{"role": role, "content": "hi"} for role in turns]))
+
+    def told(recipe: str, **knobs: Any) -> list[str]:
+        warnings = run(tmp_path, recipe, input=str(path), **knobs).manifest.warnings
+        return [text for text in warnings if "answers in their request" in text]
+
+    for format in ("trl", "openrlhf", "llama_factory"):
+        (said,) = told("sft_threshold", format=format)
+        assert said.startswith("write: 1 of 2 rows")
+    assert not told("sft_threshold", format="trl_prompt_completion")
+    assert not told("ppo")
+
+
 def test_a_strict_order_that_hides_keys_from_a_loader_is_a_red_flag(tmp_path: Path) -> None:
     version = run(tmp_path, "sft_threshold", order="strict")
     assert any("order=strict leaves rows" in said for said in version.manifest.warnings)
