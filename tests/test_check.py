@@ -568,7 +568,8 @@ def test_a_call_that_ms_swift_takes_for_react_is_told(tmp_path: Path) -> None:
     call = json.dumps({"name": "f", "arguments": {"x": "Action: a", "y": "Action Input: b"}})
     roles = {"user": "hi", "tool_call": call, "tool_response": "x", "assistant": "done"}
     said = [{"role": role, "content": content} for role, content in roles.items()]
-    (tmp_path / "a.jsonl").write_text(json.dumps({"messages": said}) + "\n")
+    tools = json.dumps([{"type": "function", "function": {"name": "f"}}])
+    (tmp_path / "a.jsonl").write_text(json.dumps({"messages": said, "tools": tools}) + "\n")
     (found,) = check.check(str(tmp_path / "a.jsonl"), "ms_swift", "sft").findings
     assert found.what == (
         "messages.1: Action: and Action Input: in a call are taken for one in ReAct form"

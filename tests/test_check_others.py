@@ -82,7 +82,15 @@ def levels(path: Path, format: str, purpose: str | None) -> list[tuple[str, str]
         ("ms_swift", "reward_model", {"messages": [ASK, SAY], "rejected_response": [NO]}),
         ("ms_swift", "reward_model", {"messages": [ASK, SAY], "rejected_messages": [ASK, NO]}),
         ("ms_swift", None, {"messages": acted("{}", "a", content=None), "tools": [TOOL]}),
-        ("ms_swift", None, {"messages": [ASK, CALLED, {"role": "tool", "content": "42"}, SAY]}),
+        (
+            "ms_swift",
+            None,
+            {
+                "messages": [ASK, CALLED, {"role": "tool", "content": "42"}, SAY],
+                "tools": json.dumps([TOOL]),
+            },
+        ),
+        ("trl", "rl", {"prompt": acted({}, "a", content="")[:3]}),
         ("nemo_rl", None, {"input": "6 * 7?", "output": "42"}),
         ("nemo_rl", None, TEXTS),
         ("verl", None, TASK),
@@ -105,9 +113,19 @@ def test_what_its_loader_reads_has_no_findings(
 @pytest.mark.parametrize(
     ("format", "row", "said"),
     [
-        ("trl", {"messages": acted({}, "a", content=None)}, "no content beside its calls"),
-        ("messages", {"messages": acted("{}", "a")}, "no content beside its calls"),
-        ("axolotl", {"messages": acted({}, content="")}, "no id"),
+        (
+            "trl",
+            {"tools": [TOOL]} | {"messages": acted({}, "a", content=None)},
+            "no content beside its calls",
+        ),
+        (
+            "messages",
+            {"tools": [TOOL]} | {"messages": acted("{}", "a")},
+            "no content beside its calls",
+        ),
+        ("axolotl", {"tools": [TOOL]} | {"messages": acted({}, content="")}, "no id"),
+        ("trl", {"messages": acted({}, "a", content="")}, "calls 'f', a name that no tool has"),
+        ("nemo_rl", {"messages": acted({}, "a", content="")}, "calls 'f', a name that no tool has"),
         ("trl", WHOLE, "takes the turns for it that both sides begin with"),
         ("verl", TASK | {"agent_name": "mine"}, "no agent loop of verl's own"),
     ],
@@ -145,3 +163,11 @@ def test_a_table_of_messages_is_read_by_verls_own_dataset(tmp_path: Path) -> Non
         [{"messages": [ASK, SAY], "tools": [TOOL | {"function": {"name": "f"}}]}]
     ).write_parquet(path := tmp_path / "rows.parquet")
     assert levels(path, "verl", None) == []
+
+
+def test_two_sides_beside_messages_are_a_pair(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps({"messages": [ASK, SAY]} | WHOLE) + "\n")
+    assert check.check(str(tmp_path / "a.jsonl"), "trl", None).purpose == "dpo"
+    row = {"messages": [ASK], "chosen": SAY, "rejected": NO}
+    (tmp_path / "b.jsonl").write_text(json.dumps(row) + "\n")
+    assert ("error", "prompt: is missing") in levels(tmp_path / "b.jsonl", "axolotl", None)

@@ -15,16 +15,30 @@ def guess(record: dict[str, Any], known: dict[Purpose, Any]) -> Purpose | None:
     """The purpose that this row lacks no column for, or the fewest, and that reads most of it.
 
     Where two read the same columns it is the one that finds nothing wrong in them. None where the
-    row has no column of any. A reward beside messages does not make them a buffer.
+    row has no column of any. A reward beside messages does not make them a buffer; two sides beside
+    them do make them a pair.
     """
+    sides = {"chosen", "rejected"} <= record.keys()
     rated = [
-        (missing, purpose == "buffer", -there, any(faults(record, form)), place, purpose)
+        (
+            sides and not _has_sides(form),
+            missing,
+            purpose == "buffer",
+            -there,
+            any(faults(record, form)),
+            place,
+            purpose,
+        )
         for place, (purpose, models) in enumerate(known.items())
         for form in forms(models)
         for missing, there in [fit(form, record)]
         if there
     ]
     return min(rated)[-1] if rated else None
+
+
+def _has_sides(form: type[BaseModel]) -> bool:
+    return "rejected" in form.model_fields
 
 
 def forms(models: Any) -> tuple[type[BaseModel], ...]:

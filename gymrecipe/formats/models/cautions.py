@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from gymrecipe.formats.models.line import near
@@ -16,9 +16,12 @@ class Caution(str):
     """A trap that costs something with some templates or settings only: told as a warning."""
 
 
-def cautions(record: dict[str, Any], *columns: str) -> Iterator[str]:
-    """What some templates refuse or drop, in the messages of these columns."""
-    known = _tool_names(record["tools"]) if "tools" in record else None
+def cautions(record: dict[str, Any], *columns: str, shown: bool = True) -> Iterator[str]:
+    """What some templates refuse or drop, in the messages of these columns.
+
+    `shown`: what the column `tools` has is all that the model is shown of tools.
+    """
+    known = _tool_names(record.get("tools")) if shown or "tools" in record else None
     for column in columns:
         before = ""
         for i, message in turns(record, column):
@@ -71,19 +74,29 @@ def _cautions_of_keys(message: dict[str, Any], place: str) -> Iterator[str]:
 
 
 def _cautions_of_call(call: dict[str, Any], place: str, known: list[str] | None) -> Iterator[str]:
-    name = call["function"]["name"]
-    if known is not None and name not in known:
-        yield Caution(f"{place}: calls '{name}', a name that no tool has{near(name, known)}")
+    yield from _undescribed(call["function"]["name"], place, known)
     if not call.get("id"):
         yield Caution(f"{place}: no id; templates that print ids, such as Mistral's, need one")
+
+
+def _undescribed(name: str, place: str, known: list[str] | None) -> Iterator[Caution]:
+    if known is not None and name not in known:
+        yield Caution(f"{place}: calls '{name}', a name that no tool has{near(name, known)}")
+
+
+def undescribed(called: Iterable[tuple[str, str]], tools: Any) -> Iterator[Caution]:
+    """The calls, each a place and a name, of tools that the line does not describe."""
+    known = _tool_names(tools)
+    for place, name in called:
+        yield from _undescribed(name, place, known)
 
 
 def _tool_names(tools: Any) -> list[str] | None:
     """The names of the tools of a line; None where it is not said that there are any."""
     try:
         listed = json.loads(tools) if isinstance(tools, str) else tools
-        return [tool["function"]["name"] for tool in listed or []]
-    except (ValueError, TypeError, KeyError, RecursionError):
+        return [tool.get("function", tool)["name"] for tool in listed or []]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None  # a column of this name that the format does not read
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
-from gymrecipe.formats.models.cautions import Caution, alike
+from gymrecipe.formats.models.cautions import Caution, alike, undescribed
 from gymrecipe.formats.models.line import Line, of_json, refuse
 from gymrecipe.registry import Purpose
 
@@ -137,12 +137,24 @@ def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
     for side in ("chosen", "rejected") if purpose in ("dpo", "reward_model") else ():
         if record[side]["from"] == "function_call":
             yield from _of_call(record[side]["value"], side)
+    yield from undescribed(_called(record, purpose), record.get("tools") or "[]")
     last = record["conversations"][-1] if record["conversations"] else {}
     if purpose == "kto" and last.get("value") == "" and record["kto_tag"]:
         yield "kto_tag: a wanted answer that is empty counts as an unwanted one"
     for tag in ("<image>", "<video>", "<audio>"):
         if any(tag in turn["value"] for turn in record["conversations"]):
             yield Caution(f"conversations: '{tag}' stops the loader with a model that sees")
+
+
+def _called(record: dict[str, Any], purpose: Purpose) -> Iterator[tuple[str, str]]:
+    """Where each call is, and what it calls."""
+    turns = {f"conversations.{i}": turn for i, turn in enumerate(record["conversations"])}
+    sides = ("chosen", "rejected") if purpose in ("dpo", "reward_model") else ()
+    turns |= {name: record[name] for name in sides}
+    for place, turn in turns.items():
+        calls = of_json(_calls_of(turn["value"])) if turn["from"] == "function_call" else []
+        for call in calls if isinstance(calls, list) else [calls]:
+            yield place, call["name"]
 
 
 def _of_call(value: str, place: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
-from gymrecipe.formats.models.cautions import without_ids
+from gymrecipe.formats.models.cautions import undescribed, without_ids
 from gymrecipe.formats.models.line import Line, of_json, refuse
 from gymrecipe.formats.models.parts import Call, JsonText, Object
 from gymrecipe.formats.ms_swift import PLACES, REACT, in_react
@@ -190,6 +190,8 @@ def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
         yield "rejected_tools: without it the rejected side is shown no tools"
     for name in ("messages", "rejected_messages"):
         yield from _react(name, record.get(name) or [])
+        shown = record.get(name.replace("messages", "tools"))
+        yield from undescribed(_called(name, record.get(name) or []), shown)
         for i, turn in enumerate(record.get(name) or []):
             if lost := sorted(turn.keys() - _READ):
                 yield f"{name}.{i}: {', '.join(lost)}: taken away"
@@ -198,6 +200,15 @@ def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
                 for place in PLACES:
                     if place in text:
                         yield f"{name}.{i}: '{place}' is replaced"
+
+
+def _called(name: str, turns: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Where each call is, and what it calls."""
+    for i, turn in enumerate(turns):
+        if turn["role"] == "tool_call":
+            yield f"{name}.{i}", of_json(turn["content"])["name"]
+        for call in turn.get("tool_calls") or []:
+            yield f"{name}.{i}", call["function"]["name"]
 
 
 def _react(name: str, turns: list[dict[str, Any]]) -> Iterator[str]:

@@ -61,10 +61,28 @@ class Binary(Line):
     rejected: str
 
 
+class Tool(Line):
+    """A tool in the flat schema of the Responses API; hosted ones have no name."""
+
+    type: str
+    function: None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_flat(cls, tool: Any) -> Any:
+        if isinstance(tool, dict) and tool.get("function") is not None:
+            raise ValueError(
+                "should be flat, {'type': 'function', 'name': …, 'parameters': …}: NeMo Gym takes"
+                " no nested schema"
+            )
+        return tool
+
+
 class Request(Line):
     """What NeMo Gym asks the model."""
 
     input: str | list[dict[str, Any]]
+    tools: Annotated[list[Tool], Field(default_factory=list)]
 
 
 class Agent(Line):
@@ -91,7 +109,7 @@ LINES: dict[Purpose, type[BaseModel] | tuple[type[BaseModel], ...]] = {
 def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
     """What NeMo RL drops or stops at."""
     if purpose in ("dpo", "reward_model"):
-        yield from cautions(record, "context")
+        yield from cautions(record, "context", shown=False)
         yield from _of_pair(record)
     else:
         yield from cautions(record, "messages")

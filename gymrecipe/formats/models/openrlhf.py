@@ -91,7 +91,8 @@ def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
         if purpose == "rl" and "<image>" in record["input"]:
             yield "input: '<image>' is taken for a picture"
         return
-    yield from cautions(record, "input", "output", "prompt", "chosen", "rejected")
+    columns = ("input", "output", "prompt", "chosen", "rejected")
+    yield from cautions(record, *columns, shown=False)
     if purpose in ("dpo", "reward_model"):
         yield from alike(record)
     if record.get("tools"):

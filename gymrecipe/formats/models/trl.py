@@ -91,7 +91,8 @@ def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
     if not any(isinstance(record.get(name), list) for name in ("messages", "prompt", "chosen")):
         yield from rendered.traps(record, purpose)
         return
-    yield from cautions(record, "messages", "prompt", "completion", "chosen", "rejected")
+    columns = ("messages", "prompt", "completion", "chosen", "rejected")
+    yield from cautions(record, *columns, shown=purpose != "rl")  # there the trainer has the tools
     if purpose in ("dpo", "reward_model"):
         yield from alike(record)
     if "chat_template_kwargs" in record and record["chat_template_kwargs"] is None:
@@ -100,9 +101,21 @@ def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
         yield "messages: TRL takes 'prompt' instead, which stands beside it. Leave one out"
     yield from no_tools(record)
     if purpose == "dpo" and "prompt" not in record:
-        yield Caution(
-            "prompt: is missing, and TRL takes the turns for it that both sides begin with, ids of"
-            " calls included"
-        )
+        yield _implied(record["chosen"], record["rejected"])
         return
     yield from environment(record, purpose)
+
+
+def _implied(chosen: list[dict[str, Any]], rejected: list[dict[str, Any]]) -> str:
+    """What TRL makes of a pair without a prompt; where no side goes on alone, they part by then."""
+    said = (
+        "prompt: is missing, and TRL takes the turns for it that both sides begin with, ids of"
+        " calls included"
+    )
+    most = min(len(chosen), len(rejected)) - 1
+    shared = next((i for i in range(most) if chosen[i] != rejected[i]), most)
+    if not shared:
+        return f"{said}: here there are none. Write it"
+    if (role := chosen[shared - 1]["role"]) not in ("user", "tool"):
+        return f"{said}: here they end on '{role}'. Write it, up to what the model answers"
+    return Caution(said)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, model_validator
 
-from gymrecipe.formats.models.cautions import Caution, alike
+from gymrecipe.formats.models.cautions import Caution, alike, undescribed
 from gymrecipe.formats.models.chat import Whole, hold
 from gymrecipe.formats.models.line import Line, of_json
 from gymrecipe.formats.models.parts import EitherMessage, Message, Tools, ToolsText
@@ -82,6 +82,7 @@ def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
         yield from alike(record)
     if purpose == "sft":
         yield from _of_messages(record["messages"])
+        yield from undescribed(_called(record["messages"]), record.get("tools"))
     if purpose != "rl":
         return
     for i, turn in enumerate(record["prompt"]):
@@ -100,6 +101,14 @@ def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
             f"agent_name: '{name}' is no agent loop of verl's own, so that `agent_loop_config_path`"
             " has to say what it is"
         )
+
+
+def _called(messages: str | list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Where each call is, and what it calls."""
+    turns = of_json(messages) if isinstance(messages, str) else messages
+    for i, turn in enumerate(turns):
+        for n, call in enumerate(turn.get("tool_calls") or []):
+            yield f"messages.{i}.tool_calls.{n}", call["function"]["name"]
 
 
 def _of_messages(messages: str | list[dict[str, Any]]) -> Iterator[str]:

@@ -13,6 +13,8 @@ ASK, SAY = {"from": "human", "value": "2+2?"}, {"from": "gpt", "value": "4"}
 SEE = {"from": "observation", "value": "x"}
 CALL = {"from": "function_call", "value": '[{"name": "f", "arguments": {"x": 1}}]'}
 THOUGHT = {**CALL, "value": '[{"name": "f", "arguments": {"x": "<think>a</think>"}}]'}
+TWICE = f"<tool_call>{CALL['value']}</tool_call>" * 2
+TOOLS = '[{"name": "f", "parameters": {}}]'
 
 
 def row(*turns: Any, **more: Any) -> dict[str, Any]:
@@ -80,7 +82,9 @@ def test_a_pair_ends_on_the_question_and_has_one_message_a_side() -> None:
     [
         (row({**ASK, "value": "{{idx}}"}, SAY), "sft", "number of the turn"),
         (row(ASK, {**CALL, "value": '[{"name": "<think></think>"}]'}), "sft", "taken out"),
-        (row(ASK, {**CALL, "value": "<tool_call>{}</tool_call>" * 2}), "sft", "only the first"),
+        (row(ASK, {**CALL, "value": TWICE}), "sft", "only the first"),
+        (row(ASK, CALL), "sft", "conversations.1: calls 'f', a name that no tool has"),
+        (row(ASK, chosen=SAY, rejected=CALL), "dpo", "rejected: calls 'f'"),
         (
             row(ASK, {**CALL, "value": f"<tool_call>{CALL['value']}</tool_call>So."}),
             "sft",
@@ -99,6 +103,6 @@ def test_each_trap_is_told(line: Any, purpose: Any, said: str) -> None:
 
 def test_thoughts_are_not_looked_for_in_calls_between_marks() -> None:
     marked = {**CALL, "value": f"So:\n<tool_call>{THOUGHT['value']}</tool_call>"}
-    assert list(traps(row(ASK, marked), "sft")) == []
+    assert list(traps(row(ASK, marked, tools=TOOLS), "sft")) == []
     half = {**CALL, "value": THOUGHT["value"].replace("</think>", "")}
-    assert list(traps(row(ASK, half), "sft")) == []
+    assert list(traps(row(ASK, half, tools=TOOLS), "sft")) == []

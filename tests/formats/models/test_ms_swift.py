@@ -14,6 +14,12 @@ from tests.formats.models.conftest import validate
 ASK, SAY = {"role": "user", "content": "2+2?"}, {"role": "assistant", "content": "4"}
 CALL = {"role": "tool_call", "content": '{"name": "f", "arguments": {}}'}
 SEE = {"role": "tool_response", "content": "x"}
+
+
+def named(tool: str) -> str:
+    return f'{{"name": "{tool}", "arguments": {{}}}}'
+
+
 TOLD = {"id": "", "type": "function", "function": {"name": "f", "arguments": {}}}
 
 
@@ -88,8 +94,14 @@ def test_a_label_is_a_boolean() -> None:
             "say the same",
         ),
         (
-            {"messages": [ASK, *(CALL | {"content": f"{{{mark!r}}}"} for mark in REACT)]},
+            {"messages": [ASK, *(CALL | {"content": named(mark)} for mark in REACT)]},
             "messages.1: Action: and Action Input: in a call",
+        ),
+        ({"messages": [ASK, CALL]}, "messages.1: calls 'f', a name that no tool has"),
+        ({"messages": [ASK, SAY | {"tool_calls": [TOLD]}]}, "messages.1: calls 'f'"),
+        (
+            {"messages": [ASK, SAY], "rejected_messages": [ASK, CALL], "rejected_tools": "[]"},
+            "rejected_messages.1: calls 'f'",
         ),
         (
             {"messages": [ASK, SAY], "rejected_messages": [ASK, CALL], "tools": "[1]"},

@@ -56,6 +56,25 @@ def test_a_task_that_nobody_can_ask_is_a_fault(line: dict[str, Any]) -> None:
         validate(LINES["rl"], line)
 
 
+@pytest.mark.parametrize(
+    ("tool", "right"),
+    [
+        ({"type": "function", "name": "f", "parameters": {}, "strict": True}, True),
+        ({"type": "web_search"}, True),
+        ({"type": "function", "function": {"name": "f", "parameters": {}}}, False),
+        ({"name": "f"}, False),
+    ],
+)
+def test_the_tools_of_a_task_are_flat(tool: Any, right: bool) -> None:
+    request = {"input": "2+2?", "tools": [tool]}
+    line = {"responses_create_params": request, "agent_ref": {"name": "a"}}
+    if right:
+        validate(LINES["rl"], line)
+        return
+    with pytest.raises(ValidationError, match=r"should be flat|Field required"):
+        validate(LINES["rl"], line)
+
+
 def test_a_task_has_a_request_and_an_agent() -> None:
     line = {"responses_create_params": {"input": [ASKED]}, "agent_ref": {"name": "a"}, "id": 1}
     validate(LINES["rl"], line)

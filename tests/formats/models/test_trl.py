@@ -14,6 +14,7 @@ from gymrecipe.formats.models.trl import LINES, traps
 ASKED = {"role": "user", "content": "2+2?"}
 SAID = {"role": "assistant", "content": "4"}
 WRONG = {"role": "assistant", "content": "5"}
+RULE = {"role": "system", "content": "Be brief."}
 CALL = {"id": "a", "type": "function", "function": {"name": "f", "arguments": {"x": 1}}}
 ACTED = [
     {"role": "assistant", "content": "", "tool_calls": [CALL]},
@@ -89,13 +90,33 @@ def test_what_trl_stops_at_or_drops_is_a_trap(record: dict[str, Any], said: str)
     [
         (PAIR | {"tools": "[]"}, "Llama's templates"),
         (PAIR | {"tools": []}, "Llama's templates"),
-        (PAIR | {"chosen": ACTED}, "trained on like answers"),
+        (PAIR | {"chosen": ACTED, "tools": [TOOL]}, "trained on like answers"),
+        (PAIR | {"chosen": ACTED[:1]}, "calls 'f', a name that no tool has"),
     ],
 )
 def test_what_costs_something_with_some_is_a_caution(record: dict[str, Any], said: str) -> None:
     (trap,) = traps(record, "dpo")
     assert said in trap
     assert isinstance(trap, Caution)
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "said"),
+    [
+        ([ASKED, SAID], [ASKED, WRONG], "ids of calls included"),
+        ([ASKED, SAID, ASKED, SAID], [ASKED, SAID], "ids of calls included"),
+        ([RULE, ASKED, SAID], [ASKED, WRONG], "here there are none. Write it"),
+        ([RULE, ASKED, SAID], [RULE, WRONG], "here they end on 'system'"),
+        ([ASKED, SAID, ASKED, SAID], [ASKED, SAID, RULE, WRONG], "here they end on 'assistant'"),
+    ],
+)
+def test_a_prompt_that_is_implied_is_what_both_sides_begin_with(
+    better: Any, worse: Any, said: str
+) -> None:
+    (trap,) = traps({"chosen": better, "rejected": worse}, "dpo")
+    assert said in trap
+    assert isinstance(trap, Caution) is ("here" not in said)
+    assert not list(traps({"chosen": better, "rejected": worse}, "reward_model"))
 
 
 def test_a_right_line_has_no_traps() -> None:

@@ -78,3 +78,14 @@ def test_what_stops_its_sft_dataset_is_told(messages: Any, said: str) -> None:
     assert not list(traps({"messages": TALK}, "sft"))
     (trap,) = traps({"messages": messages}, "sft")
     assert said in trap
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_a_call_of_a_tool_that_is_not_described_is_told(as_text: bool) -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": {}}}
+    turns: Any = [TALK[0], {"role": "assistant", "content": "", "tool_calls": [call]}]
+    line = {"messages": json.dumps(turns) if as_text else turns}
+    (trap,) = traps(line, "sft")
+    assert trap == "messages.1.tool_calls.0: calls 'f', a name that no tool has"
+    tool = {"type": "function", "function": {"name": "f"}}
+    assert not list(traps(line | {"tools": json.dumps([tool]) if as_text else [tool]}, "sft"))
