@@ -34,7 +34,7 @@ MEANINGS = {
     "duplicate": "another rollout is the same",
     "where": "the expression `where` does not hold",
     "undecided": "the expression `where` divides by zero, and neither holds nor does not",
-    "truncated": "cut off by a token limit",
+    "truncated": "cut off by a token limit or a filter",
     "failed": "the run broke: an error or a failure class is recorded",
     "masked": "marked `mask_sample`: not to be trained on",
     "empty": "neither text nor a tool call came back",

@@ -10,7 +10,7 @@ from gymrecipe.registry import Reasoning
 
 UNUSABLE = {
     "masked": "the line says `mask_sample`: not to be trained on",
-    "truncated": "the response was cut off by a token limit",
+    "truncated": "the response was cut off, by a token limit or a filter",
     "no_prompt": "nothing was asked: no user message or tool output before the first answer",
     "context_elsewhere": "the line says that the model was shown something else than it holds: a"
     " stored response or prompt, a later question, or turns that were taken away",

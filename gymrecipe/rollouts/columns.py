@@ -36,7 +36,7 @@ BUILT_IN: dict[str, tuple[Kind, str]] = {
     "tool_calls": ("number", "function calls"),
     "answer_chars": ("number", "characters of the last assistant message"),
     "output_tokens": ("number", "output tokens as the model's server counted them"),
-    "truncated": ("boolean", "cut off by a token limit"),
+    "truncated": ("boolean", "cut off by a token limit or a filter"),
     "failed": ("boolean", "the run broke: an error or a failure class is recorded"),
     "masked": ("boolean", "`mask_sample`: not to be trained on"),
     "empty": ("boolean", "neither text nor a tool call came back"),

@@ -10,7 +10,7 @@ What was said and every number stay as they are; what cannot be said in chat mes
 
 from __future__ import annotations
 
-from itertools import takewhile
+from itertools import takewhile, zip_longest
 from typing import Any
 
 from gymrecipe.rollouts.chat import (
@@ -63,6 +63,8 @@ def conversation(line: bytes, reading: Reading = USUAL) -> Conversation:
         raise Unusable("late_system")
     if talk.refused and reading.refusals == "reject":
         raise Unusable("refusal")
+    if reading.reasoning == "drop":
+        prompt, completion = _without_thoughts(prompt), _without_thoughts(completion)
     _settle([*prompt, *completion], tools, reading)
     return Conversation(prompt, completion, tools, talk.refused, talk.joined)
 
@@ -86,6 +88,8 @@ def asked(
     prompt = _prompt(halves.instructions, talk.messages, reading)
     if prompt[-1].role == "assistant":
         raise Unusable("prompt_answered")
+    if reading.reasoning == "drop":
+        prompt = _without_thoughts(prompt)
     _settle(prompt, tools, reading)
     return prompt, tools
 
@@ -207,16 +211,30 @@ def _prompt(instructions: str | None, shown: list[Message], reading: Reading) ->
 
 
 def _settle(messages: list[Message], tools: list[dict[str, Any]], reading: Reading) -> None:
-    """Check that the tools called are described, and put the thoughts where they should be."""
+    """Check that the tools called are described, and put thoughts into the text if they should be
+    there.
+    """
     if reading.missing_tools == "reject":
         calls = [message.tool_calls for message in messages if message.tool_calls]
         called = {call.function.name for each in calls for call in each}
         if called and (missing := called - {tool["function"]["name"] for tool in tools}):
             raise Unusable("missing_tools", cause=on_a_line(f"no schema of '{min(missing)}'"))
-    for message in messages if reading.reasoning != "field" else ():
-        if message.reasoning_content is None:
-            continue
-        if reading.reasoning == "think_tags":
+    for message in messages if reading.reasoning == "think_tags" else ():
+        if message.reasoning_content is not None:
             thought = f"<think>\n{message.reasoning_content}\n</think>\n\n"
             message.content = thought + message.content
+            message.reasoning_content = None
+
+
+def _without_thoughts(messages: list[Message]) -> list[Message]:
+    """The messages without thoughts. One that is nothing else, before another of the model, goes
+    with them: it would teach the model to say nothing.
+    """
+    kept = []
+    for message, after in zip_longest(messages, messages[1:]):
+        mere = message.reasoning_content and not (message.content.strip() or message.tool_calls)
+        if mere and after is not None and after.role == "assistant":
+            continue
         message.reasoning_content = None
+        kept.append(message)
+    return kept

@@ -58,7 +58,7 @@ class Write(Params):
     refusals: Literal["keep", "reject"] = "keep"
     """What becomes of a rollout in which the model's API marked a refusal."""
     truncated: Literal["reject", "keep"] = "reject"
-    """What becomes of a rollout that was cut off by a token limit."""
+    """What becomes of a rollout that was cut off, by a token limit or a filter."""
     token_ids: Literal["drop", "keep"] = "drop"
     """Whether messages carry the token ids and log-probs that the line has of them."""
     prompt_from: str | None = None

@@ -206,6 +206,17 @@ def test_keeping_calls_lets_no_other_fault_through() -> None:
     assert reason(called("a"), MORE, reading=keep) == "ends_on_environment"
 
 
+def test_a_message_of_mere_thoughts_goes_with_them() -> None:
+    """`simple_agent` asks again where nothing was said; token ids tell the two calls apart."""
+    ids = {"generation_token_ids": [1]}
+    output = (thought("hm", **ids), said("4", **ids))
+    assert [m.content for m in talk(*output).completion] == ["", "4"]
+    dropped = talk(*output, reading=Reading(reasoning="drop"))
+    assert plain(dropped.completion) == [{"role": "assistant", "content": "4"}]
+    asked_again = talk(thought("hm"), MORE, said("4"), reading=Reading(reasoning="drop"))
+    assert [m.content for m in asked_again.completion] == ["", "sure?", "4"]
+
+
 # missing_tools, refusals, truncated
 
 
