@@ -4,8 +4,9 @@
     the first observation was left out (aviary, ToolSandbox)
     the answer is to a later question than the request's (proof refinement)
     turns were taken away, or changed, on the way (BrowseComp, aviary)
+    the response was made of the tokens of the model's calls, and has nothing else
 
-The first two leave no prompt either; the last two only no conversation.
+The first two leave no prompt either; the others only no conversation.
 """
 
 from __future__ import annotations
@@ -49,9 +50,23 @@ def _of_answers(value: Any) -> Iterator[str]:
     if _count(resets := response.get("reset_count")):
         yield f"`response.reset_count` is {resets}: the model saw the last turns alone"
     output = response.get("output")
-    transcripts = [each for each in output if type(each) is list] if type(output) is list else []
+    if type(output) is not list:
+        return
+    if type(value.get("_ng_token_capture")) is dict and _are_calls_alone(output):
+        yield "`_ng_token_capture`: the response has its model calls alone, not what came between"
+    transcripts = [each for each in output if type(each) is list]
     if any(after[: len(before)] != before for before, after in pairwise(transcripts)):
         yield "a list in `response.output` tells turns otherwise than the list before it"
+
+
+def _are_calls_alone(output: list[Any]) -> bool:
+    """Whether there are several model calls, each with its tokens, and nothing of anybody else."""
+    items = [item for item in output if type(item) is dict]
+    calls = sum(1 for item in items if item.get("generation_token_ids"))
+    return calls > 1 and not any(
+        item.get("type") == "function_call_output" or item.get("role") not in (None, "assistant")
+        for item in items
+    )
 
 
 def _count(value: Any) -> int:

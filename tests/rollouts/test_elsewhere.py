@@ -86,6 +86,20 @@ def test_a_transcript_that_hides_what_an_earlier_one_told_is_not_the_whole() -> 
     assert shown(hides) == [OPENED]
 
 
+@pytest.mark.parametrize("calls", [1, 2])
+def test_model_calls_that_were_made_of_tokens_have_nothing_between_them(calls: int) -> None:
+    output = [said("4", generation_token_ids=[n]) for n in range(calls)]
+    captured = {"_ng_token_capture": {"n_calls": calls}}
+    alone = line(*output, top=captured)
+    assert shown(alone) == [ASKED]
+    if calls == 1:
+        assert conversation(alone)
+        return
+    assert cause(alone).startswith("`_ng_token_capture`: the response has its model calls alone")
+    assert talk(*output)
+    assert talk(output[0], MORE, output[1], top=captured)
+
+
 def test_a_line_without_its_first_observation_has_no_prompt() -> None:
     response = {"output": [called("a"), answered("a"), MORE, said("4")]}
     without = line(top={"response": response | {"contains_transitions": False}})
