@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from gymrecipe.checking.faults import faults
 from gymrecipe.checking.finding import Finding, found
 from gymrecipe.checking.inferred import Loader, Loss
-from gymrecipe.checking.purpose import form_of, forms, guess
+from gymrecipe.checking.purpose import form_of, forms, guess, is_read
 from gymrecipe.checking.rows import Row, from_texts, is_parquet, rows
 from gymrecipe.checking.together import Together
 from gymrecipe.errors import RecipeError, hint
@@ -80,9 +80,11 @@ def check(
     if told is None and first is not None:
         told = guess(first, known)
         if told is None and not _is_rollout(first):
+            others = [one for one in formats() if is_read(first, model_of(one).LINES)]
             raise RecipeError(
                 f"check: {name}: its columns do not say what it is for, got"
                 f" {', '.join(first) or 'none'}. Write purpose={'|'.join(known)}."
+                + (f" Such columns are read by format={'|'.join(others)}." if others else "")
             )
     checking = Checking(format, told, is_told=purpose is not None, size=_size(source))
     checking.findings = _findings(chain(head, all_rows), module, checking, source)

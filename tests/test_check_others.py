@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from gymrecipe import check
+from gymrecipe.errors import RecipeError
 
 Row = dict[str, Any]
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
@@ -171,3 +172,31 @@ def test_two_sides_beside_messages_are_a_pair(tmp_path: Path) -> None:
     row = {"messages": [ASK], "chosen": SAY, "rejected": NO}
     (tmp_path / "b.jsonl").write_text(json.dumps(row) + "\n")
     assert ("error", "prompt: is missing") in levels(tmp_path / "b.jsonl", "axolotl", None)
+
+
+@pytest.mark.parametrize(
+    ("format", "row", "said"),
+    [
+        ("trl", {"messages": [{"role": "human", "content": "6 * 7?"}, SAY]}, "mean 'user'?"),
+        ("trl", {"messages": [ASK, {"role": "model", "content": "42"}]}, "mean 'assistant'?"),
+        ("llama_factory", {"conversations": [HUMAN, GPT | {"from": "model"}]}, "mean 'gpt'?"),
+        ("llama_factory", {"conversations": [HUMAN | {"from": "user"}, GPT]}, "mean 'human'?"),
+    ],
+)
+def test_a_role_of_another_format_is_told_as_what_it_is_here(
+    format: str, row: Row, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    ((level, what),) = levels(tmp_path / "rows.jsonl", format, None)
+    assert level == "error"
+    assert what.endswith(said)
+
+
+def test_columns_that_another_format_reads_name_it(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"conversations": [HUMAN, GPT]}) + "\n")
+    with pytest.raises(RecipeError, match="read by format=llama_factory"):
+        check.check(str(path), "trl")
+    path.write_text(json.dumps({"words": "x"}) + "\n")
+    with pytest.raises(RecipeError, match=r"Write purpose=sft\S*$"):
+        check.check(str(path), "trl")

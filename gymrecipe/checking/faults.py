@@ -29,6 +29,19 @@ _SHOULD_BE = {
 }
 
 
+_MEANT = {
+    "human": ("user",),
+    "gpt": ("assistant",),
+    "model": ("assistant", "gpt"),
+    "bot": ("assistant", "gpt"),
+    "user": ("human",),
+    "assistant": ("gpt",),
+    "function": ("tool", "observation"),
+    "tool": ("observation",),
+}
+"""Roles as other formats call them, and what they are in this one."""
+
+
 def faults(record: dict[str, Any], form: type[BaseModel]) -> Iterator[str]:
     """Each fault of a record as a sentence: where, what should be there, and what is."""
     try:
@@ -78,7 +91,9 @@ def _what(problem: Any) -> str:
         return f"is missing{near(name, [key for key in given if isinstance(key, str)])}"
     if kind == "union_tag_invalid":
         known = context["expected_tags"]
-        guess = near(str(context["tag"]), known.replace("'", "").split(", "))
+        names = known.replace("'", "").split(", ")
+        meant = [name for name in _MEANT.get(str(context["tag"]), ()) if name in names]
+        guess = near(meant[0] if meant else str(context["tag"]), names)
         return f"{_key(context)} should be one of {known}, got '{cut(str(context['tag']))}'{guess}"
     if kind == "union_tag_not_found":
         return f"should have a '{_key(context)}', got {shown(given)}"

@@ -37,6 +37,12 @@ def guess(record: dict[str, Any], known: dict[Purpose, Any]) -> Purpose | None:
     return min(rated)[-1] if rated else None
 
 
+def is_read(record: dict[str, Any], known: dict[Purpose, Any]) -> bool:
+    """Whether some form of some purpose lacks no column of this row, and reads some."""
+    fits = (fit(form, record) for models in known.values() for form in forms(models))
+    return any(there and not missing for missing, there in fits)
+
+
 def _has_sides(form: type[BaseModel]) -> bool:
     return "rejected" in form.model_fields
 
