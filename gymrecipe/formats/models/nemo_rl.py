@@ -75,6 +75,10 @@ class Tool(Line):
                 "should be flat, {'type': 'function', 'name': …, 'parameters': …}: NeMo Gym takes"
                 " no nested schema"
             )
+        if isinstance(tool, dict) and tool.get("type") == "function":
+            for key in ("name", "parameters", "strict"):
+                if key not in tool:
+                    raise ValueError(f"should have '{key}', without which NeMo Gym refuses it")
         return tool
 
 

@@ -63,6 +63,8 @@ def test_a_task_that_nobody_can_ask_is_a_fault(line: dict[str, Any]) -> None:
         ({"type": "web_search"}, True),
         ({"type": "function", "function": {"name": "f", "parameters": {}}}, False),
         ({"name": "f"}, False),
+        ({"type": "function", "name": "f", "parameters": None, "strict": None}, True),
+        ({"type": "function", "name": "f", "parameters": {}}, False),
     ],
 )
 def test_the_tools_of_a_task_are_flat(tool: Any, right: bool) -> None:
@@ -71,7 +73,9 @@ def test_the_tools_of_a_task_are_flat(tool: Any, right: bool) -> None:
     if right:
         validate(LINES["rl"], line)
         return
-    with pytest.raises(ValidationError, match=r"should be flat|Field required"):
+    with pytest.raises(
+        ValidationError, match=r"should be flat|should have 'strict'|Field required"
+    ):
         validate(LINES["rl"], line)
 
 
