@@ -2,11 +2,12 @@
 
     the request goes on from a response, a conversation or a prompt that the API keeps
     the first observation was left out (aviary, ToolSandbox)
+    two responses were shown for judgment in roles that chat has not (GenRM)
     the answer is to a later question than the request's (proof refinement)
     turns were taken away, or changed, on the way (BrowseComp, aviary)
     the response was made of the tokens of the model's calls, and has nothing else
 
-The first two leave no prompt either; the others only no conversation.
+The first three leave no prompt either; the others only no conversation.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ def _of_prompt(value: Any) -> Iterator[str]:
     for name in _KEPT:
         if (place := request.get(name)) and not (name == "prompt" and type(place) is not dict):
             yield f"it has `{name}`"
+    about = request.get("metadata")
+    if type(about) is dict and about.get("response_1") and about.get("response_2"):
+        yield "its `metadata` has `response_1` and `response_2`, shown in roles that chat has not"
     if type(response) is dict and response.get("contains_transitions") is False:
         yield "`response.contains_transitions` is false: the first observation is left out"
 

@@ -37,6 +37,12 @@ def test_what_the_model_was_shown_has_to_be_in_the_line(request_: dict[str, Any]
     assert talk(said("4"), **dict.fromkeys(request_))
 
 
+def test_responses_to_be_judged_were_shown_in_roles_of_their_own() -> None:
+    judged = {"response_1": "4", "response_2": "5", "principle": "Be right."}
+    assert cause(line(said("1"), metadata=judged)).startswith("its `metadata` has `response_1`")
+    assert talk(said("1"), metadata={"response_1": "4"})
+
+
 def proof(turns: int, attempts: Any = None) -> bytes:
     return line(said("4"), top={"total_turns": turns, "all_attempts": attempts})
 
