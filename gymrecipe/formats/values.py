@@ -12,17 +12,18 @@ from gymrecipe.formats.job import WriteJob
 from gymrecipe.formats.raw import verbatim
 from gymrecipe.rollouts.chat import Unusable
 from gymrecipe.rollouts.columns import SIDES, find, parse_path
-from gymrecipe.rollouts.members import Repeated
+from gymrecipe.rollouts.members import Repeated, Told
 
 Value = Callable[[int, Example], Any]
 
 
 def values_of(job: WriteJob) -> dict[str, Value]:
     """How each column of a job is filled, by its name; decided once for all rows."""
-    return {name: _value(source, job) for name, source in job.columns.items()}
+    lines = [Told() for _ in job.sides]
+    return {name: _value(source, job, lines) for name, source in job.columns.items()}
 
 
-def _value(source: str, job: WriteJob) -> Value:
+def _value(source: str, job: WriteJob, lines: list[Told]) -> Value:
     if (made := parts_in(job.format, job.purpose).get(source)) is not None:
         return lambda row, example: made(example)
     if source in job.values:
@@ -42,9 +43,13 @@ def _value(source: str, job: WriteJob) -> Value:
     except ValueError as error:
         raise RecipeError(f"columns: {error}") from None
 
+    key, *below = steps
+
     def value(row: int, example: Example) -> Any:
         try:
-            found = find(example.lines[side], steps)
+            line = example.lines[side]
+            top = lines[side].member(line, key) if isinstance(key, str) else None
+            found = None if top is None else find(top, tuple(below))
         except Repeated:
             raise Unusable("duplicate_key", side) from None
         return None if found is None else verbatim(found)

@@ -36,6 +36,27 @@ def member(raw: bytes | Raw, key: str) -> Raw | None:
     return found[0] if found else None
 
 
+class Told:
+    """An object's members, found once for all keys that are asked for: to find one takes as long as
+    to find all of them.
+    """
+
+    def __init__(self) -> None:
+        self._raw: bytes = b""
+        self._found: dict[str, list[Raw]] = {}
+
+    def member(self, raw: bytes, key: str) -> Raw | None:
+        """What stands at a key of an object, None where nothing does. Raises Repeated."""
+        if raw is not self._raw:
+            self._raw, self._found = raw, {}
+            for name, value in members(raw).items():
+                self._found.setdefault(str(name), []).append(value)
+        found = self._found.get(key, ())
+        if len(found) > 1:
+            raise Repeated(f"'{key}' twice")
+        return found[0] if found else None
+
+
 def repeats(text: bytes, value: Any) -> bool:
     """Whether an object anywhere in a JSON text has a key twice; `value` is the text decoded.
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gymrecipe.rollouts.members import Repeated, member, members, repeats
+from gymrecipe.rollouts.members import Repeated, Told, member, members, repeats
 
 KEYS = st.sampled_from(["a", "b", "", ":", '",', "\\", "é\u2028", '"a":1,'])
 VALUES: Any = st.recursive(
@@ -63,3 +63,23 @@ def test_a_member_is_the_one_of_its_key_whatever_else_stands_twice() -> None:
     assert bytes(member(raw, "a") or b"") == b"1"
     with pytest.raises(Repeated):
         member(raw, "b")
+
+
+def test_an_object_is_gone_through_once_for_all_keys_that_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    times = 0
+
+    def counting(raw: bytes) -> Any:
+        nonlocal times
+        times += 1
+        return members(raw)
+
+    monkeypatch.setattr("gymrecipe.rollouts.members.members", counting)
+    told = Told()
+    for line in (b'{"a":1,"b":2,"c":3,"c":4}', b'{"a":5}'):
+        assert [told.member(line, key) for key in "aba"] == [member(line, key) for key in "aba"]
+        if b'"c"' in line:
+            with pytest.raises(Repeated, match="'c' twice"):
+                told.member(line, "c")
+    assert times == 2 + 6
