@@ -11,7 +11,6 @@ hold decoded values (see `lines.whole`), for each of them is looked at.
 from __future__ import annotations
 
 import json
-from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -47,11 +46,9 @@ class Talk:
         messages = self.messages
         speaking: Message | None = None
         ended: Message | None = None
-        further: list[tuple[Message, str, str | None]] = []
         for place, item in enumerate(items):
             kind = item.type
             if kind == "function_call_output" or item.role == "tool":
-                self.joined |= _extend(further)
                 if messages and not messages[-1].tool_calls:
                     _give_thought_to_its_call(messages)
                 messages.append(_output(item))
@@ -76,16 +73,13 @@ class Talk:
                 speaking = Message("assistant", said, thought or None, calls)
                 messages.append(speaking)
             else:
-                if said or thought:
-                    further.append((speaking, said, thought))
-                if calls:
-                    speaking.tool_calls = speaking.tool_calls or []
-                    speaking.tool_calls += calls
+                if said and speaking.content and not (said.isspace() or speaking.content.isspace()):
+                    self.joined = True
+                _extend(speaking, said, thought, calls)
             if item.generation_token_ids is not NULL and item.generation_token_ids:
                 if self._keeps_ids:
                     _carry_ids(speaking, item)
                 ended, speaking = speaking, None
-        self.joined |= _extend(further)
 
     def _shown(self, item: Item[Any]) -> Message:
         if item.role not in ("user", "system", "developer"):
@@ -106,19 +100,14 @@ class Talk:
         return text
 
 
-def _extend(further: list[tuple[Message, str, str | None]]) -> bool:
-    """Add to messages what else was said and thought, all that a message gets at once. Gives
-    whether texts were joined.
-    """
-    joined = False
-    for _, parts in groupby(further, key=lambda part: id(part[0])):
-        (message, *_), said, thoughts = zip(*parts, strict=True)
-        joined |= sum(not text.isspace() for text in (message.content, *said) if text) > 1
-        message.content += "".join(said)
-        known = filter(None, [message.reasoning_content, *thoughts])
-        message.reasoning_content = "\n".join(known) or None
-    further.clear()
-    return joined
+def _extend(message: Message, said: str, thought: str | None, calls: list[ToolCall] | None) -> None:
+    if said:
+        message.content += said
+    if thought:
+        before = message.reasoning_content
+        message.reasoning_content = f"{before}\n{thought}" if before else thought
+    if calls:
+        message.tool_calls = [*message.tool_calls, *calls] if message.tool_calls else calls
 
 
 def _give_thought_to_its_call(messages: list[Message]) -> None:
@@ -128,7 +117,7 @@ def _give_thought_to_its_call(messages: list[Message]) -> None:
     call, last = messages[-2:]
     mere = not (last.content or last.tool_calls or last.generation_token_ids)
     if last.role == "assistant" == call.role and call.tool_calls and mere:
-        _extend([(call, "", last.reasoning_content)])
+        _extend(call, "", last.reasoning_content, None)
         messages.pop()
 
 

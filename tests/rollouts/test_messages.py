@@ -110,27 +110,6 @@ def test_texts_of_one_model_call_are_joined_with_nothing_between() -> None:
     assert talk(said("a "), said("b")).completion[0].content == "a b"
 
 
-class Written(Message):
-    """A message that counts how often something is written into it."""
-
-    times = 0
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        Written.times += 1
-        super().__setattr__(name, value)
-
-
-def test_what_a_model_call_says_in_many_items_is_put_together_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("gymrecipe.rollouts.items.Message", Written)
-    items = [each for n in range(100) for each in (thought(f"t{n}"), said(f"s{n}"))]
-    (message,) = talk(*items).completion
-    assert message.content == "".join(f"s{n}" for n in range(100))
-    assert message.reasoning_content == "\n".join(f"t{n}" for n in range(100))
-    assert Written.times < 10
-
-
 def test_token_ids_end_a_model_call() -> None:
     found = talk(said("a", generation_token_ids=[1]), said("b"))
     assert [message.content for message in found.completion] == ["a", "b"]
