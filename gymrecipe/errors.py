@@ -83,5 +83,14 @@ class DurabilityError(GymrecipeError):
 
 def hint(name: str, allowed: Iterable[str]) -> str:
     """` Did you mean 'min_gap'?` for the nearest allowed name, or nothing."""
-    nearest = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.6)
-    return f" Did you mean '{nearest[0]}'?" if nearest else ""
+    meant = nearest(name, allowed)
+    return f" Did you mean '{meant}'?" if meant else ""
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """The allowed name that may be meant, be it in other letter case, or nothing."""
+    folded: dict[str, str] = {}
+    for each in allowed:
+        folded.setdefault(each.casefold(), each)
+    found = difflib.get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.6)
+    return folded[found[0]] if found else ""

@@ -98,8 +98,8 @@ QUANTILE = re.compile(r"p(100|\d{1,2}(\.\d+)?)")
 """A threshold given as a quantile."""
 
 
-LIKE_QUANTILE = re.compile(r"(p)?(\d+(?:\.\d+)?)(?(1)|%)")
-"""What was meant to be one: `p101`, `90%`."""
+LIKE_QUANTILE = re.compile(r"([pP])?(\d+(?:\.\d+)?)(?(1)|%)")
+"""What was meant to be one: `p101`, `P90`, `90%`."""
 
 
 def registered(entries: Mapping[str, Any]) -> AfterValidator:

@@ -62,7 +62,7 @@ VERBS = (
 )
 
 _KNOB = re.compile(r"[A-Za-z_][\w.]*=")
-_FLAG = re.compile(r"[a-z]{2,}(?:[-_][a-z]+)+")
+_FLAG = re.compile(r"[a-z]{2,}(?:[-_][a-z]+)*")
 _LINE = re.compile(r":\d+$")
 _KINDS = {bool: "true or false", int: "a whole number from 1 on", str: "a text"}
 

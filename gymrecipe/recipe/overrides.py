@@ -122,7 +122,12 @@ def _parted(override: str) -> tuple[str, str | None]:
     """The key and the value of an override, None for a deletion; neither is one that is refused."""
     key, separator, value = override.lstrip("+~").partition("=")
     key = ALIASES.get(key, key)
-    if not _KEY.fullmatch(key) or REFUSED_KEYS & {*key.split(".")}:
+    if refused := [part for part in key.split(".") if part in REFUSED_KEYS]:
+        raise RecipeError(
+            f"'{override}' is refused: '{refused[0]}' is none of a recipe's own. Knobs and"
+            " parameters of stages can be set, and no other part of Hydra."
+        )
+    if not _KEY.fullmatch(key):
         raise RecipeError(
             f"'{override}' is not an override. Write name=value, such as min_gap=0.3."
         )

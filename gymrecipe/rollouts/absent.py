@@ -133,7 +133,8 @@ def stand_ins(
         for path in listed
         if name_of(path) not in found
     ]
-    below = paths(sources, _lines(wanted)) if alone or vain else []
+    by = wanted.group_by if not grouped else None
+    below = paths(sources, _lines(wanted)) if alone or vain or by else []
     for column in alone:
         yield (
             f"{wanted.places.get(column.name, 'columns')}: {_on_no_line(column.paths)}, so"
@@ -142,11 +143,11 @@ def stand_ins(
         )
     for place, path in vain:
         yield f"{place}: {_on_no_line((path,))}. {_near(path, seen, below)}"
-    if wanted.group_by and not grouped:
-        yield (
-            f"group_by: '{name_of(wanted.group_by)}' is on no line that was read, so the"
-            " prompt says which rollouts belong together."
-        )
+    if by:
+        # The fields that there are say little where a recipe names one that only some data has.
+        _, meant = _around(by, seen, below)
+        said = "so the prompt says which rollouts belong together."
+        yield f"group_by: {_on_no_line((by,))}, {said}{meant}"
 
 
 def _lines(wanted: Wanted) -> int:
@@ -219,6 +220,13 @@ def _on_no_line(paths: Sequence[Path]) -> str:
 def _near(
     path: Path, seen: list[str], known: Iterable[tuple[str, ...]], others: tuple[str, ...] = ()
 ) -> str:
+    """What is seen around the path, and what may be meant by it."""
+    return "".join(_around(path, seen, known, others))
+
+
+def _around(
+    path: Path, seen: list[str], known: Iterable[tuple[str, ...]], others: tuple[str, ...] = ()
+) -> tuple[str, str]:
     """The fields where the path was looked for, as deep as it leads, and the nearest of them, or of
     the `others` that may be named.
     """
@@ -229,7 +237,7 @@ def _near(
             nearest = hint(str(path[depth]), names) and hint(
                 name_of(path[: depth + 1]), [name_of((*path[:depth], name)) for name in names]
             )
-            return f"Fields seen in {at}: {', '.join(names)}.{nearest}"
+            return f"Fields seen in {at}: {', '.join(names)}.", nearest
     nearest = _of_pairs(path) if "gap" in others else ""  # there are pairs
     nearest = nearest or hint(str(path[0]), [*seen, *others])
-    return f"Fields seen: {', '.join(sorted(seen))}.{nearest}"
+    return f"Fields seen: {', '.join(sorted(seen))}.", nearest

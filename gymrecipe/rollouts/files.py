@@ -15,7 +15,7 @@ from typing import IO, Any, Literal
 
 import msgspec
 
-from gymrecipe.errors import ChangedError, DataError, InputError, hint
+from gymrecipe.errors import ChangedError, DataError, InputError, nearest
 from gymrecipe.rollouts.lines import MAX_LINE_BYTES
 from gymrecipe.rollouts.opening import regular
 
@@ -92,9 +92,8 @@ def open_source(name: str, run: int) -> Source:
         with open(path, "rb", opener=regular) as file:
             head = file.read(4)
     except FileNotFoundError:
-        folder = os.path.dirname(path)
-        beside = os.listdir(folder) if os.access(folder, os.R_OK) else []
-        guess = hint(os.path.basename(path), beside)
+        meant = _near(name, os.path.isfile)
+        guess = f" Did you mean '{meant}'?" if meant else ""
         raise InputError(f"{name}: no such file.{guess}") from None
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror}.") from None
@@ -110,6 +109,22 @@ def open_source(name: str, run: int) -> Source:
     if not compression and status.st_size == 0 and name.endswith((".gz", ".zst")):
         raise InputError(f"{name}: empty: not even the header of a compressed file.")
     return Source(name, path, run, status.st_size, compression, _stamp(status))
+
+
+def _near(path: str, is_kind: Callable[[str], bool]) -> str:
+    """The file, or the folder, that may be meant by a path that is not there, or nothing."""
+    folder, name = os.path.split(path)
+    if folder and not os.path.isdir(folder):
+        folder = _near(folder, os.path.isdir)
+        if not folder or is_kind(there := os.path.join(folder, name)):
+            return folder and there
+    try:
+        beside = os.listdir(folder or ".")
+    except OSError:
+        return ""
+    meant = nearest(name, beside)
+    there = os.path.join(folder, meant)
+    return there if meant and is_kind(there) else ""
 
 
 def _stamp(status: os.stat_result) -> tuple[int, int, int, int]:

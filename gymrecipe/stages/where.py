@@ -56,7 +56,13 @@ _ELSEWHERE = {
     "&&": "`and` is written for &&",
     r"\|\|": "`or` is written for ||",
     "!(?!=)": "`not` is written for !",
-    "(?<![=!<>])=(?!=)": "`==` is written for =",
+    "(?<![=!<>])=(?![=<>])": "`==` is written for =",
+    "=>": "`>=` is written for =>",
+    "=<": "`<=` is written for =<",
+    "<>": "`!=` is written for <>",
+    r"\bAND\b": "`and` is written for AND",
+    r"\bOR\b": "`or` is written for OR",
+    r"\bNOT\b": "`not` is written for NOT",
 }
 """Signs of other languages, and what stands for them in this one."""
 _POSITIVE = {ast.NotEq: ast.Eq, ast.NotIn: ast.In, ast.IsNot: ast.Is}
@@ -167,6 +173,9 @@ class _Reader:
             for side in (left, right):
                 if _is_between_floats(side):
                     raise self.refused(side, "is an integer that no column can hold")
+        for side in (left, right):
+            if isinstance(side, ast.Constant) and side.value is None:
+                raise self.refused(side, "cannot be compared with; write `column is None`")
         kind = self.kind(left) or self.kind(right) or "number"
         a, b = self.value(left, kind), self.value(right, kind)
         if kind == "number":

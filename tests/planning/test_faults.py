@@ -48,6 +48,7 @@ def test_a_wrong_value_on_the_command_line_is_told_with_it(override: str, expect
     ("recipe", "override", "guess"),
     [
         ("sft_threshold", "min_reward=p101", "got 'p101'. Did you mean 'p100'?"),
+        ("sft_threshold", "min_reward=P90", "got 'P90'. Did you mean 'p90'?"),
         ("sft_threshold", "min_reward=90%", "got '90%'. Did you mean 'p90'?"),
         ("sft_threshold", "min_reward='0.9'", "got '0.9'."),
         ("sft_threshold", "min_reward=true", "got true."),

@@ -190,7 +190,10 @@ def test_a_pattern_looks_at_each_text_of_a_list(jsonl: Write) -> None:
 def test_a_group_on_no_line_is_a_warning_for_the_prompt_stands_in(jsonl: Write) -> None:
     path = jsonl(rollout(task_id=1), rollout())
     (warning,) = read(path, group_by="tsk_id").warnings
-    assert warning.startswith("group_by: 'tsk_id' is on no line that was read")
+    assert warning == (
+        "group_by: 'tsk_id' is on no line that was read, so the prompt says which rollouts belong"
+        " together. Did you mean 'task_id'?"
+    )
     assert read(path, group_by="task_id").warnings == []
 
 

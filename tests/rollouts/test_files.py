@@ -130,10 +130,20 @@ def test_a_folder_is_refused_with_what_to_write(tmp_path: Path) -> None:
         sources(f"{tmp_path}/", False)
 
 
-def test_a_missing_file_is_named_with_its_nearest_neighbour(tmp_path: Path) -> None:
-    (tmp_path / "rollouts.jsonl").write_text("x")
-    with pytest.raises(InputError, match=r"no such file\. Did you mean 'rollouts\.jsonl'\?"):
-        sources(str(tmp_path / "rolouts.jsonl"), False)
+@pytest.mark.parametrize("name", ["runs/rolouts.jsonl", "run/rollouts.jsonl", "run/rolouts.jsonl"])
+def test_a_missing_file_is_told_with_the_path_of_the_nearest_one(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "rollouts.jsonl").write_text("x")
+    (tmp_path / "runs" / "rolouts.json").mkdir()
+    meant = "runs/rollouts.jsonl"
+    with pytest.raises(InputError, match=rf"{name}: no such file\. Did you mean '{meant}'\?$"):
+        sources(name, False)
+    with pytest.raises(InputError, match=rf"no such file\. Did you mean '{tmp_path}/{meant}'\?$"):
+        sources(str(tmp_path / name), False)
+    sources(meant, False)
 
 
 def test_a_file_in_a_missing_folder_is_missing(tmp_path: Path) -> None:
