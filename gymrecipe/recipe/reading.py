@@ -54,6 +54,8 @@ def read(path: Path, trusted: bool = False) -> dict[str, Any]:
         OmegaConf.create(value)  # which refuses what a configuration cannot hold
     except UnicodeDecodeError:
         raise RecipeError(f"{path}: not UTF-8 text.") from None
+    except yaml.MarkedYAMLError as error:
+        raise RecipeError(f"{path}: not a readable recipe: {_marked(error, text)}") from None
     except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
         raise RecipeError(f"{path}: not a readable recipe: {plain(error)}") from None
     if not isinstance(value, dict):
@@ -61,6 +63,20 @@ def read(path: Path, trusted: bool = False) -> dict[str, Any]:
     if not trusted and (problems := list(dangers(value))):
         raise RecipeError(*(f"{path}: {problem}" for problem in problems))
     return {str(name): part for name, part in value.items()}
+
+
+def _marked(error: yaml.MarkedYAMLError, text: str) -> str:
+    """Where the text is no YAML, why, what stands there, and what may help."""
+    if (mark := error.problem_mark) is None:
+        return plain(error)
+    line = [*text.splitlines(), ""][mark.line]
+    got = f", got '{line.strip()}'" if line.strip() else ""
+    said = f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}{got}."
+    if line[mark.column : mark.column + 1] == "\t":
+        return f"{said} YAML is indented with spaces, not with tabs."
+    if "flow" in (error.context or ""):
+        return f"{said} In braces or brackets a value that has {{ }} [ ] , or : has quotes."
+    return said
 
 
 @cache
