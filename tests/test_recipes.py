@@ -18,6 +18,7 @@ from gymrecipe.recipe.finding import description, recipes
 from gymrecipe.rollouts.files import sample_path
 
 NAMES = sorted(recipes())
+USER = {"role": "user", "content": "What is it?"}
 
 
 def run(name: str, folder: Path, source: Path | None = None, **knobs: object) -> gymrecipe.Version:
@@ -162,3 +163,29 @@ def test_the_manual_names_the_recipes_that_have_examples() -> None:
     (said,) = [line for line in page.splitlines() if line.endswith(" have examples.")]
     with_examples = {name for name, path in recipes().items() if plan(compose(path, [])).examples}
     assert set(re.findall("`([^`]+)`", said)) == with_examples
+
+
+@pytest.mark.parametrize("name", ["balanced", "sft_demonstrations"])
+def test_a_category_is_what_is_said_to_be_one_and_no_prompt_of_one_word(
+    name: str, tmp_path: Path
+) -> None:
+    said = [{"type": "input_text", "text": "Be brief.\nCategory: MATH"}]
+    asked = [
+        ({"responses_create_params": {"input": [{"role": "user", "content": "2+2"}]}}, "general"),
+        ({"messages": [{"role": "user", "content": "strawberry"}]}, "general"),
+        ({"messages": [{"role": "system", "content": "x\nCategory: CODE"}, USER]}, "CODE"),
+        (
+            {"responses_create_params": {"input": [{"role": "system", "content": said}, USER]}},
+            "MATH",
+        ),
+        ({"messages": [USER], "metadata": {"task_type": "math-500"}}, "math-500"),
+        ({"messages": [USER], "metadata": {"category": 3}}, "3"),
+        ({"messages": [USER], "metadata": "math"}, "general"),
+    ]
+    answer = {"output": [{"type": "message", "role": "assistant", "content": "4"}]}
+    source = tmp_path / "rollouts.jsonl"
+    lines = [json.dumps({**line, "response": answer, "reward": 1.0}) for line, _ in asked]
+    source.write_text("\n".join(lines) + "\n")
+    version = run(name, tmp_path, source, order="strict")
+    rows = map(json.loads, data(version)["data/train.jsonl"].splitlines())
+    assert [row["category"] for row in rows] == [category for _, category in asked]

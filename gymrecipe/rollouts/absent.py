@@ -24,7 +24,6 @@ NEAR_LINES = 1_000
 """In so many lines the fields near a path that is on none are looked for."""
 
 _ONE = {kind: f"a {kind}" for kind in ("number", "text", "boolean", "list")} | {
-    "texts": "a text, a number, a boolean or a list of them",
     "object": "an object",
     "null": "null",
     "category": "a text, a number or a boolean",
@@ -99,7 +98,7 @@ def of_other_kinds(
         nothing, alone = "nothing", "it is missing on every line"
         if column.default is not None:
             nothing, alone = f"nothing or '{column.default}'", f"every row is '{column.default}'"
-        if column.pattern and there != _ONE["object"]:
+        if column.pattern:
             said = f"the regex finds {nothing} in '{name_of(column.paths[0])}'"
         elif there and column.kind not in there:
             said = _of_no_kind(name_of(column.paths[0]), column.kind, there)

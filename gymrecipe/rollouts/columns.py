@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -14,8 +14,8 @@ from gymrecipe.rollouts.members import Repeated, member
 
 Kind = Literal["number", "text", "texts", "boolean", "category", "any"]
 """What a value is read as: a `category` is a text, or a number or boolean as the text of it;
-`texts` are one, or those of a list, a line each; of `any` only whether there is one, which is held
-as a boolean."""
+`texts` are one, or those of a list or an object, a line each; of `any` only whether there is one,
+which is held as a boolean."""
 TEXTS = frozenset({"text", "texts", "category"})
 """The kinds that are held as texts."""
 Path = tuple[str | int, ...]
@@ -243,6 +243,15 @@ class Rounded(ValueError):
     """A number is an integer that no float holds, so that another one would be read."""
 
 
+def _texts(value: Any) -> Iterator[str]:
+    """The texts of a list or an object, in their order, and of those in it."""
+    if isinstance(value, list | dict):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _texts(part)
+    elif value is not None:
+        yield category_of(value)
+
+
 def typed(raw: bytes | msgspec.Raw | None, kind: Kind) -> Any:
     """The value as its kind, or None where it is missing, null or of another type.
 
@@ -255,9 +264,8 @@ def typed(raw: bytes | msgspec.Raw | None, kind: Kind) -> Any:
     value = _value.decode(raw)
     if kind == "any":
         return None if value is None else True
-    if kind == "texts" and isinstance(value, list):
-        single = (part for part in value if isinstance(part, str | int | float))
-        return "\n".join(map(category_of, single))
+    if kind == "texts" and isinstance(value, list | dict):
+        return "\n".join(_texts(value))
     if kind in ("category", "texts"):
         return category_of(value) if isinstance(value, str | int | float) else None
     if kind == "text":

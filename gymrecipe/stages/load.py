@@ -87,7 +87,7 @@ def _is_percentage(text: str) -> bool:
         return False
 
 
-@stage(takes=(), makes="rollouts", version=7)
+@stage(takes=(), makes="rollouts", version=8)
 def load(rows: pl.LazyFrame, params: Load) -> tuple[pl.LazyFrame, Facts]:
     """Read rollouts, and say which answer the same task (`task_key`).
 

@@ -178,7 +178,7 @@ def test_a_pattern_that_fits_no_text_of_a_list_is_told(jsonl: Write) -> None:
         said == "columns: the regex finds nothing in 'tags', so that it is missing on every line."
     )
     (said,) = read(jsonl(rollout(tags={"b": 1})), columns=[column]).warnings
-    assert "'tags' is an object, and on no line that was read a text, a number" in said
+    assert said.startswith("columns: the regex finds nothing in 'tags'")
 
 
 def test_a_pattern_looks_at_each_text_of_a_list(jsonl: Write) -> None:

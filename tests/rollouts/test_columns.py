@@ -158,11 +158,13 @@ def test_a_value_of_another_kind_is_missing(
         ("[]", ""),
         ("3.0", "3"),
         ("true", "true"),
-        ('{"a": "b"}', None),
+        ('{"a": "b"}', "b"),
+        ('{"role": "user", "content": [{"text": "a", "n": 1}, [true]]}', "user\na\n1\ntrue"),
+        ("{}", ""),
         ("null", None),
     ],
 )
-def test_the_texts_of_a_list_are_a_line_each(text: str, found: str | None) -> None:
+def test_the_texts_of_a_list_or_an_object_are_a_line_each(text: str, found: str | None) -> None:
     assert typed(text.encode(), "texts") == found
 
 
