@@ -28,8 +28,13 @@ GROUPING = {
     ),
     "prompts_with_several_indices": (
         "prompt",
-        "one prompt, several task indices",
-        "each index is a task of its own",
+        "one prompt, several task indices or agents",
+        "each is a task of its own; group_by=_ng_task_index joins the agents",
+    ),
+    "prompts_with_and_without_index": (
+        "prompt",
+        "with a task index on some lines alone",
+        "those without one are a task of their own",
     ),
     "prompts_in_several_runs": (
         "prompt",
@@ -58,6 +63,7 @@ GROUPING = {
 OF_AUTO = (
     "indices_with_several_prompts",
     "prompts_with_several_indices",
+    "prompts_with_and_without_index",
     "prompts_of_several_tasks",
 )
 """Those of which something is made where tasks are told apart by `group_by: auto` alone."""

@@ -128,6 +128,9 @@ def _figures(rows: pl.DataFrame, group_by: str, num_repeats: int | None) -> dict
         figures["indices_with_several_prompts"] = _several(rows, has_index, of_index, prompt)
         both = has_index & has_prompt
         figures["prompts_with_several_indices"] = _several(rows, both, of_prompt, index)
+        if rows["index_key"].null_count():
+            by_index = _several(rows, has_prompt, of_prompt, has_index.cast(pl.UInt64))
+            figures["prompts_with_and_without_index"] = by_index
         if rows["run"].min() != rows["run"].max() and group_by != "consecutive":
             alone = both if group_by == "auto" else both & pl.col("group_value").is_null()
             figures["prompts_in_several_runs"] = _several(rows, alone, prompt, pl.col("run"))

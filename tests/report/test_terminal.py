@@ -464,11 +464,23 @@ def test_lines_with_the_indices_of_an_earlier_one_are_told_with_what_keeps_the_l
     ) in said
 
 
+def test_indices_and_agents_that_some_lines_lack_are_told():
+    facts = {"prompts_with_several_indices": 1, "prompts_with_and_without_index": 2}
+    said = lines_of(with_stage(made(), "load", facts={"grouping": [facts]}))
+    assert (
+        "1 prompt one prompt, several task indices or agents: each is a task of its own;"
+        " group_by=_ng_task_index joins the agents"
+    ) in said
+    assert (
+        "2 prompts with a task index on some lines alone: those without one are a task of their own"
+    ) in said
+
+
 def test_what_is_made_of_an_index_is_not_said_of_tasks_that_are_told_apart_otherwise():
     facts = {"grouping": [{"prompts_with_several_indices": 1, "incomplete_groups": 1}]}
     given = {"group_by": "consecutive", "num_repeats": 3}
     said = lines_of(with_stage(made(), "load", facts=facts, parameters=given))
-    assert "1 prompt one prompt, several task indices" in said
+    assert "1 prompt one prompt, several task indices or agents" in said
     assert "1 group fewer rollouts than num_repeats: kept as it is" in said
 
 

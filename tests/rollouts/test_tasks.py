@@ -250,6 +250,13 @@ def test_the_figures_say_where_the_ways_of_grouping_disagree() -> None:
     assert (found["tasks"], found["unclear"], found["prompts_of_several_tasks"]) == (2, 1, 1)
 
 
+def test_prompts_that_only_some_lines_have_an_index_for_are_counted() -> None:
+    none = (None, None, None)
+    found = figures([(1, 1, *none), (1, None, *none), (2, 2, *none), (3, None, *none)])
+    assert (found["tasks"], found["prompts_with_and_without_index"]) == (4, 1)
+    assert figures([(1, None, *none), (2, 2, *none)])["prompts_with_and_without_index"] == 0
+
+
 @pytest.mark.parametrize(("group_by", "count"), [("auto", 3), ("g", 2), ("consecutive", None)])
 def test_prompts_whose_indices_are_in_several_runs_are_counted(
     group_by: str, count: int | None
