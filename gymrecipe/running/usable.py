@@ -8,13 +8,16 @@ from gymrecipe.experiments.manifest import Manifest, StageRecord
 from gymrecipe.registry import FORMATS
 from gymrecipe.rollouts.chat import CHANGED_BY
 
+SCORE = "Say where the score is: reward=PATH (`gymrecipe columns` lists the fields)."
+
 ADVICE = {
     "only_one": "Collect several rollouts a prompt (num_repeats), or say what a task is: group_by.",
     "all_equal": "Collect at a higher temperature, or rank by a graded metric: stages.pair.by.",
     "over_quota": "Each group that proportions names needs rows: the red flag says which has none.",
     "no_request": "NeMo RL asks the requests of NeMo Gym again, and these lines have none: other"
     " formats take prompts as messages (format=trl, verl).",
-    "missing_reward": "Say where the score is: reward=PATH (`gymrecipe columns` lists the fields).",
+    "missing_reward": SCORE,
+    "missing_success_rate": SCORE,
 }
 """What to do where a reason took the most away."""
 
@@ -24,6 +27,11 @@ APART = (
 )
 """What to do instead where prompts of several inputs are tasks of their own."""
 
+NO_FIGURES = (
+    "none of {} rollouts has a number or a boolean at the top of its line, and"
+    " figures are of those. `gymrecipe columns` lists the fields."
+)
+"""What is said of rollouts that `aggregate` makes no figures of."""
 
 SPLIT = (
     "One of task_fields tells several tasks apart in {} of the prompts. Where that is a name of the"
@@ -37,14 +45,18 @@ def check_usable(record: Manifest, stops: list[str]) -> None:
     problems = stops
     if not any(output.rows for output in record.outputs):
         where = next(stage for stage in record.stages if not stage.rows_out)
-        reasons = ", ".join(f"{n} {reason}" for reason, n in where.rejected.items())
-        problems = [
-            f"nothing to write: stage '{where.name}' let none of {where.rows_in}"
-            f" {where.takes} through ({reasons}).{_cause(where)}"
-            f" {_advice(where, record)}"
-        ]
+        problems = [f"nothing to write: {_nothing(where, record)}"]
     if problems:
         raise DataError(*problems, manifest=record)
+
+
+def _nothing(stage: StageRecord, record: Manifest) -> str:
+    """Why a stage gave nothing, and what to do about it."""
+    if stage.use == "aggregate":
+        return NO_FIGURES.format(stage.rows_in)
+    reasons = ", ".join(f"{n} {reason}" for reason, n in stage.rejected.items())
+    said = f"stage '{stage.name}' let none of {stage.rows_in} {stage.takes} through ({reasons})."
+    return f"{said}{_cause(stage)} {_advice(stage, record)}"
 
 
 def _cause(stage: StageRecord) -> str:

@@ -853,3 +853,21 @@ def test_a_column_of_a_compressed_input_may_be_called_spooled(tmp_path: Path) ->
     )
     assert version.path is not None
     assert '"spooled":"x"' in (version.path / "data/train.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("aggregate", r"^nothing to write: none of 2 rollouts has a number .* `gymrecipe columns`"),
+        ("rl_prompts", r"1 missing_success_rate\)\. Say where the score is: reward=PATH"),
+        ("sft_strict", r"2 missing_reward\)\. Say where the score is: reward=PATH"),
+    ],
+)
+def test_lines_without_a_number_are_told_with_what_to_look_for(
+    name: str, said: str, tmp_path: Path
+) -> None:
+    source = tmp_path / "a.jsonl"
+    lines = [rollout(answer=text, reward=None, parts={"tests": 1.0}) for text in "ab"]
+    source.write_bytes(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+    with pytest.raises(DataError, match=said):
+        gymrecipe.run(name, input=str(source), output_dir=str(tmp_path))
