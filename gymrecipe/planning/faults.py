@@ -225,6 +225,14 @@ def _in_yaml(value: Any) -> str:
     return repr(value)
 
 
+def _near_number(value: Any, message: str) -> str:
+    """` Did you mean 0.1?` for a percentage such as `10%` in place of a number, or nothing."""
+    share = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", value) if isinstance(value, str) else None
+    if share is None or "valid number" not in message:
+        return ""
+    return f" Did you mean {float(share[1]) / 100:g}?"
+
+
 def with_value(message: str, value: Any) -> str:
     """The message with the value that it is about, and the nearest of the names it lists."""
     shown = _in_yaml(value)
@@ -234,7 +242,7 @@ def with_value(message: str, value: Any) -> str:
         return f"{message}." if not message.endswith((".", "?", ")")) else message
     listed = message.partition("should be one of ")[2].split(", ")
     listed += re.findall(r"'(\w+)'", message) if message.startswith("should be '") else []
-    near = near_quantile(value) if "quantile" in message else ""
+    near = near_quantile(value) if "quantile" in message else _near_number(value, message)
     if shown[1:2] == "[" and "list" in message:
         near = " It cannot be read as one; texts with signs need quotes: ['field[\"a b\"]', c]."
     return f"{message}, got {shown}.{near or hint(str(value), filter(None, listed))}"

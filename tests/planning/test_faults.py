@@ -37,6 +37,16 @@ def said(overrides: Sequence[str], path: Path = DPO) -> str:
         ("limit=0", "command line: limit: should be greater than or equal to 1, got 0."),
         ("json=yes", "command line: json: should be true or false, got 'yes'."),
         ("dry_run=1", "command line: dry_run: should be true or false, got 1."),
+        (
+            "validation_fraction=12.5%",
+            "command line: validation_fraction: should be a valid number, got '12.5%'. Did you mean"
+            " 0.125?",
+        ),
+        (
+            "min_gap='30 %'",
+            "command line: min_gap: should be a valid number, got '30 %'. Did you mean 0.3?",
+        ),
+        ("limit=10%", "command line: limit: should be a valid integer, got '10%'."),
         ("engine.workers=x", "command line: engine.workers: should be a valid integer, got 'x'."),
     ],
 )
