@@ -405,6 +405,12 @@ def test_each_rollout_that_a_stage_leaves_out_has_a_warning(write: Any) -> None:
     assert {one.level for one in found(path, ROLLOUTS)} == {"warning"}
 
 
+def test_what_of_a_rollout_is_at_fault_is_told(write: Any) -> None:
+    asked = {"input": "2+2?", "metadata": {"audio_path": "a.wav"}}
+    (one,) = found(write(rollout(responses_create_params=asked)), ROLLOUTS)
+    assert one.what.endswith(". Here: `audio_path` in the request's metadata")
+
+
 def test_too_many_bad_lines_stop_a_run_and_are_told(write: Any) -> None:
     findings = found(write(rollout(), *[b"x"] * 11), ROLLOUTS)
     assert [one.what for one in findings if not one.line] == [

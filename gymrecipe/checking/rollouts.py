@@ -50,6 +50,7 @@ def findings(source: Source, notes: list[str], advance: Advance) -> Iterator[Fin
             usable += 1
         except Unusable as fault:
             said = (UNUSABLE | BAD_LINE).get(fault.reason, "")
+            said += f". Here: {fault.cause}" if fault.cause else ""
             yield found("warning", number, f"'write' rejects it as {fault.reason}: {said}")
     yield from _marked(rows)
     notes += _notes(rows, bad.height + rows.height, usable)
