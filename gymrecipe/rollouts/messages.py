@@ -127,7 +127,10 @@ def _answer_calls(messages: list[Message], reading: Reading) -> int:
         if reading.repeated_call_ids == "number":
             _number(message.tool_calls, messages[start:place], seen, numbers)
         names = {call.id: call.function.name for call in message.tool_calls}
-        if len(names) < len(message.tool_calls) or not seen.isdisjoint(names):
+        if len(names) < len(message.tool_calls):
+            cause = "both are of one turn, which no setting lets through"
+            raise Unusable("duplicate_call_id", cause=cause)
+        if not seen.isdisjoint(names):
             raise Unusable("duplicate_call_id")
         seen.update(names)
         outputs = {output.tool_call_id: output for output in messages[start:place]}

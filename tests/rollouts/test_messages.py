@@ -282,7 +282,9 @@ def test_an_output_without_a_call_is_an_orphan() -> None:
 def test_an_id_used_twice_is_a_duplicate() -> None:
     twice = (called("a"), answered("a"))
     assert reason(*twice, *twice, said("4")) == "duplicate_call_id"
-    assert reason(called("a"), called("a"), answered("a"), said("4")) == "duplicate_call_id"
+    with pytest.raises(Unusable, match="duplicate_call_id") as caught:
+        talk(called("a"), called("a"), answered("a"), said("4"))
+    assert caught.value.cause == "both are of one turn, which no setting lets through"
 
 
 @pytest.mark.parametrize("arguments", ["", "{", "[1]", '{"x": NaN}', '{"x": 1e999}', 3, None])
