@@ -169,11 +169,9 @@ class _Reader:
             if not items or not all(map(_is_constant, items)):
                 raise self.refused(right, NO_LIST)
             return pl.any_horizontal([self.compared(left, ast.Eq(), item) for item in items])
-        if isinstance(op, ast.Eq):
-            for side in (left, right):
-                if _is_between_floats(side):
-                    raise self.refused(side, "is an integer that no column can hold")
         for side in (left, right):
+            if isinstance(op, ast.Eq) and _is_between_floats(side):
+                raise self.refused(side, "is an integer that no column can hold")
             if isinstance(side, ast.Constant) and side.value is None:
                 raise self.refused(side, "cannot be compared with; write `column is None`")
         kind = self.kind(left) or self.kind(right) or "number"
