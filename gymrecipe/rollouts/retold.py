@@ -10,8 +10,6 @@ stand in one of them alone.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -77,23 +75,11 @@ def _messages(items: list[Item[Any]]) -> list[Message]:
 
 def _overlap(known: list[Message], again: list[Message]) -> int:
     """How many of the last messages the first ones of the others tell again."""
-    back = [0]
-    for message in again[1:]:
-        back.append(_goes_on(again, back, back[-1], message))
-    length = 0
-    for message in known:
-        length = _goes_on(again, back, length, message)
-    return length
-
-
-def _goes_on(again: list[Message], back: list[int], length: int, message: Message) -> int:
-    """How many messages up to this one, the first `length` of `again` being the last before it, are
-    its first ones. `back` says of so many first ones with how many of them they end, but for all
-    (Knuth, Morris and Pratt).
-    """
-    while length and (length == len(again) or not _alike(again[length], message)):
-        length = back[length - 1]
-    return length + _alike(again[length], message)
+    for length in range(min(len(known), len(again)), 0, -1):
+        start = len(known) - length
+        if all(_alike(known[start + n], again[n]) for n in range(length)):
+            return length
+    return 0
 
 
 def _alike(a: Message, b: Message) -> bool:
@@ -116,19 +102,13 @@ def _in_part(known: list[Message], again: list[Message]) -> bool:
     asked = next((n for n, each in enumerate(reversed(known)) if each.role == "user"), len(known))
     since = [message for message in known[len(known) - asked :] if message.role == "assistant"]
     answers = [message for message in again if message.role == "assistant"]
-    ids = [
-        {call.id for answer in some for call in answer.tool_calls or ()}
-        for some in (since, answers)
-    ]
-    if not ids[0].isdisjoint(ids[1]):
+    return any(_shares(a, b) for a in since for b in answers)
+
+
+def _shares(a: Message, b: Message) -> bool:
+    """Whether one text begins or ends with the other, or a call is in both."""
+    ids = {call.id for call in a.tool_calls or ()}
+    if any(call.id in ids for call in b.tool_calls or ()):
         return True
-    texts = [{answer.content.strip() for answer in some} - {""} for some in (since, answers)]
-    from_end = [{text[::-1] for text in some} for some in texts]
-    return any(_begins(*both) or _begins(*both[::-1]) for both in (texts, from_end))
-
-
-def _begins(short: Collection[str], long: Collection[str]) -> bool:
-    """Whether a text of the first begins one of the others."""
-    ordered = sorted(long)
-    places = ((text, bisect_left(ordered, text)) for text in short)
-    return any(place < len(ordered) and ordered[place].startswith(text) for text, place in places)
+    short, long = sorted((a.content.strip(), b.content.strip()), key=len)
+    return bool(short) and (long.startswith(short) or long.endswith(short))
