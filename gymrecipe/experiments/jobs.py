@@ -58,6 +58,7 @@ def job_of(
             ending=params.ending,
             unanswered_calls=params.unanswered_calls,
             repeated_call_ids=params.repeated_call_ids,
+            empty_arguments=params.empty_arguments,
             missing_tools=params.missing_tools,
             refusals=params.refusals,
             truncated=params.truncated,

@@ -16,7 +16,14 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from gymrecipe.rollouts.chat import Function, Message, ToolCall, Unusable, on_a_line
+from gymrecipe.rollouts.chat import (
+    Function,
+    Message,
+    Reading,
+    ToolCall,
+    Unusable,
+    on_a_line,
+)
 from gymrecipe.rollouts.lines import NULL, Item, is_null
 from gymrecipe.rollouts.members import repeats
 from gymrecipe.rollouts.said import ends_on_ids
@@ -26,6 +33,7 @@ _MEDIA = (
     "input_image", "image_url", "image", "input_audio", "audio_url", "audio", "input_video",
     "video_url", "video", "input_file", "file",
 )  # fmt: skip
+_NO_OBJECT = "they are no JSON object, which no setting lets through"
 _any = msgspec.json.Decoder()
 _object = msgspec.json.Decoder(dict[str, Any])
 
@@ -35,11 +43,12 @@ class Talk:
     `joined`: several messages of the model in a row became one.
     """
 
-    def __init__(self, keep_developer: bool, keep_token_ids: bool) -> None:
+    def __init__(self, reading: Reading) -> None:
         self.messages: list[Message] = []
         self.refused = self.joined = False
-        self._developer = "developer" if keep_developer else "system"
-        self._keeps_ids = keep_token_ids
+        self._developer = "developer" if reading.developer == "keep" else "system"
+        self._keeps_ids = reading.token_ids == "keep"
+        self._fills_arguments = reading.empty_arguments == "object"
 
     def add(self, items: list[Item[Any]]) -> None:
         """Append the messages of items; those of one model call are one message."""
@@ -56,7 +65,7 @@ class Talk:
                 continue
             if kind == "function_call":
                 said, thought = "", None
-                calls = [_call(item.call_id, item.name, item.arguments)]
+                calls = [self._call(item.call_id, item.name, item.arguments)]
                 if speaking is None and ended is not None and not ends_on_ids(items, place):
                     speaking = ended
             elif kind == "reasoning":
@@ -64,7 +73,7 @@ class Talk:
             elif kind is not None and kind != "message":
                 raise Unusable("hosted_tool", cause=on_a_line(f"an item of the type '{kind}'"))
             elif item.role == "assistant":
-                said, calls, thought = self._said(item), _calls(item), _beside(item)
+                said, calls, thought = self._said(item), self._calls(item), _beside(item)
             else:
                 messages.append(self._shown(item))
                 speaking = ended = None
@@ -98,6 +107,50 @@ class Talk:
         if type(content) is list and any(part["type"] == "refusal" for part in content):
             self.refused = True
         return text
+
+    def _call(self, id: Any, name: Any, arguments: Any) -> ToolCall:
+        if not (id and name and type(id) is str and type(name) is str):
+            raise Unusable("bad_item", cause=f"a call without {'a name' if id else 'an id'}")
+        if type(arguments) is str:
+            arguments = self._arguments(arguments)
+        if type(arguments) is not dict:
+            raise Unusable("arguments_not_json", cause=_NO_OBJECT)
+        return ToolCall(id=id, function=Function(name, arguments))
+
+    def _arguments(self, text: str) -> Any:
+        if not text.strip():
+            if not self._fills_arguments:
+                raise Unusable("arguments_not_json", cause="they are an empty text")
+            return {}
+        try:
+            arguments = _object.decode(text)
+            # With as many colons as keys there is no room for a second of one.
+            if text.count(":") > len(arguments) and repeats(text.encode(), arguments):
+                raise Unusable("duplicate_key")
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            raise Unusable("arguments_not_json", cause=_NO_OBJECT) from None
+        return arguments
+
+    def _calls(self, item: Item[Any]) -> list[ToolCall] | None:
+        """The calls of a chat message. What was a call before there were `tool_calls` has no id, by
+        which its output could be told.
+        """
+        if not is_null(item.function_call):
+            raise Unusable("bad_item", cause="a `function_call` in place of `tool_calls`")
+        if item.tool_calls is NULL or not item.tool_calls:
+            return None
+        calls = []
+        for call in item.tool_calls if type(item.tool_calls) is list else [None]:
+            if type(call) is not dict:
+                raise Unusable("bad_item", cause="`tool_calls` that are no list of objects")
+            if (kind := call.get("type", "function")) != "function":
+                raise Unusable("hosted_tool", cause=on_a_line(f"a call of the type '{kind}'"))
+            function = call.get("function")
+            if type(function) is not dict:
+                raise Unusable("bad_item", cause="a call without an object `function`")
+            name, arguments = function.get("name"), function.get("arguments")
+            calls.append(self._call(call.get("id"), name, arguments))
+        return calls
 
 
 def _extend(message: Message, said: str, thought: str | None, calls: list[ToolCall] | None) -> None:
@@ -218,40 +271,3 @@ def _output(item: Item[Any]) -> Message:
             raise Unusable("not_text", cause=f"a part of the type '{media[0]}' in an output")
     text = value if type(value) is str else json.dumps(value, ensure_ascii=False)
     return Message("tool", text, tool_call_id=id)
-
-
-def _call(id: Any, name: Any, arguments: Any) -> ToolCall:
-    if not (id and name and type(id) is str and type(name) is str):
-        raise Unusable("bad_item", cause=f"a call without {'a name' if id else 'an id'}")
-    if type(arguments) is str:
-        try:
-            text, arguments = arguments, _object.decode(arguments)
-            # With as many colons as keys there is no room for a second of one.
-            if text.count(":") > len(arguments) and repeats(text.encode(), arguments):
-                raise Unusable("duplicate_key")
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            raise Unusable("arguments_not_json") from None
-    if type(arguments) is not dict:
-        raise Unusable("arguments_not_json")
-    return ToolCall(id=id, function=Function(name, arguments))
-
-
-def _calls(item: Item[Any]) -> list[ToolCall] | None:
-    """The calls of a chat message. What was a call before there were `tool_calls` has no id, by
-    which its output could be told.
-    """
-    if not is_null(item.function_call):
-        raise Unusable("bad_item", cause="a `function_call` in place of `tool_calls`")
-    if item.tool_calls is NULL or not item.tool_calls:
-        return None
-    calls = []
-    for call in item.tool_calls if type(item.tool_calls) is list else [None]:
-        if type(call) is not dict:
-            raise Unusable("bad_item", cause="`tool_calls` that are no list of objects")
-        if (kind := call.get("type", "function")) != "function":
-            raise Unusable("hosted_tool", cause=on_a_line(f"a call of the type '{kind}'"))
-        function = call.get("function")
-        if type(function) is not dict:
-            raise Unusable("bad_item", cause="a call without an object `function`")
-        calls.append(_call(call.get("id"), function.get("name"), function.get("arguments")))
-    return calls

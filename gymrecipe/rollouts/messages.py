@@ -43,7 +43,7 @@ def conversation(line: bytes, reading: Reading = USUAL) -> Conversation:
     if reading.truncated == "reject" and is_truncated(response):
         raise Unusable("truncated")
     halves = halves_as_read(line, parts, value, reading, answered=True)
-    talk = Talk(reading.developer == "keep", reading.token_ids == "keep")
+    talk = Talk(reading)
     messages = talk.messages
     talk.add(halves.prompt)
     talk.refused, talk.joined, first = False, False, len(messages)
@@ -79,7 +79,7 @@ def asked(
     value = check(line)
     parts = parts_of(line, value)
     halves = halves_as_read(line, parts, value, reading, answered=False, media=media)
-    talk = Talk(reading.developer == "keep", reading.token_ids == "keep")
+    talk = Talk(reading)
     talk.add(halves.prompt)
     talk.add(list(takewhile(_is_environment, halves.output)))
     tools = tools_of(halves.tools)

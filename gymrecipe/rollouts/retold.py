@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from gymrecipe.rollouts.chat import Message, Unusable
+from gymrecipe.rollouts.chat import Message, Reading, Unusable
 from gymrecipe.rollouts.items import Talk
 from gymrecipe.rollouts.lines import Halves, Item
 from gymrecipe.rollouts.sides import called, equal
@@ -68,7 +68,7 @@ def _may_tell_again(halves: Halves[Any]) -> bool:
 
 
 def _messages(items: list[Item[Any]]) -> list[Message]:
-    talk = Talk(keep_developer=False, keep_token_ids=True)
+    talk = Talk(Reading(token_ids="keep", empty_arguments="object"))
     talk.add([_item.decode(_encode(item)) for item in items])
     return talk.messages
 

@@ -53,6 +53,9 @@ class Write(Params):
     repeated_call_ids: Literal["reject", "number"] = "reject"
     """What becomes of calls that have the id of an earlier turn's call: the rollout is rejected, or
     they are numbered (`call_0`, `call_0_2`)."""
+    empty_arguments: Literal["reject", "object"] = "reject"
+    """What becomes of calls whose arguments are an empty text: the rollout is rejected, or they are
+    an empty object, with which most tools are run then."""
     missing_tools: Literal["keep", "reject"] = "reject"
     """What becomes of a rollout that calls a tool which no schema describes."""
     refusals: Literal["keep", "reject"] = "keep"

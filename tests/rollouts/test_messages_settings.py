@@ -162,6 +162,29 @@ def test_calls_that_every_turn_counts_anew_can_be_numbered() -> None:
     assert reason(*again, reading=number) == "orphan_tool_output"
 
 
+@pytest.mark.parametrize("text", ["", " "])
+def test_arguments_that_are_an_empty_text_can_be_an_object(text: str) -> None:
+    items = [called("a", text), answered("a"), said("4")]
+    with pytest.raises(Unusable, match="arguments_not_json") as caught:
+        talk(*items)
+    assert caught.value.cause == "they are an empty text"
+    found = talk(*items, reading=Reading(empty_arguments="object"))
+    (call,) = found.completion[0].tool_calls or ()
+    assert call.function.arguments == {}
+    chat = {"id": "a", "function": {"name": "calc", "arguments": text}}
+    answer = {"role": "assistant", "content": "", "tool_calls": [chat]}
+    found = talk(answer, answered("a"), said("4"), reading=Reading(empty_arguments="object"))
+    (call,) = found.completion[0].tool_calls or ()
+    assert call.function.arguments == {}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "null", "x"])
+def test_no_setting_takes_other_arguments_than_an_object(text: str) -> None:
+    with pytest.raises(Unusable, match="arguments_not_json") as caught:
+        talk(called("a", text), answered("a"), said("4"), reading=Reading(empty_arguments="object"))
+    assert caught.value.cause == "they are no JSON object, which no setting lets through"
+
+
 class Asked(set[str]):
     """Ids of calls, which count how often one is looked for."""
 
