@@ -90,7 +90,7 @@ class Page:
     def table(self, table: Table) -> None:
         """A table, unless it has no rows."""
         if table.rows:
-            self.blocks.append(table)
+            self.blocks.append(_texts(table))
 
     def show(self, apart: bool = False) -> None:
         """Print everything, a blank line between two blocks, and before them if `apart`."""
@@ -103,6 +103,7 @@ class Page:
             lines = self._drawn(block, first) if isinstance(block, Table) else self._wrapped(block)
             for line in lines:
                 self._print(line)
+        self.console.file.flush()
 
     def _print(self, line: Text) -> None:
         line.rstrip()
@@ -114,26 +115,29 @@ class Page:
             text = text.translate(ASCII)
             encoding = self.console.encoding
             text = text.encode(encoding, "backslashreplace").decode(encoding)
-        self.console.out(text, highlight=False)
+        self.console.file.write(f"{text}\n")  # rich lays out each line anew
 
     def _drawn(self, table: Table, first: int) -> Iterator[Text]:
         widths = self._widths(table)
         if table.aligned:
             widths[0] = max(widths[0], first)
-        for place, row in enumerate([table.head, *table.rows]):
-            line = Text()
+        for row in (table.head, *table.rows):
+            line, start = Text(), 0
             for column, cell in enumerate(row):
-                if isinstance(cell, str | Text):
-                    text = self._cell(cell, place, column)
-                    if column and line.cell_len + widths[column] > self._room:
-                        yield line
-                        line = Text(" " * (widths[0] + GAP))
-                    filler = " " * (widths[column] - text.cell_len)
-                    parts = (filler, text) if column in table.right else (text, filler)
-                    line = join(line, *parts, " " * GAP)
-                else:
+                if not isinstance(cell, Text):
                     yield from self._folded(line, cell, table.between)
                     break
+                if column and start + widths[column] > self._room:
+                    yield line
+                    start = widths[0] + GAP
+                    line = Text(" " * start)
+                start += widths[column] + GAP
+                filler = widths[column] - cell.cell_len
+                if not column and row is not table.head:
+                    line.append(" " * self.indent)
+                    filler -= self.indent
+                before = filler if column in table.right else 0
+                line.append(" " * before).append_text(cell).append(" " * (filler - before + GAP))
             else:
                 yield line
 
@@ -142,14 +146,6 @@ class Page:
             start = len(line.plain) - len(line.plain.lstrip(" "))
             lead, rest = line.divide([start])
             yield from self._folded(lead, list(rest.split(" ")), " ")
-
-    def _cell(self, cell: Cell, place: int, column: int) -> Text:
-        text = _text(cell)
-        if place and not column:
-            return join(" " * self.indent, text)
-        if not place and not text.spans and not text.style:
-            text.style = "dim"
-        return text
 
     def _folded(self, line: Text, chunks: Chunks, between: str) -> Iterator[Text]:
         """The line, going on with the chunks in as many lines as they take."""
@@ -188,12 +184,24 @@ class Page:
 
     def _widths(self, table: Table) -> list[int]:
         widths = [0] * len(table.head)
-        for place, row in enumerate([table.head, *table.rows]):
+        if table.aligned:  # else a title is no reason to make a column wide
+            widths = [name.cell_len for name in map(_text, table.head)]
+        for row in table.rows:
             for column, cell in enumerate(row):
-                # A title is no reason to make a column wide that is not aligned.
-                if isinstance(cell, str | Text) and (place or table.aligned):
-                    widths[column] = max(widths[column], self._cell(cell, place, column).cell_len)
+                if isinstance(cell, Text):
+                    indent = 0 if column else self.indent
+                    widths[column] = max(widths[column], indent + cell.cell_len)
         return widths
+
+
+def _texts(table: Table) -> Table:
+    """The table with a Text in place of each cell that is not of chunks."""
+    head = [_text(name) for name in table.head]
+    for name in head:
+        if not name.spans and not name.style:
+            name.style = "dim"
+    rows = [[styled(cell) if isinstance(cell, str) else cell for cell in row] for row in table.rows]
+    return msgspec.structs.replace(table, head=head, rows=rows)
 
 
 def _text(cell: Cell) -> Text:

@@ -24,6 +24,8 @@ BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\
 def safe(text: object, most: int = MOST) -> str:
     """The text on one line of at most `most` characters, with what is not seen written out."""
     whole = text if isinstance(text, str) else str(text)
+    if len(whole) <= most and whole.isascii() and whole.isprintable():
+        return whole
     pieces = [_seen(sign) for sign in whole[: most + 1]]
     shown = "".join(pieces)
     if len(shown) <= most:
