@@ -190,13 +190,13 @@ def _kind(raw: Raw, depth: int = 0) -> Kind:
     if first == b"{":
         fields = _row.decode(raw) if depth < DEEPEST else {}
         return {name: _kind(value, depth + 1) for name, value in fields.items()} or "json"
+    if first == b'"':
+        return "text"
     value = _value.decode(raw)
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "boolean"
-    if isinstance(value, str):
-        return "text"
     if isinstance(value, float):
         return "number"
     if -(2**53) <= value <= 2**53:
