@@ -44,7 +44,8 @@ class ReadsWhere(msgspec.Struct, frozen=True):
 
 
 class Of(msgspec.Struct, frozen=True):
-    """Marks a numeric threshold: the column it is held against, which resolves `p90`.
+    """Marks a numeric threshold: the column it is held against, or whose differences are, which
+    resolves `p90`.
 
     `parameter` says that the column's name is the value of another parameter.
     """

@@ -31,7 +31,7 @@ def fault(composed: Composed, path: str, problem: str) -> str:
 
 def set_by_caller(composed: Composed, path: str) -> str:
     """By which name the caller set what stands at the path; empty where it did not."""
-    for candidate in (path, _knob_of(composed, path)):
+    for candidate in (path, knob_of(composed, path)):
         for key in composed.overridden:
             if f"{candidate}.".startswith(f"{key}."):
                 return candidate
@@ -40,7 +40,7 @@ def set_by_caller(composed: Composed, path: str) -> str:
     return ""
 
 
-def _knob_of(composed: Composed, path: str) -> str:
+def knob_of(composed: Composed, path: str) -> str:
     """The knob whose value stands at the path, if it is written as `${knob}` there."""
     parts = path.split(".")
     if not _has(composed.raw, path):
@@ -172,7 +172,7 @@ def _given(composed: Composed, below: str, model: type[BaseModel], said: str) ->
     """
     words = re.findall(r"\w+", said)
     for name in sorted(model.model_fields, key=lambda name: name not in words):
-        place = _knob_of(composed, f"{below}.{name}")
+        place = knob_of(composed, f"{below}.{name}")
         for key in composed.overridden:
             if f"{key}.".startswith(f"{place}."):
                 return key

@@ -11,7 +11,8 @@ import msgspec
 
 from gymrecipe.errors import RecipeError
 from gymrecipe.guards import references
-from gymrecipe.planning.faults import Faults, fault, set_by_caller, unknown
+from gymrecipe.parameters import Of, marked
+from gymrecipe.planning.faults import Faults, fault, knob_of, set_by_caller, unknown
 from gymrecipe.planning.fit import unfit
 from gymrecipe.planning.reads import columns_read, lists_of_paths, places, unused
 from gymrecipe.planning.settings import SETTINGS, NamedColumn, Settings, WorkedExample
@@ -37,6 +38,8 @@ class Plan(msgspec.Struct, frozen=True):
     recipe_folder: str
     origins: dict[str, str] = {}
     """Where each stage, and each part of the recipe that asks for a column or path, was set."""
+    unasked: dict[str, str] = {}
+    """The thresholds that the caller left as the recipe has them, each with its knob."""
     hoped: dict[str, tuple[Path, ...]] = {}
     """The lists of paths that the caller gave, by their places."""
     overrides: tuple[str, ...] = ()
@@ -85,6 +88,12 @@ def plan(composed: Composed) -> Plan:
         recipe_folder=composed.folder,
         overrides=composed.overrides,
         origins=_origins(steps, named, composed),
+        unasked={
+            place: knob_of(composed, place)
+            for step in steps
+            for name, *_ in marked(step.params, Of)
+            if not set_by_caller(composed, place := f"stages.{step.name}.{name}")
+        },
         hoped={
             said: paths
             for place, paths in lists_of_paths(steps, named).items()

@@ -119,6 +119,7 @@ def fold(
             (stops if level == "stop" else warnings).append(sentence)
         template = templates.get(step.name)
         records.append(stage_record(step, rows_in, rows_out, rejected, made.facts, template))
+        warnings += remarks.of_scale(plan, records[-1], table.rows)
         later = {other.source for other in plan.steps[place + 1 :]}
         results = {name: result for name, result in results.items() if name in later}
         del rows, made

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gymrecipe.errors import RecipeError, hint
+from gymrecipe.experiments.manifest import StageRecord
+from gymrecipe.experiments.recorded import in_force
 from gymrecipe.experiments.written import WriteResult
 from gymrecipe.late import pl
-from gymrecipe.parameters import QUANTILE, ReadsWhere, marked
+from gymrecipe.parameters import QUANTILE, Of, ReadsWhere, marked
 from gymrecipe.planning.plan import Plan
 from gymrecipe.planning.steps import Step, purpose_of
 from gymrecipe.rollouts.columns import INPUT, SPLIT, key_of, split_side
@@ -40,6 +42,26 @@ def of_filter(plan: Plan, step: Step, params: Filter, rejected: dict[str, int]) 
             f"{step.name}: filters by reward or success before pairs are made, and takes away"
             f" {lost} rollouts that could be the rejected side. Filter pairs, after the pair."
         )
+
+
+def of_scale(plan: Plan, stage: StageRecord, rollouts: pl.DataFrame) -> Iterator[str]:
+    """Thresholds that a recipe has for a metric from 0 to 1, where most values are above that."""
+    step = next(step for step in plan.steps if step.name == stage.name)
+    knobs: dict[str, list[str]] = {}
+    for name, value, mark in marked(step.params, Of):
+        knob = plan.unasked.get(f"stages.{stage.name}.{name}")
+        metric = mark.column or getattr(step.params, mark.parameter)
+        if knob and isinstance(value, float) and 0 < value < 1 and in_force(stage, name):
+            knobs.setdefault(metric, []).append(f"{knob}={value:g}")
+    for metric, said in knobs.items() if step.takes == "rollouts" else ():
+        if metric not in rollouts.columns:  # a plugin made it
+            continue
+        middle, highest = rollouts.select(pl.median(metric), highest=pl.max(metric)).row(0)
+        if middle is not None and middle > 1:
+            yield (
+                f"{stage.name}: {', '.join(said)} is for values from 0 to 1, but half of those of"
+                f" '{metric}' are above 1, up to {highest:g}. Give one on their scale."
+            )
 
 
 def of_texts(step: Step, rollouts: pl.DataFrame) -> Iterator[str]:

@@ -40,7 +40,7 @@ class Pair(Params):
     """Which rollouts are held against each other (`gymrecipe stages pair` lists the strategies)."""
     by: Annotated[str, Reads("number")] = "reward"
     """The metric that ranks the rollouts and whose difference is the gap."""
-    min_gap: Annotated[float, Field(ge=0)] = 0.0
+    min_gap: Annotated[float, Field(ge=0), Of(parameter="by")] = 0.0
     """The smallest difference that counts as a preference. Equal values never pair."""
     max_gap: Annotated[float, Field(ge=0)] | None = None
     """The largest difference allowed."""
