@@ -20,11 +20,11 @@ import xxhash
 
 from gymrecipe.rollouts.digests import BLOCK_BYTES, Digest
 from gymrecipe.rollouts.files import READ_BYTES, Source, blocks, lines
-from gymrecipe.rollouts.known import Known
+from gymrecipe.rollouts.known_fields import Known
 from gymrecipe.rollouts.lines import NULL, Line
 from gymrecipe.rollouts.naming import sources
 from gymrecipe.rollouts.prompts import Prompts
-from gymrecipe.rollouts.said import said
+from gymrecipe.rollouts.response_counts import said
 from gymrecipe.rollouts.scan import scan
 from gymrecipe.rollouts.scanned import Job
 

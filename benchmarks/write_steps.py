@@ -26,10 +26,10 @@ from gymrecipe.formats.encode import encode
 from gymrecipe.formats.job import Side, WriteJob
 from gymrecipe.registry import FORMATS, Purpose
 from gymrecipe.rollouts.chat import Unusable
-from gymrecipe.rollouts.halves import check
 from gymrecipe.rollouts.lines import whole
 from gymrecipe.rollouts.messages import asked, conversation
 from gymrecipe.rollouts.sides import part
+from gymrecipe.rollouts.whole_line import check
 
 assert gymrecipe.formats  # which registers them
 

@@ -28,10 +28,10 @@ from gymrecipe.errors import RecipeError, hint
 from gymrecipe.formats import models
 from gymrecipe.formats.models.cautions import Caution
 from gymrecipe.registry import FORMATS, Purpose
+from gymrecipe.rollouts.bad_reasons import BAD_LINE
 from gymrecipe.rollouts.engine import Advance
 from gymrecipe.rollouts.files import Source, open_source
 from gymrecipe.rollouts.lines import MAX_LINE_BYTES
-from gymrecipe.rollouts.why import BAD_LINE
 
 ROLLOUTS = "rollouts"
 """The `format` that stands for what recipes read."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from gymrecipe.rollouts.bad_reasons import BAD_LINE
 from gymrecipe.rollouts.chat import UNUSABLE
-from gymrecipe.rollouts.why import BAD_LINE
 
 FATES = {
     "task_unclear": "the line does not say which of several tasks with its prompt it answers",

@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeVar, get_args, get_type_hints
 import msgspec
 
 from gymrecipe.errors import hint
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.parameters import Params
 
 Unit = Literal["rollouts", "tasks", "pairs", "metrics"]

@@ -14,10 +14,10 @@ from gymrecipe.cli import main
 from gymrecipe.engines import local
 from gymrecipe.errors import ChangedError
 from gymrecipe.experiments import slices
-from gymrecipe.rollouts import entries, kept, table
+from gymrecipe.rollouts import cache_entries, cached, table
 from gymrecipe.rollouts.files import sample_path
 from gymrecipe.running.reproduce import reproduce
-from tests.rollouts.test_kept import forged
+from tests.rollouts.test_cached import forged
 
 RECIPES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("sft_threshold", {"min_reward": 0.9}),
@@ -31,9 +31,9 @@ RECIPES: tuple[tuple[str, dict[str, Any]], ...] = (
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "WORTH_BYTES", 0)
-    monkeypatch.setattr(kept, "LEAST_BYTES", 0)
-    monkeypatch.setattr(kept, "SETTLED_NS", 0)
+    monkeypatch.setattr(cached, "WORTH_BYTES", 0)
+    monkeypatch.setattr(cached, "LEAST_BYTES", 0)
+    monkeypatch.setattr(cached, "SETTLED_NS", 0)
     monkeypatch.setattr(table, "SLICE_BYTES", 100_000)
     monkeypatch.setattr(slices, "SLICE_BYTES", 50_000)
 
@@ -69,7 +69,7 @@ def no_scan(monkeypatch: pytest.MonkeyPatch) -> None:
     def scan(job: Any) -> Any:
         raise AssertionError(f"scanned {job.source.name}")
 
-    for module in (table, kept):
+    for module in (table, cached):
         monkeypatch.setattr(module, "scan", scan)
 
 
@@ -185,7 +185,7 @@ def test_a_row_that_is_not_what_the_cache_says_is_never_written(
         file.write(data.replace(b'"role":', b'"rolE":').replace(b'"role": ', b'"rolE": '))
     status = rollouts.stat()
     stamp = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
-    forged(place, replace(entries.read(place), stamp=stamp))
+    forged(place, replace(cache_entries.read(place), stamp=stamp))
     with pytest.raises(ChangedError, match="not what it was"):
         run(tmp_path / "kept", "dpo_same_prompt", rollouts)
     assert len(list((tmp_path / "kept" / "dpo_same_prompt").glob("v*"))) == 2  # and the ledger

@@ -14,7 +14,7 @@ from tests.forked import python
 PACKAGE = Path(__file__).parents[1] / "gymrecipe"
 
 LAYERS = [
-    ["errors", "late", "names"],
+    ["errors", "lazy_polars", "names"],
     ["parameters", "registry"],
     ["rollouts"],
     ["reasons"],

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from gymrecipe.checking.finding import Finding, Level, found
 from gymrecipe.checking.rows import watched
 from gymrecipe.engines.local import default_workers, local
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.rollouts.bad import BAD_LEAST, BAD_SHARE
+from gymrecipe.rollouts.bad_reasons import BAD_LINE
 from gymrecipe.rollouts.chat import UNUSABLE, Unusable
 from gymrecipe.rollouts.columns import parse_path
 from gymrecipe.rollouts.engine import Advance
@@ -17,7 +18,6 @@ from gymrecipe.rollouts.messages import conversation
 from gymrecipe.rollouts.naming import is_sidecar
 from gymrecipe.rollouts.table import read_table
 from gymrecipe.rollouts.wanted import Wanted
-from gymrecipe.rollouts.why import BAD_LINE
 from gymrecipe.stages.load import Load, load
 
 SIZES = 5

@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 
 from gymrecipe.errors import InputError
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
+from gymrecipe.rollouts.bad_reasons import why_bad
 from gymrecipe.rollouts.engine import Advance
 from gymrecipe.rollouts.files import Source, blocks, check_unchanged, lines
-from gymrecipe.rollouts.members import without_nulls
-from gymrecipe.rollouts.opening import regular
-from gymrecipe.rollouts.why import why_bad
+from gymrecipe.rollouts.json_members import without_nulls
+from gymrecipe.rollouts.regular_files import regular
 
 PARQUET_ROWS = 2_000
 """So many rows of a parquet file are held at a time."""

@@ -10,7 +10,7 @@ import xxhash
 
 from gymrecipe.checking.finding import Finding, found
 from gymrecipe.checking.rows import Row
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 
 NEEDED = dict.fromkeys(("margin", "chat_template_kwargs"), "trainers need it on all or none")
 """Columns that trainers read of every row as soon as one has them, and what is said of it."""

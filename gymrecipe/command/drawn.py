@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gymrecipe.experiments.leftovers import Leftover
     from gymrecipe.experiments.manifest import Manifest
     from gymrecipe.experiments.verify import Verified
-    from gymrecipe.rollouts.shelf import Cleared
+    from gymrecipe.rollouts.cache_folder import Cleared
     from gymrecipe.running.reproduce import Reproduced
 
 

@@ -113,13 +113,13 @@ def _gc(words: Words) -> int:
 
 
 def _cache(words: Words) -> int:
-    from gymrecipe.rollouts import shelf
+    from gymrecipe.rollouts import cache_folder
 
     at_most(words, 0)
     given = taken(words)
-    folder = Path(given["cache_dir"] or Path(given["output_dir"], shelf.FOLDER))
+    folder = Path(given["cache_dir"] or Path(given["output_dir"], cache_folder.FOLDER))
     if given["clear"]:
-        say.answer(shelf.clear(folder), given["json"], drawn.cleared)
+        say.answer(cache_folder.clear(folder), given["json"], drawn.cleared)
         return 0
     found = rows.kept(folder)
     if not found:

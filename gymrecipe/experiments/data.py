@@ -13,19 +13,19 @@ from msgspec.structs import replace
 from gymrecipe.experiments.disk import writing
 from gymrecipe.experiments.jobs import job_of
 from gymrecipe.experiments.manifest import Output
-from gymrecipe.experiments.placed import as_they_lie, memory, placed
+from gymrecipe.experiments.reordered import as_they_lie, memory, placed
 from gymrecipe.experiments.shards import Shards
 from gymrecipe.experiments.slices import slices
 from gymrecipe.experiments.spool import plain
 from gymrecipe.experiments.written import WriteResult, told_once
-from gymrecipe.formats.apart import apart
 from gymrecipe.formats.custom import parts_in
 from gymrecipe.formats.encode import encode
 from gymrecipe.formats.job import Encoded, Fault, WriteJob
 from gymrecipe.formats.parquet import Kind, widest
 from gymrecipe.formats.shapes import as_floats, mixed
+from gymrecipe.formats.split_types import apart
 from gymrecipe.formats.template import Template
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.planning.settings import NamedColumn
 from gymrecipe.planning.steps import Step
 from gymrecipe.rollouts.columns import INPUT, SIDES, SPLIT

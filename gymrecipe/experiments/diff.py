@@ -13,7 +13,7 @@ from gymrecipe.errors import DataError
 from gymrecipe.experiments import manifest
 from gymrecipe.experiments.manifest import REJECTS, USED, Input, Manifest
 from gymrecipe.experiments.recorded import resolved
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 
 NOT_READ = "not read"
 EXAMPLES = 5

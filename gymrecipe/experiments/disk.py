@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gymrecipe.errors import GymrecipeError, MachineError
-from gymrecipe.rollouts.opening import regular
+from gymrecipe.rollouts.regular_files import regular
 
 ADVICE = {
     errno.ENOSPC: "The disk is full: free some space and run again.",

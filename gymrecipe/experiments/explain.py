@@ -14,7 +14,7 @@ from gymrecipe.experiments import manifest
 from gymrecipe.experiments.fates import rows_of
 from gymrecipe.experiments.manifest import REJECTS, USED, Input, Manifest, StageRecord
 from gymrecipe.experiments.recorded import in_force, resolved
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.reasons import meaning
 from gymrecipe.stages.evidence import Evidence
 

@@ -18,9 +18,9 @@ import msgspec
 from gymrecipe.errors import DataError
 from gymrecipe.experiments.disk import no_link, writing
 from gymrecipe.experiments.manifest import REJECTS, USED
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.rollouts.columns import ROWS
-from gymrecipe.rollouts.places import looked_up, together
+from gymrecipe.rollouts.lookup import looked_up, together
 
 GROUP_ROWS = 2**15
 """Rows that the files of records hold together."""

@@ -7,8 +7,8 @@ import msgspec
 from gymrecipe.formats.custom import parts_in
 from gymrecipe.formats.job import WriteJob
 from gymrecipe.formats.template import Template
-from gymrecipe.late import pl
-from gymrecipe.planning.beside import columns_of, held, path_of, table_column
+from gymrecipe.lazy_polars import pl
+from gymrecipe.planning.extra_columns import columns_of, held, path_of, table_column
 from gymrecipe.planning.settings import NamedColumn
 from gymrecipe.planning.steps import Step, purpose_of
 from gymrecipe.registry import FORMATS, PLUGINS, Purpose

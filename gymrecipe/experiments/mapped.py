@@ -14,7 +14,7 @@ from tempfile import TemporaryFile
 from typing import IO
 
 from gymrecipe.experiments.disk import writing
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.rollouts.frames import LARGE_ROWS, Spill, unspilled
 
 

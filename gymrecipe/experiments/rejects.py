@@ -13,7 +13,7 @@ import msgspec
 from gymrecipe.errors import ChangedError, DataError, RecipeError, hint
 from gymrecipe.experiments import fates, inputs, manifest
 from gymrecipe.experiments.manifest import REJECTS
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.rollouts.files import Source, blocks, check_unchanged
 
 SNIPPET_BYTES = 200

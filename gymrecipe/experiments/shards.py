@@ -12,12 +12,12 @@ from pathlib import Path
 
 from gymrecipe.experiments.appended import Appended, Span
 from gymrecipe.experiments.disk import sha256
-from gymrecipe.experiments.leading import Shown
+from gymrecipe.experiments.lead_rows import Shown
 from gymrecipe.experiments.manifest import Output
 from gymrecipe.formats.job import Encoded
 from gymrecipe.formats.parquet import Kind, group_size, kinds_of, to_parquet
 from gymrecipe.formats.shapes import as_floats
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.registry import File
 
 LEAD_BYTES = 2**24

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from gymrecipe.experiments.jobs import Taken
 from gymrecipe.experiments.spool import SPOOLED
 from gymrecipe.formats.job import Side, WriteJob
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.rollouts.columns import INPUT, split_side
 
 SLICE_BYTES = 8 * 2**20

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gymrecipe.errors import ChangedError
 from gymrecipe.experiments.disk import writing
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.rollouts.files import Source, blocks
 
 SPOOLED = "spooled to"

@@ -14,7 +14,7 @@ from gymrecipe.experiments import ledger, manifest
 from gymrecipe.experiments.disk import sha256
 from gymrecipe.experiments.manifest import REJECTS, Manifest, Output
 from gymrecipe.experiments.references import LEDGER, VERSION
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 
 
 class Verified(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ import msgspec
 from gymrecipe.experiments.manifest import Output
 from gymrecipe.formats.contents import Contents
 from gymrecipe.formats.job import Fault
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 
 KEPT_CAUSES = 1_000
 """Different faults with causes that are kept of a write; those behind them keep their reason alone.

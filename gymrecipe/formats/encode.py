@@ -24,7 +24,7 @@ from gymrecipe.formats.values import values_of
 from gymrecipe.registry import FORMATS
 from gymrecipe.rollouts.batches import batches
 from gymrecipe.rollouts.chat import Unusable
-from gymrecipe.rollouts.members import Repeated
+from gymrecipe.rollouts.json_members import Repeated
 
 BUFFER_BYTES = 2**20
 

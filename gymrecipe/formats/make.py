@@ -12,9 +12,9 @@ from gymrecipe.formats.sources import Sources
 from gymrecipe.formats.verifier import agent_of, fields_of, is_row_of, request_of, verifies
 from gymrecipe.registry import FORMATS
 from gymrecipe.rollouts.chat import Conversation, Message, Unusable
-from gymrecipe.rollouts.halves import check
 from gymrecipe.rollouts.messages import asked, conversation
 from gymrecipe.rollouts.sides import equal, part, same
+from gymrecipe.rollouts.whole_line import check
 
 Made = TypeVar("Made")
 

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from gymrecipe.formats.example import Example
+from gymrecipe.formats.ground_truth import ground_truth
 from gymrecipe.formats.guide import Guide, Written, tokens
 from gymrecipe.formats.numbers import check
 from gymrecipe.formats.text import json_text
-from gymrecipe.formats.truth import ground_truth
 from gymrecipe.formats.turns import turns
 from gymrecipe.registry import format
 from gymrecipe.rollouts.chat import Message, Unusable

@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 from msgspec import Raw
 
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 
 Name = Literal[
     "null",

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from gymrecipe.errors import RecipeError
-from gymrecipe.formats import printed
+from gymrecipe.formats import template_output
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Guide, Written, tokens
 from gymrecipe.formats.openrlhf import files
@@ -64,7 +64,7 @@ def guide(written: Written) -> Guide:
 def rendered(example: Example) -> dict[str, Any]:
     """Text by a chat template: `prompt` and `completion`, `chosen` and `rejected`, or `prompt`."""
     prompt = _render(example, example.prompt, opens=True)
-    printed.check(prompt, example.prompt, example.tools)
+    template_output.check(prompt, example.prompt, example.tools)
     record: dict[str, Any] = {"prompt": prompt}
     if example.purpose in ("sft", "kto"):
         record["completion"] = _continuation(example, prompt, example.completion)
@@ -89,7 +89,7 @@ def _continuation(example: Example, prompt: str, said: list[Message]) -> str:
         cause = _parting(example, prompt, whole, said[0])
         raise Unusable("not_a_continuation", cause=cause)
     text = whole[len(prompt) :]
-    printed.check(text, said)
+    template_output.check(text, said)
     # A line end after the model's own mark: TRL would append a second mark after it. Where the
     # template has no mark, the line ends may be the answer's own.
     marked, own = text.rstrip("\n"), said[-1].content

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from gymrecipe.errors import RecipeError
-from gymrecipe.formats.arguments import TOKENS, check, taken
+from gymrecipe.formats.template_arguments import TOKENS, check, taken
 from gymrecipe.rollouts.chat import Message, Unusable, on_a_line
 
 MAX_BYTES = 2**20
@@ -147,7 +147,7 @@ def _renderer(template: Template) -> Callable[[list[dict[str, Any]], Tools | Non
                 **arguments,
             )
         )
-    from gymrecipe.formats.sandbox import environment
+    from gymrecipe.formats.template_sandbox import environment
 
     bounded = environment()
     compiled = bounded.from_string(template.text)

@@ -12,7 +12,7 @@ from gymrecipe.formats.job import WriteJob
 from gymrecipe.formats.raw import verbatim
 from gymrecipe.rollouts.chat import Unusable
 from gymrecipe.rollouts.columns import SIDES, find, parse_path
-from gymrecipe.rollouts.members import Repeated, Told
+from gymrecipe.rollouts.json_members import Repeated, Told
 
 Value = Callable[[int, Example], Any]
 

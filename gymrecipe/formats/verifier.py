@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw
 
-from gymrecipe.formats.truth import NAMES
+from gymrecipe.formats.ground_truth import NAMES
 from gymrecipe.rollouts.columns import Path, find, parse_path
 from gymrecipe.rollouts.lines import NULL, is_null, prompt_of
-from gymrecipe.rollouts.said import raw_text
+from gymrecipe.rollouts.response_counts import raw_text
 
 SHARED = (
     "expected_answer", "ground_truth", "answer", "options", "grading_mode", "template_metadata",

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from gymrecipe.formats.example import Example
+from gymrecipe.formats.ground_truth import ground_truth
 from gymrecipe.formats.guide import Guide, Written, tokens
 from gymrecipe.formats.text import json_text
-from gymrecipe.formats.truth import ground_truth
 from gymrecipe.formats.turns import plain
 from gymrecipe.registry import format
 from gymrecipe.rollouts.chat import Message, Unusable

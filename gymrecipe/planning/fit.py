@@ -9,7 +9,7 @@ from gymrecipe.errors import hint
 from gymrecipe.formats.custom import OF_ONE_PROMPT
 from gymrecipe.formats.nemo_rl import REQUEST
 from gymrecipe.guards import at, references
-from gymrecipe.planning.beside import STANDARD, columns_of, unfit_columns
+from gymrecipe.planning.extra_columns import STANDARD, columns_of, unfit_columns
 from gymrecipe.planning.faults import fault
 from gymrecipe.planning.settings import NamedColumn, Settings
 from gymrecipe.planning.steps import POSSIBLE, Step, purpose_of

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from gymrecipe.errors import RecipeError
 from gymrecipe.parameters import QUANTILE, Optional, Reads, ReadsWhere, marked
-from gymrecipe.planning.beside import made_of_text, paths_written
+from gymrecipe.planning.extra_columns import made_of_text, paths_written
 from gymrecipe.planning.settings import NamedColumn
 from gymrecipe.planning.steps import Step
 from gymrecipe.rollouts.columns import (

@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.names import LATEST, NAME, NAME_RULE
 from gymrecipe.parameters import Params
 from gymrecipe.patterns import check_effort
+from gymrecipe.rollouts.cache_folder import FOLDER
 from gymrecipe.rollouts.columns import parse_path
 from gymrecipe.rollouts.naming import is_url
-from gymrecipe.rollouts.shelf import FOLDER
 
 _Text = Annotated[
     str, BeforeValidator(lambda value: str(value) if type(value) in (int, float) else value)

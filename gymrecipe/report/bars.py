@@ -47,7 +47,7 @@ class Bars:
         self._phase, self._unit, self._done = safe(phase, 40), unit, 0
         if is_plain(self.console):
             return
-        from gymrecipe.report.moving import bar  # a terminal alone pays for it
+        from gymrecipe.report.terminal_bar import bar  # a terminal alone pays for it
 
         self._bar = bar(self.console)
         self._bar.add_task(self._phase, total=total or None, unit=unit)

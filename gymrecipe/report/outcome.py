@@ -9,9 +9,9 @@ from gymrecipe.experiments.manifest import Manifest, StageRecord
 from gymrecipe.reasons import meaning
 from gymrecipe.report.page import Cell, Table, styled, title, words
 from gymrecipe.report.safe import compact, counted, number
+from gymrecipe.rollouts.bad_reasons import BAD_LINE
 from gymrecipe.rollouts.chat import UNUSABLE
 from gymrecipe.rollouts.figures import told_apart
-from gymrecipe.rollouts.why import BAD_LINE
 
 SPREAD = ("n", "mean", "std", "p0", "p10", "p50", "p90", "p100")
 COUNTS = ("rows", "train", "validation", "tasks")

@@ -259,11 +259,11 @@ def _version(path: Path, tags: list[str]) -> Made:
 
 def kept(folder: Path) -> list[Kept]:
     """The inputs of which a scan is kept in the folder, the one used last first."""
-    from gymrecipe.rollouts import shelf
+    from gymrecipe.rollouts import cache_folder
 
     return [
-        Kept(entry.path, entry.lines, entry.size, length, shelf.state(entry))
-        for entry, length in shelf.entries(folder)
+        Kept(entry.path, entry.lines, entry.size, length, cache_folder.state(entry))
+        for entry, length in cache_folder.entries(folder)
     ]
 
 

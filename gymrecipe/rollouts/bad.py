@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from itertools import accumulate, islice, repeat
 
 from gymrecipe.errors import DataError
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.parameters import TOLERANCE
+from gymrecipe.rollouts.bad_line_hints import seen
+from gymrecipe.rollouts.bad_reasons import BAD_LINE
+from gymrecipe.rollouts.bad_runs import BLANK, BLANKS, REASONS, Runs, most_blanks
 from gymrecipe.rollouts.files import SWELLING, SWELLING_BYTES, Source, blocks, lines
-from gymrecipe.rollouts.runs import BLANK, BLANKS, REASONS, Runs, most_blanks
-from gymrecipe.rollouts.seen import seen
-from gymrecipe.rollouts.why import BAD_LINE
 
 BAD_SHARE, BAD_LEAST = 0.001, 10
 """The default of max_bad_rows: 0.1% of the lines, but at least 10."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from gymrecipe.errors import RecipeError
-from gymrecipe.rollouts.members import Repeated, member
+from gymrecipe.rollouts.json_members import Repeated, member
 
 Kind = Literal["number", "text", "texts", "boolean", "category", "any"]
 """What a value is read as: a `category` is a text, or a number or boolean as the text of it;

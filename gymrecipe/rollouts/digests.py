@@ -6,7 +6,7 @@ import hashlib
 
 from gymrecipe.errors import InputError
 from gymrecipe.rollouts.files import READ_BYTES
-from gymrecipe.rollouts.opening import regular
+from gymrecipe.rollouts.regular_files import regular
 
 BLOCK_BYTES = 8 * 2**20
 """A file's digest is the SHA-256 of the SHA-256s of its blocks of this size."""

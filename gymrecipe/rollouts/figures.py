@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.parameters import TOLERANCE
 
 QUANTILES = (0, 10, 25, 50, 75, 90, 100)

@@ -17,7 +17,7 @@ import msgspec
 
 from gymrecipe.errors import ChangedError, DataError, InputError, nearest
 from gymrecipe.rollouts.lines import MAX_LINE_BYTES
-from gymrecipe.rollouts.opening import regular
+from gymrecipe.rollouts.regular_files import regular
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from gymrecipe.errors import RecipeError
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.rollouts.columns import BUILT_IN, OWN, TASK_FIELD, Column
 from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.scanned import Scanned, array_types, text_columns

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import xxhash
 
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 
 _INCREMENT, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 

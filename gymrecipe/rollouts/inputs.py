@@ -15,7 +15,7 @@ import xxhash
 from msgspec import Raw
 
 from gymrecipe.errors import DataError
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.rollouts.columns import INPUT
 from gymrecipe.rollouts.digests import digest_prefix
 from gymrecipe.rollouts.files import Source, blocks, check_unchanged, lines, without_mark

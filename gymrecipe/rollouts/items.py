@@ -24,9 +24,9 @@ from gymrecipe.rollouts.chat import (
     Unusable,
     on_a_line,
 )
+from gymrecipe.rollouts.json_members import repeats
 from gymrecipe.rollouts.lines import NULL, Item, is_null
-from gymrecipe.rollouts.members import repeats
-from gymrecipe.rollouts.said import ends_on_ids
+from gymrecipe.rollouts.response_counts import ends_on_ids
 
 _TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
 _MEDIA = (

@@ -22,11 +22,11 @@ from gymrecipe.rollouts.chat import (
     numbered_id,
     on_a_line,
 )
-from gymrecipe.rollouts.halves import SYSTEM, check, halves_as_read, parts_of, refuse_masked
 from gymrecipe.rollouts.items import Talk
 from gymrecipe.rollouts.lines import Item, Response
-from gymrecipe.rollouts.said import is_truncated
+from gymrecipe.rollouts.response_counts import is_truncated
 from gymrecipe.rollouts.tools import tools_of
+from gymrecipe.rollouts.whole_line import SYSTEM, check, halves_as_read, parts_of, refuse_masked
 
 USUAL = Reading()
 """What a line is read as unless a recipe says otherwise."""

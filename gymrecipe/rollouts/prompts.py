@@ -11,6 +11,8 @@ import xxhash
 from msgspec import Raw
 
 from gymrecipe.rollouts.chat import Unusable
+from gymrecipe.rollouts.handoff import tell_once
+from gymrecipe.rollouts.json_members import Repeated, members, without_nulls
 from gymrecipe.rollouts.lines import (
     Halves,
     Item,
@@ -22,9 +24,7 @@ from gymrecipe.rollouts.lines import (
     is_null,
     reply,
 )
-from gymrecipe.rollouts.members import Repeated, members, without_nulls
-from gymrecipe.rollouts.retold import tell_once
-from gymrecipe.rollouts.said import chat_calls
+from gymrecipe.rollouts.response_counts import chat_calls
 
 SAMPLING = (
     "extra_body", "seed", "temperature", "top_p", "max_output_tokens", "attempt", "rollout_index",

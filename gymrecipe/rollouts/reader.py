@@ -13,14 +13,14 @@ import msgspec
 import xxhash
 from msgspec import Raw
 
+from gymrecipe.rollouts.bad_reasons import why_bad
 from gymrecipe.rollouts.columns import TEXTS, find, name_of, typed
-from gymrecipe.rollouts.known import WHOLE, Known, Place, Values
+from gymrecipe.rollouts.known_fields import WHOLE, Known, Place, Values
 from gymrecipe.rollouts.lines import FAILURES, MASKS, NULL, Item, Line, Response, is_null
 from gymrecipe.rollouts.prompts import Prompt, Prompts, index_key, value_key
-from gymrecipe.rollouts.said import has_failed, is_truncated, output_tokens, said
+from gymrecipe.rollouts.response_counts import has_failed, is_truncated, output_tokens, said
 from gymrecipe.rollouts.scanned import Job, task_field
-from gymrecipe.rollouts.sound import Sound, Taken, Text
-from gymrecipe.rollouts.why import why_bad
+from gymrecipe.rollouts.sound_lines import Sound, Taken, Text
 
 
 class NoRollout(ValueError):

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from gymrecipe.rollouts.bad_runs import Bad, Runs, most_blanks
 from gymrecipe.rollouts.batches import batches
 from gymrecipe.rollouts.digests import Digest, digests
 from gymrecipe.rollouts.files import (
@@ -25,9 +26,8 @@ from gymrecipe.rollouts.files import (
     without_mark,
 )
 from gymrecipe.rollouts.reader import FAULTS, Reader, why
-from gymrecipe.rollouts.runs import Bad, Runs, most_blanks
 from gymrecipe.rollouts.scanned import Job, Metric, Scanned, array_types, text_columns
-from gymrecipe.rollouts.sound import Sound, Taken, Text
+from gymrecipe.rollouts.sound_lines import Sound, Taken, Text
 
 BATCH_BYTES = 2**20
 """Of lines that take each step together."""

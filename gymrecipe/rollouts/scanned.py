@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
+from gymrecipe.rollouts.bad_runs import Runs
 from gymrecipe.rollouts.columns import TASK_FIELD, TEXTS, Column, Path
 from gymrecipe.rollouts.files import Source
-from gymrecipe.rollouts.runs import Runs
 
 TYPES = {
     "line": "Q", "offset": "Q", "bytes": "I", "id_hi": "Q", "id_lo": "Q", "prompt_key": "Q",

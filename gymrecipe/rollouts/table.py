@@ -9,9 +9,8 @@ from itertools import accumulate, islice
 
 import msgspec
 
-from gymrecipe.late import pl
-from gymrecipe.rollouts import kept
-from gymrecipe.rollouts.absent import check_found, of_other_kinds, stand_ins
+from gymrecipe.lazy_polars import pl
+from gymrecipe.rollouts import cached
 from gymrecipe.rollouts.bad import BadLines, most_bytes
 from gymrecipe.rollouts.digests import BLOCK_BYTES, digest_of, digest_prefix
 from gymrecipe.rollouts.engine import Advance, Map
@@ -30,6 +29,7 @@ from gymrecipe.rollouts.frames import (
     unspilled,
 )
 from gymrecipe.rollouts.lines import HEAVY
+from gymrecipe.rollouts.missing_paths import check_found, of_other_kinds, stand_ins
 from gymrecipe.rollouts.scan import scan
 from gymrecipe.rollouts.scanned import Job, Metric, Scanned
 from gymrecipe.rollouts.wanted import Wanted
@@ -80,12 +80,12 @@ def read_table(
     for a file that changed meanwhile.
     """
     collected = _Collected(wanted, sources, spill)
-    folder = kept.worth(cache, sources) if wanted.limit is None else None
-    found: list[kept.Found] = []
+    folder = cached.worth(cache, sources) if wanted.limit is None else None
+    found: list[cached.Found] = []
     left = 0
     for index, source in enumerate(sources):
         jobs = list(_jobs(index, wanted, collected))
-        found.append(kept.find(folder, source, jobs, engine))
+        found.append(cached.find(folder, source, jobs, engine))
         left += sum(job.end - job.start for job in jobs[found[index].ready :])
     # One map for all inputs, so that many files keep the workers as busy as a large one.
     waiting = (
@@ -103,7 +103,7 @@ def read_table(
         done = Read(0, 0, "")
         blocks: list[bytes] = []
         jobs = list(_jobs(index, wanted, collected))
-        with closing(kept.slices(folder, source, jobs, found[index], scans)) as slices:
+        with closing(cached.slices(folder, source, jobs, found[index], scans)) as slices:
             for job, (scanned, was_kept) in zip(jobs, slices, strict=True):
                 if remaining is not None and scanned.lines > remaining - done.lines:
                     scanned = scan(msgspec.structs.replace(job, limit=remaining - done.lines))

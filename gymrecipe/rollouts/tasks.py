@@ -13,7 +13,7 @@ all parameters (seeds differ between repeats). `auto` goes by what a line has:
 
 from __future__ import annotations
 
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.rollouts.columns import TASK_FIELD
 from gymrecipe.rollouts.hashes import combine, parts
 

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from gymrecipe.errors import DataError, RecipeError, hint
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.parameters import QUANTILE, Of, marked
 from gymrecipe.planning.plan import Plan
 from gymrecipe.planning.steps import Step
 from gymrecipe.rollouts.columns import SIDES, split_side
 from gymrecipe.rollouts.figures import quantile
-from gymrecipe.running.blame import check_made, parts_of_plugins
+from gymrecipe.running.plugin_faults import check_made, parts_of_plugins
 from gymrecipe.stages.checks import Told
 
 GIVEN = ("group", "chosen_place", "rejected_place")

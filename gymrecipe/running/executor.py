@@ -29,7 +29,7 @@ from gymrecipe.rollouts.bad import TooManyBadRows
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source, check_unchanged
 from gymrecipe.rollouts.naming import sources
-from gymrecipe.rollouts.nothing import check_not_empty, check_rollouts
+from gymrecipe.rollouts.no_rollouts import check_not_empty, check_rollouts
 from gymrecipe.running.calling import in_memory
 from gymrecipe.running.fold import fold
 from gymrecipe.running.identity import version_id

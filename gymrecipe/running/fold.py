@@ -12,7 +12,7 @@ from gymrecipe.experiments import fates
 from gymrecipe.experiments.manifest import Output, StageRecord
 from gymrecipe.experiments.statistics import grounds, statistics
 from gymrecipe.formats.template import Template
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.parameters import changed
 from gymrecipe.planning.plan import Plan
 from gymrecipe.planning.steps import Step
@@ -24,8 +24,8 @@ from gymrecipe.rollouts.table import Table
 from gymrecipe.running import remarks
 from gymrecipe.running.judging import COUNTS, Judgement, counted, judged, judged_again
 from gymrecipe.running.progress import Progress
+from gymrecipe.running.stage_result import StageResult
 from gymrecipe.running.stepping import all_rollouts, run_step
-from gymrecipe.running.wide import StageResult
 from gymrecipe.running.writing import Writer
 from gymrecipe.stages.checks import Told
 from gymrecipe.stages.filter import Filter

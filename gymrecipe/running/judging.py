@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.planning.steps import Step
 from gymrecipe.registry import CHECKS
 from gymrecipe.rollouts.columns import ROWS

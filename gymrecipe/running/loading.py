@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gymrecipe.formats.custom import parts
 from gymrecipe.parameters import Reads, marked
-from gymrecipe.planning.beside import paths_written
+from gymrecipe.planning.extra_columns import paths_written
 from gymrecipe.planning.plan import Plan
 from gymrecipe.planning.reads import expressions, places
 from gymrecipe.planning.steps import Step, purpose_of

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 
 from gymrecipe.experiments.statistics import FIGURES
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.planning.plan import Plan
 from gymrecipe.registry import PLUGINS
 from gymrecipe.rollouts.columns import split_side
 from gymrecipe.rollouts.frames import empty_rows, no_metrics
-from gymrecipe.running.blame import blaming
 from gymrecipe.running.calling import (
     MissingColumn,
     call,
@@ -19,6 +18,7 @@ from gymrecipe.running.calling import (
     quantiles,
 )
 from gymrecipe.running.loading import wanted
+from gymrecipe.running.plugin_faults import blaming
 from gymrecipe.stages.checks import Told
 from gymrecipe.stages.write import Write
 

@@ -8,7 +8,7 @@ from gymrecipe.errors import RecipeError, hint
 from gymrecipe.experiments.manifest import StageRecord
 from gymrecipe.experiments.recorded import in_force
 from gymrecipe.experiments.written import WriteResult
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.parameters import QUANTILE, Of, ReadsWhere, marked
 from gymrecipe.planning.plan import Plan
 from gymrecipe.planning.steps import Step, purpose_of

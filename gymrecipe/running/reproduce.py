@@ -17,9 +17,9 @@ from gymrecipe.experiments.mapped import mapping
 from gymrecipe.formats.template import Template
 from gymrecipe.planning.steps import templates
 from gymrecipe.registry import FORMATS, PLUGINS, STAGES
-from gymrecipe.running.again import read_again, rebuilt
 from gymrecipe.running.calling import in_memory
 from gymrecipe.running.fold import fold
+from gymrecipe.running.from_manifest import read_again, rebuilt
 from gymrecipe.running.progress import Progress, Silent
 from gymrecipe.running.recording import write_records
 

@@ -17,12 +17,12 @@ from gymrecipe.experiments import fates, folders, inputs, manifest
 from gymrecipe.experiments.explain import Rejected, Used
 from gymrecipe.experiments.manifest import Manifest
 from gymrecipe.experiments.mapped import mapping
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
+from gymrecipe.rollouts.cache_folder import FOLDER
 from gymrecipe.rollouts.files import Source
-from gymrecipe.rollouts.shelf import FOLDER
 from gymrecipe.rollouts.table import Table
-from gymrecipe.running.again import read_again, rebuilt
 from gymrecipe.running.calling import in_memory
+from gymrecipe.running.from_manifest import read_again, rebuilt
 from gymrecipe.running.progress import Progress, Silent
 from gymrecipe.running.stepping import all_rollouts, run_step
 from gymrecipe.stages.checks import Told

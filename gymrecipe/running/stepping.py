@@ -7,16 +7,16 @@ from typing import Any
 import msgspec
 
 from gymrecipe.experiments import fates
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.planning.plan import Plan
 from gymrecipe.planning.steps import Step
 from gymrecipe.registry import is_ours
 from gymrecipe.rollouts.frames import LARGE_ROWS, Spill
-from gymrecipe.rollouts.places import looked_up
+from gymrecipe.rollouts.lookup import looked_up
 from gymrecipe.rollouts.table import Table
-from gymrecipe.running.blame import blaming, check_columns, check_rows
 from gymrecipe.running.calling import call, naming_what_is_missing, resolve
-from gymrecipe.running.wide import StageResult, narrow
+from gymrecipe.running.plugin_faults import blaming, check_columns, check_rows
+from gymrecipe.running.stage_result import StageResult, narrow
 from gymrecipe.stages.checks import Told
 from gymrecipe.stages.filter import Filter
 

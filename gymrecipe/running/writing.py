@@ -11,8 +11,8 @@ from gymrecipe.experiments.data import write_data, write_metrics
 from gymrecipe.experiments.statistics import CATEGORIES, FIGURES, grounds
 from gymrecipe.experiments.written import WriteResult
 from gymrecipe.formats.template import Template
-from gymrecipe.late import pl
-from gymrecipe.planning.beside import columns_of
+from gymrecipe.lazy_polars import pl
+from gymrecipe.planning.extra_columns import columns_of
 from gymrecipe.planning.plan import Plan
 from gymrecipe.planning.steps import Step, purpose_of
 from gymrecipe.rollouts.columns import INPUT, PAIR_COLUMNS, split_side
@@ -21,9 +21,9 @@ from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.frames import LARGE_ROWS, Spill, give_back
 from gymrecipe.rollouts.table import Table
 from gymrecipe.running import remarks
-from gymrecipe.running.blame import blaming
+from gymrecipe.running.plugin_faults import blaming
 from gymrecipe.running.progress import Progress
-from gymrecipe.running.wide import StageResult
+from gymrecipe.running.stage_result import StageResult
 from gymrecipe.stages.write import Write
 
 _READ = ("row", "source", "offset", "bytes", "id_hi", "id_lo", "has_tools", "reward", "label")

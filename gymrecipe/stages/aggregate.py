@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.parameters import Params
 from gymrecipe.registry import Facts, stage
 from gymrecipe.rollouts.figures import mean, std
-from gymrecipe.rollouts.places import column, together
+from gymrecipe.rollouts.lookup import column, together
 
 TOGETHER = 2**20
 """Of so many values the metrics are looked at together."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from gymrecipe.errors import hint
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.parameters import Params, Reads
 from gymrecipe.registry import Facts, stage, unit_of
 from gymrecipe.rollouts.columns import category_of, of_pair

@@ -7,13 +7,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.parameters import TOLERANCE
 from gymrecipe.registry import STRATEGIES
 from gymrecipe.rollouts.columns import SIDES
-from gymrecipe.rollouts.places import column, gathered, looked_up
+from gymrecipe.rollouts.lookup import column, gathered, looked_up
 from gymrecipe.stages.pairing import Pair
-from gymrecipe.stages.pairless import NEAREST
+from gymrecipe.stages.unpaired import NEAREST
 
 TOGETHER = 2**18
 """Of `all`, so many rollouts and so many candidates are looked at together: each takes 200 bytes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.rollouts.columns import GENERAL, split_side
 
 DESIRABLE = {True: "desirable", False: "undesirable"}

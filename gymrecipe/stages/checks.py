@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.parameters import TOLERANCE
 from gymrecipe.registry import check, unit_of
 from gymrecipe.rollouts.columns import GENERAL, of_pair

@@ -7,16 +7,16 @@ from typing import Any
 
 import msgspec
 
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.parameters import Params
 from gymrecipe.registry import unit_of
 from gymrecipe.rollouts.columns import SIDES
-from gymrecipe.rollouts.places import column
+from gymrecipe.rollouts.lookup import column
 from gymrecipe.stages import balance, dedup, filter, pair, sample
 from gymrecipe.stages import where as language
 from gymrecipe.stages.label import Label
 from gymrecipe.stages.pairing import Pair
-from gymrecipe.stages.pairless import NEAREST
+from gymrecipe.stages.unpaired import NEAREST
 
 MOST = 5
 """Of the pairs that a rollout is in, so many are told: those with the widest gaps."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from pydantic import Field, field_validator
 
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.parameters import TOLERANCE, Of, Optional, Params, Quantile, ReadsWhere
 from gymrecipe.registry import Facts, stage, unit_of
 from gymrecipe.stages import where as language

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import model_validator
 
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.parameters import Of, Params, Reads, ReadsWhere, is_above
 from gymrecipe.registry import Facts, stage
 from gymrecipe.stages import ranking

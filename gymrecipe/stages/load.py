@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.parameters import Params
 from gymrecipe.registry import Facts, stage
 from gymrecipe.rollouts.columns import TASK_FIELD, parse_path

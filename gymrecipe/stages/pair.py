@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.parameters import is_above
 from gymrecipe.registry import STRATEGIES, Facts, is_ours, stage
 from gymrecipe.rollouts.columns import PAIR_COLUMNS, SIDES
 from gymrecipe.rollouts.figures import distinct, repeated
 from gymrecipe.rollouts.hashes import parts
-from gymrecipe.rollouts.places import column, gathered
-from gymrecipe.stages import candidates, pairless, ranking
+from gymrecipe.rollouts.lookup import column, gathered
+from gymrecipe.stages import candidates, ranking, unpaired
 from gymrecipe.stages.pairing import Pair
 
 
@@ -30,17 +30,17 @@ def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
     # Of millions of rollouts: nothing here is wider than it has to be, and a column of the rollouts
     # is there only while it is looked at. `at`, `chosen` and `rejected` are places in `rollouts`.
     with_two = 0
-    pairs, fates = [], pairless.unpaired(rollouts, params.by)
+    pairs, fates = [], unpaired.unpaired(rollouts, params.by)
     for among in _parts(rollouts, params):
         ranked = _ranked(rollouts, among, params)
         found, verdicts = candidates.judged(rollouts, ranked, params)
-        fates = pairless.fates(fates, rollouts, ranked, verdicts, found, params.by)
+        fates = unpaired.fates(fates, rollouts, ranked, verdicts, found, params.by)
         with_two += len(repeated(column(rollouts, "task_key")[ranked["at"]]))
         pairs.append(found)
         del ranked, verdicts, found
     made = pl.concat(pairs)
     facts = {
-        "tasks": pairless.tasks(rollouts, fates, params.by),
+        "tasks": unpaired.tasks(rollouts, fates, params.by),
         "rates": _rates(rollouts, with_two, made, params),
         "compared": _compared(rollouts.filter(ranking.usable(params.by)), params.by),
     }

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.parameters import TOLERANCE
 from gymrecipe.rollouts.hashes import combine
-from gymrecipe.rollouts.places import column
+from gymrecipe.rollouts.lookup import column
 from gymrecipe.stages import where as language
 
 

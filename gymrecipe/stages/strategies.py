@@ -8,7 +8,7 @@ are the business of `pair`.
 
 from __future__ import annotations
 
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.registry import strategy
 
 

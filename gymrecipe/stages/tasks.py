@@ -6,7 +6,7 @@ import math
 from functools import lru_cache
 from typing import Literal
 
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.parameters import TOLERANCE, Params
 from gymrecipe.registry import Facts, stage
 from gymrecipe.rollouts.columns import OF_A_ROLLOUT

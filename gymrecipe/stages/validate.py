@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import field_validator, model_validator
 
 from gymrecipe.errors import RecipeError, hint
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.parameters import TOLERANCE, Params, Quantile, Reads
 from gymrecipe.registry import CHECKS, Facts, Purpose, stage, unit_of
 from gymrecipe.rollouts.columns import of_pair

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.parameters import TOLERANCE
 from gymrecipe.rollouts.columns import BUILT_IN, PAIR_COLUMNS, Kind, name_of, split_side
 

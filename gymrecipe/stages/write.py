@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, field_validator
 
-from gymrecipe.late import pl
+from gymrecipe.lazy_polars import pl
 from gymrecipe.parameters import Params, registered
 from gymrecipe.registry import FORMATS, File, PairsAt, Purpose, Reasoning, stage, unit_of
 from gymrecipe.rollouts.columns import SPLIT, key_of

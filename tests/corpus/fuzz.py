@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
-from gymrecipe.rollouts import cut
+from gymrecipe.rollouts import response_span
 from gymrecipe.rollouts.files import sample_path
 from tests.corpus.mutations import mutated
 from tests.corpus.oracle import faults
@@ -37,12 +37,12 @@ def tried(lines: list[bytes], seed: int, folder: Path) -> list[tuple[bytes, str]
     """Mutate some of the lines, and what was wrong with what was read of them."""
     chance = Random(seed)
     several = [mutated(chance, chance.choice(lines), chance.choice(lines)) for _ in range(LINES)]
-    least = cut.LEAST_BYTES
-    cut.LEAST_BYTES = chance.choice([10, least])
+    least = response_span.LEAST_BYTES
+    response_span.LEAST_BYTES = chance.choice([10, least])
     try:
         return faults([*chance.sample(lines, 3), *several], folder)
     finally:
-        cut.LEAST_BYTES = least
+        response_span.LEAST_BYTES = least
 
 
 def seeds(first: int, seconds: float) -> Iterator[int]:

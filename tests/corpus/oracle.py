@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from gymrecipe.rollouts.bad_reasons import BAD_LINE
 from gymrecipe.rollouts.chat import UNUSABLE, Unusable
 from gymrecipe.rollouts.columns import Column
 from gymrecipe.rollouts.lines import HEAVY
 from gymrecipe.rollouts.messages import conversation
-from gymrecipe.rollouts.why import BAD_LINE
 from tests.rollouts.conftest import read
 
 COLUMNS = (

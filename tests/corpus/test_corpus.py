@@ -12,7 +12,7 @@ import gymrecipe
 from gymrecipe import cli
 from gymrecipe.check import check
 from gymrecipe.experiments import rejects
-from gymrecipe.rollouts.why import BAD_LINE
+from gymrecipe.rollouts.bad_reasons import BAD_LINE
 from tests.corpus.cases import BOM, CASES, REFUSED, Case, Fate, Refused, line
 from tests.faults.conftest import figure
 

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gymrecipe.rollouts import cut, known, messages, reader
+from gymrecipe.rollouts import known_fields, messages, reader, response_span
 from tests.corpus.fuzz import LINES, good_lines, tried
 from tests.corpus.mutations import text_of
 from tests.corpus.oracle import faults
 from tests.faults.conftest import figure
 from tests.full import often
-from tests.rollouts.test_members import VALUES
+from tests.rollouts.test_json_members import VALUES
 
 REAL = Path(__file__).parents[3] / "shared" / "rollouts"
 RUNS = often(5, 400)
@@ -71,13 +71,13 @@ ROLLOUTS = st.builds(rollout, NAMED, INNER, INNER, ARGUMENTS, st.booleans())
 def test_what_is_read_of_a_made_up_line_is_there(
     rollouts: list[tuple[Any, bool]], tmp_path: Path
 ) -> None:
-    least = cut.LEAST_BYTES
-    cut.LEAST_BYTES = 10
+    least = response_span.LEAST_BYTES
+    response_span.LEAST_BYTES = 10
     try:
         lines = [text_of(value, ascii).encode() for value, ascii in rollouts]
         assert faults(lines, tmp_path) == []
     finally:
-        cut.LEAST_BYTES = least
+        response_span.LEAST_BYTES = least
 
 
 def found(folder: Path) -> int:
@@ -89,7 +89,7 @@ def test_control_a_decoder_that_takes_the_last_of_equal_keys_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = msgspec.json.Decoder(dict[str, msgspec.Raw])
-    monkeypatch.setattr(known, "members", plain.decode)
+    monkeypatch.setattr(known_fields, "members", plain.decode)
     assert found(tmp_path)
 
 

@@ -16,8 +16,8 @@ from gymrecipe.errors import DataError, InputError, RecipeError
 from gymrecipe.experiments.explain import explain
 from gymrecipe.reasons import FATES, meaning
 from gymrecipe.report.explained import sentence
+from gymrecipe.rollouts.bad_reasons import BAD_LINE
 from gymrecipe.rollouts.chat import UNUSABLE
-from gymrecipe.rollouts.why import BAD_LINE
 from tests.experiments.conftest import MISSING, graded, rollout, run, save
 
 

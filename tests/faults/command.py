@@ -14,7 +14,7 @@ from datetime import datetime, timedelta, tzinfo
 from gymrecipe.cli import console
 from gymrecipe.engines import local
 from gymrecipe.experiments import environment
-from gymrecipe.rollouts import kept
+from gymrecipe.rollouts import cached
 
 DAY = int(os.environ.get("DAY", "0"))
 
@@ -29,8 +29,8 @@ if __name__ == "__main__":
     secrets.token_hex = lambda size: "0" * (2 * size)
     local.WORTH_BYTES = int(os.environ.get("WORTH_BYTES", local.WORTH_BYTES))
     if "KEPT_BYTES" in os.environ:
-        kept.WORTH_BYTES = kept.LEAST_BYTES = int(os.environ["KEPT_BYTES"])
-        kept.SETTLED_NS = -(10**18)
+        cached.WORTH_BYTES = cached.LEAST_BYTES = int(os.environ["KEPT_BYTES"])
+        cached.SETTLED_NS = -(10**18)
     if DAY:
         now, now_ns = time.time, time.time_ns
         time.time = lambda: now() + 86_400 * DAY

@@ -17,7 +17,7 @@ from hypothesis import assume, given, reject
 
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.nemo_rl import nemo_rl
-from gymrecipe.formats.sandbox import environment
+from gymrecipe.formats.template_sandbox import environment
 from gymrecipe.rollouts.chat import Message, Unusable
 from tests.formats.conversations import examples
 

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from gymrecipe.rollouts.bad_reasons import BAD_LINE
 from gymrecipe.rollouts.chat import UNUSABLE, Conversation, Reading, Unusable
 from gymrecipe.rollouts.messages import USUAL, conversation
-from gymrecipe.rollouts.why import BAD_LINE
 
 ASKED = {"role": "user", "content": "2+2?"}
 MORE = {"role": "user", "content": "sure?"}

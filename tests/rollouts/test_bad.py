@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from gymrecipe.rollouts import bad, batches, digests, runs, table
+from gymrecipe.rollouts import bad, bad_runs, batches, digests, table
 from gymrecipe.rollouts.bad import BadLines, TooManyBadRows
+from gymrecipe.rollouts.bad_runs import Bad, Runs
 from gymrecipe.rollouts.files import open_source
-from gymrecipe.rollouts.runs import Bad, Runs
 from tests.rollouts.conftest import Write, read, rollout
 
 
@@ -160,7 +160,7 @@ def test_blank_lines_stop_where_an_obvious_count_says_that_they_outnumber_all_ot
 ) -> None:
     chance = random.Random(seed)
     most = chance.choice([0, 3, 20])
-    monkeypatch.setattr(runs, "BLANKS", most)
+    monkeypatch.setattr(bad_runs, "BLANKS", most)
     monkeypatch.setattr(bad, "BLANKS", most)
     share = chance.choice([[1, 1, 5], [1, 1, 1], [9, 9, 1]])
     files = [chance.choices([b"", b" ", rollout()], share, k=60) for _ in range(2)]
@@ -187,7 +187,7 @@ def test_a_slice_is_left_where_no_lines_before_it_could_outnumber_its_blank_ones
     jsonl: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = jsonl(*[b""] * 3_000)
-    for module in (runs, bad):
+    for module in (bad_runs, bad):
         monkeypatch.setattr(module, "BLANKS", 10)
     monkeypatch.setattr(batches, "BATCH_ROWS", 1)
     monkeypatch.setattr(table, "SLICE_BYTES", 1_000)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gymrecipe.rollouts.lines import Halves, decode, halves_of
-from gymrecipe.rollouts.said import raw_text
+from gymrecipe.rollouts.response_counts import raw_text
 
 ASKED = {"role": "user", "content": "2+2?"}
 SAID = {"role": "assistant", "content": "4"}

@@ -8,9 +8,9 @@ from typing import get_args, get_type_hints
 
 import pytest
 
+from gymrecipe.rollouts.bad_reasons import BAD_LINE
 from gymrecipe.rollouts.chat import CHANGED_BY, UNUSABLE, Reading
 from gymrecipe.rollouts.messages import USUAL
-from gymrecipe.rollouts.why import BAD_LINE
 from gymrecipe.stages.write import Write
 
 ROOT = Path(__file__).parents[2]

@@ -14,10 +14,10 @@ import msgspec
 import pytest
 
 from gymrecipe.rollouts import lines
+from gymrecipe.rollouts.bad_reasons import BAD_LINE
 from gymrecipe.rollouts.chat import UNUSABLE, Conversation, Message, Reading, Unusable
 from gymrecipe.rollouts.lines import decode, halves_of
 from gymrecipe.rollouts.messages import USUAL, asked, conversation
-from gymrecipe.rollouts.why import BAD_LINE
 
 
 def real_lines(file: Path) -> list[bytes]:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from gymrecipe.rollouts import batches
 from gymrecipe.rollouts.columns import Column, parse_path
-from gymrecipe.rollouts.known import KNOWN_FIELDS
+from gymrecipe.rollouts.known_fields import KNOWN_FIELDS
 from gymrecipe.rollouts.naming import sources
 from gymrecipe.rollouts.scan import exact_sum, scan
 from gymrecipe.rollouts.scanned import Job

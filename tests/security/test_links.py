@@ -14,7 +14,7 @@ import pytest
 from gymrecipe.errors import GymrecipeError, InputError, RecipeError
 from gymrecipe.experiments import export, ledger, references
 from gymrecipe.experiments.verify import verify
-from gymrecipe.rollouts import kept
+from gymrecipe.rollouts import cached
 from tests.experiments.conftest import graded, run, save
 from tests.full import FULL, often
 
@@ -172,7 +172,7 @@ def test_a_cache_that_is_a_link_leads_to_nothing_that_is_changed(
     name: str, canary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for least in ("WORTH_BYTES", "LEAST_BYTES", "SETTLED_NS"):
-        monkeypatch.setattr(kept, least, 0)
+        monkeypatch.setattr(cached, least, 0)
     source = save(tmp_path / "a.jsonl", graded(2))
     status = source.stat()
     entry = f"{status.st_dev:x}-{status.st_ino:x}.table"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gymrecipe.errors import RecipeError
-from gymrecipe.formats import bounds
+from gymrecipe.formats import template_bounds
 from gymrecipe.formats.template import Template, read_template, render
 from gymrecipe.rollouts.chat import Message, Unusable
 from tests.full import often
@@ -126,8 +126,8 @@ def test_a_template_that_reaches_for_more_refuses_the_rollout(text: str) -> None
 def test_a_template_that_would_not_end_refuses_the_rollout_soon(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bounds, "STEPS", bounds.STEPS // often(10, 1))
-    monkeypatch.setattr(bounds, "KEPT", bounds.KEPT // often(8, 1))
+    monkeypatch.setattr(template_bounds, "STEPS", template_bounds.STEPS // often(10, 1))
+    monkeypatch.setattr(template_bounds, "KEPT", template_bounds.KEPT // often(8, 1))
     started = time.process_time()
     with pytest.raises(Unusable, match="template_refused"):
         rendered(ENDLESS[name])
@@ -139,7 +139,7 @@ def test_what_models_have_is_rendered_as_without_bounds(text: str) -> None:
     from jinja2.ext import loopcontrols
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    from gymrecipe.formats.sandbox import environment
+    from gymrecipe.formats.template_sandbox import environment
 
     free = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
@@ -150,8 +150,8 @@ def test_what_models_have_is_rendered_as_without_bounds(text: str) -> None:
 
 
 def test_without_this_a_text_grows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounds, "MOST", 2**40)
-    monkeypatch.setattr(bounds, "WIDTH", 2**40)
+    monkeypatch.setattr(template_bounds, "MOST", 2**40)
+    monkeypatch.setattr(template_bounds, "WIDTH", 2**40)
     assert len(rendered("{{ 'x' * 99999999 }}{{ 'x'.center(99999999) }}")) > 10**8
 
 
@@ -169,7 +169,7 @@ def test_what_is_no_template_file_is_refused_and_not_waited_for(path: str, tmp_p
 def test_a_filter_that_is_slow_on_a_long_text_is_refused_one(name: str) -> None:
     from jinja2 import TemplateRuntimeError
 
-    from gymrecipe.formats.sandbox import environment
+    from gymrecipe.formats.template_sandbox import environment
 
     made = environment()
     made.begin()

@@ -14,10 +14,10 @@ import trl
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from gymrecipe.errors import RecipeError
-from gymrecipe.formats.arguments import taken
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.rendered import rendered
 from gymrecipe.formats.template import Template, read_template, render
+from gymrecipe.formats.template_arguments import taken
 from gymrecipe.rollouts.chat import Conversation, Message, Unusable
 
 TOKEN = re.compile(r"\b(bos|eos|pad|unk)_token\b")

@@ -1,0 +1,193 @@
+"""Extra columns: what stands beside the messages of a write, and what each is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cache
+
+from msgspec import Raw
+
+from gymrecipe.errors import hint
+from gymrecipe.formats.custom import parts_in
+from gymrecipe.formats.example import Example
+from gymrecipe.formats.template import Template
+from gymrecipe.planning.settings import NamedColumn
+from gymrecipe.planning.steps import POSSIBLE, Step, purpose_of
+from gymrecipe.registry import FORMATS, Purpose, is_ours
+from gymrecipe.rollouts.chat import Message
+from gymrecipe.rollouts.columns import (
+    BUILT_IN,
+    MADE,
+    OF_A_ROLLOUT,
+    SIDES,
+    WRITTEN,
+    Path,
+    parse_path,
+    split_side,
+)
+from gymrecipe.stages.write import Write
+
+_SCORED = ("reward", "task_type")
+_COMPARED = ("reward_chosen", "reward_rejected", "reward_gap")
+STANDARD: dict[Purpose, tuple[str, ...]] = {
+    "sft": _SCORED,
+    "dpo": _COMPARED,
+    "kto": _SCORED,
+    "reward_model": _COMPARED,
+    "rl": ("success_rate", "mean_reward", "rollouts", "task_type"),
+    "buffer": _SCORED,
+}
+"""The columns that every format but `raw` and `custom` has by itself."""
+
+OF_PAIRS = WRITTEN | {name: name for name in ("gap", "task_key", "prompt_key")}
+"""Names that mean a column of the pair table."""
+
+_PLAIN = "{% for message in messages %}{{ message.content }}{% endfor %}"
+
+
+@cache
+def own_keys(format: str, purpose: Purpose) -> frozenset[str]:
+    """The keys that a format of ours writes itself, found by writing a made-up example. A plugin's
+    is not asked: what it would do with such an example is not known.
+    """
+    write = FORMATS[format].function
+    if format == "custom" or not is_ours(write.__module__):
+        return frozenset()
+    example = Example(
+        purpose=purpose,
+        lines=(b"{}", b"{}") if STANDARD[purpose] is _COMPARED else (b"{}",),
+        values={},
+        prompt=[Message("user", "1+1?")],
+        completion=[Message("assistant", "2")],
+        chosen=[Message("assistant", "2")],
+        rejected=[Message("assistant", "3")],
+        tools=[],
+        label=True if purpose == "kto" else None,
+        reward=1.0 if purpose == "buffer" else None,
+        margin=1.0 if purpose == "reward_model" else None,
+        request=Raw(b'{"input":"1+1?"}'),
+        agent="agent",
+        verifier={"expected_answer": Raw(b'"2"')},
+        template=Template(_PLAIN, None, ""),
+    )
+    record = write(example)
+    return frozenset(record) if isinstance(record, dict) else frozenset()  # a line as it is
+
+
+def columns_of(params: Write, purpose: Purpose) -> dict[str, str]:
+    """The columns beside the messages: the name of each in the record, by what it is made of."""
+    standard = STANDARD[purpose]
+    if params.format == "raw":
+        standard = ("reward_gap",) if standard is _COMPARED else ()
+    elif params.format == "custom":
+        standard = ()
+    # What the format writes itself, such as the reward of a buffer, is not written twice.
+    standard = tuple(name for name in standard if name not in own_keys(params.format, purpose))
+    given = params.columns
+    asked = {name: name for name in given} if isinstance(given, list) else given
+    return {name: to for name, to in ({n: n for n in standard} | asked).items() if to is not None}
+
+
+def table_column(name: str, pairs: bool, named: Iterable[str]) -> str | None:
+    """The column of the table that a name means; None where it means a path in the line."""
+    known = {*BUILT_IN, *named, "task_type"}
+    if not pairs:
+        return name if name in known else None
+    if name in OF_PAIRS:
+        return OF_PAIRS[name]
+    side, rest = split_side(name)
+    if side and rest in known:
+        return name
+    return f"chosen_{name}" if name in known - set(BUILT_IN) else None
+
+
+def path_of(name: str, pairs: bool, named: dict[str, NamedColumn]) -> str:
+    """The path in the line that a name means, of a pair with its side in front. It is spelled so
+    that it cannot be taken for a part of an example or a column of the table.
+    """
+    side, _, rest = name.partition(".")
+    at = side if pairs and side in SIDES and rest else ""
+    bare = rest if at else name
+    if bare in named:
+        path = named[bare].path
+        bare = path if isinstance(path, str) else path[0]
+    if pairs:
+        return f"{at or 'chosen'}.{bare}"
+    return f'field["{bare}"]' if bare.isidentifier() else bare
+
+
+def made_of_text(column: NamedColumn) -> bool:
+    """Whether a named column has to be worked out, rather than copied from the line."""
+    return column.regex is not None or column.default is not None or isinstance(column.path, list)
+
+
+def paths_written(
+    steps: Iterable[Step], named: dict[str, NamedColumn]
+) -> Iterator[tuple[Step, Path]]:
+    """The paths that a write copies from the lines, each of which some line has to have.
+
+    Raises ValueError for a name that is no path.
+    """
+    for step in steps:
+        if not isinstance(step.params, Write) or step.takes == "metrics":
+            continue
+        pairs = step.takes == "pairs"
+        table = held(named, made_above(step))
+        for name in columns_of(step.params, purpose_of(step)):
+            if not _is_canonical(name, step) and table_column(name, pairs, table) is None:
+                yield step, _parsed(name, pairs, named)
+
+
+def unfit_columns(step: Step, named: dict[str, NamedColumn]) -> Iterator[str]:
+    """What is wrong with the columns of a write, where its purpose fits its rows and its format."""
+    assert isinstance(step.params, Write)
+    if step.takes == "metrics":
+        return
+    purpose, pairs = purpose_of(step), step.takes == "pairs"
+    if purpose not in POSSIBLE[step.takes] or purpose not in FORMATS[step.params.format].purposes:
+        return
+    columns = columns_of(step.params, purpose)
+    table = held(named, made_above(step))
+    names = list(columns.values())
+    if step.params.format == "custom" and not columns:
+        yield "the format 'custom' has the columns named here and no other; name some"
+    if step.params.format == "raw" and not pairs and columns:
+        yield "the format 'raw' copies lines as they are; it has no columns"
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        yield f"two columns are named '{twice[0]}'; rename one of them"
+    for name in sorted({*names} & own_keys(step.params.format, purpose)):
+        yield f"'{step.params.format}' writes '{name}' itself; give the column another name"
+    for name in columns:
+        if pairs and name in BUILT_IN and name not in OF_PAIRS:
+            yield f"a pair has '{name}' twice; write chosen_{name} or rejected_{name}"
+        elif step.takes == "tasks" and name in OF_A_ROLLOUT and name in BUILT_IN:
+            yield f"a task has no '{name}'; it has {', '.join(MADE['tasks'])}"
+        elif not _is_canonical(name, step) and table_column(name, pairs, table) is None:
+            try:
+                _parsed(name, pairs, named)
+            except ValueError as error:
+                yield f"{error}{hint(name, [*BUILT_IN, *named])}"
+
+
+def _parsed(name: str, pairs: bool, named: dict[str, NamedColumn]) -> Path:
+    """The path in a line that a name means, whichever side of a pair the line is."""
+    path = path_of(name, pairs, named)
+    return parse_path(path.partition(".")[2] if pairs else path)
+
+
+def _is_canonical(name: str, step: Step) -> bool:
+    assert isinstance(step.params, Write)
+    return name in parts_in(step.params.format, purpose_of(step))
+
+
+def held(named: dict[str, NamedColumn], made: set[str]) -> set[str]:
+    """The columns that the table holds for a write beside the built-in ones: named ones, and those
+    that stages have made.
+    """
+    return {name for name, column in named.items() if made_of_text(column)} | made
+
+
+def made_above(step: Step) -> set[str]:
+    """The columns that stages above a step made; a table of tasks has none of its rollouts'."""
+    stages = ["tasks"] if step.takes == "tasks" else [up.stage.name for up in step.above]
+    return {name for stage in stages for name in MADE.get(stage, ())}
