@@ -56,8 +56,8 @@ def of_scale(plan: Plan, stage: StageRecord, rollouts: pl.DataFrame) -> Iterator
     for metric, said in knobs.items() if step.takes == "rollouts" else ():
         if metric not in rollouts.columns:  # a plugin made it
             continue
-        middle, highest = rollouts.select(pl.median(metric), highest=pl.max(metric)).row(0)
-        if middle is not None and middle > 1:
+        above, highest = rollouts.select((pl.col(metric) > 1).mean(), highest=pl.max(metric)).row(0)
+        if above is not None and above >= 0.5:
             yield (
                 f"{stage.name}: {', '.join(said)} is for values from 0 to 1, but half of those of"
                 f" '{metric}' are above 1, up to {highest:g}. Give one on their scale."
