@@ -24,7 +24,7 @@ from gymrecipe.rollouts.known_fields import Known
 from gymrecipe.rollouts.lines import NULL, Line
 from gymrecipe.rollouts.naming import sources
 from gymrecipe.rollouts.prompts import Prompts
-from gymrecipe.rollouts.response_counts import said
+from gymrecipe.rollouts.response_counts import count_response
 from gymrecipe.rollouts.scan import scan
 from gymrecipe.rollouts.scanned import Job
 
@@ -79,7 +79,7 @@ def steps(source: Source, end: int) -> tuple[int, dict[str, Callable[[], object]
         "hash the line": each(xxhash.xxh3_128_digest, texts),
         "decode": each(known.values, texts),
         "key of the prompt": halves,
-        "count what was said": each(said, halves()),
+        "count what was said": each(count_response, halves()),
     }
 
 

@@ -12,7 +12,7 @@ from itertools import accumulate, islice, repeat
 from gymrecipe.errors import DataError
 from gymrecipe.lazy_polars import pl
 from gymrecipe.parameters import TOLERANCE
-from gymrecipe.rollouts.bad_line_hints import seen
+from gymrecipe.rollouts.bad_line_hints import found_instead
 from gymrecipe.rollouts.bad_reasons import BAD_LINE
 from gymrecipe.rollouts.bad_runs import BLANK, BLANKS, REASONS, Runs, most_blanks
 from gymrecipe.rollouts.files import SWELLING, SWELLING_BYTES, Source, blocks, lines
@@ -185,7 +185,7 @@ class BadLines:
         mend = mend or MEND
         return TooManyBadRows(
             f"{source.name}:{self.runs.line[at] + nth}: {reason}: {BAD_LINE[reason]}."
-            f"{seen(source, offset, reason)} {said} {in_lines(source) or mend}",
+            f"{found_instead(source, offset, reason)} {said} {in_lines(source) or mend}",
             lines,
             reasons,
         )

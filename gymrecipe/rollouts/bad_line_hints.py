@@ -9,7 +9,7 @@ import msgspec
 from gymrecipe.rollouts.chat import on_a_line
 from gymrecipe.rollouts.files import Source, blocks, lines, without_mark
 from gymrecipe.rollouts.lines import Item, Request, Response, decode, halves_of
-from gymrecipe.rollouts.response_counts import said
+from gymrecipe.rollouts.response_counts import count_response
 
 NEAR = 64 * 2**20
 """A compressed file is unpacked again so far to find a line."""
@@ -36,7 +36,7 @@ class _Typed(msgspec.Struct):
     output: str | list[Item | list[Item]] | None = None
 
 
-def seen(source: Source, offset: int, reason: str) -> str:
+def found_instead(source: Source, offset: int, reason: str) -> str:
     """What the line at an offset has in place of what a rollout has, as a sentence with a space
     before it; nothing where its reason says enough.
     """
@@ -75,7 +75,7 @@ def _type_error(line: bytes) -> str:
         return f" {on_a_line(str(error))}."
     try:
         if halves := halves_of(decode(line)):
-            said(halves.output)
+            count_response(halves.output)
     except msgspec.ValidationError as error:
         return f" In an item of what came back: {on_a_line(str(error))}."
     return ""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from gymrecipe.errors import DataError
 from gymrecipe.lazy_polars import pl
 from gymrecipe.rollouts.bad import ASK, are_asked_too_much, in_lines
-from gymrecipe.rollouts.bad_line_hints import seen
+from gymrecipe.rollouts.bad_line_hints import found_instead
 from gymrecipe.rollouts.bad_reasons import BAD_LINE
 from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.table import Table
@@ -48,7 +48,7 @@ def _first_of_each(bad: pl.DataFrame, sources: Sequence[Source]) -> Iterator[str
     for reason, source, line, offset, count in counted.iter_rows():
         if reason != "blank":
             more = f" (the first of {count})" if count > 1 else ""
-            has = seen(sources[source], offset, reason)
+            has = found_instead(sources[source], offset, reason)
             yield f"{sources[source].name}:{line}: {reason}: {BAD_LINE[reason]}{more}.{has}"
 
 

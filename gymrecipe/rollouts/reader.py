@@ -18,9 +18,14 @@ from gymrecipe.rollouts.columns import TEXTS, find, name_of, typed
 from gymrecipe.rollouts.known_fields import WHOLE, Known, Place, Values
 from gymrecipe.rollouts.lines import FAILURES, MASKS, NULL, Item, Line, Response, is_null
 from gymrecipe.rollouts.prompts import Prompt, Prompts, index_key, value_key
-from gymrecipe.rollouts.response_counts import has_failed, is_truncated, output_tokens, said
+from gymrecipe.rollouts.response_counts import (
+    count_response,
+    has_failed,
+    is_truncated,
+    output_tokens,
+)
 from gymrecipe.rollouts.scanned import Job, task_field
-from gymrecipe.rollouts.sound_lines import Sound, Taken, Text
+from gymrecipe.rollouts.sound_lines import SoundLines, Taken, Text
 
 
 class NoRollout(ValueError):
@@ -60,14 +65,14 @@ class Reader:
         measured = [name for name in self.known.names if not name.startswith("_")]
         self.measured = [(slots[name], name) for name in measured]
 
-    def sift(self, texts: list[Text]) -> tuple[Sound, list[tuple[Text, str]]]:
+    def sift(self, texts: list[Text]) -> tuple[SoundLines, list[tuple[Text, str]]]:
         """The lines that are rollouts, and those that are none, each with its reason."""
         decoded, bad = self._decoded(texts)
-        sound = Sound()
+        sound = SoundLines()
         for text, parts in decoded:
             try:
                 prompt, output = self._halves(parts)
-                answer = said(output)
+                answer = count_response(output)
             except FAULTS as error:
                 bad.append((text, self.refuse(text, error)))
                 continue
@@ -78,7 +83,7 @@ class Reader:
             sound.answers.append(answer)
         return sound, bad
 
-    def read(self, sound: Sound) -> Taken:
+    def read(self, sound: SoundLines) -> Taken:
         """What is asked of the lines, as rows; raises one of FAULTS if a line cannot give that."""
         texts, values, prompts, answers = sound.texts, sound.values, sound.prompts, sound.answers
         responses = [parts[1] if isinstance(parts[1], Response) else None for parts in values]

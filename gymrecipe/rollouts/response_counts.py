@@ -17,7 +17,7 @@ _OUTPUTS = frozenset(
 )
 
 
-class Said(msgspec.Struct, gc=False):
+class ResponseCounts(msgspec.Struct, gc=False):
     """A response, counted: model calls, tool calls, characters of the last answer.
 
     `key` is a hash of all that the model said and called; reasoning and ids aside.
@@ -31,7 +31,7 @@ class Said(msgspec.Struct, gc=False):
     unanswered: bool
 
 
-def said(items: list[Item]) -> Said:
+def count_response(items: list[Item]) -> ResponseCounts:
     """What a scan wants to know of the items of a response."""
     turns = calls = chars = 0
     parts: list[str] = []
@@ -68,7 +68,7 @@ def said(items: list[Item]) -> Said:
             parts += (item.name or "", str(item.arguments, "utf-8"))
         if token_ids is not NULL and not is_empty(token_ids):  # the call ends here
             in_call, ended = False, True
-    return Said(
+    return ResponseCounts(
         turns=turns,
         calls=calls,
         chars=chars,

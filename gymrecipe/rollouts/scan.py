@@ -27,7 +27,7 @@ from gymrecipe.rollouts.files import (
 )
 from gymrecipe.rollouts.reader import FAULTS, Reader, why
 from gymrecipe.rollouts.scanned import Job, Metric, Scanned, array_types, text_columns
-from gymrecipe.rollouts.sound_lines import Sound, Taken, Text
+from gymrecipe.rollouts.sound_lines import SoundLines, Taken, Text
 
 BATCH_BYTES = 2**20
 """Of lines that take each step together."""
@@ -106,7 +106,7 @@ class _Rows:
         for line in sorted(bad):
             self.bad.add(line)
 
-    def _take(self, sound: Sound) -> list[tuple[Text, str]]:
+    def _take(self, sound: SoundLines) -> list[tuple[Text, str]]:
         """Make rows of lines; those that lack what is asked of them are bad, with a reason."""
         try:
             taken = self.reader.read(sound)

@@ -9,7 +9,7 @@ import msgspec
 
 from gymrecipe.rollouts.known_fields import Values
 from gymrecipe.rollouts.prompts import Prompt
-from gymrecipe.rollouts.response_counts import Said
+from gymrecipe.rollouts.response_counts import ResponseCounts
 
 
 class Text(msgspec.Struct, gc=False):
@@ -22,7 +22,7 @@ class Text(msgspec.Struct, gc=False):
     whole: bool
 
 
-class Sound(msgspec.Struct):
+class SoundLines(msgspec.Struct):
     """Lines that are rollouts, whatever may be asked of them. Of each there are its parts, the
     prompt, how many items came back, and what they say.
     """
@@ -31,13 +31,13 @@ class Sound(msgspec.Struct):
     values: list[Values] = []
     prompts: list[Prompt] = []
     items: list[int] = []
-    answers: list[Said] = []
+    answers: list[ResponseCounts] = []
 
-    def alone(self) -> Iterator[Sound]:
+    def alone(self) -> Iterator[SoundLines]:
         """Each line by itself."""
         each = zip(self.texts, self.values, self.prompts, self.items, self.answers, strict=True)
         for text, parts, prompt, items, answer in each:
-            yield Sound([text], [parts], [prompt], [items], [answer])
+            yield SoundLines([text], [parts], [prompt], [items], [answer])
 
 
 class Taken(msgspec.Struct):

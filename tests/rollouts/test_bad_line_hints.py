@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gymrecipe.rollouts.bad_line_hints import seen
+from gymrecipe.rollouts.bad_line_hints import found_instead
 from gymrecipe.rollouts.naming import sources
 from tests.rollouts.conftest import Write, rollout
 
@@ -19,7 +19,7 @@ CALL = {"role": "assistant", "tool_calls": [{"function": "calc"}]}
 
 def said(path: str, offset: int, reason: str) -> str:
     (source,), _ = sources([path], False)
-    return seen(source, offset, reason)
+    return found_instead(source, offset, reason)
 
 
 @pytest.mark.parametrize(
