@@ -144,6 +144,7 @@ def tools() -> list[Tool]:
     return [
         *(gymrecipe(workers) for workers in sorted({1, 2, cores})),
         cached(),
+        script("bare msgspec, all cores", "bare.py", "items", ("pairs", "sft")),
         script("documented script", "script.py", "items", ALL),
         jq(),
         script(released["duckdb"], "duckdb_query.py", "items", ALL, "duckdb"),
