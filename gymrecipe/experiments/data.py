@@ -56,8 +56,7 @@ def write_data(
     Raises ChangedError if a source is not what it was when it was scanned, MachineError where the
     disk fails.
     """
-    params = step.params
-    assert isinstance(params, Write)
+    params = step.write
     written = WriteResult([], rows.clear())
     target = folder / inside
     with writing(target):

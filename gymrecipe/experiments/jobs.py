@@ -10,7 +10,7 @@ from gymrecipe.formats.template import Template
 from gymrecipe.lazy_polars import pl
 from gymrecipe.planning.extra_columns import columns_of, held, path_of, table_column
 from gymrecipe.planning.settings import NamedColumn
-from gymrecipe.planning.steps import Step, purpose_of
+from gymrecipe.planning.steps import Step
 from gymrecipe.registry import FORMATS, PLUGINS, Purpose
 from gymrecipe.rollouts.chat import Reading
 from gymrecipe.rollouts.columns import MADE
@@ -39,9 +39,7 @@ def job_of(
     template: Template | None,
 ) -> tuple[WriteJob, Taken]:
     """The job of a write without any rows, and the columns of the table that go with the rows."""
-    params = step.params
-    assert isinstance(params, Write)
-    purpose, format = purpose_of(step), FORMATS[params.format]
+    params, purpose, format = step.write, step.purpose, FORMATS[step.write.format]
     columns, values = _beside(params, purpose, len(sides) == 2, _held(rows, named), named)
     fields = params.verifier_fields
     job = WriteJob(

@@ -12,7 +12,7 @@ from gymrecipe.formats.custom import parts_in
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.template import Template
 from gymrecipe.planning.settings import NamedColumn
-from gymrecipe.planning.steps import POSSIBLE, Step, purpose_of
+from gymrecipe.planning.steps import POSSIBLE, Step, writes_of
 from gymrecipe.registry import FORMATS, Purpose, is_ours
 from gymrecipe.rollouts.chat import Message
 from gymrecipe.rollouts.columns import (
@@ -128,35 +128,34 @@ def paths_written(
 
     Raises ValueError for a name that is no path.
     """
-    for step in steps:
-        if not isinstance(step.params, Write) or step.takes == "metrics":
+    for step in writes_of(steps):
+        if step.takes == "metrics":
             continue
         pairs = step.takes == "pairs"
         table = held(named, made_above(step))
-        for name in columns_of(step.params, purpose_of(step)):
+        for name in columns_of(step.write, step.purpose):
             if not _is_canonical(name, step) and table_column(name, pairs, table) is None:
                 yield step, _parsed(name, pairs, named)
 
 
 def unfit_columns(step: Step, named: dict[str, NamedColumn]) -> Iterator[str]:
     """What is wrong with the columns of a write, where its purpose fits its rows and its format."""
-    assert isinstance(step.params, Write)
     if step.takes == "metrics":
         return
-    purpose, pairs = purpose_of(step), step.takes == "pairs"
-    if purpose not in POSSIBLE[step.takes] or purpose not in FORMATS[step.params.format].purposes:
+    format, purpose, pairs = step.write.format, step.purpose, step.takes == "pairs"
+    if purpose not in POSSIBLE[step.takes] or purpose not in FORMATS[format].purposes:
         return
-    columns = columns_of(step.params, purpose)
+    columns = columns_of(step.write, purpose)
     table = held(named, made_above(step))
     names = list(columns.values())
-    if step.params.format == "custom" and not columns:
+    if format == "custom" and not columns:
         yield "the format 'custom' has the columns named here and no other; name some"
-    if step.params.format == "raw" and not pairs and columns:
+    if format == "raw" and not pairs and columns:
         yield "the format 'raw' copies lines as they are; it has no columns"
     if twice := sorted({name for name in names if names.count(name) > 1}):
         yield f"two columns are named '{twice[0]}'; rename one of them"
-    for name in sorted({*names} & own_keys(step.params.format, purpose)):
-        yield f"'{step.params.format}' writes '{name}' itself; give the column another name"
+    for name in sorted({*names} & own_keys(format, purpose)):
+        yield f"'{format}' writes '{name}' itself; give the column another name"
     for name in columns:
         if pairs and name in BUILT_IN and name not in OF_PAIRS:
             yield f"a pair has '{name}' twice; write chosen_{name} or rejected_{name}"
@@ -176,8 +175,7 @@ def _parsed(name: str, pairs: bool, named: dict[str, NamedColumn]) -> Path:
 
 
 def _is_canonical(name: str, step: Step) -> bool:
-    assert isinstance(step.params, Write)
-    return name in parts_in(step.params.format, purpose_of(step))
+    return name in parts_in(step.write.format, step.purpose)
 
 
 def held(named: dict[str, NamedColumn], made: set[str]) -> set[str]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
-from itertools import chain
 
 from gymrecipe.errors import hint
 from gymrecipe.formats.custom import OF_ONE_PROMPT
 from gymrecipe.formats.nemo_rl import REQUEST
 from gymrecipe.guards import at, references
 from gymrecipe.planning.extra_columns import STANDARD, columns_of, unfit_columns
-from gymrecipe.planning.faults import fault
 from gymrecipe.planning.settings import NamedColumn, Settings
-from gymrecipe.planning.steps import POSSIBLE, Step, purpose_of
+from gymrecipe.planning.steps import POSSIBLE, Step, writes_of
 from gymrecipe.recipe.composing import Composed
 from gymrecipe.registry import FORMATS, File, Format, Purpose
 from gymrecipe.rollouts.chat import Reading
@@ -26,29 +24,21 @@ def unfit(
     settings: Settings | None,
     named: dict[str, NamedColumn],
     composed: Composed,
-) -> Iterator[str]:
-    """Faults that only the whole recipe shows."""
-    writes = [step for step in steps if isinstance(step.params, Write)]
+) -> Iterator[tuple[str, str]]:
+    """Faults that only the whole recipe shows: where each is, and what is wrong."""
+    writes, used = writes_of(steps), references(composed.raw)
     if not writes:
-        yield fault(composed, "stages", "nothing is written; add {use: write}")
-    used = references(composed.raw)
-    for path, said in chain(
-        (
-            (f"stages.{step.name}.{parameter}", said)
-            for step in writes
-            for parameter, said in _unfit_write(step)
-        ),
-        _not_copied(settings, writes),
-        _vain(writes, composed, used),
-        _taken_out(writes, composed),
-        _set_below(steps, composed, used),
-        (
-            (f"stages.{step.name}.columns", said)
-            for step in writes
-            for said in unfit_columns(step, named)
-        ),
-    ):
-        yield fault(composed, path, said)
+        yield "stages", "nothing is written; add {use: write}"
+    for step in writes:
+        for parameter, said in _unfit_write(step):
+            yield f"stages.{step.name}.{parameter}", said
+    yield from _not_copied(settings, writes)
+    yield from _vain(writes, composed, used)
+    yield from _taken_out(writes, composed)
+    yield from _set_below(steps, composed, used)
+    for step in writes:
+        for said in unfit_columns(step, named):
+            yield f"stages.{step.name}.columns", said
 
 
 def _not_copied(settings: Settings | None, writes: list[Step]) -> Iterator[tuple[str, str]]:
@@ -56,8 +46,7 @@ def _not_copied(settings: Settings | None, writes: list[Step]) -> Iterator[tuple
     if settings is None or not settings.output_jsonl_fpath:
         return
     if len(writes) == 1 and writes[0].takes != "metrics":
-        params = writes[0].params
-        assert isinstance(params, Write)
+        params = writes[0].write
         if params.written_as == "jsonl" and not params.shard_rows:
             return
     said = "needs a recipe with one write of examples, as jsonl and without shards"
@@ -103,14 +92,13 @@ def _taken_out(writes: list[Step], composed: Composed) -> Iterator[tuple[str, st
     A recipe file is not asked: that of a version has what an override left out of its recipe.
     """
     for step in writes:
-        assert isinstance(step.params, Write)
         key = f"stages.{step.name}.columns"
-        written, columns = at(composed.file, key), step.params.columns
+        written, columns = at(composed.file, key), step.write.columns
         asked = any(name == key or name.startswith(f"{key}.") for name in composed.overridden)
         if step.takes == "metrics" or not asked or isinstance(written, str):
             continue
         given = columns.items() if isinstance(columns, dict) else ()
-        there = [*STANDARD[purpose_of(step)], *(written or ())]
+        there = [*STANDARD[step.purpose], *(written or ())]
         for name in [name for name, to in given if to is None and name not in there]:
             listed = ", ".join(dict.fromkeys(map(str, there)))
             said = f"'{name}' is no column here that null could leave out; there are {listed}."
@@ -119,12 +107,11 @@ def _taken_out(writes: list[Step], composed: Composed) -> Iterator[tuple[str, st
 
 def _idle(step: Step) -> dict[str, str]:
     """The parameters of a write that change nothing of such rows in its format, and why."""
-    assert isinstance(step.params, Write)
     if step.takes == "metrics":
         said = "figures are written as they are"
         return dict.fromkeys(Write.model_fields.keys() - {"use", "file", "seed"}, said)
     idle: dict[str, str] = {}
-    purpose, format = purpose_of(step), step.params.format
+    purpose, format = step.purpose, step.write.format
     if purpose != "rl":
         said = f"it is for prompts for RL, and this write is for {purpose}"
         idle |= dict.fromkeys(("agent", "verifier_fields"), said)
@@ -144,27 +131,26 @@ def _idle(step: Step) -> dict[str, str]:
 
 def _unfit_write(step: Step) -> Iterator[tuple[str, str]]:
     """The parameters of a write that do not fit its rows or its format, and why."""
-    assert isinstance(step.params, Write)
-    params, chosen = step.params, FORMATS[step.params.format]
+    params, chosen = step.write, FORMATS[step.write.format]
     if step.takes == "metrics":
         if params.file == "parquet":
             yield "file", "figures are written as jsonl; set file: jsonl"
         return
     yield from _unfit_purpose(step, chosen)
     if params.file and params.file not in chosen.files:
-        yield "file", _other_file(params.file, chosen, purpose_of(step))
+        yield "file", _other_file(params.file, chosen, step.purpose)
     if step.takes == "pairs" and params.pairs_at and params.pairs_at not in chosen.pairs_at:
         able = " or ".join(chosen.pairs_at)
         yield "pairs_at", f"'{chosen.name}' carries pairs at {able} only, as its trainer does"
     if step.crosses_prompts:
         yield from _unfit_across_prompts(params, chosen)
-    if purpose_of(step) == "rl" and chosen.copies_request:
+    if step.purpose == "rl" and chosen.copies_request:
         yield from _unfit_verifier(params, chosen)
 
 
 def _unfit_purpose(step: Step, chosen: Format) -> Iterator[tuple[str, str]]:
     """What stands in the way of the purpose: the unit of the rows, or the format."""
-    purpose = purpose_of(step)
+    purpose = step.purpose
     if purpose not in POSSIBLE[step.takes]:
         said = f"{step.takes} cannot be written for {purpose}, only for "
         said += " or ".join(POSSIBLE[step.takes])

@@ -66,7 +66,8 @@ def plan(composed: Composed) -> Plan:
     steps = build(stages, knobs, faults)
     columns: list[Column] = []
     if steps:
-        faults.said += unfit(steps, settings, named, composed)
+        for path, said in unfit(steps, settings, named, composed):
+            faults.add(path, said)
         for name in unused(steps, named):
             faults.add(f"columns.{name}", "no stage uses this column; use it, or take it out")
         try:

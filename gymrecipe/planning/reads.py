@@ -11,7 +11,7 @@ from gymrecipe.errors import RecipeError
 from gymrecipe.parameters import QUANTILE, Optional, Reads, ReadsWhere, marked
 from gymrecipe.planning.extra_columns import made_of_text, paths_written
 from gymrecipe.planning.settings import NamedColumn
-from gymrecipe.planning.steps import Step
+from gymrecipe.planning.steps import Step, writes_of
 from gymrecipe.rollouts.columns import (
     BUILT_IN,
     GENERAL,
@@ -28,7 +28,6 @@ from gymrecipe.rollouts.columns import (
 )
 from gymrecipe.stages import where as language
 from gymrecipe.stages.load import Load
-from gymrecipe.stages.write import Write
 
 
 def columns_read(steps: Iterable[Step], named: dict[str, NamedColumn]) -> Iterator[Column]:
@@ -52,10 +51,8 @@ def columns_read(steps: Iterable[Step], named: dict[str, NamedColumn]) -> Iterat
         for _, value, switch in marked(step.params, Optional):
             if value:
                 yield Column(switch.column, ((switch.column,),), switch.kind, optional=True)
-    for step in steps:
-        if not isinstance(step.params, Write):
-            continue
-        written = list(map(partial(_bare, step), step.params.columns))
+    for step in writes_of(steps):
+        written = list(map(partial(_bare, step), step.write.columns))
         for name in written:
             # Else its use has said the kind, or it is copied from the line as it stands.
             if name in named.keys() - seen - {"task_type"} and made_of_text(named[name]):
@@ -67,13 +64,13 @@ def columns_read(steps: Iterable[Step], named: dict[str, NamedColumn]) -> Iterat
         raise RecipeError(*problems)
 
 
-def unused(steps: Iterable[Step], named: dict[str, NamedColumn]) -> list[str]:
+def unused(steps: Sequence[Step], named: dict[str, NamedColumn]) -> list[str]:
     """The named columns that no step uses."""
     used = {"task_type"}
     for step in steps:
         used |= {_bare(step, name) for _, name, _ in _used(step)}
-        if isinstance(step.params, Write):
-            used |= {_bare(step, name.rpartition(".")[2]) for name in step.params.columns}
+    for step in writes_of(steps):
+        used |= {_bare(step, name.rpartition(".")[2]) for name in step.write.columns}
     return [name for name in named if name not in used]
 
 

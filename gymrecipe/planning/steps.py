@@ -20,7 +20,7 @@ from gymrecipe.registry import STAGES, Purpose, Stage
 from gymrecipe.stages.load import Load
 from gymrecipe.stages.write import Write
 
-__all__ = ["POSSIBLE", "Step", "build", "gymrecipe", "purpose_of", "templates"]
+__all__ = ["POSSIBLE", "Step", "build", "gymrecipe", "templates", "writes_of"]
 
 POSSIBLE: dict[str, tuple[Purpose, ...]] = {
     "rollouts": ("sft", "kto", "buffer"),
@@ -59,6 +59,17 @@ class Step(msgspec.Struct, frozen=True):
     def crosses_prompts(self) -> bool:
         """Whether the pairs that reach it may have different prompts."""
         return any(getattr(step.params, "across_prompts", False) for step in self.above)
+
+    @property
+    def write(self) -> Write:
+        """The parameters of a write."""
+        assert isinstance(self.params, Write)
+        return self.params
+
+    @property
+    def purpose(self) -> Purpose:
+        """What a write is for: as it says, or by the unit that arrives."""
+        return self.write.purpose or POSSIBLE[self.takes][0]
 
 
 def build(values: Any, knobs: dict[str, Any], faults: Faults) -> list[Step]:
@@ -187,19 +198,19 @@ def _params(
     return faults.validated(entry.params, chosen, f"stages.{name}", what, also)
 
 
-def purpose_of(step: Step) -> Purpose:
-    """What a write is for: as it says, or by the unit that arrives."""
-    assert isinstance(step.params, Write)
-    return step.params.purpose or POSSIBLE[step.takes][0]
+def writes_of(steps: Iterable[Step]) -> list[Step]:
+    """The writes among the steps."""
+    return [step for step in steps if isinstance(step.params, Write)]
 
 
 def templates(steps: Iterable[Step]) -> dict[str, Template]:
     """The chat template of each write that renders text, by the step's name. A run reads them
     once, so that what is in the version's id is what was rendered. Raises RecipeError.
     """
-    writes = [(step.name, step.params) for step in steps if isinstance(step.params, Write)]
+    rendering = {
+        step.name: step.write for step in writes_of(steps) if step.write.format == "rendered"
+    }
     return {
         name: read_template(params.tokenizer, params.chat_template, params.chat_template_kwargs)
-        for name, params in writes
-        if params.format == "rendered"
+        for name, params in rendering.items()
     }

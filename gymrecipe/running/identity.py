@@ -11,6 +11,7 @@ import msgspec
 from gymrecipe.experiments.environment import plugins
 from gymrecipe.formats.template import Template
 from gymrecipe.planning.plan import Plan
+from gymrecipe.planning.steps import writes_of
 from gymrecipe.registry import FORMATS
 from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.table import Table
@@ -38,9 +39,7 @@ def version_id(
     read no two are the same.
     """
     formats = {
-        step.params.format: FORMATS[step.params.format].version
-        for step in plan.steps
-        if isinstance(step.params, Write)
+        step.write.format: FORMATS[step.write.format].version for step in writes_of(plan.steps)
     }
     stages = [
         {

@@ -11,7 +11,7 @@ from gymrecipe.parameters import Reads, marked
 from gymrecipe.planning.extra_columns import paths_written
 from gymrecipe.planning.plan import Plan
 from gymrecipe.planning.reads import expressions, places
-from gymrecipe.planning.steps import Step, purpose_of
+from gymrecipe.planning.steps import Step
 from gymrecipe.rollouts.columns import MADE, PAIR_COLUMNS, name_of, parse_path
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
@@ -96,4 +96,4 @@ def _others(step: Step) -> Iterator[str]:
     if step.takes == "pairs":
         yield from PAIR_COLUMNS
     if isinstance(step.params, Write) and step.params.format == "custom":
-        yield from parts(purpose_of(step))
+        yield from parts(step.purpose)

@@ -7,6 +7,7 @@ import re
 from gymrecipe.experiments.statistics import FIGURES
 from gymrecipe.lazy_polars import pl
 from gymrecipe.planning.plan import Plan
+from gymrecipe.planning.steps import writes_of
 from gymrecipe.registry import PLUGINS
 from gymrecipe.rollouts.columns import split_side
 from gymrecipe.rollouts.frames import empty_rows, no_metrics
@@ -20,7 +21,6 @@ from gymrecipe.running.calling import (
 from gymrecipe.running.loading import wanted
 from gymrecipe.running.plugin_faults import blaming
 from gymrecipe.stages.checks import Told
-from gymrecipe.stages.write import Write
 
 REHEARSED_BYTES = 64 * 2**20
 """Inputs of fewer bytes are read in a tenth of a second; a rehearsal takes a fortieth."""
@@ -52,8 +52,8 @@ def _mentioned(plan: Plan) -> set[str]:
     """
     values = [list(step.params.model_dump().values()) for step in plan.steps]
     words = set(re.findall(r"[a-z]\w*", repr(values)))
-    written = {step.takes for step in plan.steps if isinstance(step.params, Write)}
-    figures = {column for unit in written for column in FIGURES.get(unit, {}).values()}
+    written = writes_of(plan.steps)
+    figures = {column for step in written for column in FIGURES.get(step.takes, {}).values()}
     return {split_side(name)[1] for name in words | figures}
 
 

@@ -11,7 +11,7 @@ from gymrecipe.experiments.written import WriteResult
 from gymrecipe.lazy_polars import pl
 from gymrecipe.parameters import QUANTILE, Of, ReadsWhere, marked
 from gymrecipe.planning.plan import Plan
-from gymrecipe.planning.steps import Step, purpose_of
+from gymrecipe.planning.steps import Step
 from gymrecipe.rollouts.columns import INPUT, SPLIT, key_of, split_side
 from gymrecipe.stages import where as language
 from gymrecipe.stages.filter import Filter
@@ -99,15 +99,14 @@ def _listed(texts: list[str], quote: str = "") -> str:
     )
 
 
-def of_write(
-    plan: Plan, step: Step, params: Write, rows: pl.DataFrame, written: WriteResult
-) -> Iterator[str]:
+def of_write(plan: Plan, step: Step, rows: pl.DataFrame, written: WriteResult) -> Iterator[str]:
     """What is said of the rows that a write was given, and of what it made of them."""
-    if purpose_of(step) == "rl":
+    params = step.write
+    if step.purpose == "rl":
         yield from _missing_inputs(step, rows)
-        yield from _nothing_to_verify(plan, step, params, written)
+        yield from _nothing_to_verify(plan, step, written)
     if params.validation_fraction and written.rows:
-        yield from _one_sided(step, params, written)
+        yield from _one_sided(step, written)
     if written.contents.refused:
         yield (
             f"{step.name}: {written.contents.refused} of {written.rows} rows have an answer"
@@ -151,13 +150,13 @@ def of_write(
         yield f"{step.name}: {knob}{LATE.format(first)}"
 
 
-def _one_sided(step: Step, params: Write, written: WriteResult) -> Iterator[str]:
+def _one_sided(step: Step, written: WriteResult) -> Iterator[str]:
     """That nothing was held out, or everything."""
     splits = written.written[SPLIT].unique().to_list()
     if len(splits) == 1:
         share, do = ("all", "Lower") if splits == ["validation"] else ("none", "Raise")
         yield (
-            f"{step.name}: validation_fraction={params.validation_fraction:g} holds out"
+            f"{step.name}: validation_fraction={step.write.validation_fraction:g} holds out"
             f" {share} of {written.rows} rows, for each prompt is drawn by itself. {do} it,"
             " or draw with another seed."
         )
@@ -174,11 +173,9 @@ def _missing_inputs(step: Step, rows: pl.DataFrame) -> Iterator[str]:
         )
 
 
-def _nothing_to_verify(
-    plan: Plan, step: Step, params: Write, written: WriteResult
-) -> Iterator[str]:
+def _nothing_to_verify(plan: Plan, step: Step, written: WriteResult) -> Iterator[str]:
     """Without a field that says what is right, a reward function can only guess."""
-    count = written.contents.unverifiable
+    params, count = step.write, written.contents.unverifiable
     written_there = params.format != "custom" or "verifier" in params.columns
     if not count or not written_there or params.format == "raw":  # whole lines have it all
         return

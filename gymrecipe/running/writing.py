@@ -14,7 +14,7 @@ from gymrecipe.formats.template import Template
 from gymrecipe.lazy_polars import pl
 from gymrecipe.planning.extra_columns import columns_of
 from gymrecipe.planning.plan import Plan
-from gymrecipe.planning.steps import Step, purpose_of
+from gymrecipe.planning.steps import Step, writes_of
 from gymrecipe.rollouts.columns import INPUT, PAIR_COLUMNS, split_side
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source
@@ -24,7 +24,6 @@ from gymrecipe.running import remarks
 from gymrecipe.running.plugin_faults import blaming
 from gymrecipe.running.progress import Progress
 from gymrecipe.running.stage_result import StageResult
-from gymrecipe.stages.write import Write
 
 _READ = ("row", "source", "offset", "bytes", "id_hi", "id_lo", "has_tools", "reward", "label")
 """What a write needs of each rollout, beside the columns that it writes and has figures of."""
@@ -46,12 +45,10 @@ class Writer(msgspec.Struct, frozen=True):
         """Write the rows of a result into files of the step, and what there is to warn of. After
         the last write the table has left of its rows where they lie.
         """
-        params, steps = step.params, self.plan.steps
-        assert isinstance(params, Write)
-        several = sum(isinstance(other.params, Write) for other in steps) > 1
+        several = len(writes_of(self.plan.steps)) > 1
         inside = f"data/{step.name}" if several else "data"
-        rows = self._collected(result, _needed(step, params, result))
-        if step is steps[-1]:
+        rows = self._collected(result, _needed(step, result))
+        if step is self.plan.steps[-1]:
             self.table.rows = self.table.rows.select(fates.LINES)
         if step.takes == "metrics":
             assert result.figures_of is not None
@@ -71,9 +68,9 @@ class Writer(msgspec.Struct, frozen=True):
             )
         self.progress.end()
         give_back()
-        if purpose_of(step) == "rl":
-            remarks.check_verifier(params, written)
-        said = [*remarks.of_write(self.plan, step, params, rows, written)]
+        if step.purpose == "rl":
+            remarks.check_verifier(step.write, written)
+        said = [*remarks.of_write(self.plan, step, rows, written)]
         if several and not written.rows:  # where it is the only one, the run ends with that
             said.insert(0, f"{step.name}: wrote no rows; the stages above it say why.")
         return written, said
@@ -89,14 +86,14 @@ class Writer(msgspec.Struct, frozen=True):
         return pl.concat(columns, how="horizontal")
 
 
-def _needed(step: Step, params: Write, rows: StageResult) -> list[str]:
+def _needed(step: Step, rows: StageResult) -> list[str]:
     """The columns that a write needs of its rows."""
     if step.takes == "metrics":
         return list(rows.names)
     by = grounds(step.above)
     needed = {*rows.held.columns, *PAIR_COLUMNS, *_READ, *CATEGORIES}
     figures = (*by.metrics, *by.groups, *FIGURES[step.takes].values())
-    beside = columns_of(params, purpose_of(step))
+    beside = columns_of(step.write, step.purpose)
     needed |= {split_side(name)[1] for name in (*figures, *beside)}
     return [
         name
