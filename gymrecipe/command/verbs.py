@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gymrecipe.command import drawn, say
-from gymrecipe.command.words import Words, at_most
-from gymrecipe.command.words import given as taken
+from gymrecipe.command.words import Words, at_most, taken
 from gymrecipe.errors import DataError, RecipeError
 from gymrecipe.report import rows
 

@@ -44,22 +44,18 @@ Options: --cfg job [--resolve], --config-dir DIR, --plugin MODULE,
 --shell-completion install=bash|zsh|fish, --version, --help (also of a verb).
 """
 
-VERBS = (
-    "recipes",
-    "stages",
-    "formats",
-    "columns",
-    "check",
-    "versions",
-    "show",
-    "explain",
-    "verify",
-    "rejects",
-    "reproduce",
-    "diff",
-    "gc",
-    "cache",
-)
+VERBS = tuple(TAKES)
+
+_FLAGS = {
+    "-h": "help", "--help": "help", "-m": "multirun", "--multirun": "multirun",
+    "--resolve": "resolve", "--version": "version",
+}  # fmt: skip
+"""Options without a value, and what of `Words` each sets."""
+
+_VALUED = (
+    "--cfg", "-c", "--config-dir", "-cd", "--plugin", "--shell-completion", "-sc", "--reason",
+)  # fmt: skip
+"""Options with a value."""
 
 _KNOB = re.compile(r"[A-Za-z_][\w.]*=")
 _FLAG = re.compile(r"[a-z]{2,}(?:[-_][a-z]+)*")
@@ -87,36 +83,20 @@ class Words(msgspec.Struct):
 def parse(arguments: Sequence[str]) -> Words:
     """Sort a command line. Raises RecipeError for a word that fits nowhere."""
     words = Words(tuple(arguments))
-    values = {"--cfg": "", "-c": "", "--config-dir": "", "-cd": "", "--plugin": "",
-              "--shell-completion": "", "-sc": "", "--reason": ""}  # fmt: skip
     rest = iter(arguments)
     for word in rest:
         name, separator, value = word.partition("=")
-        if name in values and (name.startswith("--") or not separator):
+        if name in _VALUED and (name.startswith("--") or not separator):
             value = value if separator else next(rest, "")
             if not value or value.startswith("-"):
                 raise RecipeError(f"command line: {name} needs a value.")
             _set_option(words, name, value)
-        elif word in ("-h", "--help"):
-            words.help = True
-        elif word in ("-m", "--multirun"):
-            words.multirun = True
-        elif word == "--resolve":
-            words.resolve = True
-        elif word == "--version":
-            words.version = True
+        elif word in _FLAGS:
+            setattr(words, _FLAGS[word], True)
         elif word == "--rebuild":
             words.overrides.append("rebuild=true")
         elif word.startswith("-"):
-            bare_ones = ["--help", "--multirun", "--resolve", "--version", "--rebuild"]
-            known = [*values, *([] if separator else bare_ones)]
-            bare = word.lstrip("-")
-            guess = _as_knob(bare) or hint(name, known)
-            if not guess and _KNOB.match(bare):
-                guess = f" A knob has no dashes: {bare}"
-            elif not guess and _FLAG.fullmatch(bare):
-                guess = f" A knob has no dashes and a value: {bare.replace('-', '_')}=VALUE"
-            raise RecipeError(f"command line: unknown option '{word}'.{guess}")
+            raise RecipeError(f"command line: unknown option '{word}'.{_meant_option(word)}")
         elif words.verb is not None and _is_argument(word):
             words.arguments.append(word)
         elif "=" in word or word.startswith("~"):
@@ -129,6 +109,20 @@ def parse(arguments: Sequence[str]) -> Words:
                 f" Verbs: {', '.join(VERBS)}.{_meant(words, word)}"
             )
     return words
+
+
+def _meant_option(word: str) -> str:
+    """What may have been meant by a word with dashes that is no option."""
+    name, separator, _ = word.partition("=")
+    bare = word.lstrip("-")
+    alone = [*(flag for flag in _FLAGS if flag.startswith("--")), "--rebuild"]
+    if guess := _as_knob(bare) or hint(name, [*_VALUED, *([] if separator else alone)]):
+        return guess
+    if _KNOB.match(bare):
+        return f" A knob has no dashes: {bare}"
+    if _FLAG.fullmatch(bare):
+        return f" A knob has no dashes and a value: {bare.replace('-', '_')}=VALUE"
+    return ""
 
 
 def _as_knob(bare: str) -> str:
@@ -157,24 +151,20 @@ def _meant(words: Words, word: str) -> str:
     return hint(word, VERBS)
 
 
-def given(words: Words) -> dict[str, Any]:
-    """What a command line gives the knobs of its verb, the defaults for the rest."""
-    taken = TAKES[words.verb or ""]
-    return knobs(words, **{name: default for name, (default, _) in taken.items()})
-
-
-def knobs(words: Words, **defaults: Any) -> dict[str, Any]:
-    """The overrides of a verb, read by YAML's rules; others than these are errors."""
-    found = dict(defaults)
+def taken(words: Words) -> dict[str, Any]:
+    """What a command line gives the knobs of its verb, read by YAML's rules, and the defaults of
+    the rest. Raises RecipeError for another knob.
+    """
+    found = {name: default for name, (default, _) in TAKES[words.verb or ""].items()}
     for override in words.overrides:
         name, _, text = override.lstrip("+").partition("=")
-        name = name if name in defaults else _alias(name)
-        if name not in defaults:
+        name = name if name in found else _alias(name)
+        if name not in found:
             raise RecipeError(
-                f"{words.verb}: unknown knob '{name}'; it takes {', '.join(defaults)}."
-                f"{hint(name, defaults)}"
+                f"{words.verb}: unknown knob '{name}'; it takes {', '.join(found)}."
+                f"{hint(name, found)}"
             )
-        found[name] = _value(f"{words.verb}: {name}", text, type(defaults[name]))
+        found[name] = _value(f"{words.verb}: {name}", text, type(found[name]))
     return found
 
 

@@ -9,7 +9,7 @@ import pytest
 from gymrecipe.cli import main
 from gymrecipe.command.help import verb_help
 from gymrecipe.command.takes import TAKES, offered
-from gymrecipe.command.words import VERBS, given, parse
+from gymrecipe.command.words import VERBS, parse, taken
 from gymrecipe.errors import RecipeError
 
 
@@ -37,11 +37,11 @@ def test_what_is_on_is_shown_so_and_offered_to_be_put_off() -> None:
 
 
 def test_what_is_not_given_has_its_default() -> None:
-    assert given(parse(["columns", "limit=5"])) == {
+    assert taken(parse(["columns", "limit=5"])) == {
         "input": [],
         "limit": 5,
         "sidecars": False,
         "json": False,
     }
     with pytest.raises(RecipeError, match=r"cache: unknown knob 'claer'.*Did you mean 'clear'\?"):
-        given(parse(["cache", "claer=true"]))
+        taken(parse(["cache", "claer=true"]))

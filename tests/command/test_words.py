@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gymrecipe.command.words import VERBS, Words, at_most, knobs, parse
+from gymrecipe.command.words import VERBS, Words, at_most, parse, taken
 from gymrecipe.errors import RecipeError
 
 
@@ -90,9 +90,9 @@ def verb(*line: str) -> Words:
 
 
 def test_the_knobs_of_a_verb_have_the_type_of_their_defaults() -> None:
-    given = knobs(verb("limit=5", "+sidecars=true", "++output_dir=3"), limit=1, sidecars=False,
-                  output_dir="x")  # fmt: skip
-    assert given == {"limit": 5, "sidecars": True, "output_dir": "3"}
+    columns = taken(verb("limit=5", "+sidecars=true", "++input=3"))
+    assert columns == {"input": ["3"], "limit": 5, "sidecars": True, "json": False}
+    assert taken(parse(["show", "output_dir=3"]))["output_dir"] == "3"
 
 
 @pytest.mark.parametrize(
@@ -109,13 +109,16 @@ def test_the_knobs_of_a_verb_have_the_type_of_their_defaults() -> None:
     ],
 )
 def test_an_input_of_a_verb_is_one_path_or_a_list(text: str, entries: list[str]) -> None:
-    assert knobs(verb(f"input_jsonl_fpath={text}"), input=[])["input"] == entries
+    assert taken(verb(f"input_jsonl_fpath={text}"))["input"] == entries
 
 
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("limti=5", "columns: unknown knob 'limti'; it takes limit, sidecars, output_dir.*'limit'"),
+        (
+            "limti=5",
+            "columns: unknown knob 'limti'; it takes input, limit, sidecars, json.*'limit'",
+        ),
         ("~limit=3", "unknown knob '~limit'"),
         ("limit=x", "columns: limit should be a whole number from 1 on, got 'x'"),
         ("limit=", "limit should be a whole number from 1 on, got ''"),
@@ -126,12 +129,16 @@ def test_an_input_of_a_verb_is_one_path_or_a_list(text: str, entries: list[str])
         ("limit=[1", r"limit should be a whole number from 1 on, got '\[1'"),
         ("limit=!!python/name:os.system", "limit should be a whole number"),
         ("sidecars=1", "sidecars should be true or false, got '1'"),
-        ("output_dir=", "columns: output_dir has no value. Write output_dir=VALUE."),
     ],
 )
 def test_a_wrong_knob_of_a_verb_is_an_error(override: str, said: str) -> None:
     with pytest.raises(RecipeError, match=said):
-        knobs(verb(override), limit=1, sidecars=False, output_dir="x")
+        taken(verb(override))
+
+
+def test_a_text_of_a_verb_is_not_empty() -> None:
+    with pytest.raises(RecipeError, match=r"show: output_dir has no value\. Write"):
+        taken(parse(["show", "output_dir="]))
 
 
 def test_a_verb_refuses_more_arguments_than_it_takes() -> None:
@@ -151,4 +158,4 @@ def test_a_recipe_by_its_bare_name_is_offered_as_one() -> None:
 
 def test_a_date_that_there_is_not_is_no_number() -> None:
     with pytest.raises(RecipeError, match=r"limit should be a whole number .*got '2026-02-30'"):
-        knobs(parse(["columns", "limit=2026-02-30"]), limit=1)
+        taken(verb("limit=2026-02-30"))
