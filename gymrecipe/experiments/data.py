@@ -58,56 +58,60 @@ def write_data(
     """
     params = step.write
     written = WriteResult([], rows.clear())
-    target = folder / inside
-    with writing(target):
-        target.mkdir(parents=True, exist_ok=True)
     sides = tuple(f"{side}_" for side in SIDES) if "chosen_row" in rows.columns else ("",)
     job, taken = job_of(step, rows, sides, named, template)
     came = []
     causes: dict[Fault, Fault] = {}
     on_disk = sum(source.size for source in sources)
     read = (*sides, INPUT) if f"{INPUT}source" in rows.columns else sides
-    with plain(sources, rows, read, folder) as (paths, rows):
-        for split in ("train", "validation"):
-            part = _only(rows, rows[SPLIT] == split)
-            strict = params.order == "strict"
-            shards = Shards(target, inside, split, params.written_as, params.shard_rows, strict)
-            size = sum(int(part[f"{side}bytes"].sum()) for side in sides)
-            far = params.order == "shuffled" and max(size, on_disk) > FAR * memory()
-            order = as_they_lie(part, sides[0]) if far else None
-            here = replace(job, sources=dict(enumerate(paths)), split=split)
-            jobs = slices(here, taken, part, sides, target, size, order)
-            usable = array("b")
-            faults: dict[int, Fault] = {}
-            with writing(target):
+    target = folder / inside
+    with writing(target):
+        target.mkdir(parents=True, exist_ok=True)
+        with plain(sources, rows, read, folder) as (paths, rows):
+            for split in ("train", "validation"):
+                part = _only(rows, rows[SPLIT] == split)
+                strict = params.order == "strict"
+                shards = Shards(target, inside, split, params.written_as, params.shard_rows, strict)
+                size = sum(int(part[f"{side}bytes"].sum()) for side in sides)
+                far = params.order == "shuffled" and max(size, on_disk) > FAR * memory()
+                order = as_they_lie(part, sides[0]) if far else None
+                here = replace(job, sources=dict(enumerate(paths)), split=split)
+                jobs = slices(here, taken, part, sides, target, size, order)
                 results = _watched(engine(encode, jobs, size), advance)
                 if order is not None:
                     results = placed(results, order, size, target, split)
-                for result in results:
-                    for at, fault in result.reasons.items():
-                        faults[len(usable) + at] = told_once(fault, causes)
-                    usable.extend(map(bool, result.lengths))
-                    written.contents.add(result.contents)
-                    written.example = written.example or result.example
-                    shards.add(result)
-            came.append((part, shards, usable, faults))
-    with writing(target):
+                came.append((part, shards, *_put_in(shards, results, written, causes)))
         kinds = _alike([shards for _, shards, *_ in came], job, params, written)
-    kept = []
-    for part, shards, usable, faults in came:
-        with writing(target):
+        kept = []
+        for part, shards, usable, faults in came:
             outputs, places = shards.close(kinds)
-        written.outputs += outputs
-        written.is_late |= shards.is_late
-        written.longest = max(written.longest, shards.longest)
-        made = _only(part, pl.Series(usable, dtype=pl.Int8).cast(pl.Boolean))
-        written.account(part, made, places, sides, faults)
-        kept.append(made)
-    if not written.outputs:  # a folder without a file of the manifest is not the version's
-        with writing(target):
+            written.outputs += outputs
+            written.is_late |= shards.is_late
+            written.longest = max(written.longest, shards.longest)
+            kept.append(_only(part, usable))
+            written.account(part, kept[-1], places, sides, faults)
+        if not written.outputs:  # a folder without a file of the manifest is not the version's
             target.rmdir()
     written.written = pl.concat(kept)
     return written
+
+
+def _put_in(
+    shards: Shards, results: Iterable[Encoded], written: WriteResult, causes: dict[Fault, Fault]
+) -> tuple[pl.Series, dict[int, Fault]]:
+    """Put the records of a split into its shards. Gives which of its rows have one, and why each of
+    the others has none.
+    """
+    usable = array("b")
+    faults: dict[int, Fault] = {}
+    for result in results:
+        for at, fault in result.reasons.items():
+            faults[len(usable) + at] = told_once(fault, causes)
+        usable.extend(map(bool, result.lengths))
+        written.contents.add(result.contents)
+        written.example = written.example or result.example
+        shards.add(result)
+    return pl.Series(usable, dtype=pl.Int8).cast(pl.Boolean), faults
 
 
 def _alike(
@@ -149,10 +153,7 @@ def write_metrics(rows: pl.DataFrame, entered: pl.Series, folder: Path, inside: 
     output = Output(
         f"{inside}/metrics.jsonl", rows.height, len(data), hashlib.sha256(data).hexdigest()
     )
-    used = pl.DataFrame(
-        {"row": entered, "side": "", "output": output.path, "at": None},
-        schema={"row": pl.UInt32, "side": pl.String, "output": pl.String, "at": pl.UInt64},
-    )
+    used = pl.DataFrame({"row": entered, "side": "", "output": output.path, "at": None})
     return WriteResult([output], rows, used=[used], example=lines[0].decode() if lines else None)
 
 

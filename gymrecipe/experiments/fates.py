@@ -92,7 +92,7 @@ def leaving(rows: pl.DataFrame, stage: int) -> pl.DataFrame:
     if not names:
         return no_fates()
     parts = [rows.select(row=name, stage=pl.lit(stage), reason="reason") for name in names]
-    return pl.concat(parts).drop_nulls("row").cast(dict(no_fates().schema.items()))
+    return pl.concat(parts).drop_nulls("row").cast(no_fates().schema)
 
 
 def rollouts_of(rows: pl.DataFrame) -> pl.Series:
@@ -105,7 +105,13 @@ def rollouts_of(rows: pl.DataFrame) -> pl.Series:
 
 def refused(stage: int, lost: pl.DataFrame) -> pl.DataFrame:
     """The fates of rollouts that a write could not write, with their reasons and causes."""
-    return lost.with_columns(stage=pl.lit(stage)).cast(dict(no_fates().schema.items()))
+    return lost.with_columns(stage=pl.lit(stage)).cast(no_fates().schema)
+
+
+def uses(rows: pl.DataFrame) -> pl.DataFrame:
+    """The uses of rollouts by what a write wrote."""
+    schema = no_uses().schema
+    return rows.select(schema.names()).cast(schema)
 
 
 def settle(fates: list[pl.DataFrame], used: pl.DataFrame) -> pl.DataFrame:

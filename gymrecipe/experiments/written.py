@@ -33,7 +33,8 @@ class WriteResult(msgspec.Struct):
     from the beginning misses some, because rows with further keys or types could not lead: the
     order is strict, or the first file has no room for all of them. `rounded` are columns of jsonl
     files that have fractions, and integers which no float is equal to; `apart` those that the two
-    splits show other keys or types of.
+    splits show other keys or types of. `figures` describe what was written, and `warnings` are
+    to be told of it.
     """
 
     outputs: list[Output]
@@ -48,6 +49,8 @@ class WriteResult(msgspec.Struct):
     rounded: set[str] = set()
     apart: list[str] = []
     contents: Contents = msgspec.field(default_factory=Contents)
+    figures: dict[str, Any] = {}
+    warnings: list[str] = []
 
     @property
     def rows(self) -> int:

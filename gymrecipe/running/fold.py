@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from gymrecipe.experiments import fates
 from gymrecipe.experiments.manifest import Output, StageRecord
-from gymrecipe.experiments.statistics import grounds, statistics
+from gymrecipe.experiments.written import WriteResult
 from gymrecipe.formats.template import Template
 from gymrecipe.lazy_polars import pl
 from gymrecipe.parameters import changed
@@ -42,14 +42,23 @@ class Folded(msgspec.Struct):
     be told, and `stops` are the checks because of which nothing is to be published.
     """
 
-    records: list[StageRecord]
-    outputs: list[Output]
     used: pl.DataFrame
     settled: pl.DataFrame
-    statistics: dict[str, Any]
-    examples: dict[str, str]
-    warnings: list[str]
-    stops: list[str]
+    records: list[StageRecord] = []
+    outputs: list[Output] = []
+    statistics: dict[str, Any] = {}
+    examples: dict[str, str] = {}
+    warnings: list[str] = []
+    stops: list[str] = []
+
+    def add(self, write: str, written: WriteResult) -> None:
+        """Take up what a write made."""
+        self.outputs += written.outputs
+        self.warnings += written.warnings
+        if written.example is not None:
+            self.examples[write] = written.example
+        if written.figures:
+            self.statistics[write] = written.figures
 
 
 def fold(
@@ -70,12 +79,8 @@ def fold(
     facts: dict[str, Told] = {}
     checked: dict[str, pl.DataFrame] = {}
     lost: list[pl.DataFrame] = []
-    uses = [fates.no_uses()]
-    records: list[StageRecord] = []
-    outputs: list[Output] = []
-    figures: dict[str, Any] = {}
-    examples: dict[str, str] = {}
-    warnings, stops = [*table.warnings], list[str]()
+    folded = Folded(fates.no_uses(), fates.no_fates(), warnings=[*table.warnings])
+    uses = [folded.used]
     # What a step took, made and wrote is deleted behind it, and not in memory while the next runs.
     for place, step in enumerate(plan.steps):
         rows = all_rollouts(table) if step.source is None else results[step.source]
@@ -87,45 +92,38 @@ def fold(
         if step.source is None:
             rows_in += table.bad.height
             rejected |= _counts(table.bad["reason"])
-        warnings += [*made.warnings, *remarks.of_texts(step, table.rows)]
+        folded.warnings += [*made.warnings, *remarks.of_texts(step, table.rows)]
         judgements: list[Judgement] = []
         match step.params:
             case Write():
-                written, said = writer.write(step, made.result)
-                warnings += said
-                outputs += written.outputs
-                use = uses[0].schema
-                uses += [spill(some.select(list(use)).cast(use)) for some in written.used]
+                written = writer.write(step, made.result)
+                folded.add(step.name, written)
+                uses += [spill(fates.uses(some)) for some in written.used]
                 lost += [spill(fates.refused(place, some)) for some in written.rejected]
                 rows_out = written.rows
                 rejected |= written.reasons
                 if written.causes:
                     made.facts["causes"] = written.told_causes()
-                if written.example is not None:
-                    examples[step.name] = written.example
-                if step.takes != "metrics":
-                    figures[step.name] = statistics(written, grounds(step.above))
-                    judgements += judged_again(
-                        step, made.result.held, written.written, checked, facts
-                    )
-                del written
+                came = made.result.held
+                judgements += judged_again(step, came, written.written, checked, facts)
+                del written, came
             case Validate() as params:
                 judgements += judged(step.name, made.facts["checks"])
                 if params.limits().keys() & COUNTS:
                     checked[step.name] = counted(made.result.wide(table.rows))
             case Filter() as params:
-                warnings += remarks.of_filter(plan, step, params, rejected)
+                folded.warnings += remarks.of_filter(plan, step, params, rejected)
         for level, sentence in judgements:
-            (stops if level == "stop" else warnings).append(sentence)
+            (folded.stops if level == "stop" else folded.warnings).append(sentence)
         template = templates.get(step.name)
-        records.append(stage_record(step, rows_in, rows_out, rejected, made.facts, template))
-        warnings += remarks.of_scale(plan, records[-1], table.rows)
+        folded.records.append(stage_record(step, rows_in, rows_out, rejected, made.facts, template))
+        folded.warnings += remarks.of_scale(plan, folded.records[-1], table.rows)
         later = {other.source for other in plan.steps[place + 1 :]}
         results = {name: result for name, result in results.items() if name in later}
         del rows, made
-    used = pl.concat(uses)
-    settled = spill(fates.settle(lost, used))
-    return Folded(records, outputs, used, settled, figures, examples, warnings, stops)
+    folded.used = pl.concat(uses)
+    folded.settled = spill(fates.settle(lost, folded.used))
+    return folded
 
 
 def stage_record(

@@ -8,7 +8,7 @@ import msgspec
 
 from gymrecipe.experiments import fates
 from gymrecipe.experiments.data import write_data, write_metrics
-from gymrecipe.experiments.statistics import CATEGORIES, FIGURES, grounds
+from gymrecipe.experiments.statistics import CATEGORIES, FIGURES, Grounds, grounds, statistics
 from gymrecipe.experiments.written import WriteResult
 from gymrecipe.formats.template import Template
 from gymrecipe.lazy_polars import pl
@@ -41,18 +41,19 @@ class Writer(msgspec.Struct, frozen=True):
     templates: dict[str, Template]
     spill: Spill
 
-    def write(self, step: Step, result: StageResult) -> tuple[WriteResult, list[str]]:
-        """Write the rows of a result into files of the step, and what there is to warn of. After
-        the last write the table has left of its rows where they lie.
+    def write(self, step: Step, result: StageResult) -> WriteResult:
+        """Write the rows of a result into files of the step. After the last write the table has
+        left of its rows where they lie.
         """
         several = len(writes_of(self.plan.steps)) > 1
         inside = f"data/{step.name}" if several else "data"
-        rows = self._collected(result, _needed(step, result))
+        by = grounds(step.above)
+        rows = self._collected(result, _needed(step, by, result))
         if step is self.plan.steps[-1]:
             self.table.rows = self.table.rows.select(fates.LINES)
         if step.takes == "metrics":
             assert result.figures_of is not None
-            return write_metrics(rows, result.figures_of, self.staged, inside), []
+            return write_metrics(rows, result.figures_of, self.staged, inside)
         self.progress.begin(f"writing {step.name}", rows.height, "rows")
         with blaming(step):
             written = write_data(
@@ -70,10 +71,12 @@ class Writer(msgspec.Struct, frozen=True):
         give_back()
         if step.purpose == "rl":
             remarks.check_verifier(step.write, written)
-        said = [*remarks.of_write(self.plan, step, rows, written)]
         if several and not written.rows:  # where it is the only one, the run ends with that
-            said.insert(0, f"{step.name}: wrote no rows; the stages above it say why.")
-        return written, said
+            written.warnings.append(f"{step.name}: wrote no rows; the stages above it say why.")
+        written.warnings += remarks.of_write(self.plan, step, rows, written)
+        del rows  # as many again as were written
+        written.figures = statistics(written, by)
+        return written
 
     def _collected(self, result: StageResult, names: list[str]) -> pl.DataFrame:
         """Columns of a result. Of many rows each is in memory alone, for those of a pair take 160
@@ -86,11 +89,10 @@ class Writer(msgspec.Struct, frozen=True):
         return pl.concat(columns, how="horizontal")
 
 
-def _needed(step: Step, rows: StageResult) -> list[str]:
+def _needed(step: Step, by: Grounds, rows: StageResult) -> list[str]:
     """The columns that a write needs of its rows."""
     if step.takes == "metrics":
         return list(rows.names)
-    by = grounds(step.above)
     needed = {*rows.held.columns, *PAIR_COLUMNS, *_READ, *CATEGORIES}
     figures = (*by.metrics, *by.groups, *FIGURES[step.takes].values())
     beside = columns_of(step.write, step.purpose)
