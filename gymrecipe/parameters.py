@@ -131,6 +131,11 @@ Quantile = Annotated[str, BeforeValidator(check_quantile)]
 """`p90`: the nearest-rank quantile of the values that enter the stage."""
 
 
+def as_number(limit: float | str | None) -> float | None:
+    """A limit that is a number, and no quantile or expression."""
+    return None if isinstance(limit, str) else limit
+
+
 def is_above(one: float | str, other: float | str) -> bool:
     """Whether a threshold is above another in any data: two numbers, or two quantiles."""
     if isinstance(one, str) and isinstance(other, str):

@@ -11,6 +11,7 @@ from msgspec import UNSET
 
 from gymrecipe.errors import DataError
 from gymrecipe.experiments import manifest
+from gymrecipe.experiments.fates import table
 from gymrecipe.experiments.manifest import REJECTS, USED, Input, Manifest
 from gymrecipe.experiments.recorded import resolved
 from gymrecipe.lazy_polars import pl
@@ -168,8 +169,6 @@ def _lines(version: Path, record: Manifest) -> pl.LazyFrame:
     Equal lines have one id; `occurrence` tells them apart, in the order of the inputs whatever
     their names.
     """
-    from gymrecipe.experiments.fates import table
-
     used = table(version / USED).select("id", *PLACE).unique(WHERE)
     rejects = table(version / REJECTS).filter(pl.col("id") != "")
     fates = [
@@ -187,8 +186,6 @@ def _bad(version: Path, record: Manifest, other: Manifest) -> pl.LazyFrame:
 
     What a recipe asks of a line decides about that too.
     """
-    from gymrecipe.experiments.fates import table
-
     same = {file.digest: file.path for file in _rollouts(other)}
     own = {(file.digest, file.path) for file in _rollouts(other)}
     moved = {
@@ -206,7 +203,6 @@ def _rollouts(record: Manifest) -> list[Input]:
 
 def _pairs(version: Path) -> pl.LazyFrame:
     """The distinct pairs of a version, by the ids of their two sides."""
-    from gymrecipe.experiments.fates import table
 
     def side(name: str) -> pl.LazyFrame:
         rows = table(version / USED).filter(pl.col("side") == name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from gymrecipe.formats.custom import parts_in
@@ -42,6 +44,8 @@ def job_of(
     params, purpose, format = step.write, step.purpose, FORMATS[step.write.format]
     columns, values = _beside(params, purpose, len(sides) == 2, _held(rows, named), named)
     fields = params.verifier_fields
+    settings: dict[str, Any] = {name: getattr(params, name) for name in Reading.__struct_fields__}
+    settings["reasoning"] = params.reasoning or format.reasoning
     job = WriteJob(
         target="",
         format=params.format,
@@ -49,20 +53,7 @@ def job_of(
         sources={},
         sides=(),
         columns=columns,
-        reading=Reading(
-            developer=params.developer,
-            system=params.system,
-            reasoning=params.reasoning or format.reasoning,
-            ending=params.ending,
-            unanswered_calls=params.unanswered_calls,
-            repeated_call_ids=params.repeated_call_ids,
-            empty_arguments=params.empty_arguments,
-            missing_tools=params.missing_tools,
-            refusals=params.refusals,
-            truncated=params.truncated,
-            token_ids=params.token_ids,
-            prompt_from=params.prompt_from,
-        ),
+        reading=Reading(**settings),
         pairs_at=params.pairs_at or format.pairs_at[0],
         verifier_fields=None if fields is None else tuple(fields),
         agent=params.agent,

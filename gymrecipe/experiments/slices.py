@@ -9,7 +9,7 @@ from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
 
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from gymrecipe.experiments.jobs import Taken
 from gymrecipe.experiments.spool import SPOOLED
@@ -86,13 +86,7 @@ def _side(rows: pl.DataFrame, side: str) -> Side:
 
 
 def _part(side: Side, low: int, high: int) -> Side:
-    return Side(
-        source=side.source[low:high],
-        offset=side.offset[low:high],
-        bytes=side.bytes[low:high],
-        id_hi=side.id_hi[low:high],
-        id_lo=side.id_lo[low:high],
-    )
+    return Side(*(column[low:high] for column in astuple(side)))
 
 
 def _values(rows: pl.DataFrame, column: str) -> list[Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from gymrecipe.errors import DataError, InputError
-from gymrecipe.experiments import ledger, manifest
+from gymrecipe.experiments import fates, ledger, manifest
 from gymrecipe.experiments.disk import sha256
 from gymrecipe.experiments.manifest import REJECTS, Manifest, Output
 from gymrecipe.experiments.references import LEDGER, VERSION
@@ -129,8 +129,6 @@ def _names_and_lines(folder: Path, record: Manifest) -> Iterator[str]:
 
 
 def _rejects(folder: Path, record: Manifest) -> Iterator[str]:
-    from gymrecipe.experiments import fates
-
     try:
         rows = fates.table(folder / REJECTS).select(pl.len()).collect().item()
     except (OSError, pl.exceptions.PolarsError):

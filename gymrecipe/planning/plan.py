@@ -32,10 +32,10 @@ class Plan(msgspec.Struct, frozen=True):
     named: dict[str, NamedColumn]
     settings: Settings
     parameters: dict[str, Any]
-    examples: dict[str, WorkedExample]
-    recipe_yaml: str
-    recipe_path: str
-    recipe_folder: str
+    examples: dict[str, WorkedExample] = {}
+    recipe_yaml: str = ""
+    recipe_path: str = ""
+    recipe_folder: str = ""
     origins: dict[str, str] = {}
     """Where each stage, and each part of the recipe that asks for a column or path, was set."""
     unasked: dict[str, str] = {}
@@ -138,10 +138,6 @@ def rebuild(
         named=named,
         settings=settings,
         parameters=parameters,
-        examples={},
-        recipe_yaml="",
-        recipe_path="",
-        recipe_folder="",
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from gymrecipe.lazy_polars import pl
-from gymrecipe.parameters import Params
+from gymrecipe.parameters import Params, as_number
 from gymrecipe.registry import unit_of
 from gymrecipe.rollouts.columns import SIDES
 from gymrecipe.rollouts.lookup import column
@@ -106,7 +106,7 @@ def _by_filter(
         least = limit.least if reason == f"below_min_{limit.name}" else None
         most = limit.most if reason == f"above_max_{limit.name}" else None
         for (value,) in () if least is None is most else _values(entered, row, limit.value):
-            yield Evidence(limit.name, value, _number(least), _number(most))
+            yield Evidence(limit.name, value, as_number(least), as_number(most))
 
 
 def _named(entered: pl.LazyFrame, text: str, row: int, line: Line) -> Iterator[Evidence]:
@@ -121,7 +121,7 @@ def _named(entered: pl.LazyFrame, text: str, row: int, line: Line) -> Iterator[E
 
 
 def _by_label(entered: pl.LazyFrame, params: Label, row: int, line: Line) -> Iterator[Evidence]:
-    least, most = _number(params.high), _number(params.low)
+    least, most = as_number(params.high), as_number(params.low)
     for (value,) in () if least is None is most else _values(entered, row, pl.col(params.by)):
         yield Evidence(params.by, value, least, most)
     for text in (params.high, params.low):
@@ -166,8 +166,8 @@ def _by_dedup(
 def _by_pair(
     entered: pl.LazyFrame, params: Pair, reason: str, row: int, line: Line
 ) -> Iterator[Evidence]:
-    least = _number(params.high) if reason == "no_high" else None
-    most = _number(params.low) if reason == "no_low" else None
+    least = as_number(params.high) if reason == "no_high" else None
+    most = as_number(params.low) if reason == "no_low" else None
     for (value,) in _values(entered, row, pl.col(params.by)):
         yield Evidence(params.by, value, least, most)
     rows = column(entered, "row")
@@ -177,8 +177,3 @@ def _by_pair(
         least = params.min_gap if one["verdict"] == "gap_too_small" else None
         most = params.max_gap if one["verdict"] == "gap_too_large" else None
         yield Evidence("gap", one["gap"], least, most, *(line(rows[one[side]]) for side in SIDES))
-
-
-def _number(limit: float | str | None) -> float | None:
-    """A limit that is a number, and no expression."""
-    return None if isinstance(limit, str) else limit

@@ -32,7 +32,7 @@ def pair(rollouts: pl.LazyFrame, params: Pair) -> tuple[pl.LazyFrame, Facts]:
     with_two = 0
     pairs, fates = [], unpaired.unpaired(rollouts, params.by)
     for among in _parts(rollouts, params):
-        ranked = _ranked(rollouts, among, params)
+        ranked = ranking.ranked(rollouts, among, params)
         found, verdicts = candidates.judged(rollouts, ranked, params)
         fates = unpaired.fates(fates, rollouts, ranked, verdicts, found, params.by)
         with_two += len(repeated(column(rollouts, "task_key")[ranked["at"]]))
@@ -77,16 +77,11 @@ def _looks_at_all(params: Pair) -> bool:
     return params.across_prompts or not is_ours(STRATEGIES[params.strategy].function.__module__)
 
 
-def _ranked(rollouts: pl.LazyFrame, among: pl.Expr, params: Pair) -> pl.DataFrame:
-    tiers = {"high": params.high, "low": params.low} if params.strategy == "tiers" else {}
-    return ranking.ranked(rollouts, among, params.by, params.ties, params.across_prompts, tiers)
-
-
 def held_against(rollouts: pl.LazyFrame, at: int, params: Pair) -> pl.DataFrame:
     """What the strategy held against the rollout at this place, see `candidates.of_one`."""
     task = column(rollouts, "task_key")[at]
     among = pl.lit(True) if _looks_at_all(params) else pl.col("task_key") == task
-    return candidates.of_one(rollouts, _ranked(rollouts, among, params), at, params)
+    return candidates.of_one(rollouts, ranking.ranked(rollouts, among, params), at, params)
 
 
 def _rates(rollouts: pl.LazyFrame, with_two: int, made: pl.DataFrame, params: Pair) -> pl.LazyFrame:

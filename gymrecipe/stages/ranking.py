@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from gymrecipe.lazy_polars import pl
 from gymrecipe.parameters import TOLERANCE
 from gymrecipe.rollouts.hashes import combine
 from gymrecipe.rollouts.lookup import column
 from gymrecipe.stages import where as language
+from gymrecipe.stages.pairing import Pair
 
 
-def ranked(
-    rollouts: pl.LazyFrame,
-    among: pl.Expr,
-    by: str,
-    ties: Literal["draw", "shortest"],
-    across_prompts: bool,
-    tiers: dict[str, float | str],
-) -> pl.DataFrame:
+def ranked(rollouts: pl.LazyFrame, among: pl.Expr, params: Pair) -> pl.DataFrame:
     """The rollouts `among` these that can be compared (`at`): group by group, and in it from the
     best on.
 
-    `group` is the place in this table where the group begins, `n` its size; each of the `tiers`,
-    `high` and `low`, says whether a rollout is in it.
+    `group` is the place in this table where the group begins, `n` its size; for the strategy
+    `tiers` each of `high` and `low` says whether a rollout is in it.
     """
-    value = pl.col(by)
+    value = pl.col(params.by)
     keys = [(value, True)]
-    if ties == "shortest":
+    if params.ties == "shortest":
         keys.append((pl.col("answer_chars"), False))
     keys.append((pl.col("draw"), False))
-    at = column(rollouts, pl.arg_where(usable(by) & among))
+    at = column(rollouts, pl.arg_where(usable(params.by) & among))
     for key, descending in reversed(keys):
         at = at[_order(column(rollouts, key)[at], descending)]
-    if across_prompts:
+    if params.across_prompts:
         runs = pl.zeros(len(at), pl.UInt32, eager=True)
         sizes = pl.Series([len(at)] if len(at) else [], dtype=pl.UInt32)
     else:
@@ -43,6 +35,7 @@ def ranked(
         runs, sizes = groups.rle_id(), groups.rle().struct.field("len")
     table = pl.DataFrame({"at": at, "group": (sizes.cum_sum() - sizes)[runs]})
     table = table.with_columns(n=sizes.cast(pl.Int32)[runs])
+    tiers = {"high": params.high, "low": params.low} if params.strategy == "tiers" else {}
     return table.with_columns(
         column(rollouts, tier(limit, value, name == "high"))[at].alias(name)
         for name, limit in tiers.items()

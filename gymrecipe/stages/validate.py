@@ -8,7 +8,7 @@ from pydantic import field_validator, model_validator
 
 from gymrecipe.errors import RecipeError, hint
 from gymrecipe.lazy_polars import pl
-from gymrecipe.parameters import TOLERANCE, Params, Quantile, Reads
+from gymrecipe.parameters import TOLERANCE, Params, Quantile, Reads, as_number
 from gymrecipe.registry import CHECKS, Facts, Purpose, stage, unit_of
 from gymrecipe.rollouts.columns import of_pair
 from gymrecipe.stages import checks as ours
@@ -156,7 +156,7 @@ def validate(rows: pl.LazyFrame, params: Validate, facts: Told) -> tuple[pl.Lazy
         if unit not in entry.takes:
             left_out.append(f"{name} was not checked: it is for {entry.takes[0]}, not {unit}.")
             continue
-        figure = entry.function(table, facts, _number(limits.at), params.category)
+        figure = entry.function(table, facts, as_number(limits.at), params.category)
         if figure is not None and not isinstance(figure, int | float):
             said = f"should give a number or None, got a {type(figure).__name__}"
             raise RecipeError(f"the check '{name}' ({entry.function.__module__}) {said}.")
@@ -193,7 +193,3 @@ def result(name: str, figure: float | None, limits: Limits) -> dict[str, Any]:
         "level": limits.level,
         "ok": ok,
     }
-
-
-def _number(at: float | str | None) -> float | None:
-    return None if isinstance(at, str) else at

@@ -57,20 +57,19 @@ def said_by(folder: Path, *lines: str) -> list[str]:
     return others
 
 
-def test_a_process_of_one_thread_is_forked(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("asked", "then"),
+    [
+        ("local(2, 2**40)", "threading.Thread(target=time.sleep, args=(0.1,)).start()"),
+        ("local(2)", "pass"),
+    ],
+    ids=["at once", "with the first map where no size is known"],
+)
+def test_a_process_of_one_thread_is_forked(asked: str, then: str, tmp_path: Path) -> None:
     said = said_by(
         tmp_path,
-        "with local(2, 2**40) as engine:",
-        "    threading.Thread(target=time.sleep, args=(0.1,)).start()",  # after they were
-        "    print({*engine(parent, range(9), 2**40)} == {os.getpid()})",
-    )
-    assert said == ["True"]
-
-
-def test_workers_start_with_the_first_map_where_no_size_is_known(tmp_path: Path) -> None:
-    said = said_by(
-        tmp_path,
-        "with local(2) as engine:",
+        f"with {asked} as engine:",
+        f"    {then}",
         "    print({*engine(parent, range(9), 2**40)} == {os.getpid()})",
     )
     assert said == ["True"]
