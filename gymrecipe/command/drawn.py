@@ -95,10 +95,10 @@ def cleared(gone: Cleared) -> None:
     line(f"{gone.folder}: {counted(gone.files, 'file')} of {size(gone.bytes)} removed")
 
 
-def summary(record: Manifest, version: Path) -> None:
-    from gymrecipe.report import terminal
+def shown(record: Manifest, version: Path) -> None:
+    from gymrecipe.report.summary import summary
 
-    terminal.summary(record, say.console(stderr=False))
+    summary(record, say.console(stderr=False))
     line(version)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +12,10 @@ from gymrecipe.errors import DataError, GymrecipeError, RecipeError, hint
 
 if TYPE_CHECKING:
     from gymrecipe.experiments.manifest import Manifest
+    from gymrecipe.planning.plan import Plan
     from gymrecipe.planning.settings import Settings
     from gymrecipe.report.terminal import SweepRow
+    from gymrecipe.rollouts.engine import Map
     from gymrecipe.running.executor import Version
 
 
@@ -88,38 +89,53 @@ def _run(path: Path, overrides: list[str], words: Words) -> Version:
         from gymrecipe import api
 
         plan = api.prepare(composed, command=_command(words))
+        version = _made(plan, engine)
+    _tell(version, plan.settings)
+    return version
 
-        from gymrecipe.experiments import publishing
-        from gymrecipe.report import terminal
-        from gymrecipe.running import executor
 
-        errors = say.console()
-        gc.freeze()
-        gc.enable()
-        with terminal.Bars(errors) as bars:
-            try:
-                version = executor.run(plan, engine, bars)
-            except DataError as error:
-                if error.manifest is not None:
-                    bars.close()
-                    terminal.summary(error.manifest, errors)
-                raise
-    terminal.summary(version.manifest, errors)
-    for name, example in version.examples.items() if version.path is None else ():
-        terminal.example(name, example, errors)
+def _made(plan: Plan, engine: Map) -> Version:
+    """Run a plan under bars; what a run found that comes to nothing is shown all the same."""
+    from gymrecipe.report.bars import Bars
+    from gymrecipe.report.summary import summary
+    from gymrecipe.running import executor
+
+    errors = say.console()
+    gc.freeze()
+    gc.enable()
+    with Bars(errors) as bars:
+        try:
+            return executor.run(plan, engine, bars)
+        except DataError as error:
+            if error.manifest is not None:
+                bars.close()
+                summary(error.manifest, errors)
+            raise
+
+
+def _tell(version: Version, settings: Settings) -> None:
+    """Say what a run made, and where it is."""
+    from gymrecipe.experiments import publishing
+    from gymrecipe.report.summary import summary
+    from gymrecipe.report.terminal import example
+
+    errors = say.console()
+    summary(version.manifest, errors)
+    if version.path is None:
+        for name, text in version.examples.items():
+            example(name, text, errors)
+        if settings.json_:
+            say.answer(version.manifest, as_json=True)
+        return
     if version.existed:
         say.note(
             f"{version.path} has the same id already{_lacking(version)}; nothing was written"
             " (again=true writes)."
         )
-    if version.path is not None:
-        _say_beside(version.path, version.manifest, plan.settings)
+    _say_beside(version.path, version.manifest, settings)
     # As asked now: a version that was there before may have been made with another `json`.
-    with publishing.beside(version.path) if version.path is not None else nullcontext():
-        if plan.settings.json_ or version.path is not None:
-            made = version.path
-            say.answer(version.manifest, plan.settings.json_, lambda _: print(made, flush=True))
-    return version
+    with publishing.beside(version.path):
+        say.answer(version.manifest, settings.json_, lambda _: print(version.path, flush=True))
 
 
 def _lacking(version: Version) -> str:

@@ -47,13 +47,14 @@ def _columns(words: Words) -> int:
 
 def _check(words: Words) -> int:
     from gymrecipe import check
-    from gymrecipe.report import checked, terminal
+    from gymrecipe.report import checked
+    from gymrecipe.report.bars import Bars
 
     given = taken(words)
     if len(words.arguments) != 1:
         raise RecipeError("check: write one file: check FILE format=NAME")
     (name,), counted = words.arguments, checked.Counted()
-    with terminal.Bars(say.console()) as bars:
+    with Bars(say.console()) as bars:
         checking = check.check(name, given["format"], given["purpose"] or None, bars.advance)
         if not given["json"]:  # which would draw between the lines of the findings
             bars.begin("checking", checking.size, "bytes")
@@ -131,7 +132,7 @@ def _show(words: Words) -> int:
     from gymrecipe.experiments import manifest
 
     (path,), given = _version_arguments(words, 1)
-    say.answer(manifest.read(path), given["json"], lambda found: drawn.summary(found, path))
+    say.answer(manifest.read(path), given["json"], lambda found: drawn.shown(found, path))
     return 0
 
 
@@ -141,11 +142,11 @@ def _explain(words: Words) -> int:
     line = words.arguments.pop()
     (path,), given = _version_arguments(words, 1)
 
-    from gymrecipe.report import terminal
+    from gymrecipe.report.bars import Bars
     from gymrecipe.running.retrace import explain
 
     errors = say.console()
-    with terminal.Bars(errors) as bars:
+    with Bars(errors) as bars:
         progress = bars if errors.is_terminal else None
         found = explain(path, line, progress, values=given["values"])
     say.answer(found, given["json"], drawn.explained)
@@ -187,11 +188,11 @@ def _rejects(words: Words) -> int:
 
 
 def _reproduce(words: Words) -> int:
-    from gymrecipe.report import terminal
+    from gymrecipe.report.bars import Bars
     from gymrecipe.running.reproduce import reproduce
 
     (path,), given = _version_arguments(words, 1)
-    with terminal.Bars(say.console()) as bars:
+    with Bars(say.console()) as bars:
         same = reproduce(path, bars, any_tools=given["any_tools"])
     say.answer(same, given["json"], drawn.reproduced)
     return 0

@@ -1,4 +1,4 @@
-"""Terminal: everything that the command shows of data, drawn on a console that it is given."""
+"""Terminal: a sweep, a difference and an example, drawn on a console that is given."""
 
 from __future__ import annotations
 
@@ -11,12 +11,8 @@ from rich.console import Console
 
 from gymrecipe.experiments.diff import Change, Difference, Moved
 from gymrecipe.experiments.manifest import Input, Manifest
-from gymrecipe.report.bars import Bars
 from gymrecipe.report.page import Cell, Page, Table, join, styled, title, words
 from gymrecipe.report.safe import asked, counted, number, safe, size
-from gymrecipe.report.summary import summary
-
-__all__ = ["Bars", "SweepRow", "difference", "example", "safe", "summary", "sweep"]
 
 MOST_LINES = 60
 MOST_TEXT = 400

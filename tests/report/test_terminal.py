@@ -12,17 +12,11 @@ from rich.console import Console
 import gymrecipe
 from gymrecipe.experiments.diff import Change, Difference, Moved
 from gymrecipe.experiments.manifest import Environment, Input, Lines, Manifest, Output, StageRecord
+from gymrecipe.report.bars import Bars
 from gymrecipe.report.listing import listing
-from gymrecipe.report.safe import asked, compact, number, size
-from gymrecipe.report.terminal import (
-    Bars,
-    SweepRow,
-    difference,
-    example,
-    safe,
-    summary,
-    sweep,
-)
+from gymrecipe.report.safe import asked, compact, number, safe, size
+from gymrecipe.report.summary import summary
+from gymrecipe.report.terminal import SweepRow, difference, example, sweep
 
 HOSTILE = [
     "\x1b]8;;http://evil.test\x1b\\here\x1b]8;;\x1b\\",  # OSC 8: a link
