@@ -128,10 +128,8 @@ def rebuild(
         entry = STAGES.get(use)
         if entry is None:
             raise RecipeError(f"stages.{name}: no stage is named '{use}'; is a plugin missing?")
-        before = built[source] if source else None
-        takes = before.makes if before else ""
         checked = entry.params.model_validate(params)
-        built[name] = Step(name, entry, checked, before, takes, entry.makes or takes)
+        built[name] = Step(name, entry, checked, built[source] if source else None)
     return Plan(
         steps=tuple(built.values()),
         columns=tuple(merge(columns_read(built.values(), named))),

@@ -34,16 +34,24 @@ _NAME = re.compile(r"[A-Za-z_][\w\-]{0,63}", re.ASCII)
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One stage of a recipe: its name there, its parameters, the step whose result it takes (None
-    for a load), and the unit of the rows that it takes and makes.
+    """One stage of a recipe: its name there, its parameters, and the step whose result it takes
+    (None for a load).
     """
 
     name: str
     stage: Stage
     params: Params
     before: Step | None
-    takes: str
-    makes: str
+
+    @property
+    def takes(self) -> str:
+        """The unit of the rows that it takes; empty for a load."""
+        return "" if self.before is None else self.before.makes
+
+    @property
+    def makes(self) -> str:
+        """The unit of the rows that it makes."""
+        return self.stage.makes or self.takes
 
     @property
     def source(self) -> str | None:
@@ -101,24 +109,12 @@ def build(values: Any, knobs: dict[str, Any], faults: Faults) -> list[Step]:
             faults.add(f"{path}.use", f"no stage is named '{value['use']}'. {there}")
             continue
         params = _params(entry, name, value, knobs, faults)
-        takes = ""
-        if not entry.takes:
-            source = None
-        elif source is None:
-            faults.add(path, "the first stage must be a load")
-            takes = entry.takes[0]
-        else:
-            # What a faulty stage makes is not known, and no reason for another fault.
-            takes = made.get(source, entry.takes[0])
-            if takes not in entry.takes:
-                fitting = [other for other, makes in made.items() if makes in entry.takes]
-                by_caller = bool(set_by_caller(faults.composed, path))
-                faults.add(path, _misplaced(entry, source, takes, fitting if by_caller else []))
+        source = source if entry.takes else None
+        takes = _taken(entry, path, source, made, faults)
         if takes in entry.takes or source is None:
             made[name] = entry.makes or takes
         if params is not None:
-            before = steps.get(source or "")
-            steps[name] = Step(name, entry, params, before, takes, entry.makes or takes)
+            steps[name] = Step(name, entry, params, steps.get(source or ""))
     if len([step for step in steps.values() if not step.stage.takes]) > 1:
         faults.add("stages", "there can be one load; give it several inputs")
     taken = {step.source for step in steps.values()}
@@ -127,6 +123,24 @@ def build(values: Any, knobs: dict[str, Any], faults: Faults) -> list[Step]:
             said = "no stage takes its result; add a write after it, or take it out"
             faults.add(f"stages.{step.name}", said)
     return list(steps.values()) if len(faults.said) == known else []
+
+
+def _taken(
+    entry: Stage, path: str, source: str | None, made: dict[str, str], faults: Faults
+) -> str:
+    """The unit that a stage takes from its source, of those that stages before it have `made`."""
+    if not entry.takes:
+        return ""
+    if source is None:
+        faults.add(path, "the first stage must be a load")
+        return entry.takes[0]
+    # What a faulty stage makes is not known, and no reason for another fault.
+    takes = made.get(source, entry.takes[0])
+    if takes not in entry.takes:
+        fitting = [other for other, makes in made.items() if makes in entry.takes]
+        by_caller = bool(set_by_caller(faults.composed, path))
+        faults.add(path, _misplaced(entry, source, takes, fitting if by_caller else []))
+    return takes
 
 
 def _misplaced(entry: Stage, source: str, takes: str, fitting: list[str]) -> str:
