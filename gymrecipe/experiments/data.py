@@ -28,7 +28,7 @@ from gymrecipe.formats.template import Template
 from gymrecipe.lazy_polars import pl
 from gymrecipe.planning.settings import NamedColumn
 from gymrecipe.planning.steps import Step
-from gymrecipe.rollouts.columns import INPUT, SIDES, SPLIT
+from gymrecipe.rollouts.columns import INPUT, ROWS, SPLIT
 from gymrecipe.rollouts.engine import Advance, Map
 from gymrecipe.rollouts.files import Source
 from gymrecipe.stages.write import Write
@@ -58,7 +58,7 @@ def write_data(
     """
     params = step.write
     written = WriteResult([], rows.clear())
-    sides = tuple(f"{side}_" for side in SIDES) if "chosen_row" in rows.columns else ("",)
+    sides = tuple(side for name, side in ROWS.items() if name in rows.columns)
     job, taken = job_of(step, rows, sides, named, template)
     came = []
     causes: dict[Fault, Fault] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import cache
+from typing import NamedTuple
 
 from msgspec import Raw
 
@@ -121,6 +122,32 @@ def made_of_text(column: NamedColumn) -> bool:
     return column.regex is not None or column.default is not None or isinstance(column.path, list)
 
 
+class Beside(NamedTuple):
+    """A column beside the messages: what the recipe calls it, its name in the record, and what it
+    is made of: a column of the table, or a path in the line, or neither for a part of the example.
+    """
+
+    name: str
+    to: str
+    column: str | None = None
+    path: str | None = None
+
+
+def beside(step: Step, named: dict[str, NamedColumn], made: set[str]) -> Iterator[Beside]:
+    """The columns beside the messages of a write; `made` are those that stages made of its table,
+    which has the built-in ones and what is worked out of the lines, too.
+    """
+    pairs, parts = step.takes == "pairs", parts_in(step.write.format, step.purpose)
+    table = {name for name, column in named.items() if made_of_text(column)} | made
+    for name, to in columns_of(step.write, step.purpose).items():
+        if name in parts:
+            yield Beside(name, to)
+        elif (column := table_column(name, pairs, table)) is not None:
+            yield Beside(name, to, column=column)
+        else:
+            yield Beside(name, to, path=path_of(name, pairs, named))
+
+
 def paths_written(
     steps: Iterable[Step], named: dict[str, NamedColumn]
 ) -> Iterator[tuple[Step, Path]]:
@@ -128,14 +155,10 @@ def paths_written(
 
     Raises ValueError for a name that is no path.
     """
-    for step in writes_of(steps):
-        if step.takes == "metrics":
-            continue
-        pairs = step.takes == "pairs"
-        table = held(named, made_above(step))
-        for name in columns_of(step.write, step.purpose):
-            if not _is_canonical(name, step) and table_column(name, pairs, table) is None:
-                yield step, _parsed(name, pairs, named)
+    for step in [step for step in writes_of(steps) if step.takes != "metrics"]:
+        for each in beside(step, named, made_above(step)):
+            if each.path is not None:
+                yield step, _parsed(each.path, step)
 
 
 def unfit_columns(step: Step, named: dict[str, NamedColumn]) -> Iterator[str]:
@@ -145,9 +168,8 @@ def unfit_columns(step: Step, named: dict[str, NamedColumn]) -> Iterator[str]:
     format, purpose, pairs = step.write.format, step.purpose, step.takes == "pairs"
     if purpose not in POSSIBLE[step.takes] or purpose not in FORMATS[format].purposes:
         return
-    columns = columns_of(step.write, purpose)
-    table = held(named, made_above(step))
-    names = list(columns.values())
+    columns = list(beside(step, named, made_above(step)))
+    names = [each.to for each in columns]
     if format == "custom" and not columns:
         yield "the format 'custom' has the columns named here and no other; name some"
     if format == "raw" and not pairs and columns:
@@ -156,33 +178,21 @@ def unfit_columns(step: Step, named: dict[str, NamedColumn]) -> Iterator[str]:
         yield f"two columns are named '{twice[0]}'; rename one of them"
     for name in sorted({*names} & own_keys(format, purpose)):
         yield f"'{format}' writes '{name}' itself; give the column another name"
-    for name in columns:
+    for name, _, _, path in columns:
         if pairs and name in BUILT_IN and name not in OF_PAIRS:
             yield f"a pair has '{name}' twice; write chosen_{name} or rejected_{name}"
         elif step.takes == "tasks" and name in OF_A_ROLLOUT and name in BUILT_IN:
             yield f"a task has no '{name}'; it has {', '.join(MADE['tasks'])}"
-        elif not _is_canonical(name, step) and table_column(name, pairs, table) is None:
+        elif path is not None:
             try:
-                _parsed(name, pairs, named)
+                _parsed(path, step)
             except ValueError as error:
                 yield f"{error}{hint(name, [*BUILT_IN, *named])}"
 
 
-def _parsed(name: str, pairs: bool, named: dict[str, NamedColumn]) -> Path:
-    """The path in a line that a name means, whichever side of a pair the line is."""
-    path = path_of(name, pairs, named)
-    return parse_path(path.partition(".")[2] if pairs else path)
-
-
-def _is_canonical(name: str, step: Step) -> bool:
-    return name in parts_in(step.write.format, step.purpose)
-
-
-def held(named: dict[str, NamedColumn], made: set[str]) -> set[str]:
-    """The columns that the table holds for a write beside the built-in ones: named ones, and those
-    that stages have made.
-    """
-    return {name for name, column in named.items() if made_of_text(column)} | made
+def _parsed(path: str, step: Step) -> Path:
+    """The path in a line, whichever side of a pair the line is."""
+    return parse_path(path.partition(".")[2] if step.takes == "pairs" else path)
 
 
 def made_above(step: Step) -> set[str]:
