@@ -22,11 +22,11 @@ SHOWN = 200
 """The most characters of a value that a message shows."""
 
 
-def fault(composed: Composed, path: str, problem: str) -> str:
-    """Where a fault is: with the caller if it set the path, or the knob that it comes from."""
+def origin(composed: Composed, path: str) -> str:
+    """Where a path was set: by the caller, if it set it or the knob that it comes from."""
     if place := set_by_caller(composed, path):
-        return f"{composed.caller.name}: {place}: {problem}"
-    return f"{composed.path}: {path}: {problem}"
+        return f"{composed.caller.name}: {place}"
+    return f"{composed.path}: {path}"
 
 
 def set_by_caller(composed: Composed, path: str) -> str:
@@ -115,7 +115,7 @@ class Faults:
 
     def add(self, path: str, problem: str) -> None:
         """One more, with where it is in front."""
-        self.said.append(fault(self.composed, path, problem))
+        self.said.append(f"{origin(self.composed, path)}: {problem}")
 
     def validated(
         self, model: type[Model], value: Any, below: str, what: str, also: tuple[str, ...] = ()
@@ -163,7 +163,7 @@ def _invalid(
         if path == below and (given := _given(composed, below, model, said)):
             yield f"{composed.caller.name}: {given}: {said.removeprefix(f'{given}: ')}"
         else:
-            yield fault(composed, path, said)
+            yield f"{origin(composed, path)}: {said}"
 
 
 def _given(composed: Composed, below: str, model: type[BaseModel], said: str) -> str:

@@ -12,7 +12,7 @@ import msgspec
 from gymrecipe.errors import RecipeError
 from gymrecipe.guards import references
 from gymrecipe.parameters import Of, marked
-from gymrecipe.planning.faults import Faults, fault, knob_of, set_by_caller, unknown
+from gymrecipe.planning.faults import Faults, knob_of, origin, set_by_caller, unknown
 from gymrecipe.planning.fit import unfit
 from gymrecipe.planning.reads import columns_read, lists_of_paths, places, unused
 from gymrecipe.planning.settings import SETTINGS, NamedColumn, Settings, WorkedExample
@@ -61,7 +61,8 @@ def plan(composed: Composed) -> Plan:
     named = _named(knobs.pop("columns", None), faults)
     faults.said += unknown(composed, knobs)
     settings = _settings(knobs, faults)
-    faults.said += _written_elsewhere(composed)
+    for name, said in _written_elsewhere(composed):
+        faults.add(name, said)
     examples = _examples(worked, faults)
     steps = build(stages, knobs, faults)
     columns: list[Column] = []
@@ -112,7 +113,7 @@ def _origins(
         *(f"stages.{step.name}" for step in steps),
         f"stages.{steps[0].name}.reward",
     )
-    return {part: fault(composed, part, "").removesuffix(": ") for part in parts}
+    return {part: origin(composed, part) for part in parts}
 
 
 def rebuild(
@@ -146,9 +147,10 @@ def _settings(knobs: dict[str, Any], faults: Faults) -> Settings | None:
     return faults.validated(Settings, chosen, "", "settings")
 
 
-def _written_elsewhere(composed: Composed) -> Iterator[str]:
-    """Faults of a recipe that says itself where on this machine is written, but for below the
-    folder of the call: who wrote it may be a stranger, the overrides are the user's.
+def _written_elsewhere(composed: Composed) -> Iterator[tuple[str, str]]:
+    """The knobs by which a recipe says itself where on this machine is written, but for below the
+    folder of the call, and what is said of them: who wrote it may be a stranger, the overrides are
+    the user's.
     """
     for name in ("output_dir", "output_jsonl_fpath", "cache_dir"):
         value = composed.values.get(name)
@@ -162,7 +164,7 @@ def _written_elsewhere(composed: Composed) -> Iterator[str]:
         else:
             continue
         instead = f"Write {name}=… {composed.caller.there}."
-        yield fault(composed, name, f"{said}, got {value!r}. {instead}")
+        yield name, f"{said}, got {value!r}. {instead}"
 
 
 def _named(values: Any, faults: Faults) -> dict[str, NamedColumn]:

@@ -71,6 +71,26 @@ def _grouping(record: Manifest, figure: str) -> int:
     return int(figures.get(figure, 0))
 
 
+def _setting(write: StageRecord, reason: str) -> str:
+    """Which setting of a write lets through what it rejects for a reason."""
+    name, _, values = CHANGED_BY[reason].partition("=")
+    others, chosen = values.split(" or "), write.parameters.get(name)
+    if name == "format":
+        others = [other for other in others if purpose_of(write) in FORMATS[other].purposes]
+    if chosen in others:
+        others = others[others.index(chosen) + 1 :]
+    elif chosen is not None and values in ("PATH", "NAME"):
+        others = []
+    if not others:
+        return f"{name}={chosen} is set already, and nothing else lets them through."
+    them = "them" if len(write.rejected) == 1 else f"the {write.rejected[reason]} {reason}"
+    through = f"{name}={' or '.join(others)} may let {them} through"
+    format = write.parameters["format"]
+    if name == "pairs_at" and values not in FORMATS[format].pairs_at:
+        return f"{through}, with another format than {format}."
+    return f"{through}."
+
+
 def _advice(stage: StageRecord, record: Manifest) -> str:
     """What to do about the reason that took the most away."""
     knobs = record.parameters
@@ -82,22 +102,7 @@ def _advice(stage: StageRecord, record: Manifest) -> str:
     if most == "only_one" and (split := _grouping(record, "prompts_of_several_tasks")):
         return SPLIT.format(split)
     if stage.use == "write" and most in CHANGED_BY:
-        name, _, values = CHANGED_BY[most].partition("=")
-        others, chosen = values.split(" or "), stage.parameters.get(name)
-        if name == "format":
-            others = [other for other in others if purpose_of(stage) in FORMATS[other].purposes]
-        if chosen in others:
-            others = others[others.index(chosen) + 1 :]
-        elif chosen is not None and values in ("PATH", "NAME"):
-            others = []
-        if not others:
-            return f"{name}={chosen} is set already, and nothing else lets them through."
-        them = "them" if len(stage.rejected) == 1 else f"the {stage.rejected[most]} {most}"
-        through = f"{name}={' or '.join(others)} may let {them} through"
-        format = stage.parameters["format"]
-        if name == "pairs_at" and values not in FORMATS[format].pairs_at:
-            return f"{through}, with another format than {format}."
-        return f"{through}."
+        return _setting(stage, most)
     if most in ADVICE:
         return ADVICE[most]
     if stage.use == "write":
