@@ -53,24 +53,24 @@ def _check(words: Words) -> int:
     given = taken(words)
     if len(words.arguments) != 1:
         raise RecipeError("check: write one file: check FILE format=NAME")
-    (name,), counted = words.arguments, checked.Counted()
+    (name,), tally = words.arguments, checked.Tally()
     with Bars(say.console()) as bars:
         checking = check.check(name, given["format"], given["purpose"] or None, bars.advance)
         if not given["json"]:  # which would draw between the lines of the findings
             bars.begin("checking", checking.size, "bytes")
-        findings = counted.count(checking.findings)
+        findings = tally.count(checking.findings)
         told = (checked.told(name, finding) for finding in findings)
 
         def draw(told: Iterator[checked.Told]) -> None:
             deque(told, maxlen=0)
             bars.close()
-            for line in checked.findings(name, counted):
+            for line in checked.findings(name, tally):
                 drawn.line(line)
 
         say.answer(told, given["json"], draw)
-    for line in checked.outcome(name, checking, counted):
+    for line in checked.outcome(name, checking, tally):
         say.note(line)
-    return DataError.exit_code if counted.errors else 0
+    return DataError.exit_code if tally.errors else 0
 
 
 def _versions(words: Words) -> int:

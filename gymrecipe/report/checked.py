@@ -34,7 +34,7 @@ class Told(msgspec.Struct, frozen=True):
     what: str
 
 
-class Counted(msgspec.Struct):
+class Tally(msgspec.Struct):
     """The findings so far, by kind."""
 
     kinds: dict[tuple[str, str], Alike] = {}
@@ -63,9 +63,9 @@ class Counted(msgspec.Struct):
             yield finding
 
 
-def findings(name: str, counted_: Counted) -> Iterator[str]:
+def findings(name: str, tally: Tally) -> Iterator[str]:
     """Each kind as `FILE:LINE: level: what`, the errors first, and on which lines it is as well."""
-    kinds = counted_.kinds.values()
+    kinds = tally.kinds.values()
     for alike in sorted(kinds, key=lambda one: (one.first.level, one.first.line)):
         first = alike.first
         yield f"{safe(_where(name, first.line))}: {first.level}: {safe(first.what, 500)}"
@@ -74,13 +74,13 @@ def findings(name: str, counted_: Counted) -> Iterator[str]:
             rest = alike.count - 1 - len(alike.next)
             more = f" and {rest:,} more" if rest else ""
             yield f"  also on line {also}{more}"
-    if counted_.untold:
-        yield f"{safe(name)}: {counted(counted_.untold, 'finding')} of further kinds"
+    if tally.untold:
+        yield f"{safe(name)}: {counted(tally.untold, 'finding')} of further kinds"
 
 
-def outcome(name: str, checking: Checking, counted_: Counted) -> Iterator[str]:
+def outcome(name: str, checking: Checking, tally: Tally) -> Iterator[str]:
     """What was checked, as what, and how it came out."""
-    errors, warnings = counted(counted_.errors, "error"), counted(counted_.warnings, "warning")
+    errors, warnings = counted(tally.errors, "error"), counted(tally.warnings, "warning")
     read = f"format={checking.format}"
     if checking.purpose:
         told = "" if checking.is_told else " (by its columns)"

@@ -5,12 +5,12 @@ import json
 from gymrecipe.check import Checking
 from gymrecipe.checking.finding import found
 from gymrecipe.report import checked
-from gymrecipe.report.checked import Counted
+from gymrecipe.report.checked import Tally
 from gymrecipe.report.safe import as_line
 
 
-def counted(*findings: tuple[str, int, str]) -> Counted:
-    into = Counted()
+def counted(*findings: tuple[str, int, str]) -> Tally:
+    into = Tally()
     list(into.count(found(level, line, what) for level, line, what in findings))  # type: ignore[arg-type]
     return into
 
