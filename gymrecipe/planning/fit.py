@@ -73,11 +73,11 @@ def _vain(
 ) -> Iterator[tuple[str, str]]:
     """The overrides that no write can use, and why. What a recipe sets itself is no fault."""
     for key in composed.overridden:
-        at, _, name = key.rpartition(".")
-        takers = [step for step in writes if at in ("", f"stages.{step.name}")]
-        if name == "materialized_inputs" and at in ("", "stages.load"):
+        above, _, name = key.rpartition(".")
+        takers = [step for step in writes if above in ("", f"stages.{step.name}")]
+        if name == "materialized_inputs" and above in ("", "stages.load"):
             takers, name = writes, "verifier_fields"
-        elif not takers or (not at and (name not in composed.base or name in used)):
+        elif not takers or (not above and (name not in composed.base or name in used)):
             continue
         why = [_idle(step).get(name) for step in takers]
         usual = Write.model_fields.get(name)

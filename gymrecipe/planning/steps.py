@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 import gymrecipe.formats
-import gymrecipe.stages
+import gymrecipe.stages  # noqa: F401, they register themselves
 from gymrecipe.errors import hint
 from gymrecipe.formats.template import Template, read_template
 from gymrecipe.parameters import Params
@@ -19,8 +19,6 @@ from gymrecipe.recipe.reading import kind
 from gymrecipe.registry import STAGES, Purpose, Stage
 from gymrecipe.stages.load import Load
 from gymrecipe.stages.write import Write
-
-__all__ = ["POSSIBLE", "Step", "build", "gymrecipe", "templates", "writes_of"]
 
 POSSIBLE: dict[str, tuple[Purpose, ...]] = {
     "rollouts": ("sft", "kto", "buffer"),
@@ -217,7 +215,7 @@ def writes_of(steps: Iterable[Step]) -> list[Step]:
     return [step for step in steps if isinstance(step.params, Write)]
 
 
-def templates(steps: Iterable[Step]) -> dict[str, Template]:
+def templates_of(steps: Iterable[Step]) -> dict[str, Template]:
     """The chat template of each write that renders text, by the step's name. A run reads them
     once, so that what is in the version's id is what was rendered. Raises RecipeError.
     """

@@ -11,7 +11,7 @@ from gymrecipe.errors import DataError, RecipeError
 from gymrecipe.experiments import folders
 from gymrecipe.planning.plan import Plan
 from gymrecipe.planning.settings import WorkedExample
-from gymrecipe.planning.steps import Step, templates
+from gymrecipe.planning.steps import Step, templates_of
 from gymrecipe.rollouts.files import open_source
 from gymrecipe.running.fold import fold
 from gymrecipe.running.loading import read
@@ -58,8 +58,8 @@ def _outcome(plan: Plan, example: WorkedExample) -> list[str]:
         alone = msgspec.structs.replace(plan, steps=tuple(_from(step) for step in plan.steps))
         progress = Silent()
         table = read(alone, [source], [], engine, progress)
-        rendered_by = templates(alone.steps)
-        folded = fold(alone, table, [source], folder, engine, progress, rendered_by)
+        templates = templates_of(alone.steps)
+        folded = fold(alone, table, [source], folder, engine, progress, templates)
     became = dict(zip(folded.used["row"], folded.used["side"], strict=True))
     fates = dict(zip(folded.settled["row"], folded.settled["reason"], strict=True))
     lines_of = dict(zip(table.rows["line"], table.rows["row"], strict=True))

@@ -24,7 +24,7 @@ from gymrecipe.experiments.manifest import Manifest
 from gymrecipe.experiments.mapped import mapping
 from gymrecipe.planning.plan import Plan
 from gymrecipe.planning.settings import Settings
-from gymrecipe.planning.steps import templates
+from gymrecipe.planning.steps import templates_of
 from gymrecipe.rollouts.bad import TooManyBadRows
 from gymrecipe.rollouts.engine import Map
 from gymrecipe.rollouts.files import Source, check_unchanged
@@ -65,7 +65,7 @@ def run(plan: Plan, engine: Map, progress: Progress | None = None) -> Version:
     """
     progress = progress or Silent()
     settings = plan.settings
-    rendered_by = templates(plan.steps)
+    templates = templates_of(plan.steps)
     rollouts, inputs, skipped = _found(plan)
     files = [*rollouts, *inputs]
     large = sum(file.size for file in rollouts) >= REHEARSED_BYTES
@@ -82,7 +82,7 @@ def run(plan: Plan, engine: Map, progress: Progress | None = None) -> Version:
     check_rollouts(table, rollouts)
     table.warnings += skipped
     with in_memory(), ExitStack() as stack:
-        id = version_id(plan, files, table, rendered_by)
+        id = version_id(plan, files, table, templates)
         if (known := _known(settings, folder, id)) is not None:
             return _finish(plan, folder, Version(known, manifest.read(known), existed=True))
         if settings.dry_run:
@@ -91,7 +91,7 @@ def run(plan: Plan, engine: Map, progress: Progress | None = None) -> Version:
             made = folders.recipe_folder(Path(settings.output_dir), settings.name)
             folder = stack.enter_context(made)
             staged = stack.enter_context(folders.staging(folder))
-        folded = fold(plan, table, files, staged, engine, progress, rendered_by, spill)
+        folded = fold(plan, table, files, staged, engine, progress, templates, spill)
         folded.warnings += engine.mishaps
         recorded = record(plan, table, files, staged, folded, id)
         check_usable(recorded, folded.stops)

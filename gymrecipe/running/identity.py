@@ -29,7 +29,7 @@ know.
 
 
 def version_id(
-    plan: Plan, files: list[Source], table: Table, rendered_by: dict[str, Template]
+    plan: Plan, files: list[Source], table: Table, templates: dict[str, Template]
 ) -> str:
     """A hash of what decides the bytes of a version.
 
@@ -62,7 +62,7 @@ def version_id(
     named = {name: column.model_dump() for name, column in plan.named.items()}
     digests = [
         part
-        for template in rendered_by.values()
+        for template in templates.values()
         for part in (template.digest, template.arguments)
         if part != "{}"
     ]

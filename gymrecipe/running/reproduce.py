@@ -15,7 +15,7 @@ from gymrecipe.experiments.environment import packages, plugins
 from gymrecipe.experiments.manifest import Manifest, StageRecord
 from gymrecipe.experiments.mapped import mapping
 from gymrecipe.formats.template import Template
-from gymrecipe.planning.steps import templates
+from gymrecipe.planning.steps import templates_of
 from gymrecipe.registry import FORMATS, PLUGINS, STAGES
 from gymrecipe.running.calling import in_memory
 from gymrecipe.running.fold import fold
@@ -52,9 +52,9 @@ def reproduce(
     with in_memory(), local(default_workers()) as engine, folders.scratch() as staged:
         spill = mapping(staged)
         table = read_again(version, record, plan, files, engine, watched, spill)
-        rendered_by = templates(plan.steps)
-        _check_templates(version, record, rendered_by)
-        folded = fold(plan, table, files, staged, engine, watched, rendered_by, spill)
+        templates = templates_of(plan.steps)
+        _check_templates(version, record, templates)
+        folded = fold(plan, table, files, staged, engine, watched, templates, spill)
         write_records(plan, table, files, staged, folded)
         return _compare(version, staged, record)
 

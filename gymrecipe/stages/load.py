@@ -66,16 +66,10 @@ class Load(Params):
             raise ValueError("group_by: consecutive and num_repeats need each other")
         return self
 
-    @field_validator("reward", "group_by")
+    @field_validator("reward", "group_by", "task_fields")
     @classmethod
-    def _path(cls, value: str) -> str:
-        parse_path(value)
-        return value
-
-    @field_validator("task_fields")
-    @classmethod
-    def _paths(cls, value: list[str]) -> list[str]:
-        for name in value:
+    def _paths(cls, value: str | list[str]) -> str | list[str]:
+        for name in [value] if isinstance(value, str) else value:
             parse_path(name)
         return value
 
