@@ -96,6 +96,8 @@ class Check(msgspec.Struct, frozen=True):
     advice: str
 
 
+Entry = Stage | Strategy | Format | Check
+
 STAGES: dict[str, Stage] = {}
 STRATEGIES: dict[str, Strategy] = {}
 FORMATS: dict[str, Format] = {}
@@ -106,7 +108,7 @@ too, and their code is part of a version's id.
 """
 
 
-def _add(kind: str, table: dict[str, Any], entry: Any) -> None:
+def _add(kind: str, table: dict[str, Any], entry: Entry) -> None:
     if entry.name in table:
         raise ValueError(f"a {kind} named '{entry.name}' is registered already")
     table[entry.name] = entry
@@ -115,12 +117,16 @@ def _add(kind: str, table: dict[str, Any], entry: Any) -> None:
 
 def remember(module: str) -> None:
     """Count a module among the plugins, unless it is one of ours."""
-    if not is_ours(module) and module not in PLUGINS:
+    if not _is_of_gymrecipe(module) and module not in PLUGINS:
         PLUGINS.append(module)
 
 
-def is_ours(module: str) -> bool:
-    """Whether a module is of gymrecipe itself."""
+def is_ours(entry: Entry) -> bool:
+    """Whether what is registered is of gymrecipe itself, and of no plugin."""
+    return _is_of_gymrecipe(entry.function.__module__)
+
+
+def _is_of_gymrecipe(module: str) -> bool:
     return module.partition(".")[0] == "gymrecipe"
 
 

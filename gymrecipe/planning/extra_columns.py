@@ -51,8 +51,7 @@ def own_keys(format: str, purpose: Purpose) -> frozenset[str]:
     """The keys that a format of ours writes itself, found by writing a made-up example. A plugin's
     is not asked: what it would do with such an example is not known.
     """
-    write = FORMATS[format].function
-    if format == "custom" or not is_ours(write.__module__):
+    if format == "custom" or not is_ours(FORMATS[format]):
         return frozenset()
     example = Example(
         purpose=purpose,
@@ -71,7 +70,7 @@ def own_keys(format: str, purpose: Purpose) -> frozenset[str]:
         verifier={"expected_answer": Raw(b'"2"')},
         template=Template(_PLAIN, None, ""),
     )
-    record = write(example)
+    record = FORMATS[format].function(example)
     return frozenset(record) if isinstance(record, dict) else frozenset()  # a line as it is
 
 

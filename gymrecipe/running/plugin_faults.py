@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from traceback import walk_tb
@@ -11,17 +11,7 @@ from typing import Any
 from gymrecipe.errors import GymrecipeError, RecipeError
 from gymrecipe.lazy_polars import pl
 from gymrecipe.planning.steps import Step
-from gymrecipe.registry import (
-    CHECKS,
-    FORMATS,
-    PLUGINS,
-    STRATEGIES,
-    Check,
-    Format,
-    Stage,
-    Strategy,
-    is_ours,
-)
+from gymrecipe.registry import CHECKS, FORMATS, PLUGINS, STRATEGIES, Entry, is_ours
 from gymrecipe.rollouts.columns import BUILT_IN, ROWS
 from gymrecipe.stages.validate import Validate
 from gymrecipe.stages.write import Write
@@ -62,7 +52,7 @@ def check_rows(step: Step, rows: pl.DataFrame, made: pl.DataFrame) -> None:
 
     What makes rows of another unit accounts for them in a way of its own.
     """
-    if is_ours(step.stage.function.__module__) or step.source is None or step.makes != step.takes:
+    if is_ours(step.stage) or step.source is None or step.makes != step.takes:
         return
     keys = [name for name in KEYS if name in rows.columns]
     what = _stage(step)
@@ -82,8 +72,7 @@ def check_columns(step: Step, rows: pl.LazyFrame, made: pl.DataFrame) -> None:
     """Raise RecipeError where a plugin's stage makes of a column of the rollouts what later stages
     cannot read: values of another kind, or numbers that are not finite.
     """
-    module = step.stage.function.__module__
-    if is_ours(module) or step.takes != "rollouts" or step.makes != "rollouts":
+    if is_ours(step.stage) or step.takes != "rollouts" or step.makes != "rollouts":
         return
     what = _stage(step)
     for name, was in rows.collect_schema().items():
@@ -126,7 +115,7 @@ def check_made(step: Step, made: Any) -> None:
             )
         if name == "warnings" and "message" not in table.collect_schema().names():
             raise RecipeError(f"{what} gives `warnings` without their column `message`.")
-        if name in OUR_FACTS and not is_ours(step.stage.function.__module__):
+        if name in OUR_FACTS and not is_ours(step.stage):
             raise RecipeError(f"{what} gives facts named '{name}', as ours are. Rename them.")
 
 
@@ -137,7 +126,7 @@ def _is_of_a_plugin(module: str) -> bool:
 def parts_of_plugins(step: Step) -> Iterator[tuple[str, str]]:
     """The parts of a step that are not ours, by kind: the stage, and what its parameters choose."""
     params: Any = step.params
-    parts: list[tuple[str, Stage | Strategy | Format | Check]] = [("stage", step.stage)]
+    parts: list[tuple[str, Entry]] = [("stage", step.stage)]
     if step.stage.name == "pair":
         parts.append(("strategy", STRATEGIES[params.strategy]))
     if isinstance(params, Write):
@@ -145,14 +134,14 @@ def parts_of_plugins(step: Step) -> Iterator[tuple[str, str]]:
     if isinstance(params, Validate):
         parts += [("check", CHECKS[name]) for name in params.limits()]
     for kind, entry in parts:
-        if not is_ours(entry.function.__module__):
-            yield kind, _named(kind, entry.name, entry.function)
+        if not is_ours(entry):
+            yield kind, _named(kind, entry)
 
 
 def _stage(step: Step) -> str:
     """How a sentence about a step whose stage is a plugin's begins."""
-    return f"stages.{step.name}: {_named('stage', step.stage.name, step.stage.function)}"
+    return f"stages.{step.name}: {_named('stage', step.stage)}"
 
 
-def _named(kind: str, name: str, function: Callable[..., Any]) -> str:
-    return f"the {kind} '{name}' of the plugin {function.__module__}"
+def _named(kind: str, entry: Entry) -> str:
+    return f"the {kind} '{entry.name}' of the plugin {entry.function.__module__}"

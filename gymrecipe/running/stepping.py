@@ -85,7 +85,7 @@ def _figures_of(step: Step, rows: StageResult) -> pl.Series | None:
 def _held(step: Step, frame: pl.LazyFrame, rows: StageResult, table: Table) -> pl.LazyFrame:
     """What a step makes, as far as that has to be held."""
     # What a stage of a plugin makes of the rollouts' columns is not known.
-    whole = step.source is None or not is_ours(step.stage.function.__module__)
+    whole = step.source is None or not is_ours(step.stage)
     names = frame.collect_schema().names() if whole else narrow(frame, rows, table.rows)
     reason = pl.col("reason").cast(pl.Categorical())
     return frame.select(reason if name == "reason" else name for name in names)

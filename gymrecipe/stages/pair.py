@@ -74,7 +74,7 @@ def _parts(rollouts: pl.LazyFrame, params: Pair) -> list[pl.Expr]:
 
 def _looks_at_all(params: Pair) -> bool:
     """Whether the rollouts of all tasks are ranked together; a strategy of a plugin may do so."""
-    return params.across_prompts or not is_ours(STRATEGIES[params.strategy].function.__module__)
+    return params.across_prompts or not is_ours(STRATEGIES[params.strategy])
 
 
 def held_against(rollouts: pl.LazyFrame, at: int, params: Pair) -> pl.DataFrame:

@@ -9,10 +9,9 @@ from pydantic import field_validator, model_validator
 from gymrecipe.errors import RecipeError, hint
 from gymrecipe.lazy_polars import pl
 from gymrecipe.parameters import TOLERANCE, Params, Quantile, Reads, as_number
-from gymrecipe.registry import CHECKS, Facts, Purpose, stage, unit_of
+from gymrecipe.registry import CHECKS, Facts, Purpose, is_ours, stage, unit_of
 from gymrecipe.rollouts.columns import of_pair
-from gymrecipe.stages import checks as ours
-from gymrecipe.stages.checks import Told
+from gymrecipe.stages.checks import READ, Told
 
 
 class Limits(Params):
@@ -173,10 +172,10 @@ def validate(rows: pl.LazyFrame, params: Validate, facts: Told) -> tuple[pl.Lazy
 
 def _judged(names: list[str], params: Validate) -> list[str]:
     """The columns that the checks read: of a pair there are many that none does."""
-    if not all(CHECKS[check].function.__module__ == ours.__name__ for check in params.limits()):
+    if not all(is_ours(CHECKS[check]) for check in params.limits()):
         return names  # what a check of a plugin reads is not known
     by = () if params.category is None else (params.category, of_pair(params.category))
-    return [name for name in names if name in ours.READ or name in by]
+    return [name for name in names if name in READ or name in by]
 
 
 def result(name: str, figure: float | None, limits: Limits) -> dict[str, Any]:

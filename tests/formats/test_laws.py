@@ -160,7 +160,7 @@ def test_every_purpose_is_some_formats() -> None:
         (name, purpose)
         for name, entry in FORMATS.items()
         for purpose in entry.purposes
-        if is_ours(entry.function.__module__) and name not in ("raw", "custom")
+        if is_ours(entry) and name not in ("raw", "custom")
     ],
 )
 def test_token_ids_are_in_the_rows_of_purposes_that_have_a_place_for_them(
