@@ -21,7 +21,7 @@ def guess(record: dict[str, Any], known: dict[Purpose, Any]) -> Purpose | None:
     sides = {"chosen", "rejected"} <= record.keys()
     rated = [
         (
-            sides and not _has_sides(form),
+            sides and "rejected" not in form.model_fields,
             missing,
             purpose == "buffer",
             -there,
@@ -41,10 +41,6 @@ def is_read(record: dict[str, Any], known: dict[Purpose, Any]) -> bool:
     """Whether some form of some purpose lacks no column of this row, and reads some."""
     fits = (fit(form, record) for models in known.values() for form in forms(models))
     return any(there and not missing for missing, there in fits)
-
-
-def _has_sides(form: type[BaseModel]) -> bool:
-    return "rejected" in form.model_fields
 
 
 def forms(models: Any) -> tuple[type[BaseModel], ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import msgspec
@@ -37,14 +38,9 @@ def verb_help(verb: str) -> tuple[str, list[Knob]]:
 
 def overview(folders: Iterable[Path]) -> str:
     """What gymrecipe is, the recipes, and the next command to type."""
-    lines, line = [], "Recipes:"
-    for name in sorted(recipes(folders)):
-        if len(line) + len(name) > 76:
-            lines.append(line)
-            line = " "
-        line += f" {name}"
+    names = " ".join(["Recipes:", *sorted(recipes(folders))])
     return (
-        f"{USAGE}\n" + "\n".join([*lines, line]) + "\n"
+        f"{USAGE}\n{fill(names, 77, subsequent_indent='  ', break_on_hyphens=False)}\n"
         "\nTry this next; it runs on the rollouts that ship with gymrecipe:\n"
         "  python -m gymrecipe +recipe=dpo_same_prompt min_gap=0.3\n"
     )

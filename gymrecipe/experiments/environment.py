@@ -117,7 +117,8 @@ def _git(folder: str) -> dict[str, Any] | None:
     Dirty is what the commit does not have: a change anywhere, or a recipe there that git ignores
     not but does not know either.
     """
-    if not folder or not any((parent / ".git").exists() for parent in _upward(Path(folder))):
+    here = Path(folder)
+    if not folder or not any((parent / ".git").exists() for parent in (here, *here.parents)):
         return None
     try:
         with _asking(folder, "config", "--name-only", "--list") as known:
@@ -164,7 +165,3 @@ def _said(asked: subprocess.Popen[str]) -> list[str]:
     if asked.returncode:
         raise subprocess.CalledProcessError(asked.returncode, "git")
     return said.splitlines()
-
-
-def _upward(folder: Path) -> list[Path]:
-    return [folder, *folder.parents]

@@ -19,7 +19,7 @@ from gymrecipe.experiments import manifest
 from gymrecipe.experiments.disk import no_link, sha256, sync, writing
 from gymrecipe.experiments.manifest import Manifest, StageRecord
 from gymrecipe.experiments.recorded import resolved
-from gymrecipe.experiments.references import LEDGER, VERSION, versions
+from gymrecipe.experiments.references import LEDGER, VERSION, by_number, versions
 
 
 def check(folder: Path) -> None:
@@ -120,7 +120,7 @@ def _entry_of(version: Path) -> dict[str, Any] | None:
         return None
     if record.version != version.name:
         return None
-    return entry(record, sha256(version / manifest.FILE), record.parameters.get("tag"))
+    return entry(record, sha256(version / manifest.FILE))
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
@@ -190,7 +190,7 @@ def rebuild(folder: Path) -> Rebuilt:
         ]
         gone = [name for name in lines if name not in there]
         lines |= added
-        records = [lines[name] for name in sorted(lines, key=_place)]
+        records = [lines[name] for name in sorted(lines, key=by_number)]
         _replace(folder, b"".join(msgspec.json.encode(record) + b"\n" for record in records))
     return Rebuilt(str(folder / LEDGER), kept, list(added), torn, changed, gone)
 
@@ -200,10 +200,6 @@ def _sorted_out(data: bytes) -> tuple[list[int], dict[str, dict[str, Any]]]:
     lines = _lines(data)
     torn = [number for number, record in lines if record is None]
     return torn, {record["version"]: record for _, record in lines if record is not None}
-
-
-def _place(name: str) -> tuple[int, str]:
-    return int(name[1:]), name
 
 
 def _replace(folder: Path, data: bytes) -> None:
@@ -219,13 +215,13 @@ def _replace(folder: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def entry(manifest: Manifest, manifest_sha256: str, tag: str | None = None) -> dict[str, Any]:
+def entry(manifest: Manifest, manifest_sha256: str) -> dict[str, Any]:
     """The record of a version: what was set, what came of it, and what its manifest hashes to.
 
     `thresholds` are the numbers that the stages were given, quantiles resolved; `statistics` the
     figures, gaps among them, of the stages that deal in pairs.
     """
-    stages = manifest.stages
+    stages, tag = manifest.stages, manifest.parameters.get("tag")
     pairing = [stage.name for stage in stages if "pairs" in (stage.takes, stage.makes)]
     return {
         "version": manifest.version,

@@ -35,7 +35,12 @@ def versions(folder: Path) -> list[Path]:
             ]
     except OSError as error:
         raise InputError(f"{folder}: cannot be read: {error.strerror}.") from None
-    return sorted(found, key=lambda path: (int(path.name[1:]), path.name))
+    return sorted(found, key=lambda path: by_number(path.name))
+
+
+def by_number(name: str) -> tuple[int, str]:
+    """For the order of versions by their names."""
+    return int(name[1:]), name
 
 
 def tags(folder: Path) -> dict[str, str]:

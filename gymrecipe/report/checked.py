@@ -68,7 +68,8 @@ def findings(name: str, tally: Tally) -> Iterator[str]:
     kinds = tally.kinds.values()
     for alike in sorted(kinds, key=lambda one: (one.first.level, one.first.line)):
         first = alike.first
-        yield f"{safe(_where(name, first.line))}: {first.level}: {safe(first.what, 500)}"
+        where = f"{name}:{first.line}" if first.line else name
+        yield f"{safe(where)}: {first.level}: {safe(first.what, 500)}"
         if alike.next:
             also = ", ".join(str(line) for line in alike.next)
             rest = alike.count - 1 - len(alike.next)
@@ -92,7 +93,3 @@ def outcome(name: str, checking: Checking, tally: Tally) -> Iterator[str]:
 def told(name: str, finding: Finding) -> Told:
     """A finding as it is told alone."""
     return Told(name, finding.line or None, finding.level, finding.what)
-
-
-def _where(name: str, line: int) -> str:
-    return f"{name}:{line}" if line else name

@@ -173,21 +173,17 @@ def _moved(name: str, sign: str, style: str, moved: list[Moved]) -> Table:
     head = (title(name), styled(f"{sign}{total:,}", f"bold {style}"), "", "")
     table = Table(head, right=frozenset({1}), between=", ")
     for each in moved:
-        why = each.stage if each.stage else each.reason
         reason = each.reason if each.stage else ""
+        more: list[Cell] = ["…"] if each.count > len(each.examples) else []
         table.rows.append(
             (
-                styled(why, most=40),
+                styled(each.stage or each.reason, most=40),
                 styled(f"{sign}{each.count:,}", style),
                 styled(reason, most=60),
-                [*(styled(line, "dim", 60) for line in each.examples), *_more(each)],
+                [*(styled(line, "dim", 60) for line in each.examples), *more],
             )
         )
     return table
-
-
-def _more(moved: Moved) -> list[Cell]:
-    return ["…"] if moved.count > len(moved.examples) else []
 
 
 def _cut(value: Any) -> Any:

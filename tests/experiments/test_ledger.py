@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gymrecipe.cli import main
@@ -148,7 +149,8 @@ def test_an_entry_tells_what_was_set_and_what_came_of_it():
         "warnings": ["few"],
         "manifest_sha256": "ef",
     }
-    assert ledger.entry(manifest, "ef", "v1.0")["tag"] == "v1.0"
+    tagged = msgspec.structs.replace(manifest, parameters={"tag": "v1.0"})
+    assert ledger.entry(tagged, "ef")["tag"] == "v1.0"
 
 
 def published(folder: Path, name: str, **parameters: object) -> Path:
