@@ -16,10 +16,7 @@ from gymrecipe.experiments.manifest import REJECTS, USED, Input, Manifest, Stage
 from gymrecipe.experiments.recorded import in_force, resolved
 from gymrecipe.lazy_polars import pl
 from gymrecipe.reasons import meaning
-from gymrecipe.stages.evidence import Evidence
-
-JUDGES = ("filter", "pair", "balance", "sample", "dedup", "label")
-"""The stages whose parameters say why a line was rejected."""
+from gymrecipe.stages.evidence import JUDGED, Evidence
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
 """Of a line: no file has more."""
@@ -144,7 +141,7 @@ def _rejection(stage: StageRecord, line: str, row: _Rejected) -> Rejected:
         row.reason,
         meaning(row.reason),
         row.cause,
-        given if stage.use in JUDGES else {},
+        given if stage.use in JUDGED else {},
         resolved(stage),
     )
 

@@ -136,6 +136,10 @@ class Conversation(msgspec.Struct):
     joined: bool = False
 
 
+RepeatedIds = Literal["reject", "number"]
+"""What becomes of calls that have the id of an earlier turn's call."""
+
+
 class Reading(msgspec.Struct, frozen=True):
     """The settings of a write that decide how a line becomes messages."""
 
@@ -144,7 +148,7 @@ class Reading(msgspec.Struct, frozen=True):
     reasoning: Reasoning = "field"
     ending: Literal["reject", "trim", "trim_to_call"] = "reject"
     unanswered_calls: Literal["reject", "trim", "keep"] = "reject"
-    repeated_call_ids: Literal["reject", "number"] = "reject"
+    repeated_call_ids: RepeatedIds = "reject"
     empty_arguments: Literal["reject", "object"] = "reject"
     missing_tools: Literal["reject", "keep"] = "reject"
     refusals: Literal["keep", "reject"] = "keep"

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from gymrecipe.registry import PairsAt
-from gymrecipe.rollouts.chat import Conversation, Function, Message, Unusable, numbered_id
+from gymrecipe.rollouts.chat import (
+    Conversation,
+    Function,
+    Message,
+    RepeatedIds,
+    Unusable,
+    numbered_id,
+)
 
 _as_it_is = msgspec.json.Encoder()
 _sorted = msgspec.json.Encoder(order="sorted")
@@ -17,7 +24,7 @@ def part(
     chosen: Conversation,
     rejected: Conversation,
     at: PairsAt = "trajectory",
-    repeated_call_ids: Literal["reject", "number"] = "reject",
+    repeated_call_ids: RepeatedIds = "reject",
 ) -> tuple[list[Message], list[Message], list[Message]]:
     """The prompt with the turns that both share, and what each side said from there on.
 

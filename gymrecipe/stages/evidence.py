@@ -42,18 +42,23 @@ Line = Callable[[int], str]
 """How the line of a rollout is called."""
 
 
+JUDGED = {
+    "filter": ("where", "undecided"),
+    "pair": (*NEAREST, "all_equal", "no_high", "no_low", "not_selected"),
+    "label": ("between",),
+    "sample": ("not_sampled",),
+    "balance": ("over_quota",),
+    "dedup": ("duplicate",),
+}
+"""The stages that judge a row by their parameters, and the reasons of which there is more to tell;
+of a filter, those for its limits too.
+"""
+
+
 def can_be_told(use: str, reason: str) -> bool:
     """Whether there is more to tell of a rejection than its reason does."""
-    if use == "filter":
-        return reason in ("where", "undecided") or reason.startswith(("below_min_", "above_max_"))
-    told_of = {
-        "pair": (*NEAREST, "all_equal", "no_high", "no_low", "not_selected"),
-        "label": ("between",),
-        "sample": ("not_sampled",),
-        "balance": ("over_quota",),
-        "dedup": ("duplicate",),
-    }
-    return reason in told_of.get(use, ())
+    of_limit = use == "filter" and reason.startswith(("below_min_", "above_max_"))
+    return of_limit or reason in JUDGED.get(use, ())
 
 
 def evidence(

@@ -9,6 +9,7 @@ from pydantic import Field, JsonValue, field_validator
 from gymrecipe.lazy_polars import pl
 from gymrecipe.parameters import Params, registered
 from gymrecipe.registry import FORMATS, File, PairsAt, Purpose, Reasoning, stage, unit_of
+from gymrecipe.rollouts.chat import RepeatedIds
 from gymrecipe.rollouts.columns import SPLIT, key_of
 from gymrecipe.rollouts.hashes import uniform
 
@@ -50,7 +51,7 @@ class Write(Params):
     unanswered_calls: Literal["reject", "trim", "keep"] = "reject"
     """What becomes of a call without an output: the rollout is rejected, cut back to the last
     answer without calls, or kept as it is."""
-    repeated_call_ids: Literal["reject", "number"] = "reject"
+    repeated_call_ids: RepeatedIds = "reject"
     """What becomes of calls that have the id of an earlier turn's call: the rollout is rejected, or
     they are numbered (`call_0`, `call_0_2`)."""
     empty_arguments: Literal["reject", "object"] = "reject"
