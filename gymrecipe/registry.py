@@ -217,19 +217,9 @@ def format(
         _all_of(f"{what} reasoning", (reasoning,), Reasoning)
         _all_of(f"{what} without_ids", without_ids, Purpose)
         entry = Format(
-            function.__name__,
-            function,
-            purposes,
-            version,
-            guide,
-            files,
-            pairs_at,
-            reasoning,
-            across_prompts,
-            copies_request,
-            without_ids,
-            advice or {},
-        )
+            function.__name__, function, purposes, version, guide, files, pairs_at, reasoning,
+            across_prompts, copies_request, without_ids, advice or {},
+        )  # fmt: skip
         _add("format", FORMATS, entry)
         return function
 

@@ -20,31 +20,28 @@ def check_export(path: Path, folder: Path, inputs: list[Source]) -> None:
     no input of this run.
     """
     for target in (path, validation_path(path)):
-        if read := next((source for source in inputs if _is_input(target, source)), None):
-            raise RecipeError(
-                f"output_jsonl_fpath: {target} would be written to, but the input {read.name} is"
-                " that file. Name another file."
-            )
-        if target.is_dir():
-            raise RecipeError(f"output_jsonl_fpath: {target} is a folder. Name a file.")
-        if not target.parent.is_dir():
-            raise RecipeError(
-                f"output_jsonl_fpath: {target.parent} is not a folder. Make it first."
-            )
-        if not os.access(target.parent, os.W_OK | os.X_OK):
-            raise RecipeError(
-                f"output_jsonl_fpath: {target.parent} may not be written to. Name a file elsewhere."
-            )
-        if folder.resolve() in target.resolve().parents:
-            raise RecipeError(
-                f"output_jsonl_fpath: {target} is among the versions, which are never changed."
-                " Name a file elsewhere."
-            )
-        if os.path.lexists(target) and not _is_ours(target, folder):
-            raise RecipeError(
-                f"output_jsonl_fpath: {target} exists and is no output of {folder}. Move it away,"
-                " or name another file."
-            )
+        if said := _in_the_way(target, folder, inputs):
+            raise RecipeError(f"output_jsonl_fpath: {said}")
+
+
+def _in_the_way(target: Path, folder: Path, inputs: list[Source]) -> str:
+    """Why a copy may not come there, and what to do; empty where it may."""
+    for source in inputs:
+        if _is_input(target, source):
+            what = f"would be written to, but the input {source.name} is that file"
+            return f"{target} {what}. Name another file."
+    if target.is_dir():
+        return f"{target} is a folder. Name a file."
+    if not target.parent.is_dir():
+        return f"{target.parent} is not a folder. Make it first."
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        return f"{target.parent} may not be written to. Name a file elsewhere."
+    if folder.resolve() in target.resolve().parents:
+        return f"{target} is among the versions, which are never changed. Name a file elsewhere."
+    if os.path.lexists(target) and not _is_ours(target, folder):
+        what = f"exists and is no output of {folder}"
+        return f"{target} {what}. Move it away, or name another file."
+    return ""
 
 
 def validation_path(path: Path) -> Path:

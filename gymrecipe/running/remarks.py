@@ -21,6 +21,15 @@ MOST_LISTED, MOST_GUESSED, LONGEST = 10, 100, 60
 """So many texts of a column are told where one is on no line, and so many letters of each. Where
 there are more than the second, they are names of tasks or the like, near each other anyway."""
 
+REFUSED = "an answer that the model's API marked as a refusal; refusals=reject leaves them out."
+JOINED = (
+    "an answer that is several messages in a row. Where each was a model call of its own, as of"
+    " agents that leave out what was asked between them (langgraph, osworld), nobody said it so."
+)
+REQUESTED = (
+    "answers in their request, on which a trainer trains as on the model's own."
+    " format=trl_prompt_completion or rendered have them in the prompt, which is not trained on."
+)
 LATE = (
     " leaves rows with other keys or types behind the first {}; a loader that infers the columns"
     " from the first 10 MB, as datasets does, may fail on them or fill nulls in."
@@ -107,24 +116,11 @@ def of_write(plan: Plan, step: Step, rows: pl.DataFrame, written: WriteResult) -
         yield from _nothing_to_verify(plan, step, written)
     if params.validation_fraction and written.rows:
         yield from _one_sided(step, written)
-    if written.contents.refused:
-        yield (
-            f"{step.name}: {written.contents.refused} of {written.rows} rows have an answer"
-            " that the model's API marked as a refusal; refusals=reject leaves them out."
-        )
-    if written.contents.joined:
-        yield (
-            f"{step.name}: {written.contents.joined} of {written.rows} rows have an answer that is"
-            " several messages in a row. Where each was a model call of its own, as of agents that"
-            " leave out what was asked between them (langgraph, osworld), nobody said it so."
-        )
-    if written.contents.requested:
-        yield (
-            f"{step.name}: {written.contents.requested} of {written.rows} rows have answers in"
-            " their request, on which a trainer trains as on the model's own."
-            " format=trl_prompt_completion or rendered have them in the prompt, which is not"
-            " trained on."
-        )
+    contents = written.contents
+    having = {REFUSED: contents.refused, JOINED: contents.joined, REQUESTED: contents.requested}
+    for what, count in having.items():
+        if count:
+            yield f"{step.name}: {count} of {written.rows} rows have {what}"
     if params.written_as == "jsonl":
         for name in sorted(written.contents.dates):
             yield (

@@ -70,15 +70,12 @@ def _check_tools(version: Path, record: Manifest) -> None:
         if here != stage.version:
             other.append(f"stage '{stage.use}' version {stage.version}, here {here or 'none'}")
         other += _other_format(stage)
+    words = " ".join(f"--plugin {name}" for name in absent)
+    load = f" Load it with {words}." if absent else ""
     if other:
         raise ToolsError(
-            f"{version}: made with other tools: {'; '.join(other)}."
-            + (
-                f" Load it with {' '.join(f'--plugin {name}' for name in absent)}."
-                if absent
-                else ""
-            )
-            + " Install those, or set any_tools=true to try with these."
+            f"{version}: made with other tools: {'; '.join(other)}.{load} Install those, or set"
+            " any_tools=true to try with these."
         )
 
 
