@@ -138,8 +138,7 @@ def filter(rows: pl.LazyFrame, params: Filter) -> tuple[pl.LazyFrame, Facts]:
     if params.require_tool_usage:
         reasons.append(pl.when(pl.col("tool_calls") == 0).then(pl.lit("no_tool_usage")))
     reasons += _between(of_rate)
-    reason = pl.coalesce(*reasons, pl.lit(None, pl.String)) if reasons else pl.lit(None, pl.String)
-    return rows.with_columns(reason=reason), facts
+    return rows.with_columns(reason=pl.coalesce(*reasons, pl.lit(None, pl.String))), facts
 
 
 def _between(limit: Limit) -> list[pl.Expr]:

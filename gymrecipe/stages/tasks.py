@@ -71,11 +71,7 @@ def tasks(rollouts: pl.LazyFrame, params: Tasks) -> tuple[pl.LazyFrame, Facts]:
         .collect()
     )
     figures = _figures(made["rewards"], params.success_at)
-    made = (
-        table.select(carried)[made["at"]]
-        .hstack([made["rollouts"], *figures, made["rows"]])
-        .with_columns(reason=pl.lit(None, pl.String))
-    )
+    made = table.select(carried)[made["at"]].hstack([made["rollouts"], *figures, made["rows"]])
     left = [
         table.select(carried)[at].with_columns(reason=pl.lit(reason), rows=pl.concat_list("row"))
         for reason, at in (("task_unclear", unclear["at"]), ("prompts_differ", differ))

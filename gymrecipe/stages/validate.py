@@ -164,7 +164,7 @@ def validate(rows: pl.LazyFrame, params: Validate, facts: Told) -> tuple[pl.Lazy
         "check": pl.String, "figure": pl.Float64, "min": pl.Float64, "max": pl.Float64,
         "level": pl.String, "ok": pl.Boolean,
     }  # fmt: skip
-    return rows.with_columns(reason=pl.lit(None, pl.String)), {
+    return rows, {
         "checks": pl.LazyFrame(results, schema=schema),
         "warnings": pl.LazyFrame({"message": left_out}, schema={"message": pl.String}),
     }

@@ -121,4 +121,4 @@ def write(rows: pl.LazyFrame, params: Write) -> pl.LazyFrame:
     if params.order == "shuffled":
         order = ["draw", *(["rejected_draw"] if pairs else []), *order]
     split = pl.when(held_out).then(pl.lit("validation")).otherwise(pl.lit("train"))
-    return rows.with_columns(split.alias(SPLIT), reason=pl.lit(None, pl.String)).sort(order)
+    return rows.with_columns(split.alias(SPLIT)).sort(order)
