@@ -12,9 +12,10 @@ from gymrecipe.lazy_polars import pl
 from gymrecipe.parameters import QUANTILE, Of, marked
 from gymrecipe.planning.plan import Plan
 from gymrecipe.planning.steps import Step
+from gymrecipe.registry import Facts
 from gymrecipe.rollouts.columns import SIDES, split_side
 from gymrecipe.rollouts.figures import quantile
-from gymrecipe.running.plugin_faults import check_made, parts_of_plugins
+from gymrecipe.running.plugin_faults import frame_and_facts, parts_of_plugins
 from gymrecipe.stages.checks import Told
 
 GIVEN = ("group", "chosen_place", "rejected_place")
@@ -70,13 +71,11 @@ def in_memory() -> pl.Config:
 
 def call(
     step: Step, params: Any, rows: pl.LazyFrame, facts: Told, metrics: pl.LazyFrame
-) -> tuple[pl.LazyFrame, dict[str, pl.LazyFrame]]:
+) -> tuple[pl.LazyFrame, Facts]:
     """What a stage makes of its rows, and its facts by name."""
     frame = metrics if step.stage.reads == "metrics" else rows
     more = (facts,) if step.stage.reads == "facts" else ()
-    made = step.stage.function(frame, params, *more)
-    check_made(step, made)
-    return made if isinstance(made, tuple) else (made, {})
+    return frame_and_facts(step, step.stage.function(frame, params, *more))
 
 
 def quantiles(step: Step) -> dict[str, tuple[str, str]]:

@@ -11,7 +11,7 @@ from typing import Any
 from gymrecipe.errors import GymrecipeError, RecipeError
 from gymrecipe.lazy_polars import pl
 from gymrecipe.planning.steps import Step
-from gymrecipe.registry import CHECKS, FORMATS, PLUGINS, STRATEGIES, Entry, is_ours
+from gymrecipe.registry import CHECKS, FORMATS, PLUGINS, STRATEGIES, Entry, Facts, is_ours
 from gymrecipe.rollouts.columns import BUILT_IN, ROWS
 from gymrecipe.stages.validate import Validate
 from gymrecipe.stages.write import Write
@@ -99,8 +99,8 @@ def _is_alike(kind: pl.DataType, was: pl.DataType) -> bool:
     )
 
 
-def check_made(step: Step, made: Any) -> None:
-    """Raise RecipeError where a stage does not give a frame, or a frame and its facts."""
+def frame_and_facts(step: Step, made: Any) -> tuple[pl.LazyFrame, Facts]:
+    """The frame and the facts that a stage made. Raises RecipeError for anything else."""
     what = _stage(step)
     frame, facts = made if isinstance(made, tuple) and len(made) == 2 else (made, {})
     if not isinstance(frame, pl.LazyFrame) or not isinstance(facts, dict):
@@ -117,6 +117,7 @@ def check_made(step: Step, made: Any) -> None:
             raise RecipeError(f"{what} gives `warnings` without their column `message`.")
         if name in OUR_FACTS and not is_ours(step.stage):
             raise RecipeError(f"{what} gives facts named '{name}', as ours are. Rename them.")
+    return frame, facts
 
 
 def _is_of_a_plugin(module: str) -> bool:
