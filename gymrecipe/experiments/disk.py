@@ -8,10 +8,12 @@ import fcntl
 import hashlib
 import os
 import re
+import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from gymrecipe.errors import GymrecipeError, MachineError
 from gymrecipe.rollouts.regular_files import regular
@@ -64,6 +66,23 @@ def sync(path: Path) -> None:
             raise
     finally:
         os.close(handle)
+
+
+@contextmanager
+def replacing(path: Path, kind: str) -> Iterator[BinaryIO]:
+    """A hidden file beside a path, whose bytes take its place at the end of the block: whole and on
+    the disk, or not at all. By its `kind` what a killed process left is told (see `leftovers`).
+    """
+    temporary = path.with_name(f".{kind}-{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            sync(temporary)
+            temporary.replace(path)
+        sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def sha256(path: Path) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from pathlib import Path
 
@@ -79,17 +78,12 @@ def export(version: Path, record: Manifest, path: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    temporary = target.with_name(f".gymrecipe-{secrets.token_hex(8)}.tmp")
-    try:
-        with open(source, "rb", opener=disk.no_link) as data, temporary.open("xb") as copy:
-            disk.hold(copy.fileno())
-            shutil.copyfileobj(data, copy, COPY_BYTES)
-            copy.flush()
-            disk.sync(temporary)
-            temporary.replace(target)
-            disk.sync(target.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with (
+        open(source, "rb", opener=disk.no_link) as data,
+        disk.replacing(target, "gymrecipe") as copy,
+    ):
+        disk.hold(copy.fileno())
+        shutil.copyfileobj(data, copy, COPY_BYTES)
 
 
 def _is_input(target: Path, source: Source) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,7 +15,7 @@ import msgspec
 
 from gymrecipe.errors import DurabilityError, GymrecipeError, InputError
 from gymrecipe.experiments import manifest
-from gymrecipe.experiments.disk import no_link, sha256, sync, writing
+from gymrecipe.experiments.disk import no_link, replacing, sha256, sync, writing
 from gymrecipe.experiments.manifest import Manifest, StageRecord
 from gymrecipe.experiments.recorded import resolved
 from gymrecipe.experiments.references import LEDGER, VERSION, by_number, versions
@@ -203,16 +202,8 @@ def _sorted_out(data: bytes) -> tuple[list[int], dict[str, dict[str, Any]]]:
 
 
 def _replace(folder: Path, data: bytes) -> None:
-    temporary = folder / f".versions-{secrets.token_hex(8)}.tmp"
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(folder / LEDGER)
-        sync(folder)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(folder / LEDGER, "versions") as file:
+        file.write(data)
 
 
 def entry(manifest: Manifest, manifest_sha256: str) -> dict[str, Any]:
