@@ -143,11 +143,12 @@ def _explain(words: Words) -> int:
     (path,), given = _version_arguments(words, 1)
 
     from gymrecipe.report.bars import Bars
+    from gymrecipe.running.progress import SILENT
     from gymrecipe.running.retrace import explain
 
     errors = say.console()
     with Bars(errors) as bars:
-        progress = bars if errors.is_terminal else None
+        progress = bars if errors.is_terminal else SILENT
         found = explain(path, line, progress, values=given["values"])
     say.answer(found, given["json"], drawn.explained)
     return 0

@@ -175,7 +175,7 @@ def _lines(version: Path, record: Manifest) -> pl.LazyFrame:
         used.with_columns(stage=pl.lit(""), reason=pl.lit("")),
         rejects.select("id", *PLACE, "stage", "reason"),
     ]
-    paths = pl.Series("source", [file.path for file in _rollouts(record)], dtype=pl.String)
+    paths = pl.Series("source", [file.path for file in record.rollouts], dtype=pl.String)
     order = pl.LazyFrame(paths).with_row_index("file")
     lines = pl.concat(fates).join(order, on="source", how="left").sort("file", *WHERE).drop("file")
     return lines.with_columns(occurrence=pl.int_range(pl.len()).over("id"))
@@ -186,19 +186,15 @@ def _bad(version: Path, record: Manifest, other: Manifest) -> pl.LazyFrame:
 
     What a recipe asks of a line decides about that too.
     """
-    same = {file.digest: file.path for file in _rollouts(other)}
-    own = {(file.digest, file.path) for file in _rollouts(other)}
+    same = {file.digest: file.path for file in other.rollouts}
+    own = {(file.digest, file.path) for file in other.rollouts}
     moved = {
         file.path: same[file.digest]
-        for file in _rollouts(record)
+        for file in record.rollouts
         if file.digest in same and (file.digest, file.path) not in own
     }
     bad = table(version / REJECTS).filter(pl.col("id") == "").drop("id")
     return bad.with_columns(pl.col("source").replace(moved)).unique(PLACE)  # of several copies
-
-
-def _rollouts(record: Manifest) -> list[Input]:
-    return [file for file in record.inputs if file.holds == "rollouts"]
 
 
 def _pairs(version: Path) -> pl.LazyFrame:

@@ -112,6 +112,11 @@ class Manifest(msgspec.Struct, frozen=True):
     plugins: dict[str, str] = {}
 
     @property
+    def rollouts(self) -> list[Input]:
+        """The inputs of rollouts, and not of tasks."""
+        return [file for file in self.inputs if file.holds == "rollouts"]
+
+    @property
     def writes(self) -> list[StageRecord]:
         """The writes, in running order."""
         return [stage for stage in self.stages if stage.use == "write"]

@@ -15,7 +15,7 @@ from gymrecipe.planning.steps import Step, templates_of
 from gymrecipe.rollouts.files import open_source
 from gymrecipe.running.fold import fold
 from gymrecipe.running.loading import read
-from gymrecipe.running.progress import Silent
+from gymrecipe.running.progress import SILENT
 from gymrecipe.running.rehearsal import rehearse
 
 
@@ -56,10 +56,9 @@ def _outcome(plan: Plan, example: WorkedExample) -> list[str]:
         path.write_bytes(b"".join(line + b"\n" for line in lines))
         source = open_source(str(path), 0)
         alone = msgspec.structs.replace(plan, steps=tuple(_from(step) for step in plan.steps))
-        progress = Silent()
-        table = read(alone, [source], [], engine, progress)
+        table = read(alone, [source], [], engine, SILENT)
         templates = templates_of(alone.steps)
-        folded = fold(alone, table, [source], folder, engine, progress, templates)
+        folded = fold(alone, table, [source], folder, engine, SILENT, templates)
     became = dict(zip(folded.used["row"], folded.used["side"], strict=True))
     fates = dict(zip(folded.settled["row"], folded.settled["reason"], strict=True))
     lines_of = dict(zip(table.rows["line"], table.rows["row"], strict=True))

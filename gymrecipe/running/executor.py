@@ -34,7 +34,7 @@ from gymrecipe.running.calling import in_memory
 from gymrecipe.running.fold import fold
 from gymrecipe.running.identity import version_id
 from gymrecipe.running.loading import read
-from gymrecipe.running.progress import Progress, Silent
+from gymrecipe.running.progress import SILENT, Progress
 from gymrecipe.running.recording import record, record_of_stopped
 from gymrecipe.running.rehearsal import REHEARSED_BYTES, rehearse
 from gymrecipe.running.usable import check_usable
@@ -58,12 +58,11 @@ class Version(msgspec.Struct, frozen=True):
         return f"Version({str(self.path or 'dry run')!r}, rows={rows})"
 
 
-def run(plan: Plan, engine: Map, progress: Progress | None = None) -> Version:
+def run(plan: Plan, engine: Map, progress: Progress = SILENT) -> Version:
     """Run a plan to a version.
 
     Raises the errors of `errors`; a DataError about what was found carries its `manifest`.
     """
-    progress = progress or Silent()
     settings = plan.settings
     templates = templates_of(plan.steps)
     rollouts, inputs, skipped = _found(plan)

@@ -71,7 +71,7 @@ def read_again(
 
     Raises ChangedError for an input that is not what it was.
     """
-    rollouts = sum(file.holds == "rollouts" for file in record.inputs)
+    rollouts = len(record.rollouts)
     try:
         table = read(
             plan, files[:rollouts], files[rollouts:], engine, progress, cache=cache, spill=spill

@@ -20,7 +20,7 @@ from gymrecipe.registry import FORMATS, PLUGINS, STAGES
 from gymrecipe.running.calling import in_memory
 from gymrecipe.running.fold import fold
 from gymrecipe.running.from_manifest import read_again, rebuilt
-from gymrecipe.running.progress import Progress, Silent
+from gymrecipe.running.progress import SILENT, Progress
 from gymrecipe.running.recording import write_records
 
 SHOWN = 200
@@ -35,9 +35,7 @@ class Reproduced(msgspec.Struct, frozen=True):
     bytes: int
 
 
-def reproduce(
-    version: Path, progress: Progress | None = None, *, any_tools: bool = False
-) -> Reproduced:
+def reproduce(version: Path, progress: Progress = SILENT, *, any_tools: bool = False) -> Reproduced:
     """Make the version again from its manifest and compare data and records byte by byte.
 
     Raises ChangedError where an input is gone or not what it was, ToolsError where the tools have
@@ -48,13 +46,12 @@ def reproduce(
         _check_tools(version, record)
     plan = rebuilt(record)
     files = [inputs.found(file, record) for file in record.inputs]
-    watched = progress or Silent()
     with in_memory(), local(default_workers()) as engine, folders.scratch() as staged:
         spill = mapping(staged)
-        table = read_again(version, record, plan, files, engine, watched, spill)
+        table = read_again(version, record, plan, files, engine, progress, spill)
         templates = templates_of(plan.steps)
         _check_templates(version, record, templates)
-        folded = fold(plan, table, files, staged, engine, watched, templates, spill)
+        folded = fold(plan, table, files, staged, engine, progress, templates, spill)
         write_records(plan, table, files, staged, folded)
         return _compare(version, staged, record)
 

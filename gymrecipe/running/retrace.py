@@ -23,14 +23,14 @@ from gymrecipe.rollouts.files import Source
 from gymrecipe.rollouts.table import Table
 from gymrecipe.running.calling import in_memory
 from gymrecipe.running.from_manifest import read_again, rebuilt
-from gymrecipe.running.progress import Progress, Silent
+from gymrecipe.running.progress import SILENT, Progress
 from gymrecipe.running.stepping import all_rollouts, run_step
 from gymrecipe.stages.checks import Told
 from gymrecipe.stages.evidence import Evidence, can_be_told, evidence
 
 
 def explain(
-    version: Path, line: str, progress: Progress | None = None, values: bool = True
+    version: Path, line: str, progress: Progress = SILENT, values: bool = True
 ) -> list[Rejected | Used]:
     """What became of the line `file:number`; with the `values` by which it was rejected, or why
     they cannot be told.
@@ -42,7 +42,7 @@ def explain(
     use = {stage.name: stage.use for stage in record.stages}
     for place, each in enumerate(found if values else ()):
         if isinstance(each, Rejected) and can_be_told(use[each.stage], each.reason):
-            found[place] = _with_evidence(version, record, each, progress or Silent())
+            found[place] = _with_evidence(version, record, each, progress)
     return found
 
 
