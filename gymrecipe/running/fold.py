@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,11 @@ class Folded(msgspec.Struct):
         if written.figures:
             self.statistics[write] = written.figures
 
+    def heed(self, judgements: Iterable[Judgement]) -> None:
+        """Take up what is said of checks that fail."""
+        for level, sentence in judgements:
+            (self.stops if level == "stop" else self.warnings).append(sentence)
+
 
 def fold(
     plan: Plan,
@@ -93,7 +99,6 @@ def fold(
             rows_in += table.bad.height
             rejected |= _counts(table.bad["reason"])
         folded.warnings += [*made.warnings, *remarks.of_texts(step, table.rows)]
-        judgements: list[Judgement] = []
         match step.params:
             case Write():
                 written = writer.write(step, made.result)
@@ -104,17 +109,14 @@ def fold(
                 rejected |= written.reasons
                 if written.causes:
                     made.facts["causes"] = written.told_causes()
-                came = made.result.held
-                judgements += judged_again(step, came, written.written, checked, facts)
-                del written, came
+                folded.heed(judged_again(step, made.result.held, written.written, checked, facts))
+                del written
             case Validate() as params:
-                judgements += judged(step.name, made.facts["checks"])
+                folded.heed(judged(step.name, made.facts["checks"]))
                 if params.limits().keys() & COUNTS:
                     checked[step.name] = counted(made.result.wide(table.rows))
             case Filter() as params:
                 folded.warnings += remarks.of_filter(plan, step, params, rejected)
-        for level, sentence in judgements:
-            (folded.stops if level == "stop" else folded.warnings).append(sentence)
         template = templates.get(step.name)
         folded.records.append(stage_record(step, rows_in, rows_out, rejected, made.facts, template))
         folded.warnings += remarks.of_scale(plan, folded.records[-1], table.rows)
