@@ -72,7 +72,7 @@ def steps(recipe: str, words: list[str]) -> dict[str, Any]:
 
         from gymrecipe.api import prepare
         from gymrecipe.experiments import publishing
-        from gymrecipe.running import executor, fold, loading, recording, stepping, writing
+        from gymrecipe.running import executor, loading, recording, stepping, writing
 
         seen.add("start", BEGAN)
         seen.inner = [(0.0, 0.0)]
@@ -81,7 +81,7 @@ def steps(recipe: str, words: list[str]) -> dict[str, Any]:
             (stepping, "call", "stages"),
             (writing, "write_data", "write"),
             (writing, "write_metrics", "write"),
-            (fold, "statistics", "figures"),
+            (writing, "statistics", "figures"),
             (recording, "write_records", "records of lines"),
             (recording, "environment", "environment"),
             (executor, "rehearse", "rehearsal"),

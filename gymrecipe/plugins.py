@@ -30,9 +30,7 @@ def load(names: Sequence[str] = ()) -> None:
 
 
 def _load(module: str, said: str) -> None:
-    import_module(
-        "gymrecipe.planning.steps"
-    )  # ours come first, so that a name of ours is not taken
+    import_module("gymrecipe.planning.steps")  # ours first, so that no name of ours is taken
     try:
         import_module(module)
     except (ImportError, SyntaxError) as error:
