@@ -59,16 +59,8 @@ def findings(source: Source, notes: list[str], advance: Advance) -> Iterator[Fin
 def _table(source: Source) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Why each bad line is one, and a row for each rollout with the task it answers."""
     params = Load()
-    wanted = Wanted(
-        columns=(),
-        present=(),
-        reward=parse_path(params.reward),
-        task_fields=tuple(map(parse_path, params.task_fields)),
-        group_by=None,
-        metric_rows=False,
-        limit=None,
-        max_bad_rows="100%",
-    )
+    fields = tuple(map(parse_path, params.task_fields))
+    wanted = Wanted(reward=parse_path(params.reward), task_fields=fields, max_bad_rows="100%")
     with local(default_workers()) as engine:
         table = read_table([source], wanted, engine, lambda count: None)
     rows, _ = load(table.rows.lazy(), params)

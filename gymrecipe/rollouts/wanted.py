@@ -7,7 +7,7 @@ import msgspec
 from gymrecipe.rollouts.columns import Column, Path
 
 
-class Wanted(msgspec.Struct, frozen=True):
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What a recipe asks of the scan: columns, the score's path, grouping, limits.
 
     `present` are paths of which some line has to have each; those in `hoped` may be on no line.
@@ -19,14 +19,14 @@ class Wanted(msgspec.Struct, frozen=True):
     of columns that could have been meant beside the fields of a line.
     """
 
-    columns: tuple[Column, ...]
-    present: tuple[Path, ...]
+    columns: tuple[Column, ...] = ()
+    present: tuple[Path, ...] = ()
     reward: Path
-    task_fields: tuple[Path, ...]
-    group_by: Path | None
-    metric_rows: bool
-    limit: int | None
-    max_bad_rows: int | str | None
+    task_fields: tuple[Path, ...] = ()
+    group_by: Path | None = None
+    metric_rows: bool = False
+    limit: int | None = None
+    max_bad_rows: int | str | None = None
     unread: frozenset[str] = frozenset()
     places: dict[str, str] = {}
     given: dict[str, str] = {}

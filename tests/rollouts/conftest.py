@@ -49,21 +49,12 @@ def read(
     **wanted: Any,
 ) -> Table:
     """The table of some files, as a plain `load` asks for it unless said otherwise."""
-    asked = Wanted(
-        columns=tuple(columns),
-        present=wanted.pop("present", ()),
-        reward=parse_path(wanted.pop("reward", "reward")),
-        task_fields=tuple(parse_path(name) for name in wanted.pop("task_fields", TASK_FIELDS)),
-        group_by=parse_path(path) if (path := wanted.pop("group_by", None)) else None,
-        metric_rows=wanted.pop("metric_rows", False),
-        limit=wanted.pop("limit", None),
-        max_bad_rows=wanted.pop("max_bad_rows", "100%"),
-        places=wanted.pop("places", {}),
-        hoped=wanted.pop("hoped", {}),
-        given=wanted.pop("given", {}),
-        names=wanted.pop("names", ()),
-    )
-    assert not wanted
+    usual = {"reward": "reward", "task_fields": TASK_FIELDS, "group_by": "", "max_bad_rows": "100%"}
+    wanted = usual | wanted
+    wanted["reward"] = parse_path(wanted["reward"])
+    wanted["task_fields"] = tuple(map(parse_path, wanted["task_fields"]))
+    wanted["group_by"] = parse_path(wanted["group_by"]) if wanted["group_by"] else None
+    asked = Wanted(columns=tuple(columns), **wanted)
     files, _ = sources([str(path) for path in paths], False)
     return read_table(files, asked, engine, lambda _: None, cache)
 

@@ -236,15 +236,13 @@ def test_a_column_of_two_kinds_is_a_conflict_and_all_conflicts_are_told() -> Non
 
 @pytest.mark.parametrize("name", [*OWN, "line"])
 def test_a_column_may_not_take_the_name_of_one_of_ours(name: str) -> None:
-    wanted = Wanted(
-        (Column(name, ((name,),), "text"),), (), ("reward",), (), None, False, None, None
-    )
+    wanted = Wanted(columns=(Column(name, ((name,),), "text"),), reward=("reward",))
     with pytest.raises(RecipeError, match=rf"'{name}' is a column of gymrecipe's own; write field"):
         empty_rows(wanted)
 
 
 def test_no_column_of_the_table_has_a_name_that_a_recipe_can_take() -> None:
-    names = empty_rows(Wanted((), (), ("reward",), (), None, False, None, None)).columns
+    names = empty_rows(Wanted(reward=("reward",))).columns
     assert not {*names} - {*BUILT_IN, *OWN}
 
 
