@@ -9,8 +9,7 @@ import pytest
 from gymrecipe.cli import main
 from gymrecipe.command.help import verb_help
 from gymrecipe.command.takes import TAKES, offered
-from gymrecipe.command.words import VERBS, parse, taken
-from gymrecipe.errors import RecipeError
+from gymrecipe.command.words import VERBS
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -34,14 +33,3 @@ def test_a_knob_is_shown_with_its_default() -> None:
 def test_what_is_on_is_shown_so_and_offered_to_be_put_off() -> None:
     assert "values=true" in [row.knob for row in verb_help("explain")[1]]
     assert {"values=false", "json=true", "output_dir="} <= {*offered("explain")}
-
-
-def test_what_is_not_given_has_its_default() -> None:
-    assert taken(parse(["columns", "limit=5"])) == {
-        "input": [],
-        "limit": 5,
-        "sidecars": False,
-        "json": False,
-    }
-    with pytest.raises(RecipeError, match=r"cache: unknown knob 'claer'.*Did you mean 'clear'\?"):
-        taken(parse(["cache", "claer=true"]))
