@@ -10,6 +10,8 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,8 @@ FIGURES = os.environ.get("GYMRECIPE_FIGURES")
 
 HERE = Path(__file__).parent
 PYTHON = [sys.executable, "-X", "utf8"]
+LAST_STEPS = [*PYTHON, str(HERE / "last_steps.py")]
+COMMAND = [*PYTHON, str(HERE / "command.py"), "+recipe=dpo_same_prompt", "again=true"]
 
 
 def figure(promise: str, tried: str, times: int, found: str) -> None:
@@ -59,6 +63,19 @@ def torn(folder: Path) -> int:
     path = folder / references.LEDGER
     lines = path.read_bytes().splitlines() if path.exists() else []
     return len([line for line in lines if line]) - len(ledger.read(folder))
+
+
+@contextmanager
+def mounted(folder: Path, *words: str | Path) -> Iterator[Path]:
+    """The folder, in which the file system that these words of `mount` name is for the block."""
+    folder.mkdir(exist_ok=True)
+    done = subprocess.run(["mount", *words, folder], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
 
 
 def traces(*options: str) -> bool:

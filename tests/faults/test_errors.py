@@ -12,8 +12,8 @@ import pytest
 from gymrecipe.experiments import manifest, references
 from tests.experiments.conftest import graded, save
 from tests.faults.conftest import (
-    HERE,
-    PYTHON,
+    COMMAND,
+    LAST_STEPS,
     figure,
     half_versions,
     needs_strace,
@@ -23,8 +23,6 @@ from tests.faults.conftest import (
 )
 from tests.full import FULL, often
 
-LAST_STEPS = [*PYTHON, str(HERE / "last_steps.py")]
-COMMAND = [*PYTHON, str(HERE / "command.py"), "+recipe=dpo_same_prompt", "again=true"]
 ERRORS = ["ENOSPC", "EIO", "EMFILE", "EDQUOT"]
 
 

@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from gymrecipe.experiments import references
 from tests.experiments.conftest import graded, rollout, save
-from tests.faults.conftest import HERE, figure, half_versions
+from tests.faults.conftest import HERE, figure, half_versions, mounted
 from tests.forked import python
 from tests.full import often
 
 
-@contextmanager
-def small_disk(folder: Path, options: str) -> Iterator[Path]:
+def small_disk(folder: Path, options: str) -> AbstractContextManager[Path]:
     """A file system in memory with little room."""
-    folder.mkdir(exist_ok=True)
-    words = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder]
-    done = subprocess.run(words, capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
+    return mounted(folder, "-t", "tmpfs", "-o", options, "tmpfs")
 
 
 def run(rollouts: Path, out: Path) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,8 @@ import pytest
 from gymrecipe.experiments import ledger, links, references
 from tests.experiments.conftest import graded, save
 from tests.faults.conftest import (
-    HERE,
+    COMMAND,
+    LAST_STEPS,
     PYTHON,
     faults_of,
     figure,
@@ -26,9 +27,6 @@ from tests.faults.conftest import (
     torn,
 )
 from tests.full import FULL, often
-
-LAST_STEPS = [*PYTHON, str(HERE / "last_steps.py")]
-COMMAND = [*PYTHON, str(HERE / "command.py"), "+recipe=dpo_same_prompt", "again=true"]
 
 
 def sweep(folder: Path, command: list[str], log: Path, step: int = 1) -> Counter[str]:

@@ -6,9 +6,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from tests.faults.conftest import HERE, PYTHON, figure, needs_strace, strace
+from tests.faults.conftest import LAST_STEPS, figure, needs_strace, strace
 
-LAST_STEPS = [*PYTHON, str(HERE / "last_steps.py")]
 CALLS = "mkdir,rmdir,openat,write,fsync,rename,renameat2,symlink"
 
 

@@ -8,30 +8,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from gymrecipe.experiments import ledger, references
-from tests.faults.conftest import HERE, PYTHON, figure, half_versions
+from tests.faults.conftest import LAST_STEPS, figure, half_versions, mounted
 from tests.full import often
-
-LAST_STEPS = [*PYTHON, str(HERE / "last_steps.py")]
-
-
-@contextmanager
-def mounted(image: Path, folder: Path) -> Iterator[Path]:
-    """A folder that shows what is in the image."""
-    folder.mkdir(exist_ok=True)
-    done = subprocess.run(["mount", "-o", "loop", image, folder], capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
 
 
 @pytest.fixture
@@ -51,7 +34,7 @@ def cuts(image: Path, root: Path, times: int, *without: str) -> tuple[int, int]:
     versions that were told are gone, and how many cuts left half a version.
     """
     lost = half = 0
-    with mounted(image, root / "disk") as disk:
+    with mounted(root / "disk", "-o", "loop", image) as disk:
         (disk / "dpo").mkdir()
         subprocess.run(["sync", "-f", disk], check=True)
         for number in range(1, times + 1):
@@ -59,7 +42,7 @@ def cuts(image: Path, root: Path, times: int, *without: str) -> tuple[int, int]:
             told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
             copy = root / "copy"
             shutil.copyfile(image, copy)
-            with mounted(copy, root / "after") as after:
+            with mounted(root / "after", "-o", "loop", copy) as after:
                 names = [path.name for path in references.versions(after / "dpo")]
                 lines = [line["version"] for line in ledger.read(after / "dpo")]
                 lost += Path(told.strip()).name not in names

@@ -14,8 +14,7 @@ import pytest
 
 from tests.experiments.conftest import graded, save
 from tests.faults.conftest import (
-    HERE,
-    PYTHON,
+    COMMAND,
     Point,
     figure,
     half_versions,
@@ -25,7 +24,6 @@ from tests.faults.conftest import (
 )
 from tests.full import FULL, often
 
-COMMAND = [*PYTHON, str(HERE / "command.py"), "+recipe=dpo_same_prompt", "again=true"]
 SIGNALS = [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)]
 PLACED = [(*each, place) for each, place in zip(SIGNALS, (2, 4, 6), strict=True)]
 """With the eighths of its calls before the one at which a run is interrupted in every test run."""
