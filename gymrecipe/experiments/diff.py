@@ -20,6 +20,9 @@ NOT_READ = "not read"
 EXAMPLES = 5
 WHERE = ["source", "line"]
 PLACE = [*WHERE, "offset", "bytes"]
+ROW = ["name", "key", "occurrence"]
+ENDING = r"(-[0-9]+-of-[0-9]+)?[.][a-z]+$"
+"""What the path of a data file has behind the name of its split."""
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -43,6 +46,17 @@ class Moved(msgspec.Struct, frozen=True):
     examples: list[str]
 
 
+class Rows(msgspec.Struct, frozen=True):
+    """How many rows of the data files of this name, shards together, only one version has.
+
+    A row is known by the lines that it was made of.
+    """
+
+    name: str
+    gained: int
+    lost: int
+
+
 class Difference(msgspec.Struct, frozen=True):
     """What is in `b` and not in `a` is gained, what is in `a` and not in `b` is lost."""
 
@@ -53,15 +67,13 @@ class Difference(msgspec.Struct, frozen=True):
     inputs: list[Change]
     gained: list[Moved]
     lost: list[Moved]
-    pairs_gained: int
-    pairs_lost: int
+    rows: list[Rows]
 
 
 def diff(a: Path, b: Path) -> Difference:
     """Compare two version folders. Raises InputError or DataError where one cannot be read."""
     old, new = manifest.read(a), manifest.read(b)
     try:
-        pairs_a, pairs_b = _pairs(a), _pairs(b)
         return Difference(
             a=f"{old.name}/{old.version}",
             b=f"{new.name}/{new.version}",
@@ -70,8 +82,7 @@ def diff(a: Path, b: Path) -> Difference:
             inputs=_inputs(old, new),
             gained=_moved(b, new, a, old),
             lost=_moved(a, old, b, new),
-            pairs_gained=_count(pairs_b.join(pairs_a, on=["chosen", "rejected"], how="anti")),
-            pairs_lost=_count(pairs_a.join(pairs_b, on=["chosen", "rejected"], how="anti")),
+            rows=_rows(a, b),
         )
     except (OSError, pl.exceptions.PolarsError) as error:
         raise DataError(
@@ -197,16 +208,25 @@ def _bad(version: Path, record: Manifest, other: Manifest) -> pl.LazyFrame:
     return bad.with_columns(pl.col("source").replace(moved)).unique(PLACE)  # of several copies
 
 
-def _pairs(version: Path) -> pl.LazyFrame:
-    """The distinct pairs of a version, by the ids of their two sides."""
+def _rows(a: Path, b: Path) -> list[Rows]:
+    """Of each data file that differs, the rows gained and lost."""
+    only_a, only_b = (
+        one.join(other, on=ROW, how="anti").group_by("name").len(name)
+        for one, other, name in (
+            (_examples(a), _examples(b), "lost"),
+            (_examples(b), _examples(a), "gained"),
+        )
+    )
+    both = only_a.join(only_b, on="name", how="full", coalesce=True).fill_null(0).sort("name")
+    return [Rows(**row) for row in both.collect().to_dicts()]
 
-    def side(name: str) -> pl.LazyFrame:
-        rows = table(version / USED).filter(pl.col("side") == name)
-        return rows.select("output", "row", pl.col("id").alias(name))
 
-    pairs = side("chosen").join(side("rejected"), on=["output", "row"])
-    return pairs.select("chosen", "rejected").unique()
-
-
-def _count(rows: pl.LazyFrame) -> int:
-    return int(rows.select(pl.len()).collect().item())
+def _examples(version: Path) -> pl.LazyFrame:
+    """Every row of a version's data: the file's name without shard and ending, and a key of the
+    lines that it was made of. `occurrence` tells rows apart that were made of equal lines.
+    """
+    name = pl.col("output").str.replace(ENDING, "")
+    of_side = pl.struct("side", "id").hash()
+    used = table(version / USED).filter(pl.col("row").is_not_null())  # figures are of all lines
+    rows = used.group_by("output", "row").agg(key=of_side.sum())
+    return rows.select(name=name, key="key", occurrence=pl.int_range(pl.len()).over(name, "key"))

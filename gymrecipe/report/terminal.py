@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET
 from rich.console import Console
 
-from gymrecipe.experiments.diff import Change, Difference, Moved
+from gymrecipe.experiments.diff import Change, Difference, Moved, Rows
 from gymrecipe.experiments.manifest import Input, Manifest
 from gymrecipe.report.page import Cell, Page, Table, join, styled, title, words
 from gymrecipe.report.safe import asked, counted, number, safe, size
@@ -72,7 +72,7 @@ def sweep(rows: list[SweepRow], console: Console) -> None:
 
 
 def difference(diff: Difference, console: Console) -> None:
-    """What `diff` found: knobs, counts, inputs, and the rollouts and pairs gained and lost."""
+    """What `diff` found: knobs, counts, inputs, and the rollouts and rows gained and lost."""
     page = Page(console)
     page.lines(join(styled(diff.a, "bold"), " → ", styled(diff.b, "bold")))
     page.table(_knobs(diff.knobs))
@@ -80,14 +80,9 @@ def difference(diff: Difference, console: Console) -> None:
     page.table(_inputs(diff.inputs))
     page.table(_moved("Rollouts gained", "+", "green", diff.gained))
     page.table(_moved("Rollouts lost", "-", "red", diff.lost))
-    pairs = Table((title("Pairs"), ""), right=frozenset({1}))
-    if diff.pairs_gained:
-        pairs.rows.append(("gained", styled(f"+{diff.pairs_gained:,}", "green")))
-    if diff.pairs_lost:
-        pairs.rows.append(("lost", styled(f"-{diff.pairs_lost:,}", "red")))
-    page.table(pairs)
+    page.table(_rows(diff.rows))
     if len(page.blocks) == 1:
-        page.lines("No difference in knobs, counts, inputs, rollouts or pairs.")
+        page.lines("No difference in knobs, counts, inputs, rollouts or rows.")
     page.show()
 
 
@@ -183,6 +178,15 @@ def _moved(name: str, sign: str, style: str, moved: list[Moved]) -> Table:
                 [*(styled(line, "dim", 60) for line in each.examples), *more],
             )
         )
+    return table
+
+
+def _rows(changes: list[Rows]) -> Table:
+    table = Table((title("Rows"), "gained", "lost"), right=frozenset({1, 2}))
+    for change in changes[:MOST_CHANGES]:
+        signed = (("+", change.gained, "green"), ("-", change.lost, "red"))
+        shown = (styled(f"{sign}{n:,}", style) if n else "-" for sign, n, style in signed)
+        table.rows.append((styled(change.name, most=60), *shown))
     return table
 
 

@@ -7,6 +7,7 @@ from msgspec import UNSET
 
 from gymrecipe.errors import DataError, InputError
 from gymrecipe.experiments.diff import Change, Moved, diff, flatten
+from gymrecipe.experiments.diff import Rows as Changed
 from gymrecipe.experiments.manifest import (
     Environment,
     Input,
@@ -110,7 +111,7 @@ def test_a_version_does_not_differ_from_itself(tmp_path):
     found = diff(one, one)
     assert found.a == found.b == "dpo/v0001"
     assert not any((found.knobs, found.counts, found.inputs, found.gained, found.lost))
-    assert found.pairs_gained == found.pairs_lost == 0
+    assert found.rows == []
 
 
 def test_knobs_differ_under_dotted_names(tmp_path):
@@ -235,8 +236,46 @@ def test_pairs_are_told_apart_by_both_sides(tmp_path):
     a = version(tmp_path / "v0001", pairs((1, 2), (3, 4), (5, 6)))
     b = version(tmp_path / "v0002", pairs((5, 6), (2, 1), (3, 6), (4, 4)))
     found = diff(a, b)
-    assert (found.pairs_gained, found.pairs_lost) == (3, 2)
+    assert found.rows == [Changed("data/train", gained=3, lost=2)]
     assert (found.gained, found.lost) == ([], [])
+
+
+def test_rows_are_told_of_each_data_file_and_shards_are_one(tmp_path: Path) -> None:
+    """A rollout that another write uses already is neither gained nor lost, but its row is."""
+
+    def rows(output: str, *lines: int) -> Rows:
+        return [(f"data/{output}", row, "", line) for row, line in enumerate(lines)]
+
+    shards = [
+        *rows("sft/train-00000-of-00002.jsonl", 1, 1),
+        *rows("sft/train-00001-of-00002.jsonl", 2),
+        ("data/figures/metrics.jsonl", None, "", 1),
+    ]
+    a = version(tmp_path / "v0001", [*shards, *rows("all/train.jsonl", 1, 2, 3, 4)])
+    b = version(
+        tmp_path / "v0002",
+        [
+            *rows("sft/train.jsonl", 2, 3, 1),
+            *rows("sft/validation.jsonl", 4),
+            *rows("all/train.jsonl", 4, 3, 2, 1),
+        ],
+    )
+    found = diff(a, b)
+    assert found.rows == [Changed("data/sft/train", 1, 1), Changed("data/sft/validation", 1, 0)]
+    assert (found.gained, found.lost) == ([], [])
+
+
+def test_what_rows_are_gained_and_lost_comes_to_is_what_the_files_differ_by(tmp_path: Path) -> None:
+    path = str(save(tmp_path / "a.jsonl", graded(30)))
+    a, b = (
+        run(tmp_path, "sft_and_dpo", input=path, validation_fraction=0.3, min_reward=least)
+        for least in (0.9, 0.1)
+    )
+    found = diff(a.path, b.path)
+    counts = {change.name: change.b - change.a for change in found.counts}
+    assert found.rows
+    for rows in found.rows:
+        assert rows.gained - rows.lost == counts[f"{rows.name}.jsonl"]
 
 
 def test_a_version_that_is_damaged_or_none_is_said(tmp_path):

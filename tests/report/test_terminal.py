@@ -10,7 +10,7 @@ from msgspec import UNSET
 from rich.console import Console
 
 import gymrecipe
-from gymrecipe.experiments.diff import Change, Difference, Moved
+from gymrecipe.experiments.diff import Change, Difference, Moved, Rows
 from gymrecipe.experiments.manifest import Environment, Input, Lines, Manifest, Output, StageRecord
 from gymrecipe.report.bars import Bars
 from gymrecipe.report.listing import listing
@@ -197,7 +197,8 @@ def draw_everything(text: str, console: Console) -> None:
     moved = [Moved(text, text, 2, [text])]
     changes = [Change(text, text, {text: text})]
     inputs = [Change(text, Input(text, 0, 1, 1, text), UNSET)]
-    difference(Difference(text, text, changes, changes, inputs, moved, moved, 1, 1), console)
+    rows = [Rows(text, 1, 1)]
+    difference(Difference(text, text, changes, changes, inputs, moved, moved, rows), console)
     listing([Row(text, 1, [text])], console)
     example(text, text, console)
     example(text, msgspec.json.encode({"content": text.replace("\ud800", "")}).decode(), console)
@@ -515,8 +516,7 @@ def test_a_difference_shows_knobs_counts_and_why_rollouts_went():
             inputs=[Change("b.jsonl", UNSET, Input("b.jsonl", 0, 2_000, 7, "abcdef"))],
             gained=[],
             lost=[Moved("pair", "gap_too_small", 8, ["a.jsonl:4"])],
-            pairs_gained=0,
-            pairs_lost=9,
+            rows=[Rows("data/sft/train", 0, 9), Rows("data/sft/validation", 1_000, 2)],
         ),
         console,
     )
@@ -527,7 +527,8 @@ def test_a_difference_shows_knobs_counts_and_why_rollouts_went():
     assert "data/x.jsonl - 4" in said
     assert "b.jsonl + 7 lines · 2.0 kB · abcdef" in said
     assert "pair -8 gap_too_small a.jsonl:4, …" in said
-    assert "lost -9" in said
+    assert "data/sft/train - -9" in said
+    assert "data/sft/validation +1,000 -2" in said
 
 
 @pytest.mark.parametrize(
@@ -543,13 +544,13 @@ def test_a_difference_shows_knobs_counts_and_why_rollouts_went():
 )
 def test_two_knobs_that_differ_are_told_apart(a: object, b: object, said: str):
     console = plain()
-    difference(Difference("a", "b", [Change("knob", a, b)], [], [], [], [], 0, 0), console)
+    difference(Difference("a", "b", [Change("knob", a, b)], [], [], [], [], []), console)
     assert shown(console).split("knob", 1)[1].strip() == said
 
 
 def test_no_difference_is_said_in_words():
     console = plain()
-    difference(Difference("a", "b", [], [], [], [], [], 0, 0), console)
+    difference(Difference("a", "b", [], [], [], [], [], []), console)
     assert "No difference" in shown(console)
 
 
