@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -144,6 +145,14 @@ def test_an_odd_key_is_a_key(tmp_path: Path) -> None:
     version = run(tmp_path, "sft_threshold", dry_run=True, **{"stages.write.columns": columns})
     assert parameters(version, "write")["columns"] == columns
     assert '"score":' in version.examples["write"]
+
+
+def test_an_odd_key_that_is_only_named_is_the_name_of_its_column(tmp_path: Path) -> None:
+    line = {"messages": [{"role": "user", "content": "1 + 1?"}], "response": "2", "reward": 1.0}
+    (tmp_path / "a.jsonl").write_text(json.dumps(line | {"pass@1": 0.5}) + "\n")
+    knobs = {"input": str(tmp_path / "a.jsonl"), "metrics": ['field["pass@1"]']}
+    version = run(tmp_path, "ppo", dry_run=True, **knobs)
+    assert json.loads(version.examples["write"])["pass@1"] == 0.5
 
 
 def test_the_engine_is_a_name_or_its_settings(tmp_path: Path) -> None:

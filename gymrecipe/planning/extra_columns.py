@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import NamedTuple
@@ -43,6 +44,7 @@ STANDARD: dict[Purpose, tuple[str, ...]] = {
 OF_PAIRS = WRITTEN | {name: name for name in ("gap", "task_key", "prompt_key")}
 """Names that mean a column of the pair table."""
 
+_ONE_KEY = re.compile(r'field\["([^"\\]+)"\]')
 _PLAIN = "{% for message in messages %}{{ message.content }}{% endfor %}"
 
 
@@ -84,8 +86,14 @@ def columns_of(params: Write, purpose: Purpose) -> dict[str, str]:
     # What the format writes itself, such as the reward of a buffer, is not written twice.
     standard = tuple(name for name in standard if name not in own_keys(params.format, purpose))
     given = params.columns
-    asked = {name: name for name in given} if isinstance(given, list) else given
+    asked = {name: _own_name(name) for name in given} if isinstance(given, list) else given
     return {name: to for name, to in ({n: n for n in standard} | asked).items() if to is not None}
+
+
+def _own_name(name: str) -> str:
+    """What a column is called that is only named: `field["pass@1"]` is called by its key."""
+    key = _ONE_KEY.fullmatch(name)
+    return key[1] if key else name
 
 
 def table_column(name: str, pairs: bool, named: Iterable[str]) -> str | None:

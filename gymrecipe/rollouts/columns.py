@@ -149,7 +149,8 @@ def parse_path(name: str) -> Path:
         return tuple(path)
     segments = name.split(".")
     if not all(_SEGMENT.fullmatch(segment) for segment in segments) or _counts(segments[0]):
-        written = 'a.b or field["an odd key"]'
+        keys = segments if not set(name) & set("\"'[],\\") and all(segments) else ["an odd key"]
+        written = "a.b or field" + "".join(f'["{key}"]' for key in keys)
         if (dotted := _INDEX.sub(r".\1", name)) != name and "[" not in dotted:
             written = f"{dotted}, with numbers for the items of lists"
         raise ValueError(f"'{name}' is not a path; write it as {written}")

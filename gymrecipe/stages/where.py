@@ -31,7 +31,7 @@ from gymrecipe.rollouts.columns import BUILT_IN, PAIR_COLUMNS, Kind, name_of, sp
 
 MAX_LENGTH, MAX_DEPTH = 4_000, 50
 ALLOWED = (
-    'Allowed: columns (a, a.b, a["odd key"], field["a"][0]), numbers, \'text\', True, False,'
+    'Allowed: columns (a, a.b, a[0]["odd key"], field["pass@1"]), numbers, \'text\', True, False,'
     " == != < <= > >=, in and not in (1, 2), is None, is not None, + - * /, and, or, not, ( )"
 )
 NO_LIST = (

@@ -83,8 +83,8 @@ class Write(Params):
     columns: dict[str, str | None] | list[str] = {}
     """What stands beside the messages, as `source: name`. Renames the columns that are there
     (`reward_gap: quality_difference`), leaves one out (`task_type: null`), and adds fields of the
-    line (`metadata.category: category`). A list adds fields under their own names. With
-    `format: custom` these are all the columns."""
+    line (`metadata.category: category`). A list adds fields under their own names (`pass@1` is that
+    of `field["pass@1"]`). With `format: custom` these are all the columns."""
     seed: int = 0
     """What the split is drawn with."""
 
@@ -104,7 +104,7 @@ class Write(Params):
         return value
 
 
-@stage(takes=("rollouts", "tasks", "pairs", "metrics"), makes="nothing", version=9)
+@stage(takes=("rollouts", "tasks", "pairs", "metrics"), makes="nothing", version=10)
 def write(rows: pl.LazyFrame, params: Write) -> pl.LazyFrame:
     """Write the rows as `train` and `validation` in a trainer's format.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -91,6 +92,21 @@ def test_a_name_is_a_path(name: str, path: tuple[Any, ...]) -> None:
 )
 def test_what_is_no_path_is_an_error_that_says_how_to_write_one(name: str) -> None:
     with pytest.raises(ValueError, match="is not a path; write it as"):
+        parse_path(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("pass@1", 'field["pass@1"]'),
+        ("scores.pass@1", 'field["scores"]["pass@1"]'),
+        ("a b", 'field["a b"]'),
+        ('a"b', 'field["an odd key"]'),
+    ],
+)
+def test_an_odd_key_is_told_as_it_is_written(name: str, written: str) -> None:
+    said = f"'{name}' is not a path; write it as a.b or {written}"
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
         parse_path(name)
 
 
