@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 import msgspec
 import pytest
@@ -15,6 +17,8 @@ from gymrecipe.planning.settings import NamedColumn, Settings
 from gymrecipe.recipe.composing import compose
 from gymrecipe.recipe.finding import description, locate, recipes
 from gymrecipe.recipe.overrides import split_recipe
+from gymrecipe.stages.load import Load
+from gymrecipe.stages.write import Write
 from tests.planning.conftest import planned, problems
 
 TAIL = "stages:\n  load: {use: load}\n  write: {use: write}\n"
@@ -197,6 +201,21 @@ def test_a_shared_knob_reaches_the_load_and_every_write() -> None:
     assert made.load.limit == 3
     writes = [step.params for step in made.steps if step.stage.name == "write"]
     assert [(write.seed, write.order) for write in writes] == [(5, "shuffled")] * 2  # type: ignore[attr-defined]
+
+
+def test_every_parameter_of_load_and_write_is_a_shared_knob_that_tells_its_values() -> None:
+    """So that an error which advises `empty_arguments=object` can be typed as it stands."""
+    text = (Path(__file__).parents[2] / "conf" / "config.yaml").read_text()
+    told = dict(line.split(": ", 1) for line in text.splitlines() if re.match("[a-z_]+: ", line))
+    for name, field in (Load.model_fields | Write.model_fields).items():
+        if name in ("use", "purpose"):  # what a stage is
+            continue
+        assert name in told
+        kinds = (field.annotation, *get_args(field.annotation))
+        values = [
+            value for kind in kinds if get_origin(kind) is Literal for value in get_args(kind)
+        ]
+        assert all(value in told[name] for value in values), name
 
 
 def test_a_plan_knows_what_is_above_a_step() -> None:
