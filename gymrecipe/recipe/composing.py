@@ -79,6 +79,8 @@ def compose(path: Path, overrides: Sequence[str], caller: Caller = COMMAND_LINE)
         if problems:
             raise RecipeError(*(f"{path}: {problem}" for problem in dict.fromkeys(problems)))
         values: Any = OmegaConf.to_container(config, resolve=True)
+        for composed in (raw, values):
+            _rejoin(composed.get("stages"), recipe.get("stages"))
     except (HydraException, OmegaConfBaseException, RecursionError) as error:
         raise RecipeError(f"{path}: {plain(error)}") from None
     return Composed(
@@ -127,6 +129,21 @@ def _merged(recipe: dict[str, Any], base: dict[str, Any], given: list[Override])
         merge = isinstance(value, dict) and isinstance(at(base | recipe, key), dict)
         OmegaConf.update(config, key, value, merge=merge, force_add=True)
     return config
+
+
+def _rejoin(stages: Any, written: Any) -> None:
+    """Let stages that say `from` one which was taken out take what that would have taken."""
+    if not isinstance(stages, dict) or not isinstance(written, dict):
+        return
+    names = list(written)
+    for stage in stages.values():
+        for _ in names:  # several in a row may have been taken out
+            source = stage.get("from") if isinstance(stage, dict) else None
+            if not isinstance(source, str) or source in stages or source not in written:
+                break
+            was, before = written[source], names[max(names.index(source) - 1, 0)]
+            own = isinstance(was, dict) and (was.get("from") or was.get("after"))
+            stage["from"] = own or before
 
 
 @cache

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import gymrecipe
 from gymrecipe.errors import RecipeError
 from gymrecipe.planning.plan import plan
 from gymrecipe.planning.steps import Step
@@ -79,6 +80,24 @@ def test_after_a_branch_point_stands_before_every_branch(tmp_path: Path) -> None
     stages += ["dpo: {use: write, format: trl}"]
     found = sources(tmp_path, *stages, overrides=["+stages.d={use: dedup, after: u}"])
     assert found == {"load": None, "u": "load", "d": "u", "sft": "d", "p": "d", "dpo": "p"}
+
+
+@pytest.mark.parametrize("out", ["~stages.u", "~stages.u ~stages.v", "~stages.v"])
+def test_what_says_from_a_stage_that_is_taken_out_takes_from_the_one_before(
+    out: str, tmp_path: Path
+) -> None:
+    stages = [LOAD, "u: {use: filter}", "v: {use: filter}", "w: {use: write}"]
+    stages += ["x: {use: filter, from: v}", "y: {use: write}"]
+    before = "load" if "~stages.u" in out and "~stages.v" in out else "u" if "v" in out else "v"
+    found = sources(tmp_path, *stages, overrides=out.split())
+    assert (found["w"], found["x"]) == (before, before)
+
+
+def test_a_branch_of_a_stage_that_was_taken_out_runs_from_its_record(tmp_path: Path) -> None:
+    version = gymrecipe.run("sft_and_dpo", output_dir=str(tmp_path), **{"~stages.usable": None})
+    again = gymrecipe.run(version.path / "recipe.yaml", output_dir=str(tmp_path))
+    assert again.manifest.id == version.manifest.id
+    assert [stage.source for stage in again.manifest.stages if stage.name == "pair"] == ["load"]
 
 
 def test_after_the_last_stage_has_nothing_to_take(tmp_path: Path) -> None:
