@@ -115,14 +115,20 @@ def _by_filter(
 
 
 def _named(entered: pl.LazyFrame, text: str, row: int, line: Line) -> Iterator[Evidence]:
-    """The values of the columns that an expression names; of each pair that the rollout is in."""
-    names = list(language.parse(text).names)
+    """The values of the columns that an expression names, or of those that it only asks for whether
+    they have one; of each pair that the rollout is in.
+    """
+    kinds = language.parse(text).names
+    names = list(kinds)
     pairs = unit_of(entered.collect_schema()) == "pairs"
     rows = [f"{side}_row" for side in SIDES] if pairs else []
     for values in _values(entered, row, *map(pl.col, [*names, *rows])):
         sides = [line(side) for side in values[len(names) :]] or ["", ""]
         for name, value in zip(names, values, strict=False):
-            yield Evidence(name, value, None, None, *sides)
+            if kinds[name] == "any":
+                yield Evidence(f"{name} is None", value is None, None, None, *sides)
+            else:
+                yield Evidence(name, value, None, None, *sides)
 
 
 def _by_label(entered: pl.LazyFrame, params: Label, row: int, line: Line) -> Iterator[Evidence]:

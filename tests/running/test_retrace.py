@@ -62,6 +62,7 @@ PAIR = "use: pair, strategy: best_vs_second"
         (["use: filter, max_reward: p50"], 10, "reward 0.9, at most 0.5 is asked for"),
         (["use: filter, min_chars: 3"], 1, "chars 2, at least 3 is asked for"),
         (["use: filter, where: reward > 0.4 and kind == 'x'"], 8, "reward 0.7; kind 'y'"),
+        (["use: filter, where: len is None or reward > 0.9"], 8, "len is None false; reward 0.7"),
         (["use: filter, where: 1 / len > 0.1"], 1, "len 0"),
         (["use: filter, success_at: 0.7, min_success_rate: 0.3"], 1,
          "success_rate 0.2, at least 0.3 is asked for"),
