@@ -92,7 +92,8 @@ def open_source(name: str, run: int) -> Source:
         with open(path, "rb", opener=regular) as file:
             head = file.read(4)
     except FileNotFoundError:
-        meant = _near(name, os.path.isfile)
+        # Of `+input_jsonl_fpath=~/a.jsonl` a shell leaves the ~ as it is.
+        meant = _near(os.path.expanduser(name), os.path.isfile)
         guess = f" Did you mean '{meant}'?" if meant else ""
         raise InputError(f"{name}: no such file.{guess}") from None
     except OSError as error:

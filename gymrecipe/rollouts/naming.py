@@ -75,7 +75,9 @@ def _names(entry: str) -> list[str]:
         return [entry]
     names = matches(entry)
     if not names:
-        raise InputError(f"{entry}: no file matches. Check the pattern and the folder.")
+        whole = os.path.expanduser(entry)
+        guess = f" Did you mean '{whole}'?" if whole != entry else ""
+        raise InputError(f"{entry}: no file matches. Check the pattern and the folder.{guess}")
     for name in names:
         try:
             name.encode()

@@ -43,6 +43,18 @@ def test_a_glob_without_a_match_is_an_error(tmp_path: Path) -> None:
         sources(str(tmp_path / "*.jsonl"), False)
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "*.jsonl"])
+def test_a_home_that_no_shell_has_put_in_is_told(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell leaves the ~ of `+input_jsonl_fpath=~/a.jsonl`, and of a list, as it is."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a.jsonl").write_text("x")
+    said = rf"^~/{re.escape(name)}: .*Did you mean '{re.escape(str(tmp_path / name))}'\?$"
+    with pytest.raises(InputError, match=said):
+        sources(f"~/{name}", False)
+
+
 def test_no_entry_at_all_is_an_error() -> None:
     with pytest.raises(InputError, match="no rollout file to read"):
         sources([], False)
