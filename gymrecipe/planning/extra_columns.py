@@ -44,7 +44,7 @@ STANDARD: dict[Purpose, tuple[str, ...]] = {
 OF_PAIRS = WRITTEN | {name: name for name in ("gap", "task_key", "prompt_key")}
 """Names that mean a column of the pair table."""
 
-_ONE_KEY = re.compile(r'field\["([^"\\]+)"\]')
+_ONE_KEY = re.compile(r'((?:chosen\.|rejected\.)?)field\["([^"\\]+)"\]')
 _PLAIN = "{% for message in messages %}{{ message.content }}{% endfor %}"
 
 
@@ -93,7 +93,7 @@ def columns_of(params: Write, purpose: Purpose) -> dict[str, str]:
 def _own_name(name: str) -> str:
     """What a column is called that is only named: `field["pass@1"]` is called by its key."""
     key = _ONE_KEY.fullmatch(name)
-    return key[1] if key else name
+    return key[1] + key[2] if key else name
 
 
 def table_column(name: str, pairs: bool, named: Iterable[str]) -> str | None:

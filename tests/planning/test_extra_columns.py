@@ -123,6 +123,12 @@ def test_a_field_that_is_named_like_a_side_is_a_column_of_either_side(tmp_path: 
     assert row(tmp_path, str(path), input=str(lines))["chosen.rejected_count"] == 30
 
 
+def test_a_field_of_an_odd_key_that_is_only_named_is_called_by_the_key() -> None:
+    columns = ['field["pass@1"]', 'rejected.field["pass@1"]', 'a["b c"]']
+    asked = columns_of(Write(format="custom", columns=columns), "dpo")
+    assert list(asked.values()) == ["pass@1", "rejected.pass@1", 'a["b c"]']
+
+
 @pytest.mark.parametrize("format", ["custom", "trl"])
 def test_a_pair_writes_its_gap(format: str, tmp_path: Path) -> None:
     columns = {"gap": "better_by", "chosen_reward": "a", "rejected_reward": "b"}
