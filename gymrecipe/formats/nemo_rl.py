@@ -18,6 +18,13 @@ HEAD = "You can call these functions. They are given as JSON, one a line, within
 REQUEST = ("responses_create_params", "agent_ref")
 """What a line of NeMo Gym has beside the fields of its verifier."""
 
+PROGRAMS = {
+    "sft": ("examples/run_sft.py, over examples/configs/sft.yaml", "sft"),
+    "dpo": ("examples/run_dpo.py, over examples/configs/dpo.yaml", "dpo"),
+    "reward_model": ("examples/run_rm.py, over examples/configs/rm.yaml", "rm"),
+    "rl": ("examples/nemo_gym/run_grpo_nemo_gym.py, over a config of examples/nemo_gym", "grpo"),
+}
+"""What trains, over which of its configs, and what the section of the trainer is called there."""
 
 TRAINS = {
     "sft": "Every assistant message is trained on, the thoughts in `reasoning_content` as far as"
@@ -36,36 +43,60 @@ TRAINS = {
 
 
 def guide(written: Written) -> Guide:
-    """The `data:` part of NeMo RL's config."""
-    splits = []
-    for split, paths in written.files.items():
-        keys = [f"data_path: {paths[0]}"]
-        if written.purpose == "sft":
-            keys = ["dataset_name: openai_format", *keys, "chat_key: messages", "tool_key: tools"]
-            keys.append("use_preserving_dataset: true")
-        splits += [f"  {split}:", *(f"    {key}" for key in keys)]
-    usual = {
-        "sft": ["processor: sft_processor"],
-        "rl": [
-            "dataset_name: NemoGymDataset",
-            "env_name: nemo_gym",
-            "processor: nemo_gym_data_processor",
-        ],
-    }.get(written.purpose, ["dataset_name: PreferenceDataset"])
-    if written.purpose != "rl":
-        usual += ["prompt_file: null", "system_prompt_file: null"]
-    lines = ["data:", f"  max_input_seq_length: {tokens(written)}", *splits, "  default:"]
+    """What to write over the example config of NeMo RL that is named."""
+    program, section = PROGRAMS[written.purpose]
+    is_rl = written.purpose == "rl"
+    lines = [f"# {program}"]
+    if not is_rl:  # there it is prompt and answers together, and nobody knows yet how long
+        lines += ["policy:", f"  max_total_sequence_length: {tokens(written)}"]
+    if "validation" not in written.files:  # the examples have some, and stop without
+        lines += [f"{section}:", "  val_period: 0", "  val_at_start: false", "  val_at_end: false"]
+    length = "null" if is_rl else "${policy.max_total_sequence_length}"
+    lines += ["data:", f"  max_input_seq_length: {length}"]
+    for split in ("train", "validation"):
+        if split in written.files:
+            entry = _entry(written, written.files[split][0])
+            lines += [f"  {split}:", *(f"    {key}" for key in entry)]
+        else:
+            lines.append(f"  {split}: null")
+    usual = ["prompt_file: null", "system_prompt_file: null"]
+    if written.purpose == "sft":
+        usual.append("processor: sft_processor")
+    if is_rl:
+        usual += ["env_name: nemo_gym", "processor: nemo_gym_data_processor"]
+    lines += ["  default:", *(f"    {key}" for key in usual)]
+    return Guide(load=[("yaml", "\n".join(lines))], notes=_notes(written))
+
+
+def _entry(written: Written, path: str) -> list[str]:
+    """A data set. What it is stands in it and not among the defaults, which do not count where the
+    example below has a data set of its own; the split, since it has one there, too.
+    """
+    match written.purpose:
+        case "sft":
+            more = ["chat_key: messages", "tool_key: tools", "use_preserving_dataset: true"]
+            return ["dataset_name: openai_format", f"data_path: {path}", *more]
+        case "rl":
+            return ["dataset_name: NemoGymDataset", f"data_path: {path}"]
+        case _:
+            return ["dataset_name: PreferenceDataset", f"data_path: {path}", "split: train"]
+
+
+def _notes(written: Written) -> list[str]:
     notes = [TRAINS[written.purpose]]
     if written.purpose in ("dpo", "reward_model"):
         notes.append(
             "It reads pairs with `datasets`, of which older ones than 4.7 fill nulls into the"
             " arguments of calls, and which keeps ten decimals of a number there."
         )
+    if written.purpose != "rl":
+        notes.append(
+            "`max_total_sequence_length` counts 3 bytes of the longest row a token; longer rows"
+            " are left out of the loss."
+        )
     if any(len(paths) > 1 for paths in written.files.values()):
         notes.append("It reads one file a split: write without `shard_rows`.")
-    return Guide(
-        load=[("yaml", "\n".join([*lines, *(f"    {key}" for key in usual)]))], notes=notes
-    )
+    return notes
 
 
 @format(

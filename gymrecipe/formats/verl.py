@@ -57,7 +57,8 @@ def guide(written: Written) -> Guide:
     lines = [
         "python -m verl.trainer.main_ppo",
         f"data.train_files={train}",
-        *([f"data.val_files={validation}"] if validation else []),
+        f"data.val_files={validation or train}",
+        *([] if validation else ["trainer.val_before_train=False trainer.test_freq=-1"]),
         "data.prompt_key=prompt data.return_raw_chat=True",
         f"data.max_prompt_length={most} data.filter_overlong_prompts=True",
         "reward.custom_reward_function.path=reward.py",
@@ -96,6 +97,11 @@ def _rl_notes(written: Written) -> list[str]:
         "A prompt that the template cannot render, or a longer one than `max_prompt_length`, is"
         " left out with a printed line only.",
     ]
+    if "validation" not in written.files:
+        notes.append(
+            "verl does not start without a file of held-out prompts, so `data.val_files` names the"
+            " training one, and nothing is validated; `validation_fraction` holds some out."
+        )
     if written.has_tools:
         notes.append(
             "verl takes tools from `tool_config_path`; `extra_info.tool_selection` says which of"

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from msgspec import Raw
+from omegaconf import OmegaConf
 
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Written
@@ -130,6 +131,45 @@ def test_the_guide_is_the_data_part_of_its_config(purpose: Any, wanted: list[str
     made = guide(Written(purpose, "mine", "data", files, True, False, 30_000))
     ((_, text),) = made.load
     assert all(word in text for word in [*wanted, "data/train.jsonl", "data/validation.jsonl"])
+
+
+BASE = {
+    "policy": {"max_total_sequence_length": 1024},
+    "data": {
+        "max_input_seq_length": "${policy.max_total_sequence_length}",
+        "train": {"dataset_name": "HelpSteer3", "split": "train"},
+        "validation": {"dataset_name": "HelpSteer3", "split": "validation"},
+    },
+}
+"""What the guide is written over: the example configs have data sets of their own."""
+
+
+def over_the_example(purpose: Any, **files: list[str]) -> Any:
+    """Its config with the lines of the guide over it, merged as NeMo RL merges them."""
+    ((_, text),) = guide(Written(purpose, "mine", "data", files, True, False, 30_000)).load
+    return OmegaConf.to_container(OmegaConf.merge(BASE, OmegaConf.create(text)), resolve=True)
+
+
+def test_the_guide_leaves_no_data_set_of_the_example_config() -> None:
+    made = over_the_example("dpo", train=["data/train.jsonl"], validation=["data/validation.jsonl"])
+    for split in ("train", "validation"):
+        entry = made["data"][split] | {"data_path": ""}
+        assert entry == {"dataset_name": "PreferenceDataset", "data_path": "", "split": "train"}
+
+
+@pytest.mark.parametrize(
+    ("purpose", "section"), [("sft", "sft"), ("dpo", "dpo"), ("reward_model", "rm"), ("rl", "grpo")]
+)
+def test_without_held_out_rows_nothing_is_validated(purpose: Any, section: str) -> None:
+    made = over_the_example(purpose, train=["data/train.jsonl"])
+    assert made["data"]["validation"] is None
+    assert made[section] == {"val_period": 0, "val_at_start": False, "val_at_end": False}
+
+
+def test_the_guide_gives_the_policy_the_length_of_the_rows() -> None:
+    made = over_the_example("sft", train=["data/train.jsonl"])
+    assert made["policy"]["max_total_sequence_length"] == 10_240
+    assert made["data"]["max_input_seq_length"] == 10_240
 
 
 def test_the_guide_warns_of_shards() -> None:

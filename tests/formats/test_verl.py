@@ -118,6 +118,12 @@ def test_several_files_are_a_list_that_the_shell_leaves_alone() -> None:
     assert "data.train_files='[data/a.parquet,data/b.parquet]'" in command
 
 
+def test_prompts_have_a_validation_file_without_which_the_trainer_does_not_start() -> None:
+    ((_, command),) = guided("rl", "data/train.parquet").load
+    assert "data.val_files=data/train.parquet" in command
+    assert "trainer.val_before_train=False" in command
+
+
 @pytest.mark.parametrize("purpose", ["sft", "reward_model", "rl"])
 def test_the_guide_gives_a_length_that_cuts_nothing(purpose: Any) -> None:
     ((_, text),) = guided(purpose).load
