@@ -2,8 +2,9 @@
 
 In SFT rows messages and tools are JSON text, read by a dataset class that is written beside the
 data: verl's own reads a table, which fills nulls into the arguments of one tool and the parameters
-of another, and fails on the outputs of parallel calls (`utils/dataset/multiturn_sft_dataset.py` of
-0.9.1). RL prompts are true lists of structs (`utils/dataset/rl_dataset.py`).
+of another, and renders each message by itself, which most templates print otherwise
+(`utils/dataset/multiturn_sft_dataset.py` of 0.9.1). RL prompts are true lists of structs
+(`utils/dataset/rl_dataset.py`).
 """
 
 from __future__ import annotations
@@ -78,14 +79,19 @@ def _list(files: list[str]) -> str:
 
 def _sft_notes(written: Written) -> list[str]:
     notes = [
-        "Every assistant message is trained with its end of turn, its calls and its thoughts.",
+        "Every assistant message is trained with its end of turn, its calls and its thoughts, as"
+        " the chat template prints it in the whole conversation.",
         "`max_length` counts 3 bytes of the longest row a token; a longer one stops it.",
     ]
     if written.has_reasoning:
         notes.append(
-            "verl renders each message by itself and compares with the whole; a template that drops"
-            " earlier thoughts (Qwen3) fails there: write with `reasoning: drop`, or give it a"
-            " template that keeps them."
+            "A template that leaves the thoughts of earlier rounds out (Qwen 3) has them neither"
+            " shown nor trained on."
+        )
+    else:
+        notes.append(
+            "Where the template prints an empty thought before an answer (Qwen 3), it is trained on"
+            " unless `data.enable_thinking_default=False` is given."
         )
     return notes
 
@@ -112,7 +118,7 @@ def _rl_notes(written: Written) -> list[str]:
 
 @format(
     purposes=("sft", "reward_model", "rl"),
-    version=3,
+    version=4,
     guide=guide,
     files=("parquet",),
     without_ids=("reward_model", "rl"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -14,7 +16,8 @@ from msgspec import Raw
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Written
 from gymrecipe.formats.parquet import to_parquet
-from gymrecipe.formats.verl import guide, verl
+from gymrecipe.formats.template_sandbox import environment
+from gymrecipe.formats.verl import DATASET, guide, verl
 from gymrecipe.rollouts.chat import Message, Unusable
 from tests.formats.conversations import ACTED, PROMPT, TOOLS
 
@@ -113,6 +116,85 @@ def test_the_guide_ships_the_dataset_class_that_it_names() -> None:
     compile(made.files["verl_dataset.py"], "verl_dataset.py", "exec")
 
 
+QWEN_3 = """\
+{%- set last = namespace(user=-1) %}
+{%- for m in messages if m.role == "user" %}{% set last.user = messages.index(m) %}{% endfor %}
+{%- for m in messages %}
+{{- "<" + m.role + ">" }}
+{%- if m.role == "assistant" and loop.index0 > last.user and (loop.last or m.reasoning_content) %}
+{{- "<think>" + (m.reasoning_content or "") + "</think>" }}
+{%- endif %}
+{{- m.content + ("<call>" if m.tool_calls else "") + "<end>" }}
+{%- endfor %}
+{%- if add_generation_prompt %}<assistant>{% endif %}"""
+"""The thoughts that Qwen 3 prints: those behind the last question; and some in the last answer."""
+
+CALLS = {"role": "assistant", "content": "", "tool_calls": [{}]}
+FIRST, SECOND = ({"role": "user", "content": text} for text in ("q1", "q2"))
+
+
+def says(text: str, thought: str | None = None) -> dict[str, Any]:
+    return {"role": "assistant", "content": text, "reasoning_content": thought}
+
+
+def cut(monkeypatch: pytest.MonkeyPatch, messages: list[Any]) -> tuple[str, list[Any]]:
+    """How the dataset class that is shipped cuts what this template makes of the messages."""
+    template = environment().from_string(QWEN_3)
+
+    def apply_chat_template(_: Any, tokenize: bool, **more: Any) -> str:
+        return template.render(more)
+
+    for name, content in {
+        "torch": {},
+        "verl.utils.dataset.multiturn_sft_dataset": {"MultiTurnSFTDataset": object},
+        "verl.utils.tokenizer.chat_template": {"apply_chat_template": apply_chat_template},
+    }.items():
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(**content))
+    made: dict[str, Any] = {}
+    exec(DATASET.read_text(), made)
+    dataset = made["JsonTextSFTDataset"]()
+    dataset.apply_chat_template_kwargs, dataset.processor, dataset.tokenizer = {}, None, object()
+    header, texts = dataset._cut(messages, None, None)
+    assert "".join(before + answer for before, answer in texts) == template.render(
+        messages=messages
+    )
+    return header, [answer for _, answer in texts if answer]
+
+
+@pytest.mark.parametrize(
+    ("messages", "answers"),
+    [
+        ([FIRST, says("a1")], ["<think></think>a1"]),
+        ([FIRST, says("a1"), SECOND, says("a2")], ["a1", "<think></think>a2"]),
+        ([FIRST, says("a1", "T1"), SECOND, says("a2", "T2")], ["a1", "<think>T2</think>a2"]),
+        (
+            [FIRST, CALLS, {"role": "tool", "content": "1"}, says("a1", "T")],
+            ["<call>", "<think>T</think>a1"],
+        ),
+        (
+            [
+                FIRST,
+                CALLS | {"reasoning_content": "T"},
+                {"role": "tool", "content": "1"},
+                says("a"),
+            ],
+            ["<think>T</think><call>", "<think></think>a"],
+        ),
+    ],
+)
+def test_answers_are_trained_as_they_stand_in_the_whole_conversation(
+    monkeypatch: pytest.MonkeyPatch, messages: Any, answers: list[str]
+) -> None:
+    header, found = cut(monkeypatch, messages)
+    assert header == "<assistant>"
+    assert found == [f"<assistant>{answer}<end>" for answer in answers]
+
+
+def test_an_answer_that_is_not_where_it_was_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match=r"messages\[2\]"):
+        cut(monkeypatch, [FIRST, says("a1"), says("a2")])
+
+
 def test_several_files_are_a_list_that_the_shell_leaves_alone() -> None:
     ((_, command),) = guided("rl", "data/a.parquet", "data/b.parquet").load
     assert "data.train_files='[data/a.parquet,data/b.parquet]'" in command
@@ -130,5 +212,6 @@ def test_the_guide_gives_a_length_that_cuts_nothing(purpose: Any) -> None:
     assert "10240" in text
 
 
-def test_thoughts_come_with_a_warning() -> None:
-    assert any("reasoning: drop" in note for note in guided("sft", has_reasoning=True).notes)
+def test_the_guide_says_which_thoughts_are_trained() -> None:
+    assert any("earlier rounds" in note for note in guided("sft", has_reasoning=True).notes)
+    assert any("enable_thinking_default=False" in note for note in guided("sft").notes)

@@ -45,6 +45,38 @@ def test_sft_rows_are_the_conversations(
         assert trained(ids, labels) == answers(messages, tools=example.tools)
 
 
+QWEN_3 = """\
+{%- set last = namespace(user=-1) %}
+{%- for m in messages if m.role == "user" %}{% set last.user = messages.index(m) %}{% endfor %}
+{%- for m in messages %}
+{{- "<|im_start|>" + m.role + "\n" }}
+{%- if m.role == "assistant" and loop.index0 > last.user and (loop.last or m.reasoning_content) %}
+{{- "<think>\n" + (m.reasoning_content or "") + "\n</think>\n\n" }}
+{%- endif %}
+{{- m.content }}{% if m.tool_calls %}{{ m.tool_calls | tojson }}{% endif %}{{ "<|im_end|>\n" }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ "<|im_start|>assistant\n" }}{% endif %}"""
+"""The thoughts that Qwen 3 prints: those behind the last question, and some in the last answer."""
+
+
+def test_sft_rows_are_what_a_template_prints_that_takes_thoughts_out_again(
+    lines: list[bytes], write: Any, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokenizer, "chat_template", QWEN_3)
+    data = write("verl", "sft", lines)
+    dataset = shipped_class(data.folder / "data" / "verl_dataset.py")(
+        parquet_files=data.files,
+        tokenizer=tokenizer,
+        config={"pad_mode": "no_padding", "max_length": 10**6, "truncation": "error"},
+    )
+    for row, messages in zip(dataset, dataset.messages, strict=False):
+        whole = tokenizer.apply_chat_template(messages, tokenize=False)
+        assert tokenizer.decode(row["input_ids"]) == whole
+        answers = whole.split("<|im_start|>assistant\n")[1:]
+        trained = row["input_ids"][row["loss_mask"].bool()]
+        assert tokenizer.decode(trained) == "".join(a.split("<|im_start|>")[0] for a in answers)
+
+
 def test_rl_rows_are_the_prompts_and_what_the_verifier_needs(
     lines: list[bytes], write: Any, tokenizer: Any
 ) -> None:
