@@ -79,6 +79,9 @@ def _notes(written: Written) -> list[str]:
         case "sft":
             notes += [
                 "Every assistant message is trained, its calls and its end of turn too.",
+                "What is trained is found by what a message adds to the text, which goes wrong with"
+                " the tokenizer's own template of Qwen 3, whose last answer has thoughts in any"
+                " case: `chat_template: qwen3` is Axolotl's, which knows the last one.",
                 "Only the keys that the chat template reads of a loop variable named `message` are"
                 " kept. With a template that names it otherwise (GLM), calls would vanish: look at"
                 " `axolotl preprocess --debug` once.",

@@ -39,6 +39,15 @@ class Guide(msgspec.Struct, frozen=True):
     files: dict[str, str] = {}
 
 
+MUST_KEEP = (
+    "The chat template must print the beginning of a conversation the same whatever follows, or"
+    " what is trained on is cut in the wrong places. Those of Qwen 3 and 3.5 do not, with thoughts"
+    " or without, for the last answer has some in any case; TRL has some that do"
+    " (`qwen3_training.jinja`)"
+)
+"""For trainers that find an answer by what each further message adds to the text."""
+
+
 def tokens(written: Written) -> int:
     """A maximum length that cuts no record: 3 bytes a token, in steps of 1024."""
     return -(-written.longest // 3072) * 1024 or 1024

@@ -41,6 +41,7 @@ def guide(written: Written) -> Guide:
         f"dataset: {','.join(names['train'])}",
         *([f"eval_dataset: {','.join(names['validation'])}"] if "validation" in names else []),
         "template: qwen3            # the one of your model",
+        "enable_thinking: null      # else answers without thoughts are trained with an empty one",
         f"cutoff_len: {tokens(written)}",
     ]
     return Guide(
@@ -100,6 +101,13 @@ def _notes(written: Written) -> list[str]:
         notes.append(
             "Thoughts stand as `<think>` before the text; a template whose `thought_words` are"
             " others shows them as text. `reasoning: drop` leaves them out."
+            " `enable_thinking: false` would take them out of the answers."
+            + (
+                ""
+                if written.purpose == "sft"
+                else " Templates of thinking models take those of earlier answers out of the prompt"
+                " unless `preserve_thinking: true` is given."
+            )
         )
     return notes
 

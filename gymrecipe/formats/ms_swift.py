@@ -54,7 +54,9 @@ def _notes(written: Written) -> list[str]:
         "`--max_length` counts 3 bytes of the longest row a token; longer rows are left out."
         " With `--strict true` a row that ms-swift cannot read stops it; without, it is left out.",
         {
-            "sft": "Every assistant message and call is trained (`--loss_scale default`).",
+            "sft": "Every assistant message and call is trained (`--loss_scale default`). Templates"
+            " of hybrid thinking models (Qwen 3) put an empty thought before answers without one;"
+            " `--loss_scale ignore_empty_think` does not train on it.",
             "dpo": "What the model said after the two sides part is trained, its calls too: `loss`"
             " says so of each message, whatever `--loss_scale` is.",
             "kto": "What the model said after the prompt is trained, its calls too: `loss` says so"

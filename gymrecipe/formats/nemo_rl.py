@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from gymrecipe.formats.example import Example
-from gymrecipe.formats.guide import Guide, Written, tokens
+from gymrecipe.formats.guide import MUST_KEEP, Guide, Written, tokens
 from gymrecipe.formats.numbers import check
 from gymrecipe.formats.text import json_text
 from gymrecipe.registry import format
@@ -29,9 +29,7 @@ PROGRAMS = {
 TRAINS = {
     "sft": "Every assistant message is trained on, the thoughts in `reasoning_content` as far as"
     " the template prints them. `use_preserving_dataset: true` is needed: without it nulls are"
-    " filled into the arguments of calls. The template must print a conversation so that its"
-    " beginning stays as it was; one that takes earlier thoughts out again (Qwen 3) cuts the"
-    " messages in the wrong places.",
+    " filled into the arguments of calls.",
     "dpo": "The last message of each completion is trained on, which is why a completion is one"
     " message (`pairs_at: decision`). Its tools do not reach the template there, so their schemas"
     " stand in the system message.",
@@ -90,6 +88,7 @@ def _notes(written: Written) -> list[str]:
             " arguments of calls, and which keeps ten decimals of a number there."
         )
     if written.purpose != "rl":
+        notes.append(f"{MUST_KEEP}: `policy.tokenizer.chat_template`.")
         notes.append(
             "`max_total_sequence_length` counts 3 bytes of the longest row a token; longer rows"
             " are left out of the loss."

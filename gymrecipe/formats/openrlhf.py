@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gymrecipe.formats.example import Example
-from gymrecipe.formats.guide import Guide, Written, tokens
+from gymrecipe.formats.guide import MUST_KEEP, Guide, Written, tokens
 from gymrecipe.formats.numbers import check
 from gymrecipe.formats.text import json_text
 from gymrecipe.registry import format
@@ -22,8 +22,8 @@ COMMANDS = {
 
 TRAINS = {
     "sft": "With `--data.multiturn` every assistant message is trained on; without it only the last"
-    " one. The template must print a conversation so that its beginning stays as it was: one that"
-    " takes earlier thoughts out again (Qwen 3) shifts what is trained on; `reasoning: drop`.",
+    f" one. {MUST_KEEP}:"
+    ' `--data.tokenizer_chat_template "$(cat qwen3_training.jinja)"`.',
     "dpo": "Every token after the prompt counts, user turns inside `chosen` and `rejected` too."
     " Without `--data.prompt_key` the rejected side is cut in the wrong place.",
     "reward_model": "`margin` is subtracted from the difference of the two scores.",

@@ -23,7 +23,8 @@ SETTINGS = {
 TRAINS = {
     "sft": "With `assistant_only_loss` the text and the calls of the assistant are trained on;"
     " without it every token is. It needs a template with `{% generation %}`; TRL has one of its"
-    " own for the usual families and stops where it has not.",
+    " own for the usual families and stops where it has not; Qwen 3's puts an empty thought before"
+    " answers without one, and trains on it.",
     "dpo": "Every token after the prompt counts, tool outputs and user turns inside `chosen` and"
     " `rejected` too; `pairs_at: decision` leaves one assistant message a side.",
     "kto": "Every token after the prompt counts, tool outputs inside the completion too. A batch"

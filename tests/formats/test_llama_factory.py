@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import yaml
 
 from gymrecipe.formats.example import Example
 from gymrecipe.formats.guide import Written
@@ -135,3 +136,12 @@ def test_each_shard_and_split_has_an_entry() -> None:
     ((_, text),) = made.load
     assert "dataset: mine_00000,mine_00001\neval_dataset: mine_validation\n" in text
     assert "cutoff_len: 10240" in text
+
+
+@pytest.mark.parametrize("purpose", ["sft", "dpo", "kto", "reward_model"])
+def test_no_thought_is_trained_on_that_the_model_did_not_have(purpose: Any) -> None:
+    made = guide(Written(purpose, "mine", "data", {"train": ["data/a.jsonl"]}, True, True, 30_000))
+    ((_, text),) = made.load
+    assert yaml.safe_load(text)["enable_thinking"] is None
+    about_prompts = any("preserve_thinking: true" in note for note in made.notes)
+    assert about_prompts == (purpose != "sft")

@@ -176,3 +176,9 @@ def test_the_guide_warns_of_shards() -> None:
     files = {"train": ["data/train-00000-of-00002.jsonl", "data/train-00001-of-00002.jsonl"]}
     made = guide(Written("sft", "mine", "data", files, True, False, 30_000))
     assert any("one file a split" in note for note in made.notes)
+
+
+@pytest.mark.parametrize("purpose", ["sft", "dpo", "reward_model"])
+def test_the_guide_tells_what_the_template_must_keep(purpose: Any) -> None:
+    made = guide(Written(purpose, "mine", "data", {"train": ["data/a.jsonl"]}, True, False, 30_000))
+    assert any("policy.tokenizer.chat_template" in note for note in made.notes)
