@@ -36,6 +36,9 @@ from gymrecipe.rollouts.lines import MAX_LINE_BYTES
 ROLLOUTS = "rollouts"
 """The `format` that stands for what recipes read."""
 
+ALPACA = {"instruction", "output"}
+"""Columns of a form that has no model here."""
+
 
 class Checking(msgspec.Struct):
     """A file that is being checked: `findings` reads it to its end, and counts `rows` meanwhile.
@@ -78,17 +81,26 @@ def check(
             break
     first = head[-1].record if head else None
     if told is None and first is not None:
-        told = guess(first, known)
+        told = None if first.keys() >= ALPACA else guess(first, known)
         if told is None and not _is_rollout(first):
-            others = [one for one in formats() if is_read(first, model_of(one).LINES)]
             raise RecipeError(
                 f"check: {name}: its columns do not say what it is for, got"
-                f" {', '.join(first) or 'none'}. Write purpose={'|'.join(known)}."
-                + (f" Such columns are read by format={'|'.join(others)}." if others else "")
+                f" {', '.join(first) or 'none'}. Write purpose={'|'.join(known)}.{_others(first)}"
             )
     checking = Checking(format, told, is_told=purpose is not None, size=_size(source))
     checking.findings = _findings(chain(head, all_rows), module, checking, source)
     return checking
+
+
+def _others(record: dict[str, Any]) -> str:
+    """Who reads such columns."""
+    if record.keys() >= ALPACA:
+        return (
+            " These are Alpaca's: LLaMA-Factory (`formatting: alpaca`), Axolotl (`type: alpaca`)"
+            " and ms-swift read them, which is not looked into here."
+        )
+    others = [one for one in formats() if is_read(record, model_of(one).LINES)]
+    return f" Such columns are read by format={'|'.join(others)}." if others else ""
 
 
 def _of_rollouts(name: str, purpose: str | None, advance: Advance) -> Checking:

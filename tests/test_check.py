@@ -210,8 +210,8 @@ def test_faults_that_differ_in_values_only_are_of_one_kind(write: Any) -> None:
 
 
 def test_labels_have_to_be_booleans(write: Any) -> None:
-    path = write({**KTO, "label": 1})
-    assert (1, "error", "label: should be true or false, got '1'") in told(path, "trl", "kto")
+    path = write({**KTO, "label": "no"})
+    assert (1, "error", "label: should be true or false, got '\"no\"'") in told(path, "trl", "kto")
 
 
 def test_sides_that_say_the_same_are_an_error(write: Any) -> None:

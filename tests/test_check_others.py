@@ -19,6 +19,7 @@ ASK, SAY, NO = (
     {"role": "assistant", "content": "42"},
     {"role": "assistant", "content": "43"},
 )
+FUNCTION_CALL = {"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}}
 HUMAN, GPT = {"from": "human", "value": "6 * 7?"}, {"from": "gpt", "value": "42"}
 CALLED = {"role": "tool_call", "content": '{"name": "f", "arguments": {}}'}
 PAIR = {"prompt": [ASK], "chosen": [SAY], "rejected": [NO]}
@@ -44,16 +45,12 @@ def levels(path: Path, format: str, purpose: str | None) -> list[tuple[str, str]
     [
         ("trl", None, {"text": "6 * 7 = 42"}),
         ("trl", None, {"messages": [ASK, SAY], "text": "for people"}),
-        (
-            "trl",
-            None,
-            {"messages": [ASK, SAY], "completion": "for people", "chosen": [1, ASK, {"role": 1}]},
-        ),
         ("messages", None, {"messages": [ASK, SAY], "prompt": "6 * 7?", "chosen": {"id": 1}}),
         ("openrlhf", None, {"input": [ASK, SAY], "prompt": "6 * 7?", "rejected": ["a"]}),
         ("axolotl", None, {"messages": [ASK, SAY], "prompt": "6 * 7?", "completion": [{}]}),
         ("nemo_rl", None, {"messages": [ASK, SAY], "context": "for people"}),
         ("trl", None, {"prompt": [ASK], "completion": [SAY], "chosen": [SAY | {"tool_calls": 1}]}),
+        ("trl", None, {"messages": [ASK, SAY], "chosen": [ASK, {"role": 1}]}),
         ("trl", None, {"prompt": "6 * 7 =", "completion": " 42"}),
         ("trl", None, {"messages": acted({}, "a", content=""), "tools": [TOOL]}),
         ("trl", None, PAIR),
@@ -149,6 +146,12 @@ def test_what_costs_something_with_some_is_a_warning(
         ("llama_factory", {"conversations": [GPT, HUMAN]}, "leaves the row out"),
         ("nemo_rl", TEXTS | {"rejected": " 42"}, "nothing to prefer"),
         ("verl", {"data_source": "a", "prompt": [ASK], "reward_model": {}}, "ground_truth"),
+        ("trl", {"messages": [ASK, SAY], "completion": "for people"}, "completion: no messages"),
+        ("trl", PAIR | {"messages": None}, "messages: no messages"),
+        ("trl", {"text": "6 * 7 = 42", "prompt": None}, "prompt: null"),
+        ("trl", WHOLE | {"prompt": None}, "prompt: null"),
+        ("trl", {"messages": [ASK, FUNCTION_CALL]}, "has a 'function_call'"),
+        ("messages", {"messages": [ASK, FUNCTION_CALL | {"content": None}]}, "'function_call'"),
     ],
 )
 def test_what_its_loader_fails_at_or_alters_is_an_error(
@@ -197,6 +200,23 @@ def test_columns_that_another_format_reads_name_it(tmp_path: Path) -> None:
     path.write_text(json.dumps({"conversations": [HUMAN, GPT]}) + "\n")
     with pytest.raises(RecipeError, match="read by format=llama_factory"):
         check.check(str(path), "trl")
+    path.write_text(json.dumps({"input": {"messages": [ASK]}, "preferred_output": [SAY]}) + "\n")
+    with pytest.raises(RecipeError, match=r"Write purpose=sft\S*$"):
+        check.check(str(path), "trl")
     path.write_text(json.dumps({"words": "x"}) + "\n")
     with pytest.raises(RecipeError, match=r"Write purpose=sft\S*$"):
         check.check(str(path), "trl")
+
+
+@pytest.mark.parametrize("format", ["axolotl", "llama_factory", "ms_swift", "nemo_rl", "openrlhf"])
+def test_columns_of_alpaca_are_not_taken_for_others(format: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"instruction": "6 * 7?", "input": "", "output": "42"}) + "\n")
+    with pytest.raises(RecipeError, match="type: alpaca"):
+        check.check(str(path), format)
+
+
+def test_of_two_forms_the_one_with_fewer_faults_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"prompt": "6 * 7?", "completion": "42", "label": "yes"}) + "\n")
+    assert all(what.startswith("label: ") for _, what in levels(path, "trl", None))

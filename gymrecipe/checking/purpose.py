@@ -38,9 +38,14 @@ def guess(record: dict[str, Any], known: dict[Purpose, Any]) -> Purpose | None:
 
 
 def is_read(record: dict[str, Any], known: dict[Purpose, Any]) -> bool:
-    """Whether some form of some purpose lacks no column of this row, and reads some."""
-    fits = (fit(form, record) for models in known.values() for form in forms(models))
-    return any(there and not missing for missing, there in fits)
+    """Whether some form of some purpose lacks no column of this row, reads some, and finds nothing
+    wrong in them.
+    """
+    all_forms = (form for models in known.values() for form in forms(models))
+    fits = ((form, fit(form, record)) for form in all_forms)
+    return any(
+        there and not missing and not any(faults(record, form)) for form, (missing, there) in fits
+    )
 
 
 def forms(models: Any) -> tuple[type[BaseModel], ...]:
@@ -60,11 +65,11 @@ def fit(form: type[BaseModel], record: dict[str, Any]) -> tuple[int, int]:
 
 
 def form_of(record: dict[str, Any], models: Any) -> type[BaseModel]:
-    """The form that this row lacks the fewest columns for, that finds nothing wrong in it, and that
+    """The form that this row lacks the fewest columns for, that finds least wrong in it, and that
     reads most of it.
     """
     rated = {form: fit(form, record) for form in forms(models)}
     if len(rated) == 1:
         return next(iter(rated))
-    wrong = {form: any(faults(record, form)) for form in rated}
+    wrong = {form: sum(1 for _ in faults(record, form)) for form in rated}
     return min(rated, key=lambda form: (rated[form][0], wrong[form], -rated[form][1]))

@@ -60,8 +60,8 @@ class Together(msgspec.Struct):
         for name in [name for name in self.whole if name not in record]:
             self.whole.pop(name).without = row.line
         for name in LABELS:
-            if isinstance(label := record.get(name), bool):
-                self.labels.setdefault(label, row.line)
+            if isinstance(label := record.get(name), int):
+                self.labels.setdefault(bool(label), row.line)
         self.rows += 1
         self.digests.append(xxhash.xxh3_64_intdigest(row.data))
         self.lines.append(row.line)

@@ -74,6 +74,8 @@ class Assistant(Line, Generic[Arguments]):
     @classmethod
     def _may_only_call(cls, message: Any) -> Any:
         calls = isinstance(message, dict) and message.get("tool_calls")
+        if isinstance(message, dict) and message.get("function_call") and not calls:
+            raise ValueError("has a 'function_call', which no template prints. Write 'tool_calls'")
         return message | {"content": ""} if calls and message.get("content") is None else message
 
 

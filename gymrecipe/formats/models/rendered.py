@@ -65,7 +65,7 @@ def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
         text = record.get(name)
         if text is None:
             continue
-        if text.startswith(record["prompt"]):
+        if record.get("prompt") and text.startswith(record["prompt"]):
             yield f"{name}: begins with the whole prompt, which would be there twice"
         if not text.strip():
             yield f"{name}: has no text"

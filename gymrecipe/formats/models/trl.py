@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator
 
 from gymrecipe.formats.models import rendered
 from gymrecipe.formats.models.cautions import Caution, alike, cautions, environment, no_tools
@@ -33,10 +33,18 @@ class Preference(Pair[Message]):
     tools: Tools | ToolsText = None
 
 
-class Labelled(Completed):
-    """`prompt`, `completion` and a boolean `label`."""
+def _of_number(label: Any) -> Any:
+    return bool(label) if type(label) is int and label in (0, 1) else label
 
-    label: bool
+
+Label = Annotated[bool, BeforeValidator(_of_number)]
+"""Whether a completion is wanted; TRL takes 1 and 0 for it, too."""
+
+
+class Labelled(Completed):
+    """`prompt`, `completion` and a `label`."""
+
+    label: Label
 
 
 class Implied(Sides[Message]):
@@ -65,8 +73,28 @@ class Text(Line):
     text: str
 
 
+class LabelledText(rendered.Completed):
+    """The same as texts."""
+
+    label: Label
+
+
+class TextSides(Line):
+    """A pair of texts with the prompt in both: TRL takes what they begin with for it."""
+
+    prompt: None = None
+    chosen: rendered.Text
+    rejected: rendered.Text
+
+
 class Ranked(rendered.Preference):
     """A pair of texts, and its margin where all have one."""
+
+    margin: float = 0.0
+
+
+class RankedSides(TextSides):
+    """A pair of texts with the prompt in both, and its margin where all have one."""
 
     margin: float = 0.0
 
@@ -79,20 +107,31 @@ class Asked(Line):
 
 LINES: dict[Purpose, type[BaseModel] | tuple[type[BaseModel], ...]] = {
     "sft": (Demonstration, Completed, rendered.Completed, Text),
-    "dpo": (Preference, Implied, rendered.Preference),
-    "kto": (Labelled, Preference, rendered.Labelled),
-    "reward_model": (Margin, ImpliedMargin, Ranked),
+    "dpo": (Preference, Implied, rendered.Preference, TextSides),
+    "kto": (Labelled, Preference, LabelledText),
+    "reward_model": (Margin, ImpliedMargin, Ranked, RankedSides),
     "rl": (Prompted[Message], Asked),
 }
 
 
+COLUMNS = ("messages", "prompt", "completion", "chosen", "rejected")
+"""The columns by any one of which, drawn at random, TRL tells whether a file holds messages."""
+
+
 def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
     """What TRL 1.16 changes, trains on unasked or stops at."""
-    if not any(isinstance(record.get(name), list) for name in ("messages", "prompt", "chosen")):
+    if purpose == "kto" and type(record.get("label")) is int:
+        yield Caution("label: a number, which TRL before 1.0 leaves out. Write true or false")
+    is_chat = any(isinstance(record.get(name), list) for name in ("messages", "prompt", "chosen"))
+    yield from _of_another_kind(record, is_chat)
+    if not is_chat:
         yield from rendered.traps(record, purpose)
+        if not record.get("text", "-").strip():
+            yield "text: has no text"
+        if purpose == "dpo" and "prompt" not in record:
+            yield _begun(record["chosen"], record["rejected"])
         return
-    columns = ("messages", "prompt", "completion", "chosen", "rejected")
-    yield from cautions(record, *columns, shown=purpose != "rl")  # there the trainer has the tools
+    yield from cautions(record, *COLUMNS, shown=purpose != "rl")  # there the trainer has the tools
     if purpose in ("dpo", "reward_model"):
         yield from alike(record)
     if "chat_template_kwargs" in record and record["chat_template_kwargs"] is None:
@@ -106,12 +145,31 @@ def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
     yield from environment(record, purpose)
 
 
+def _of_another_kind(record: dict[str, Any], is_chat: bool) -> Iterator[str]:
+    for name in COLUMNS:
+        value = record.get(name)
+        if value is None and name == "prompt" in record:
+            yield "prompt: null, where TRL takes the column for one that is there. Leave it out"
+        elif name in record and is_chat != (isinstance(value, list) and value != []):
+            kind = "no messages" if is_chat else "messages"
+            yield (
+                f"{name}: {kind}, and TRL goes by any one of its columns, at random, to tell texts"
+                " from messages. Rename it"
+            )
+
+
+MISSING = "prompt: is missing, and TRL takes"
+
+
+def _begun(chosen: str, rejected: str) -> str:
+    """The same where they are texts."""
+    said = f"{MISSING} the text for it that both sides begin with, to the letter"
+    return Caution(said) if chosen[:1] == rejected[:1] else f"{said}: here there is none"
+
+
 def _implied(chosen: list[dict[str, Any]], rejected: list[dict[str, Any]]) -> str:
     """What TRL makes of a pair without a prompt; where no side goes on alone, they part by then."""
-    said = (
-        "prompt: is missing, and TRL takes the turns for it that both sides begin with, ids of"
-        " calls included"
-    )
+    said = f"{MISSING} the turns for it that both sides begin with, ids of calls included"
     most = min(len(chosen), len(rejected)) - 1
     shared = next((i for i in range(most) if chosen[i] != rejected[i]), most)
     if not shared:

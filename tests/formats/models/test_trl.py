@@ -58,7 +58,7 @@ def test_arguments_as_text_are_a_fault() -> None:
     assert not accepts("sft", {"messages": [ASKED, turn, *ACTED[1:]]})
 
 
-@pytest.mark.parametrize(("label", "right"), [(True, True), (1, False), ("true", False)])
+@pytest.mark.parametrize(("label", "right"), [(True, True), (1, True), (2, False), ("true", False)])
 def test_a_label_is_a_boolean(label: Any, right: bool) -> None:
     assert accepts("kto", {"prompt": [ASKED], "completion": [SAID], "label": label}) is right
 
@@ -121,3 +121,34 @@ def test_a_prompt_that_is_implied_is_what_both_sides_begin_with(
 
 def test_a_right_line_has_no_traps() -> None:
     assert list(traps(PAIR, "dpo")) == []
+
+
+HH = {"chosen": "\n\nHuman: 2+2?\n\nAssistant: 4", "rejected": "\n\nHuman: 2+2?\n\nAssistant: 5"}
+
+
+def test_a_pair_of_texts_may_have_its_prompt_in_both() -> None:
+    assert accepts("dpo", HH)
+    assert accepts("reward_model", HH | {"margin": 0.5})
+    assert not any(traps(HH, "reward_model"))
+    (found,) = traps(HH, "dpo")
+    assert isinstance(found, Caution)
+    assert "to the letter" in found
+    (found,) = traps(HH | {"rejected": "5"}, "dpo")
+    assert not isinstance(found, Caution)
+
+
+@pytest.mark.parametrize("texts", [True, False])
+def test_a_label_as_a_number_is_a_matter_of_version(texts: bool) -> None:
+    row = (
+        {"prompt": "2+2?", "completion": "4"}
+        if texts
+        else {"prompt": [ASKED], "completion": [SAID]}
+    )
+    assert accepts("kto", row | {"label": 0})
+    (found,) = traps(row | {"label": 0}, "kto")
+    assert isinstance(found, Caution)
+    assert not any(traps(row | {"label": False}, "kto"))
+
+
+def test_a_text_of_nothing_is_told() -> None:
+    assert [*traps({"text": " "}, "sft")] == ["text: has no text"]
