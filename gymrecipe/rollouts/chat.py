@@ -67,6 +67,7 @@ CHANGED_BY = {
     "parted_by_environment": "pairs_at=trajectory",
     "no_form_for_tools": "format=rendered",
     "number_too_wide": "format=messages or rendered",
+    "picture_tag": "format=rendered",
     "turns_do_not_alternate": "format=rendered",
     "format_markers": "format=rendered",
     "needs_template": "format=rendered",
@@ -77,6 +78,9 @@ CHANGED_BY = {
 }
 """The setting of `write` that may let such a rollout through, the value that lets fewer through
 first; no setting does for other reasons."""
+
+NO_SETTING = "which no setting lets through"
+"""How a cause ends that stands against the one of `CHANGED_BY`."""
 
 
 class Function(msgspec.Struct, gc=False):

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Raw
 
 from gymrecipe.rollouts.chat import (
+    NO_SETTING,
     Function,
     Message,
     Reading,
@@ -33,7 +34,7 @@ _MEDIA = (
     "input_image", "image_url", "image", "input_audio", "audio_url", "audio", "input_video",
     "video_url", "video", "input_file", "file",
 )  # fmt: skip
-_NO_OBJECT = "they are no JSON object, which no setting lets through"
+_NO_OBJECT = f"they are no JSON object, {NO_SETTING}"
 _any = msgspec.json.Decoder()
 _object = msgspec.json.Decoder(dict[str, Any])
 

@@ -14,6 +14,7 @@ from itertools import takewhile, zip_longest
 from typing import Any
 
 from gymrecipe.rollouts.chat import (
+    NO_SETTING,
     Conversation,
     Message,
     Reading,
@@ -128,7 +129,7 @@ def _answer_calls(messages: list[Message], reading: Reading) -> int:
             _number(message.tool_calls, messages[start:place], seen, numbers)
         names = {call.id: call.function.name for call in message.tool_calls}
         if len(names) < len(message.tool_calls):
-            cause = "both are of one turn, which no setting lets through"
+            cause = f"both are of one turn, {NO_SETTING}"
             raise Unusable("duplicate_call_id", cause=cause)
         if not seen.isdisjoint(names):
             raise Unusable("duplicate_call_id")

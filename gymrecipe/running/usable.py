@@ -6,7 +6,7 @@ from gymrecipe.errors import DataError
 from gymrecipe.experiments.guides import purpose_of
 from gymrecipe.experiments.manifest import Manifest, StageRecord
 from gymrecipe.registry import FORMATS
-from gymrecipe.rollouts.chat import CHANGED_BY
+from gymrecipe.rollouts.chat import CHANGED_BY, NO_SETTING
 
 SCORE = "Say where the score is: reward=PATH (`gymrecipe columns` lists the fields)."
 
@@ -66,6 +66,13 @@ def _cause(stage: StageRecord) -> str:
     return ""
 
 
+def _is_final(stage: StageRecord, reason: str) -> bool:
+    """Whether all that have this reason have a cause that no setting changes."""
+    told = [row for row in stage.facts.get("causes", []) if row["reason"] == reason]
+    final = sum(row["rows"] for row in told if row["cause"].endswith(NO_SETTING))
+    return bool(final == stage.rejected[reason])
+
+
 def _grouping(record: Manifest, figure: str) -> int:
     (figures,) = record.stages[0].facts["grouping"]
     return int(figures.get(figure, 0))
@@ -101,7 +108,7 @@ def _advice(stage: StageRecord, record: Manifest) -> str:
         return APART.format(apart)
     if most == "only_one" and (split := _grouping(record, "prompts_of_several_tasks")):
         return SPLIT.format(split)
-    if stage.use == "write" and most in CHANGED_BY:
+    if stage.use == "write" and most in CHANGED_BY and not _is_final(stage, most):
         return _setting(stage, most)
     if most in ADVICE:
         return ADVICE[most]

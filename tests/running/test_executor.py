@@ -368,6 +368,16 @@ def test_where_no_setting_lets_a_rollout_through_that_is_said(tmp_path: Path) ->
         run(tmp_path, "ppo", input=str(path))
 
 
+def test_a_setting_is_not_advised_against_its_cause(tmp_path: Path) -> None:
+    called = rollout("a")
+    call = {"type": "function_call", "call_id": "c", "name": "look", "arguments": "{"}
+    called["response"]["output"].insert(0, call)
+    write(path := tmp_path / "a.jsonl", called)
+    said = r"they are no JSON object, which no setting lets through\. No setting of a write"
+    with pytest.raises(DataError, match=said):
+        run(tmp_path, "ppo", input=str(path))
+
+
 def test_ids_of_single_rollouts_are_told_where_they_leave_no_pair(tmp_path: Path) -> None:
     rows = [rollout("a", f"{n}", reward=n) | {"uuid": f"r{n}"} for n in (1, 0)]
     write(path := tmp_path / "a.jsonl", *rows)
