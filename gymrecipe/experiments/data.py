@@ -127,7 +127,8 @@ def _alike(
             shards.as_floats(floats)
         if written.example and floats:
             written.example = as_floats(written.example.encode(), floats).decode().rstrip()
-        written.apart = apart(*(shards.shown.elements for shards in splits))
+        if all(shards.shown.shapes for shards in splits):  # a split may have no rows
+            written.apart = apart(*(shards.shown.elements for shards in splits))
     return widest([kind for shards in splits for kind in shards.kinds()])
 
 

@@ -196,7 +196,7 @@ def scored(scores: list[Any], tmp_path: Path, **knobs: Any) -> tuple[Any, list[s
     """A version of rollouts with these scores beside the messages, and its lines by split."""
     rows = [rollout(f"{n}", f"{n}", score=score) for n, score in enumerate(scores)]
     source = str(save(tmp_path / "a.jsonl", rows))
-    knobs |= {"stages.write.columns": ["score"], "validation_fraction": 0.5}
+    knobs = {"stages.write.columns": ["score"], "validation_fraction": 0.5} | knobs
     version = run(tmp_path, "sft_threshold", input=source, **knobs)
     assert version.path is not None
     lines: dict[str, list[str]] = {"train": [], "validation": []}
@@ -245,6 +245,12 @@ def test_integers_beyond_those_of_floats_keep_their_digits_and_are_a_red_flag(
     text = "".join(train + validation)
     assert f'"score":{2**53 + 1}}}' in text
     assert '"score":3}' in text
+
+
+def test_where_all_rows_are_held_out_no_column_is_of_another_type(tmp_path: Path) -> None:
+    version, train, _ = scored([3] * 5, tmp_path, validation_fraction=0.9999)
+    assert not train
+    assert not any("other keys or types" in said for said in version.manifest.warnings)
 
 
 def test_a_validation_split_with_other_types_is_a_red_flag(tmp_path: Path) -> None:
