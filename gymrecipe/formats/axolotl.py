@@ -73,7 +73,12 @@ def _entry(written: Written, files: list[str]) -> list[str]:
 def _notes(written: Written) -> list[str]:
     notes = [
         "The block is also in `axolotl.yaml` beside the data; paths are from the version's folder.",
-        "`sequence_len` counts 3 bytes of the longest row a token; longer rows are dropped.",
+        "`sequence_len` counts 3 bytes of the longest row a token; longer rows are "
+        + (
+            "cut by TRL."
+            if "skip_prepare_dataset: true" in SETTINGS[written.purpose]
+            else "dropped."
+        ),
     ]
     match written.purpose:
         case "sft":

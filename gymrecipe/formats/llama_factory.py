@@ -24,6 +24,8 @@ from gymrecipe.rollouts.chat import Message, ToolCall, Unusable
 BETWEEN_OUTPUTS = "\n</tool_response>\n<tool_response>\n"
 """What LLaMA-Factory itself joins the outputs of parallel calls with; Qwen and Hermes form."""
 
+QUIET = "enable_thinking: null      # else answers without thoughts are trained with an empty one"
+
 STAGES = {"sft": "sft", "dpo": "dpo", "kto": "kto", "reward_model": "rm", "rl": "ppo"}
 
 
@@ -41,7 +43,7 @@ def guide(written: Written) -> Guide:
         f"dataset: {','.join(names['train'])}",
         *([f"eval_dataset: {','.join(names['validation'])}"] if "validation" in names else []),
         "template: qwen3            # the one of your model",
-        "enable_thinking: null      # else answers without thoughts are trained with an empty one",
+        *([QUIET] if _is_quiet(written) else []),
         f"cutoff_len: {tokens(written)}",
     ]
     return Guide(
@@ -49,6 +51,15 @@ def guide(written: Written) -> Guide:
         notes=[_trained(written), *_notes(written)],
         files={"dataset_info.json": json.dumps(info, indent=2) + "\n"},
     )
+
+
+def _is_quiet(written: Written) -> bool:
+    """Whether an empty thought that its template adds may stand before the answer, untrained. PPO's
+    answers are the model's own, and of a pair both sides have what stands before the chosen one.
+    """
+    if written.purpose in ("dpo", "reward_model"):
+        return not written.has_reasoning
+    return written.purpose != "rl"
 
 
 def _names(name: str, split: str, files: list[str]) -> list[str]:
@@ -102,13 +113,14 @@ def _notes(written: Written) -> list[str]:
             "Thoughts stand as `<think>` before the text; a template whose `thought_words` are"
             " others shows them as text. `reasoning: drop` leaves them out."
             " `enable_thinking: false` would take them out of the answers."
-            + (
-                ""
-                if written.purpose == "sft"
-                else " Templates of thinking models take those of earlier answers out of the prompt"
-                " unless `preserve_thinking: true` is given."
-            )
         )
+    if written.has_reasoning and written.purpose != "sft":
+        notes.append(
+            "Templates of thinking models take the thoughts of earlier answers out of the prompt"
+            " unless `preserve_thinking: true` is given."
+        )
+    if written.has_reasoning and not _is_quiet(written):
+        notes.append("They put an empty thought before an answer without one, and train on it.")
     return notes
 
 

@@ -138,10 +138,23 @@ def test_each_shard_and_split_has_an_entry() -> None:
     assert "cutoff_len: 10240" in text
 
 
-@pytest.mark.parametrize("purpose", ["sft", "dpo", "kto", "reward_model"])
-def test_no_thought_is_trained_on_that_the_model_did_not_have(purpose: Any) -> None:
-    made = guide(Written(purpose, "mine", "data", {"train": ["data/a.jsonl"]}, True, True, 30_000))
+@pytest.mark.parametrize(
+    ("purpose", "has_reasoning", "is_quiet"),
+    [
+        ("sft", True, True),
+        ("kto", True, True),
+        ("dpo", False, True),
+        ("dpo", True, False),  # one side may have thoughts, and the other none
+        ("rl", False, False),  # PPO asks for answers behind it
+    ],
+)
+def test_no_thought_is_trained_on_that_the_model_did_not_have(
+    purpose: Any, has_reasoning: bool, is_quiet: bool
+) -> None:
+    files = {"train": ["data/a.jsonl"]}
+    made = guide(Written(purpose, "mine", "data", files, True, has_reasoning, 30_000))
     ((_, text),) = made.load
-    assert yaml.safe_load(text)["enable_thinking"] is None
+    assert ("enable_thinking" in yaml.safe_load(text)) == is_quiet
+    assert yaml.safe_load(text).get("enable_thinking") is None
     about_prompts = any("preserve_thinking: true" in note for note in made.notes)
-    assert about_prompts == (purpose != "sft")
+    assert about_prompts == (has_reasoning and purpose != "sft")
