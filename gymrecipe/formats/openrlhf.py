@@ -47,13 +47,18 @@ def guide(written: Written) -> Guide:
 
 
 def files(written: Written) -> str:
-    """The options that name the files. `train_dpo` looks for held-out rows in the split `test`
-    unless told; a file has only `train`.
+    """The options that name the data: a file a split, or of shards the folder that they are in.
+
+    Told one by one, shards have columns of their own and cannot be joined where those differ; a
+    folder is loaded as one, with its splits. `train_dpo` looks for the split `test` unless told.
     """
     kind = "prompt_dataset" if written.purpose == "rl" else "dataset"
-    text = f"--data.{kind} {','.join(written.files['train'])}"
-    if "validation" in written.files:
-        text += f" --eval.dataset {','.join(written.files['validation'])} --eval.split train"
+    several = any(len(paths) > 1 for paths in written.files.values())
+    text = f"--data.{kind} {written.inside if several else written.files['train'][0]}"
+    if several and "validation" in written.files:
+        text += f" --eval.dataset {written.inside} --eval.split validation"
+    elif "validation" in written.files:
+        text += f" --eval.dataset {written.files['validation'][0]} --eval.split train"
     return text
 
 

@@ -111,13 +111,22 @@ def options(command: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("purpose", FORMATS["openrlhf"].purposes)
 @pytest.mark.parametrize("guide", [guide, rendered.guide])
-def test_the_command_names_every_shard_and_the_held_out_rows(purpose: Any, guide: Any) -> None:
-    files = {"train": ["data/a.jsonl", "data/b.jsonl"], "validation": ["data/c.jsonl"]}
+@pytest.mark.parametrize(
+    ("train", "named", "held_out"),
+    [
+        (["data/a.jsonl"], "data/a.jsonl", ("data/c.jsonl", "train")),
+        (["data/a.jsonl", "data/b.jsonl"], "data", ("data", "validation")),
+    ],
+)
+def test_the_command_names_the_file_or_the_folder_of_its_shards(
+    purpose: Any, guide: Any, train: list[str], named: str, held_out: tuple[str, str]
+) -> None:
+    files = {"train": train, "validation": ["data/c.jsonl"]}
     made = guide(Written(purpose, "mine", "data", files, False, False, 30_000))
     found = options(made.load[-1][1])
     kind = "prompt_dataset" if purpose == "rl" else "dataset"
-    assert found[f"data.{kind}"] == "data/a.jsonl,data/b.jsonl"
-    assert (found["eval.dataset"], found["eval.split"]) == ("data/c.jsonl", "train")
+    assert found[f"data.{kind}"] == named
+    assert (found["eval.dataset"], found["eval.split"]) == held_out
     assert found.get("data.max_len") == (None if purpose == "rl" else "10240")
 
 
