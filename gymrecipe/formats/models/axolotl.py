@@ -11,7 +11,7 @@ from gymrecipe.formats.models import rendered
 from gymrecipe.formats.models.cautions import alike, cautions, environment, no_tools
 from gymrecipe.formats.models.chat import Answered, Pair, Whole
 from gymrecipe.formats.models.line import Line, of_json
-from gymrecipe.formats.models.parts import EitherMessage, Message, Tools, ToolsText
+from gymrecipe.formats.models.parts import EitherMessage, Label, Message, Tools, ToolsText
 from gymrecipe.registry import Purpose
 
 
@@ -37,7 +37,7 @@ class Preference(Pair[Message]):
 class Labelled(Answered[Message]):
     """A labelled completion for TRL's trainer, without a `type`."""
 
-    label: bool
+    label: Label
     tools: Tools | ToolsText = None
 
 

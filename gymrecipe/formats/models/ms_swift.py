@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from gymrecipe.formats.models.cautions import undescribed, without_ids
 from gymrecipe.formats.models.line import Line, of_json, refuse
-from gymrecipe.formats.models.parts import Call, JsonText, Object
+from gymrecipe.formats.models.parts import Call, JsonText, Label, Object
 from gymrecipe.formats.ms_swift import PLACES, REACT, in_react
 from gymrecipe.registry import Purpose
 
@@ -75,7 +75,7 @@ class Row(Line):
 class Labelled(Row):
     """A conversation and whether it is wanted."""
 
-    label: bool
+    label: Label
 
 
 class Pair(Row):

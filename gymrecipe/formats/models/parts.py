@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, TypeAdapter, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, model_validator
 
 from gymrecipe.formats.models.line import Line, of_json
 
@@ -18,6 +18,13 @@ def _is_tools_text(text: str) -> str:
     _SCHEMAS.validate_python(of_json(text, list))
     return text
 
+
+def _of_number(label: Any) -> Any:
+    return bool(label) if type(label) is int and label in (0, 1) else label
+
+
+Label = Annotated[bool, BeforeValidator(_of_number)]
+"""Whether a completion is wanted, for a trainer that takes 1 and 0 for it, too."""
 
 Object = dict[str, Any]
 """Arguments of a call as the object itself."""

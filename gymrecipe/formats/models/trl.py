@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator
+from pydantic import BaseModel
 
 from gymrecipe.formats.models import rendered
 from gymrecipe.formats.models.cautions import Caution, alike, cautions, environment, no_tools
 from gymrecipe.formats.models.chat import Answered, Pair, Prompted, Sides, Whole
 from gymrecipe.formats.models.line import Line
-from gymrecipe.formats.models.parts import Message, Tools, ToolsText
+from gymrecipe.formats.models.parts import Label, Message, Tools, ToolsText
 from gymrecipe.registry import Purpose
 
 
@@ -31,14 +31,6 @@ class Preference(Pair[Message]):
     """`prompt`, `chosen` and `rejected`."""
 
     tools: Tools | ToolsText = None
-
-
-def _of_number(label: Any) -> Any:
-    return bool(label) if type(label) is int and label in (0, 1) else label
-
-
-Label = Annotated[bool, BeforeValidator(_of_number)]
-"""Whether a completion is wanted; TRL takes 1 and 0 for it, too."""
 
 
 class Labelled(Completed):

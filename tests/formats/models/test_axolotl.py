@@ -55,11 +55,12 @@ def test_pairs_take_objects_only() -> None:
         validate(LINES["dpo"], row | {"rejected": [calling('{"x": 1}')]})
 
 
-def test_a_label_is_a_boolean() -> None:
+def test_a_label_is_a_boolean_or_its_number() -> None:
     row = {"prompt": [ASK], "completion": [SAY], "label": True}
     validate(LINES["kto"], row)
+    validate(LINES["kto"], row | {"label": 1})
     with pytest.raises(ValidationError, match="label"):
-        validate(LINES["kto"], row | {"label": 1})
+        validate(LINES["kto"], row | {"label": "yes"})
 
 
 def test_a_reward_model_row_needs_a_system_text_even_if_empty() -> None:

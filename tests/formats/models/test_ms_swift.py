@@ -75,9 +75,10 @@ def test_a_margin_is_a_number_where_there_is_one() -> None:
         validate(LINES["dpo"], row | {"rejected_messages": [ASK]})
 
 
-def test_a_label_is_a_boolean() -> None:
+def test_a_label_is_a_boolean_or_its_number() -> None:
+    validate(LINES["kto"], {"messages": [ASK, SAY], "label": 1})
     with pytest.raises(ValidationError, match="label"):
-        validate(LINES["kto"], {"messages": [ASK, SAY], "label": 1})
+        validate(LINES["kto"], {"messages": [ASK, SAY], "label": 2})
 
 
 @pytest.mark.parametrize(
