@@ -115,6 +115,12 @@ def _idle(step: Step) -> dict[str, str]:
     if purpose != "rl":
         said = f"it is for prompts for RL, and this write is for {purpose}"
         idle |= dict.fromkeys(("agent", "verifier_fields"), said)
+    else:
+        said = "it is about answers, and a row for rl has what was asked alone"
+        idle |= dict.fromkeys(("ending", "refusals", "truncated"), said)
+    if purpose == "rl" and FORMATS[format].copies_request:
+        said = f"rows for rl in '{format}' are the requests as they stand"
+        idle |= dict.fromkeys(("developer", "system", "reasoning"), said)
     if format != "rendered":
         said = f"it is for format=rendered, and this is {format}"
         names = ("tokenizer", "chat_template", "chat_template_kwargs")

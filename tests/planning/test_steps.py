@@ -348,6 +348,12 @@ def test_what_is_no_quantile_is_refused(text: str, tmp_path: Path) -> None:
         ("dpo_same_prompt", "chat_template_kwargs={a: 1}", "for format=rendered, and this is trl"),
         ("verl_rl", "token_ids=keep", "'verl' has no place for token ids in rows for rl"),
         ("review_sample", "ending=trim", "format=raw copies the lines as they are"),
+        ("verl_rl", "ending=trim", "it is about answers"),
+        ("verl_rl", "truncated=keep", "it is about answers"),
+        ("rl_prompts", "refusals=reject", "it is about answers"),
+        ("rl_prompts", "system=Be brief.", "rows for rl in 'nemo_rl' are the requests"),
+        ("rl_prompts", "developer=keep", "rows for rl in 'nemo_rl' are the requests"),
+        ("rl_prompts", "reasoning=drop", "rows for rl in 'nemo_rl' are the requests"),
     ],
 )
 def test_a_knob_that_no_write_can_use_is_refused(recipe: str, override: str, why: str) -> None:
