@@ -93,6 +93,11 @@ def _notes(written: Written) -> list[str]:
             "`max_total_sequence_length` counts 3 bytes of the longest row a token; longer rows"
             " are left out of the loss."
         )
+    if written.purpose != "rl" and written.has_tools:
+        notes.append(
+            "Where the template puts the outputs of parallel calls into one turn (Qwen, Nemotron),"
+            " it ends that turn after each of them, a mark more than the model is shown in use."
+        )
     if any(len(paths) > 1 for paths in written.files.values()):
         notes.append("It reads one file a split: write without `shard_rows`.")
     return notes
