@@ -10,6 +10,7 @@ streams, signals, imports, what is weighed, and settings that the interpreter re
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 import json
 import os
@@ -67,12 +68,19 @@ def _server() -> subprocess.Popen[str]:
 
 
 def _load() -> None:
-    """Import all that a run imports. No table is made: threads of Polars survive no fork."""
+    """Import all that a run imports, Polars too. No table is made: the threads that make one
+    survive no fork.
+    """
     import gymrecipe
 
+    importlib.import_module("polars")
     for module in pkgutil.walk_packages(gymrecipe.__path__, "gymrecipe."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+    # What is imported is there to the end: no process looks through it for garbage, as it ends
+    # above all.
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
 
 
 def _serve() -> dict[str, object]:
