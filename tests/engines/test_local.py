@@ -6,37 +6,28 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.engines.jobs import (
+    die,
+    die_once,
+    die_while_sending,
+    fail,
+    later_is_faster,
+    refuse,
+    say_much,
+    time_out,
+)
 
 import gymrecipe
 from gymrecipe.engines.local import IN_FLIGHT, WORTH_BYTES, default_workers, local
 from gymrecipe.errors import DataError, MachineError, RecipeError
+from tests.full import often
 
 ENOUGH = WORTH_BYTES
-
-
-def later_is_faster(number: int) -> tuple[int, int]:
-    time.sleep(0.05 / (number + 1))
-    return number, os.getpid()
-
-
-def die(number: int) -> int:
-    os._exit(1)
-
-
-def fail(number: int) -> int:
-    if number == 3:
-        raise DataError("the third is bad")
-    return number
-
-
-def refuse(_: int) -> int:
-    raise RecipeError("one", "two")
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
@@ -107,14 +98,6 @@ def test_a_slice_whose_worker_dies_twice_is_named_as_a_fault_of_the_machine() ->
         list(engine(die, range(4), ENOUGH))
 
 
-def die_once(job: tuple[Path, int, signal.Signals]) -> tuple[int, int]:
-    marker, number, ending = job
-    if number == 7 and not marker.exists():
-        marker.touch()
-        os.kill(os.getpid(), ending)
-    return number, os.getpid()
-
-
 @pytest.mark.parametrize(
     ("ending", "how"),
     [(signal.SIGKILL, "killed: out of memory?"), (signal.SIGSEGV, "signal 11")],
@@ -140,10 +123,6 @@ def test_a_slice_that_dies_in_one_map_has_its_second_try_in_the_next(tmp_path: P
     assert len(engine.mishaps) == 2
 
 
-def say_much(_: int) -> bytes:
-    return bytes(2**24)
-
-
 def fail_while_they_send() -> None:
     with local(2) as engine:
         next(engine(say_much, range(20), ENOUGH))
@@ -151,18 +130,9 @@ def fail_while_they_send() -> None:
 
 
 def test_an_error_ends_workers_that_are_sending() -> None:
-    for _ in range(10):
+    for _ in range(often(4, 10)):
         with pytest.raises(ZeroDivisionError):
             fail_while_they_send()
-
-
-def die_while_sending(job: tuple[Path, int]) -> bytes:
-    marker, number = job
-    if number == 3 and not marker.exists():
-        marker.touch()
-        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGKILL)).start()
-        return bytes(2**27)
-    return b"%d" % number
 
 
 def test_a_worker_that_dies_while_it_sends_is_no_endless_wait(tmp_path: Path) -> None:
@@ -171,10 +141,6 @@ def test_a_worker_that_dies_while_it_sends_is_no_endless_wait(tmp_path: Path) ->
         found = list(engine(die_while_sending, jobs, ENOUGH))
     assert found == [b"%d" % number for number in range(9)]
     assert engine.mishaps
-
-
-def time_out(number: int) -> int:
-    raise TimeoutError(number)
 
 
 def test_a_slice_that_times_out_by_itself_is_an_error() -> None:

@@ -7,32 +7,15 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
+from tests.engines.jobs import blocked, kill_server_once, parent
 
 import gymrecipe
 from gymrecipe.engines import server
 from gymrecipe.engines.local import WORTH_BYTES, local
-
-
-def blocked(_: int) -> set[signal.Signals]:
-    return {signal.Signals(n) for n in signal.pthread_sigmask(signal.SIG_BLOCK, ())}
-
-
-def parent(_: int) -> int:
-    return os.getppid()
-
-
-def kill_server_once(job: tuple[Path, int]) -> int:
-    marker, number = job
-    if number == 5 and not marker.exists():
-        marker.touch()
-        os.kill(os.getppid(), signal.SIGKILL)
-        time.sleep(60)  # this worker has to be ended too
-    return number
 
 
 def test_workers_hear_no_signal_that_is_for_the_run() -> None:
@@ -83,6 +66,7 @@ def test_a_temporary_folder_may_have_a_long_name(tmp_path: Path) -> None:
 ELSEWHERE = """
 import inspect
 from gymrecipe.engines.local import WORTH_BYTES, local
+from tests.engines.jobs import blocked, kill_server_once, parent
 from gymrecipe.engines.worker import begin
 
 with local(2) as engine:
