@@ -58,7 +58,9 @@ def escape(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     if len(text) > MOST_CHARACTERS:
         text = text[:MOST_CHARACTERS] + "…"
-    text = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    if not text.isprintable():
+        text = "".join(sign if sign.isprintable() else " " for sign in text)
+    text = " ".join(text.split())
     if _LINK.search(text):  # Markdown makes links of these by itself, but not in code
         return f"`{text.translate(_IN_CODE)}`"
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
