@@ -6,6 +6,7 @@ import gzip
 import json
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from gymrecipe.errors import InputError, RecipeError
 from gymrecipe.formats.ms_swift import PLACES
 from gymrecipe.registry import FORMATS
 from gymrecipe.rollouts.files import open_source, sample_path
+from tests.full import often
 
 ASK = {"role": "user", "content": "6 * 7?"}
 SAY = {"role": "assistant", "content": "42"}
@@ -449,38 +451,47 @@ TEMPLATE = (
 )
 
 
-def made(folder: Path, format: str, purpose: str, **knobs: Any) -> Path:
-    """The file that a format and purpose make of the sample, or of another input."""
+def made(folder: Path, purpose: str, formats: list[str], **knobs: Any) -> list[Path]:
+    """The file that each of the formats makes for a purpose, of the sample or another input."""
     (folder / "template.jinja").write_text(TEMPLATE)
-    extra = f", chat_template: {folder}/template.jinja" if format == "rendered" else ""
-    recipe = folder / "mine.yaml"
-    recipe.write_text(
-        "stages:\n  load: {use: load}\n"
-        f"  {STAGES[purpose]}\n"
-        f"  write: {{use: write, format: {format}, purpose: {purpose}{extra}}}\n"
+    stage, _, _ = STAGES[purpose].partition(":")
+    writes = "".join(
+        f"  to_{format}: {{use: write, from: {stage}, format: {format}, purpose: {purpose}"
+        f"{f', chat_template: {folder}/template.jinja' if format == 'rendered' else ''}}}\n"
+        for format in formats
     )
+    recipe = folder / "mine.yaml"
+    recipe.write_text(f"stages:\n  load: {{use: load}}\n  {STAGES[purpose]}\n{writes}")
     version = gymrecipe.run(recipe, output_dir=str(folder / "out"), **knobs)
     assert version.path is not None
-    (path,) = (version.path / "data").glob("train.*[lt]")
-    return path
+    data = version.path / "data"
+    places = [data / f"to_{format}" for format in formats] if formats[1:] else [data]
+    return [path for place in places for path in place.glob("train.*[lt]")]
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The file that a format and purpose make; made once."""
+    """The file that a format and purpose make; those of a purpose are made once and together."""
 
     @lru_cache
-    def make(format: str, purpose: str) -> Path:
-        folder = tmp_path_factory.mktemp(f"{format}-{purpose}")
-        if (format, purpose) != ("verl", "reward_model"):
-            return made(folder, format, purpose)
-        # It reads bare texts, of which the sample has none.
+    def make(purpose: str) -> dict[str, Path]:
+        names = [name for name, each in WRITTEN if each == purpose]
+        if purpose != "reward_model":
+            return dict(zip(names, made(folder_of(purpose), purpose, names), strict=True))
+        # verl reads bare texts, of which the sample has none.
+        folder = folder_of("plain")
         plain = [rollout(reward=reward, said=str(reward)) for reward in (0, 1)]
         path = folder / "plain.jsonl"
         path.write_text("".join(json.dumps(one) + "\n" for one in plain))
-        return made(folder, format, purpose, input=str(path))
+        names.remove("verl")
+        others = made(folder_of(purpose), purpose, names)
+        (verl,) = made(folder, purpose, ["verl"], input=str(path))
+        return {**dict(zip(names, others, strict=True)), "verl": verl}
 
-    return make
+    def folder_of(name: str) -> Path:
+        return tmp_path_factory.mktemp(name)
+
+    return lambda format, purpose: make(purpose)[format]
 
 
 @pytest.mark.parametrize(("format", "purpose"), WRITTEN, ids=["-".join(one) for one in WRITTEN])
@@ -516,7 +527,7 @@ def test_what_is_written_of_real_rollouts_has_no_error(
     format: str, purpose: str, real: Path, tmp_path: Path
 ) -> None:
     files = [str(path) for path in sorted(real.glob("*.jsonl"))]
-    path = made(tmp_path, format, purpose, input=files, max_bad_rows="100%")
+    (path,) = made(tmp_path, purpose, [format], input=files, max_bad_rows="100%")
     checking = check.check(str(path), format, purpose)
     assert [one.what for one in checking.findings if one.level == "error"] == []
     assert checking.rows > 50
@@ -541,7 +552,7 @@ def test_no_value_in_any_place_stops_the_check(format: str, purpose: str, writte
     module = model_of(format)
     source = open_source(str(written(format, purpose)), 0)
     first = next(row.record for row in rows(source, lambda count: None) if row.record)
-    for record in spoiled(first):
+    for record in islice(spoiled(first), 0, None, often(3, 1)):
         if not isinstance(record, dict):
             continue  # no row
         for form in forms(module.LINES[purpose]):
