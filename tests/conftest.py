@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import signal
+import sys
 from collections.abc import Callable
 from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import pytest
 from hypothesis import settings
 
 import gymrecipe
+from gymrecipe import plugins
 from gymrecipe.experiments import environment
 from gymrecipe.recipe.finding import shared_folder
 from tests.full import FULL
@@ -49,6 +53,10 @@ def _git(folder: str) -> dict[str, Any] | None:
 _SHIPPED = str(shared_folder("recipes").resolve())
 environment._git = _git
 
+_installed = cache(lambda path, **asked: entry_points(**asked))
+# What is installed is looked for once for each path that modules are looked for on.
+plugins.entry_points = lambda **asked: _installed(tuple(sys.path), **asked)
+
 
 @pytest.fixture(scope="session")
 def real() -> Path:
@@ -69,6 +77,33 @@ def of_the_sample(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], A
         return gymrecipe.run(recipe, output_dir=str(folder))
 
     return made
+
+
+@pytest.fixture(scope="session")
+def as_made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[[Path], None]], Path]:
+    """The folder that a function filled, as it left it: filled once, and laid out anew in the
+    same place whenever it is asked for.
+    """
+
+    @cache
+    def filled(fill: Callable[[Path], None]) -> tuple[Path, Path]:
+        folder, copy = (tmp_path_factory.mktemp(name) for name in ("made", "copy"))
+        fill(folder)
+        shutil.copytree(folder, copy, symlinks=True, dirs_exist_ok=True)
+        return folder, copy
+
+    def laid_out(fill: Callable[[Path], None]) -> Path:
+        folder, copy = filled(fill)
+        shutil.rmtree(folder)
+        shutil.copytree(copy, folder, symlinks=True)
+        return folder
+
+    return laid_out
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest test begins first: no process is to wait for it at the end."""
+    items.sort(key=lambda item: item.path.name != "test_memory.py")
 
 
 def pytest_collection_finish() -> None:

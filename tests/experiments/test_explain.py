@@ -27,6 +27,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def make(folder: Path) -> None:
+    run(folder, input=str(save(folder / "a.jsonl", graded())))
+
+
 def about(version: gymrecipe.Version, line: str) -> str:
     assert version.path is not None
     return "\n".join(map(sentence, explain(version.path, line)))
@@ -143,11 +147,9 @@ def test_signs_of_patterns_in_the_path_of_a_version_mean_themselves(folder: Path
     "line",
     ["a.jsonl", "a.jsonl:", "a.jsonl:x", ":3", "a.jsonl:²", "a:-1", f"a:{'9' * 5_000}"],
 )
-def test_what_is_no_line_is_an_error(line: str, folder: Path) -> None:
-    save(folder / "a.jsonl", graded())
-    version = run(folder, input="a.jsonl")
+def test_what_is_no_line_is_an_error(line: str, as_made: Any) -> None:
     with pytest.raises(RecipeError, match=r"not a line. Write file:number"):
-        about(version, line)
+        explain(as_made(make) / "experiments/dpo_same_prompt/v0001", line)
 
 
 def test_input_rows_are_not_taken_for_rollouts(folder: Path) -> None:
@@ -165,13 +167,11 @@ def test_input_rows_are_not_taken_for_rollouts(folder: Path) -> None:
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"PAR1")])
 @pytest.mark.parametrize("name", ["rejects.parquet", "used.parquet"])
-def test_a_version_without_its_records_is_a_sentence(name: str, damage: Any, folder: Path) -> None:
-    save(folder / "a.jsonl", graded())
-    version = run(folder, input="a.jsonl")
-    assert version.path is not None
-    damage(version.path / name)
+def test_a_version_without_its_records_is_a_sentence(name: str, damage: Any, as_made: Any) -> None:
+    version = as_made(make) / "experiments/dpo_same_prompt/v0001"
+    damage(version / name)
     with pytest.raises(DataError, match=f"{name}: missing, or not the table.*`verify`"):
-        about(version, "a.jsonl:1")
+        explain(version, f"{version.parents[2]}/a.jsonl:1")
 
 
 def reasons_named() -> set[str]:

@@ -14,22 +14,28 @@ from gymrecipe.errors import DataError
 from gymrecipe.experiments import fates
 from tests.experiments.conftest import MISSING, graded, records, rollout, run, save
 from tests.forked import python
+from tests.full import often
 
 VERBS = ["explain dpo_same_prompt/v0001 a.jsonl:1", "rejects dpo_same_prompt/v0001",
          "diff dpo_same_prompt/v0001 dpo_same_prompt/v0002"]  # fmt: skip
 
 
+def two_versions(folder: Path) -> None:
+    source = str(save(folder / "a.jsonl", graded()))
+    for seed in (1, 2):
+        run(folder, input=source, seed=seed)
+
+
 @pytest.mark.parametrize("name", [fates.REJECTS, fates.USED])
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_pipe_in_the_place_of_a_table_is_not_waited_for(
-    verb: str, name: str, tmp_path: Path
+    verb: str, name: str, as_made: Any
 ) -> None:
-    source = str(save(tmp_path / "a.jsonl", graded()))
-    first, _ = run(tmp_path, input=source), run(tmp_path, input=source, seed=2)
-    assert first.path is not None
-    (first.path / name).unlink()
-    os.mkfifo(first.path / name)
-    done = python("-m", "gymrecipe", *verb.split(), cwd=tmp_path)
+    folder = as_made(two_versions)
+    table = folder / "experiments/dpo_same_prompt/v0001" / name
+    table.unlink()
+    os.mkfifo(table)
+    done = python("-m", "gymrecipe", *verb.split(), cwd=folder)
     expected = 0 if verb.startswith("rejects") and name == fates.USED else 3
     assert done.returncode == expected, done.stderr
 
@@ -53,7 +59,7 @@ def frames(
 
 
 @given(FATES, USED, st.integers(1, ROWS + 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=often(32, 400))
 def test_one_fate_for_each_rollout_that_left_and_is_not_used(
     left: list[tuple[int, int, str]], used: list[tuple[int, str]], together: int
 ) -> None:
@@ -74,7 +80,6 @@ def test_one_fate_for_each_rollout_that_left_and_is_not_used(
 
 
 @given(FATES, USED, st.randoms(use_true_random=False))
-@settings(max_examples=30, deadline=None)
 def test_fates_do_not_depend_on_the_order_of_rows(
     left: list[tuple[int, int, str]], used: list[tuple[int, str]], chance: random.Random
 ) -> None:
@@ -89,7 +94,7 @@ def test_fates_do_not_depend_on_the_order_of_rows(
     together=st.integers(1, 30),
     chance=st.randoms(use_true_random=False),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=often(32, 400))
 def test_what_is_used_is_put_in_order_a_few_files_at_a_time(
     sizes: list[int], together: int, chance: random.Random
 ) -> None:
@@ -178,7 +183,7 @@ def some_line(chance: random.Random) -> dict[str, Any] | bytes:
 
 
 @pytest.mark.parametrize("recipe", ["dpo_same_prompt", "sft_and_dpo", "sft_threshold", "balanced"])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(often(1, 3)))
 def test_used_and_rejected_lines_are_all_that_was_read(
     recipe: str, seed: int, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,15 +23,24 @@ HOUR = 3_600.0
 HEX = "0123456789abcdef"
 
 
+def make(folder: Path) -> None:
+    (folder / "tmp").mkdir()
+    run(folder, input=str(save(folder / "a.jsonl", graded())))
+
+
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A recipe's folder with a version, and a temporary folder that nobody else uses."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "tmp").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-    version = run(tmp_path, input=str(save(tmp_path / "a.jsonl", graded())))
-    assert version.path is not None
-    return version.path.parent
+def home(as_made: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the call, in which there is a temporary folder that nobody else uses."""
+    folder: Path = as_made(make)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(tempfile, "tempdir", str(folder / "tmp"))
+    return folder
+
+
+@pytest.fixture
+def folder(home: Path) -> Path:
+    """A recipe's folder with a version."""
+    return home / "experiments/dpo_same_prompt"
 
 
 def tree(folder: Path) -> dict[Path, int]:
@@ -129,27 +139,27 @@ def test_the_staging_of_a_process_that_was_killed_is_free(folder: Path) -> None:
 
 
 def test_half_a_copy_is_found_beside_the_file_that_a_version_was_copied_to(
-    folder: Path, tmp_path: Path
+    folder: Path, home: Path
 ) -> None:
-    (tmp_path / "copies").mkdir()
-    run(tmp_path, input="a.jsonl", seed=5, output_jsonl_fpath="copies/out.jsonl")
-    half = tmp_path / "copies" / f".gymrecipe-{HEX}.tmp"
+    (home / "copies").mkdir()
+    run(home, input="a.jsonl", seed=5, output_jsonl_fpath="copies/out.jsonl")
+    half = home / "copies" / f".gymrecipe-{HEX}.tmp"
     half.touch()
     assert gone(gc(folder)) == [half.name]
-    assert (tmp_path / "copies" / "out.jsonl").exists()
+    assert (home / "copies" / "out.jsonl").exists()
     half.touch()
-    others = collect([], [tmp_path / "copies" / "other.jsonl"], HOUR, time.time() + 9e9, False)
+    others = collect([], [home / "copies" / "other.jsonl"], HOUR, time.time() + 9e9, False)
     assert gone(list(others)) == [half.name]
 
 
-def test_names_choose_folders_and_none_means_all(folder: Path, tmp_path: Path) -> None:
-    out = tmp_path / "experiments"
+def test_names_choose_folders_and_none_means_all(folder: Path, home: Path) -> None:
+    out = home / "experiments"
     (out / "other").mkdir()
     (out / "link").symlink_to("other")
     (out / "file").touch()
     assert recipe_folders(out, []) == [out / "dpo_same_prompt", out / "other"]
     assert recipe_folders(out, ["other"]) == [out / "other"]
-    assert recipe_folders(tmp_path / "nowhere", []) == []
+    assert recipe_folders(home / "nowhere", []) == []
     for name in ("nowhere", "../experiments", "", "file/x"):
         with pytest.raises(InputError, match="no folder of a recipe's versions"):
             recipe_folders(out, [name])
@@ -174,7 +184,7 @@ def test_the_verb_says_what_it_takes_away(folder: Path, capsys: pytest.CaptureFi
     assert not staging.exists()
 
 
-def test_a_dry_run_and_a_run_leave_nothing_to_take_away(folder: Path, tmp_path: Path) -> None:
+def test_a_dry_run_and_a_run_leave_nothing_to_take_away(folder: Path, home: Path) -> None:
     gymrecipe.run("dpo_same_prompt", input="a.jsonl", dry_run=True)
-    run(tmp_path, input="a.jsonl", again=True, output_jsonl_fpath=str(tmp_path / "out.jsonl"))
+    run(home, input="a.jsonl", again=True, output_jsonl_fpath=str(home / "out.jsonl"))
     assert gc(folder) == []

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,22 +19,24 @@ from tests.experiments.conftest import graded, rollout, run, save
 ODD = [b"no json", b"", b"\xff\xfe {", b'{"a": "\x1b[2J\xe2\x80\xae"', b"x" * 600_000, b"  "]
 
 
-@pytest.fixture(params=["plain", "gzip"])
-def version(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Path:
-    """Two inputs with rejected lines among others."""
-    monkeypatch.chdir(tmp_path)
-    save(tmp_path / "a.jsonl", [*ODD[:3], *graded(), *ODD[3:]])
-    save(tmp_path / "b.jsonl", [rollout("p", "a"), b"[]"])
-    names = ["a.jsonl", "b.jsonl"]
-    if request.param == "gzip":
-        for name in names:
-            Path(f"{name}.gz").write_bytes(gzip.compress(Path(name).read_bytes()))
-        names = [f"{name}.gz" for name in names]
-    made = run(tmp_path, input=names, max_bad_rows="100%")
-    assert made.path is not None
-    return made.path
+def make(folder: Path, suffix: str = "", packed: Callable[[bytes], bytes] = bytes) -> None:
+    """A version of two inputs with rejected lines among others."""
+    lines = {"a.jsonl": [*ODD[:3], *graded(), *ODD[3:]], "b.jsonl": [rollout("p", "a"), b"[]"]}
+    for name, each in lines.items():
+        plain = save(folder / name, each).read_bytes()
+        (folder / f"{name}{suffix}").write_bytes(packed(plain))
+    with contextlib.chdir(folder):
+        run(folder, input=[f"{name}{suffix}" for name in lines], max_bad_rows="100%")
+
+
+MADE = {"plain": make, "gzip": partial(make, suffix=".gz", packed=gzip.compress)}
+
+
+@pytest.fixture(params=MADE)
+def version(request: pytest.FixtureRequest, as_made: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder: Path = as_made(MADE[request.param])
+    monkeypatch.chdir(folder)
+    return folder / "experiments/dpo_same_prompt/v0001"
 
 
 def test_rejects_are_listed_as_they_lie(version: Path) -> None:

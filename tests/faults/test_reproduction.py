@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import locale
@@ -146,26 +147,26 @@ def test_control_what_should_change_the_bytes_does(change: str, root: Path) -> N
     assert digests(before.path) != digests(after.path)
 
 
+def make(folder: Path) -> None:
+    """A version that is made again as it is."""
+    rollouts = save(folder / "in" / "a.jsonl", graded())
+    with contextlib.chdir(rollouts.parent):
+        gymrecipe.run("dpo_same_prompt", input=rollouts.name, output_dir=str(folder / "out"))
+    reproduce(folder / "out/dpo_same_prompt/v0001")
+
+
 NEEDED = ["parameters", "stages", "inputs", "outputs", "environment.folder", "name", "lines"]
 
 
 @pytest.mark.parametrize("field", NEEDED)
-def test_a_manifest_without_one_of_its_fields_reproduces_nothing(field: str, root: Path) -> None:
-    rollouts = save(root / "in" / "a.jsonl", graded())
-    here = os.getcwd()
-    os.chdir(root / "in")
-    try:
-        version = gymrecipe.run("dpo_same_prompt", input=rollouts.name, output_dir=str(root / "o"))
-    finally:
-        os.chdir(here)
-    assert version.path is not None
-    reproduce(version.path)
-    record = json.loads((version.path / "manifest.json").read_bytes())
+def test_a_manifest_without_one_of_its_fields_reproduces_nothing(field: str, as_made: Any) -> None:
+    version = as_made(make) / "out/dpo_same_prompt/v0001"
+    record = json.loads((version / "manifest.json").read_bytes())
     *outer, last = field.split(".")
     inner = record
     for name in outer:
         inner = inner[name]
     del inner[last]
-    (version.path / "manifest.json").write_text(json.dumps(record))
+    (version / "manifest.json").write_text(json.dumps(record))
     with pytest.raises(GymrecipeError):
-        reproduce(version.path)
+        reproduce(version)

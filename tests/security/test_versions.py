@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -21,13 +22,17 @@ from tests.experiments.conftest import graded, run, save
 from tests.forked import python
 
 
+def make(folder: Path) -> None:
+    save(folder / "a.jsonl", [b"no json", *graded(), b"[]", b"x"])
+    with contextlib.chdir(folder):
+        run(folder, input="a.jsonl")
+
+
 @pytest.fixture
-def version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    save(tmp_path / "a.jsonl", [b"no json", *graded(), b"[]", b"x"])
-    made = run(tmp_path, input="a.jsonl").path
-    assert made is not None
-    return made
+def version(as_made: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder: Path = as_made(make)
+    monkeypatch.chdir(folder)
+    return folder / "experiments/dpo_same_prompt/v0001"
 
 
 @pytest.mark.parametrize("name", ["data/train.jsonl", "used.parquet"])
