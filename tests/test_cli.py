@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -511,16 +512,22 @@ def test_all_faults_of_a_recipe_are_said_at_once(said: Said) -> None:
     ]  # fmt: skip
 
 
+AS_NOBODY = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+
+
+@cache
+def others_may() -> bool:
+    """Whether another user can run Python here and read the package."""
+    command = [*AS_NOBODY, sys.executable, "-c", "import gymrecipe"]
+    return subprocess.run(command, capture_output=True).returncode == 0
+
+
 def unprivileged(folder: Path, *line: str) -> subprocess.CompletedProcess[str]:
     """The command as a user who may not do everything."""
-    as_nobody = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
-    done = subprocess.run(
-        [*as_nobody, sys.executable, "-c", "import gymrecipe"], capture_output=True
-    )
-    if done.returncode:
+    if not others_may():
         pytest.skip("another user cannot run Python here, or not read the package")
     return subprocess.run(
-        [*as_nobody, sys.executable, "-m", "gymrecipe", *line],
+        [*AS_NOBODY, sys.executable, "-m", "gymrecipe", *line],
         cwd=folder, capture_output=True, text=True, env=os.environ | {"HOME": "/"},
     )  # fmt: skip
 
@@ -609,7 +616,7 @@ def long_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     good = [line for line in lines if b'"reward":1.0' in line]
     path = tmp_path_factory.mktemp("long") / "long.jsonl"
     with path.open("wb") as file:
-        for copy in range(160):
+        for copy in range(100):
             for line in good:
                 file.write(line.replace(b"resp_", b"resp_%d_" % copy))
     return path

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.full import FULL
+from tests.full import FULL, often
 
-SMALL, LARGE = 40_000, 160_000
+SMALL, LARGE = often(20_000, 40_000), often(80_000, 160_000)
 CODE = """
 import sys, threading, time, gymrecipe
 from gymrecipe.running import stepping, writing
@@ -64,8 +64,9 @@ def cost(folder: Path, table: str) -> float:
 
 
 def test_a_rollout_costs_few_bytes(tmp_path: Path) -> None:
-    # 123 to 172 in one and the same state: malloc may hold on to a part more or less.
-    assert cost(tmp_path, "memory") < 200
+    # 123 to 172 in one and the same state: malloc may hold on to a part more or less, which is
+    # more for each of fewer.
+    assert cost(tmp_path, "memory") < often(230, 200)
 
 
 @pytest.mark.skipif(not FULL, reason="the full set does this: make test-faults")

@@ -16,8 +16,11 @@ from gymrecipe.reasons import meaning
 from gymrecipe.recipe.composing import compose
 from gymrecipe.recipe.finding import description, recipes
 from gymrecipe.rollouts.files import sample_path
+from tests.full import often
 
 NAMES = sorted(recipes())
+HALF, OTHERS = NAMES[:: often(2, 1)], NAMES[often(1, 0) :: often(2, 1)]
+"""In every test run a law that takes a run is held against half of the recipes."""
 USER = {"role": "user", "content": "What is it?"}
 
 
@@ -79,6 +82,7 @@ def test_each_stage_of_a_recipe_accounts_for_its_rows(made: gymrecipe.Version) -
             assert stage.rows_in == stage.rows_out + sum(stage.rejected.values()), stage.name
 
 
+@pytest.mark.parametrize("made", HALF, indirect=True)
 def test_lines_in_another_order_give_the_same_rows(made: gymrecipe.Version, tmp_path: Path) -> None:
     lines = sample_path().read_bytes().splitlines(keepends=True)
     random.Random(5).shuffle(lines)
@@ -96,6 +100,7 @@ def test_every_reason_has_a_meaning(made: gymrecipe.Version) -> None:
             assert meaning(reason), f"{stage.name}: {reason}"
 
 
+@pytest.mark.parametrize("made", OTHERS, indirect=True)
 def test_asking_for_the_same_again_writes_nothing(made: gymrecipe.Version) -> None:
     assert made.path is not None
     again = run(made.manifest.name, made.path.parent.parent)
@@ -103,6 +108,7 @@ def test_asking_for_the_same_again_writes_nothing(made: gymrecipe.Version) -> No
     assert again.path == made.path
 
 
+@pytest.mark.parametrize("made", OTHERS, indirect=True)
 def test_the_recipe_kept_in_a_version_runs_and_gives_the_same_version(
     made: gymrecipe.Version, tmp_path: Path
 ) -> None:
@@ -120,18 +126,14 @@ def test_a_recipe_opens_with_its_command_and_when_to_use_it(name: str) -> None:
     assert len(rest.split()) > 15
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_recipe_has_a_page_in_the_manual(name: str) -> None:
-    assert (Path(__file__).parents[1] / "docs" / "recipes" / f"{name}.md").is_file()
-
-
 def test_two_recipes_carry_examples() -> None:
     with_examples = [name for name in NAMES if "\nexamples:" in recipes()[name].read_text()]
     assert len(with_examples) >= 2
 
 
 @pytest.mark.parametrize(
-    "name", ["kto_threshold", "reward_model_pairs", "rl_prompts", "verl_rl", "nemo_rl_dpo"]
+    "name",
+    ["kto_threshold", "verl_rl", "reward_model_pairs", "rl_prompts", "nemo_rl_dpo"][:: often(2, 1)],
 )
 def test_every_real_line_is_used_or_rejected(name: str, real: Path, tmp_path: Path) -> None:
     version = run(name, tmp_path, real / "*.jsonl")

@@ -119,7 +119,7 @@ def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         spill(pl.DataFrame({"row": range(5)}))
 
 
-@pytest.mark.parametrize("name", sorted(recipes())[:: often(3, 1)])
+@pytest.mark.parametrize("name", sorted(recipes())[:: often(4, 1)])
 def test_a_table_in_files_and_parts_makes_the_same_bytes(
     name: str,
     of_the_sample: Callable[[str], gymrecipe.Version],

@@ -18,6 +18,7 @@ from gymrecipe.formats.job import Encoded
 from gymrecipe.formats.parquet import widest
 from gymrecipe.formats.shapes import Shapes, mixed
 from gymrecipe.registry import File
+from tests.full import often
 
 ROWS = st.lists(st.lists(st.one_of(st.none(), st.integers(0, 999)), max_size=6), max_size=6)
 
@@ -50,7 +51,7 @@ def deal(
 
 
 @given(slices=ROWS, most=st.one_of(st.none(), st.integers(1, 5)))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=often(32, 400))
 def test_the_files_hold_every_usable_row_in_order_and_no_more_than_allowed(
     slices: list[list[int | None]], most: int | None, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -75,7 +76,7 @@ def test_the_files_hold_every_usable_row_in_order_and_no_more_than_allowed(
 
 
 @given(slices=ROWS, most=st.one_of(st.none(), st.integers(1, 5)))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=often(32, 400))
 def test_how_rows_are_sliced_changes_no_byte(
     slices: list[list[int | None]], most: int | None, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -114,7 +115,7 @@ def test_parquet_shards_share_their_types_and_have_their_own_hash(tmp_path: Path
 
 
 @given(slices=ROWS, most=st.one_of(st.none(), st.integers(1, 5)))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=often(32, 400))
 def test_the_rows_that_show_every_shape_lead_each_file_and_the_rest_keep_their_order(
     slices: list[list[int | None]], most: int | None, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -172,7 +173,7 @@ def test_rows_that_lead_take_no_memory_where_they_are_large(
     cut=st.integers(0, 40),
     strict=st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=often(32, 400))
 def test_whole_numbers_become_floats_in_their_places(
     rows: list[str], most: int | None, cut: int, strict: bool, tmp_path_factory: Any
 ) -> None:

@@ -169,7 +169,7 @@ def test_a_growing_input_is_read_to_where_it_was_and_the_manifest_says_how_far(r
 
     writer = threading.Thread(target=grow)
     writer.start()
-    times, torn = often(5, 50), 0
+    times, torn = often(3, 50), 0
     try:
         for _ in range(times):
             record = run(rollouts, root / "out").manifest

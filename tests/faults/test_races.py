@@ -59,7 +59,7 @@ def test_eight_processes_get_versions_of_their_own_without_gaps(root: Path) -> N
     save(root / "a.jsonl", graded())
     folder = root / "out" / "dpo_same_prompt"
     plant_traps(folder)
-    rounds = often(2, 25)
+    rounds = often(1, 25)
     done = python("-c", RUNS, str(root), str(rounds))
     assert done.returncode == 0, done.stderr
     told = [line.split() for line in done.stdout.splitlines()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
@@ -12,7 +13,7 @@ import pytest
 
 from gymrecipe.errors import RecipeError
 from gymrecipe.guards import references
-from gymrecipe.planning.plan import plan, rebuild
+from gymrecipe.planning.plan import Plan, plan, rebuild
 from gymrecipe.planning.settings import NamedColumn, Settings
 from gymrecipe.recipe.composing import compose
 from gymrecipe.recipe.finding import description, locate, recipes
@@ -63,11 +64,17 @@ def test_every_knob_of_a_shipped_recipe_is_used(name: str) -> None:
     assert set(composed.raw) - shared <= references(composed.raw)
 
 
+@cache
+def plan_of(name: str, *overrides: str) -> Plan:
+    """The plan of a recipe; made once."""
+    return plan(compose(locate(name), overrides))
+
+
 @pytest.mark.parametrize(("name", "overrides"), GIVEN)
 def test_the_dumped_recipe_gives_the_same_plan_again(
     name: str, overrides: list[str], tmp_path: Path
 ) -> None:
-    first = plan(compose(locate(name), overrides))
+    first = plan_of(name, *overrides)
     path = tmp_path / "recipe.yaml"
     path.write_text(first.recipe_yaml)
     again = plan(compose(path, []))
@@ -83,7 +90,7 @@ def test_the_dumped_recipe_gives_the_same_plan_again(
 def test_the_records_of_a_manifest_give_the_same_plan_again(
     name: str, overrides: list[str]
 ) -> None:
-    first = plan(compose(locate(name), overrides))
+    first = plan_of(name, *overrides)
     records = [
         (s.name, s.stage.name, s.source, s.params.model_dump(mode="json")) for s in first.steps
     ]

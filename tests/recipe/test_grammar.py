@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
@@ -29,7 +29,6 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=30, deadline=None)
 @given(VALUES)
 @example({"\u0130": None})  # lower case makes an ASCII letter of it
 def test_any_value_survives_the_grammar(wanted: Any) -> None:

@@ -16,6 +16,7 @@ from gymrecipe.rollouts import bad, bad_runs, batches, digests, table
 from gymrecipe.rollouts.bad import BadLines, TooManyBadRows
 from gymrecipe.rollouts.bad_runs import Bad, Runs
 from gymrecipe.rollouts.files import open_source
+from tests.full import often
 from tests.rollouts.conftest import Write, read, rollout
 
 
@@ -61,7 +62,7 @@ def test_a_higher_limit_is_advised_only_where_it_would_help(jsonl: Write) -> Non
     assert wide[0].endswith("allows 10. Ask for another field, or mend the file.")
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(often(12, 30)))
 def test_stopping_early_changes_no_verdict(
     seed: int, jsonl: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,7 +104,7 @@ def test_a_compressed_input_may_swell_to_its_bound_before_it_is_judged(
     assert stopped[1] == 81
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(often(8, 20)))
 def test_a_count_stops_as_an_obvious_count_does(
     seed: int, jsonl: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,7 +155,7 @@ def test_every_slice_is_left_where_no_run_goes_on(
     assert read_lines == found == expected
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(often(8, 20)))
 def test_blank_lines_stop_where_an_obvious_count_says_that_they_outnumber_all_others(
     seed: int, jsonl: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:

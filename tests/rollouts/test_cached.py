@@ -616,7 +616,7 @@ def test_a_run_that_is_interrupted_leaves_nothing_half_made(jsonl: Write, cache:
 
 
 def test_several_processes_may_keep_the_same_file_at_once(jsonl: Write, cache: Path) -> None:
-    path = jsonl(*lines_of_all_kinds() * 20)
+    path = jsonl(*lines_of_all_kinds() * often(4, 20))
     code = (
         "import os, sys; from pathlib import Path; from tests.rollouts.conftest import read;"
         "from gymrecipe.rollouts import cached, table;"

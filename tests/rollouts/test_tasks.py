@@ -168,7 +168,7 @@ def oracle(rows: list[Row]) -> list[Any]:
     return tasks
 
 
-@settings(max_examples=often(80, 400))
+@settings(max_examples=often(40, 400))
 @given(st.lists(st.tuples(KEY, st.none() | st.none() | KEY, KEY, KEY, KEY), max_size=12))
 def test_tasks_are_those_of_a_slow_oracle(rows: list[Row]) -> None:
     found = with_task_key(frame(rows), NO_REPEAT, "auto", None)[0]["task_key"].to_list()

@@ -35,7 +35,7 @@ def edit(version: Path, change: dict[str, Any]) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
 
 
-@pytest.mark.parametrize("name", sorted(recipes())[:: often(2, 1)])
+@pytest.mark.parametrize("name", sorted(recipes())[:: often(3, 1)])
 def test_every_recipe_is_reproduced_on_the_sample(
     name: str, of_the_sample: Callable[[str], gymrecipe.Version]
 ) -> None:

@@ -28,7 +28,7 @@ from tests.security.conftest import PYTHON, unseen
 from tests.security.payloads import HTML, TERMINAL
 
 STYLES = re.compile(r"\x1b\[[0-9;]*m")
-MANY = often(16, 8)
+MANY = often(32, 8)
 """Payloads that one file of rollouts holds."""
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.experiments.conftest import graded, save
 from tests.forked import python
+from tests.full import often
 
 WATCHED = """
 import json, os, stat, sys
@@ -30,7 +31,7 @@ print(json.dumps([code, sorted(seen)]))
 """
 
 
-@pytest.mark.parametrize("umask", [0o000, 0o022, 0o027, 0o077])
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o027][:: often(2, 1)])
 def test_staging_is_private_and_a_version_has_the_usual_modes(umask: int, tmp_path: Path) -> None:
     save(tmp_path / "a.jsonl", graded(3))
     words = ["+recipe=dpo_same_prompt", "input=a.jsonl", "output_jsonl_fpath=out.jsonl", "tag=t"]

@@ -28,20 +28,24 @@ def faults(text: str) -> list[str]:
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             found += [node.func.id] if node.func.id in CALLS else []
         elif isinstance(node, ast.Attribute) and (
-            node.attr in METHODS or ast.unparse(node) == "os.system"
+            node.attr in METHODS or (node.attr == "system" and ast.unparse(node) == "os.system")
         ):
             found.append(node.attr)
         elif isinstance(node, ast.keyword) and node.arg in ("shell", "allow_pickle"):
             found.append(node.arg)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "yaml.load":
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and ast.unparse(node.func) == "yaml.load"
+        ):
             loaders = [ast.unparse(word.value) for word in node.keywords if word.arg == "Loader"]
             found += ["yaml.load"] if loaders != ["_Loader"] else []
     return found
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_the_package_evaluates_and_unpickles_nothing(path: Path) -> None:
-    assert faults(path.read_text()) == []
+def test_the_package_evaluates_and_unpickles_nothing() -> None:
+    assert len(FILES) > 200
+    assert {path: found for path in FILES if (found := faults(path.read_text()))} == {}
 
 
 @pytest.mark.parametrize(

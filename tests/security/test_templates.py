@@ -126,8 +126,8 @@ def test_a_template_that_reaches_for_more_refuses_the_rollout(text: str) -> None
 def test_a_template_that_would_not_end_refuses_the_rollout_soon(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(template_bounds, "STEPS", template_bounds.STEPS // often(10, 1))
-    monkeypatch.setattr(template_bounds, "KEPT", template_bounds.KEPT // often(8, 1))
+    monkeypatch.setattr(template_bounds, "STEPS", template_bounds.STEPS // often(30, 1))
+    monkeypatch.setattr(template_bounds, "KEPT", template_bounds.KEPT // often(16, 1))
     started = time.process_time()
     with pytest.raises(Unusable, match="template_refused"):
         rendered(ENDLESS[name])

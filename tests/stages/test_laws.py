@@ -122,8 +122,16 @@ def inputs(entry: Stage) -> list[pl.LazyFrame]:
     return [INPUTS[unit]() for unit in entry.takes if unit in INPUTS]
 
 
+MADE_OF: dict[tuple[str, str, int], tuple[pl.LazyFrame, tuple[pl.DataFrame, Any]]] = {}
+"""What was made of which rows; they are kept, so that no others get their number."""
+
+
 def made_of(entry: Stage, params: Params, rows: pl.LazyFrame) -> tuple[pl.DataFrame, Any]:
-    return call(rows, params, *_more(entry.name))
+    """What a stage makes of the rows: made once for all laws."""
+    key = entry.name, params.model_dump_json(), id(rows)
+    if key not in MADE_OF:
+        MADE_OF[key] = rows, call(rows, params, *_more(entry.name))
+    return MADE_OF[key][1]
 
 
 def _more(stage: str) -> tuple[Any, ...]:

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import gymrecipe.stages
@@ -58,7 +58,6 @@ def test_best_vs_second_takes_the_first_two() -> None:
     assert candidates("best_vs_second", group(1), group(2), group(5)) == [[], [(0, 1)], [(0, 1)]]
 
 
-@settings(deadline=None, max_examples=20)
 @given(st.lists(st.integers(1, 7), min_size=1, max_size=5))
 def test_all_takes_every_two(sizes: list[int]) -> None:
     assert candidates("all", *map(group, sizes)) == [

@@ -537,7 +537,7 @@ SCHEMA = {
 }
 
 
-@settings(deadline=None, max_examples=often(80, 400))
+@settings(deadline=None, max_examples=often(40, 400))
 @given(expression.filter(names_in), st.lists(row, min_size=1, max_size=8))
 def test_every_expression_decides_as_the_slow_interpreter(
     node: Node, rows: list[dict[str, Any]]
