@@ -68,8 +68,8 @@ def _server() -> subprocess.Popen[str]:
 
 
 def _load() -> None:
-    """Import all that a run imports, Polars too. No table is made: the threads that make one
-    survive no fork.
+    """Import all that a run imports, Polars too, and plan one, which Hydra has to be got ready
+    for. No table is made: the threads that make one survive no fork.
     """
     import gymrecipe
 
@@ -77,6 +77,11 @@ def _load() -> None:
     for module in pkgutil.walk_packages(gymrecipe.__path__, "gymrecipe."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+    from gymrecipe.planning.plan import plan
+    from gymrecipe.recipe.composing import compose
+    from gymrecipe.recipe.finding import locate
+
+    plan(compose(locate("dpo_same_prompt"), ["min_gap=0.3"]))
     # What is imported is there to the end: no process looks through it for garbage, as it ends
     # above all.
     gc.freeze()
