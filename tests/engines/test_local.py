@@ -11,6 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+import gymrecipe
+from gymrecipe.engines.local import IN_FLIGHT, WORTH_BYTES, default_workers, local
+from gymrecipe.errors import DataError, MachineError, RecipeError
 from tests.engines.jobs import (
     die,
     die_once,
@@ -21,10 +25,6 @@ from tests.engines.jobs import (
     say_much,
     time_out,
 )
-
-import gymrecipe
-from gymrecipe.engines.local import IN_FLIGHT, WORTH_BYTES, default_workers, local
-from gymrecipe.errors import DataError, MachineError, RecipeError
 from tests.full import often
 
 ENOUGH = WORTH_BYTES

@@ -11,11 +11,11 @@ from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
-from tests.engines.jobs import blocked, kill_server_once, parent
 
 import gymrecipe
 from gymrecipe.engines import server
 from gymrecipe.engines.local import WORTH_BYTES, local
+from tests.engines.jobs import blocked, kill_server_once, parent
 
 
 def test_workers_hear_no_signal_that_is_for_the_run() -> None:

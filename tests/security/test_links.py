@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gymrecipe.errors import GymrecipeError, InputError, RecipeError
-from gymrecipe.experiments import export, ledger, references
+from gymrecipe.experiments import disk, ledger, references
 from gymrecipe.experiments.verify import verify
 from gymrecipe.rollouts import cached
 from tests.experiments.conftest import graded, run, save
@@ -156,7 +156,7 @@ def test_a_link_in_the_place_of_a_half_copy_is_not_written_through(
     canary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = save(tmp_path / "a.jsonl", graded(2))
-    monkeypatch.setattr(export.secrets, "token_hex", lambda size: "0" * (2 * size))
+    monkeypatch.setattr(disk.secrets, "token_hex", lambda size: "0" * (2 * size))
     before = state(canary)
     made = run(tmp_path, input=str(source))
     link = tmp_path / ".gymrecipe-0000000000000000.tmp"
