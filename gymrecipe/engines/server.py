@@ -33,9 +33,9 @@ def start() -> None:
     """
     CONTEXT.set_forkserver_preload(["gymrecipe.engines.worker"] if _is_installed() else [])
     with _safe_path(), _short_folder():
-        with _masked(signal.SIGHUP):  # the process that cleans up behind workers hears no other
+        with masked(signal.SIGHUP):  # the process that cleans up behind workers hears no other
             resource_tracker.ensure_running()  # lifts the mask of the others, so it comes first
-        with _masked(signal.SIGINT, signal.SIGHUP):
+        with masked(signal.SIGINT, signal.SIGHUP):
             forkserver.ensure_running()
 
 
@@ -60,7 +60,8 @@ def see_off() -> None:
 
 
 @contextmanager
-def _masked(*signals: signal.Signals) -> Iterator[None]:
+def masked(*signals: signal.Signals) -> Iterator[None]:
+    """A process that is made in the block hears these signals when it lets them through."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         yield

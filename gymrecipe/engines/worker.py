@@ -27,6 +27,7 @@ def begin(held: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a copy of the parent has what that does
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])  # which may have come meanwhile
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)  # what is made of a line dies with the next
     threading.Thread(target=_end_with_parent, daemon=True).start()

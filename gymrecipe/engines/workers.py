@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from gymrecipe.engines import server
+from gymrecipe.engines.server import masked
 from gymrecipe.engines.worker import begin, do
 from gymrecipe.errors import MachineError
 
@@ -57,7 +58,8 @@ class Workers:
             server.start()
             return ProcessPoolExecutor(self.workers, server.CONTEXT, begin, (self.held,))
         pool = ProcessPoolExecutor(self.workers, get_context("fork"), begin, (self.held,))
-        with _held_back(signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # What ends a worker waits until that has begun: before, it does what this process would.
+        with _held_back(signal.SIGINT, signal.SIGTERM, signal.SIGHUP), masked(signal.SIGTERM):
             pool.submit(os.getpid)  # with the first slice all of them are forked
         return pool
 

@@ -110,6 +110,22 @@ def test_forked_workers_do_not_what_their_parent_does_on_signals(tmp_path: Path)
     assert said == ["True", "True"]
 
 
+def test_workers_that_have_not_begun_are_ended_too(tmp_path: Path) -> None:
+    said = said_by(
+        tmp_path,
+        "from gymrecipe.engines import workers",
+        "begin = workers.begin",
+        "workers.begin = lambda held: time.sleep(0.5) or begin(held)",
+        "try:",
+        "    with local(2) as engine:",
+        "        engine(wait, range(9), 2**40)",
+        "        raise ZeroDivisionError",
+        "except ZeroDivisionError:",
+        "    print('ended')",
+    )
+    assert said == ["ended"]
+
+
 @pytest.mark.parametrize("size", ["0", "2**40"])
 def test_an_error_ends_workers_in_the_midst_of_slices(size: str, tmp_path: Path) -> None:
     said = said_by(
