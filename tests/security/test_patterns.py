@@ -88,11 +88,11 @@ def test_the_patterns_that_are_allowed_take_two_seconds_together() -> None:
     started = time.process_time()
     for pattern in allowed:
         texts.str.extract(pattern, 1)
-    assert time.process_time() - started < 2  # 0.1 in peace
+    assert time.process_time() - started < 8  # 0.1 in peace
     assert len(allowed) >= 10
 
 
-def test_a_pattern_at_the_bound_takes_a_second_or_two_a_megabyte_of_the_worst() -> None:
+def test_a_pattern_at_the_bound_takes_a_few_seconds_a_megabyte_of_the_worst() -> None:
     parts = often(4, 1)
     chance = random.Random(1)
     texts = [
@@ -105,7 +105,7 @@ def test_a_pattern_at_the_bound_takes_a_second_or_two_a_megabyte_of_the_worst() 
         for text in texts:
             started = time.process_time()
             pl.Series([text]).str.extract(pattern, 1)
-            assert parts * (time.process_time() - started) < 2, pattern  # 0.75 at most in peace
+            assert parts * (time.process_time() - started) < 8, pattern  # 0.75 at most in peace
 
 
 def test_without_this_a_pattern_of_twenty_characters_takes_longer_than_all_others() -> None:
