@@ -77,7 +77,7 @@ def test_evil_patterns_over_a_megabyte_take_two_seconds_together(
     assert sum(spent[pattern] - spent["(z)"] for pattern in ran) < 2
 
 
-def test_the_patterns_that_are_allowed_take_two_seconds_together() -> None:
+def test_the_patterns_that_are_allowed_take_a_few_seconds_together() -> None:
     texts = pl.Series([(text * MEGABYTE)[: MEGABYTE // len(TEXTS)] for text in TEXTS])
     allowed = []
     for pattern in EVIL:
