@@ -131,7 +131,7 @@ def test_a_template_that_would_not_end_refuses_the_rollout_soon(
     started = time.process_time()
     with pytest.raises(Unusable, match="template_refused"):
         rendered(ENDLESS[name])
-    assert time.process_time() - started < often(2, 10)
+    assert time.process_time() - started < often(5, 20)
 
 
 @pytest.mark.parametrize("text", MODELS)
