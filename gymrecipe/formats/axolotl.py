@@ -71,14 +71,11 @@ def _entry(written: Written, files: list[str]) -> list[str]:
 
 
 def _notes(written: Written) -> list[str]:
+    by_trl = "skip_prepare_dataset: true" in SETTINGS[written.purpose]
     notes = [
         "The block is also in `axolotl.yaml` beside the data; paths are from the version's folder.",
-        "`sequence_len` counts 3 bytes of the longest row a token; longer rows are "
-        + (
-            "cut by TRL."
-            if "skip_prepare_dataset: true" in SETTINGS[written.purpose]
-            else "dropped."
-        ),
+        "`sequence_len` counts 3 bytes of the longest row a token; longer rows are"
+        f" {'cut by TRL' if by_trl else 'dropped'}.",
     ]
     match written.purpose:
         case "sft":

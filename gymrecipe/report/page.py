@@ -95,7 +95,7 @@ class Page:
     def show(self, apart: bool = False) -> None:
         """Print everything, a blank line between two blocks, and before them if `apart`."""
         tables = [block for block in self.blocks if isinstance(block, Table) and block.aligned]
-        firsts = [self._widths(table)[0] for table in tables]
+        firsts = [self._width(table, 0) for table in tables]
         first = max((width for width in firsts if width <= FIRST), default=0)
         for place, block in enumerate(self.blocks):
             if place or apart:
@@ -118,7 +118,7 @@ class Page:
         self.console.file.write(f"{text}\n")  # rich lays out each line anew
 
     def _drawn(self, table: Table, first: int) -> Iterator[Text]:
-        widths = self._widths(table)
+        widths = [self._width(table, column) for column in range(len(table.head))]
         if table.aligned:
             widths[0] = max(widths[0], first)
         for row in (table.head, *table.rows):
@@ -182,16 +182,13 @@ class Page:
                 lines.append(chunk)
         return lines
 
-    def _widths(self, table: Table) -> list[int]:
-        widths = [0] * len(table.head)
-        if table.aligned:  # else a title is no reason to make a column wide
-            widths = [name.cell_len for name in map(_text, table.head)]
-        for row in table.rows:
-            for column, cell in enumerate(row):
-                if isinstance(cell, Text):
-                    indent = 0 if column else self.indent
-                    widths[column] = max(widths[column], indent + cell.cell_len)
-        return widths
+    def _width(self, table: Table, column: int) -> int:
+        cells = [row[column] for row in table.rows if column < len(row)]
+        indent = 0 if column else self.indent
+        widths = [indent + cell.cell_len for cell in cells if isinstance(cell, Text)]
+        # Where a column is not aligned, a title is no reason to make it wide.
+        head = _text(table.head[column]).cell_len if table.aligned else 0
+        return max(head, *widths, 0)
 
 
 def _texts(table: Table) -> Table:

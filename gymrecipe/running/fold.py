@@ -119,7 +119,7 @@ def fold(
                 folded.warnings += remarks.of_filter(plan, step, params, rejected)
         template = templates.get(step.name)
         folded.records.append(stage_record(step, rows_in, rows_out, rejected, made.facts, template))
-        folded.warnings += remarks.of_scale(plan, folded.records[-1], table.rows)
+        folded.warnings += remarks.of_scale(plan, step, folded.records[-1], table.rows)
         later = {other.source for other in plan.steps[place + 1 :]}
         results = {name: result for name, result in results.items() if name in later}
         del rows, made

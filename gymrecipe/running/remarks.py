@@ -53,9 +53,8 @@ def of_filter(plan: Plan, step: Step, params: Filter, rejected: dict[str, int]) 
         )
 
 
-def of_scale(plan: Plan, stage: StageRecord, rollouts: pl.DataFrame) -> Iterator[str]:
+def of_scale(plan: Plan, step: Step, stage: StageRecord, rollouts: pl.DataFrame) -> Iterator[str]:
     """Thresholds that a recipe has for a metric from 0 to 1, where most values are above that."""
-    step = next(step for step in plan.steps if step.name == stage.name)
     knobs: dict[str, list[str]] = {}
     for name, value, mark in marked(step.params, Of):
         knob = plan.unasked.get(f"stages.{stage.name}.{name}")

@@ -109,6 +109,8 @@ LINES: dict[Purpose, type[BaseModel] | tuple[type[BaseModel], ...]] = {
 COLUMNS = ("messages", "prompt", "completion", "chosen", "rejected")
 """The columns by any one of which, drawn at random, TRL tells whether a file holds messages."""
 
+MISSING = "prompt: is missing, and TRL takes"
+
 
 def traps(record: dict[str, Any], purpose: Purpose) -> Iterator[str]:
     """What TRL 1.16 changes, trains on unasked or stops at."""
@@ -150,15 +152,6 @@ def _of_another_kind(record: dict[str, Any], is_chat: bool) -> Iterator[str]:
             )
 
 
-MISSING = "prompt: is missing, and TRL takes"
-
-
-def _begun(chosen: str, rejected: str) -> str:
-    """The same where they are texts."""
-    said = f"{MISSING} the text for it that both sides begin with, to the letter"
-    return Caution(said) if chosen[:1] == rejected[:1] else f"{said}: here there is none"
-
-
 def _implied(chosen: list[dict[str, Any]], rejected: list[dict[str, Any]]) -> str:
     """What TRL makes of a pair without a prompt; where no side goes on alone, they part by then."""
     said = f"{MISSING} the turns for it that both sides begin with, ids of calls included"
@@ -169,3 +162,9 @@ def _implied(chosen: list[dict[str, Any]], rejected: list[dict[str, Any]]) -> st
     if (role := chosen[shared - 1]["role"]) not in ("user", "tool"):
         return f"{said}: here they end on '{role}'. Write it, up to what the model answers"
     return Caution(said)
+
+
+def _begun(chosen: str, rejected: str) -> str:
+    """What TRL makes of a pair of texts without a prompt."""
+    said = f"{MISSING} the text for it that both sides begin with, to the letter"
+    return Caution(said) if chosen[:1] == rejected[:1] else f"{said}: here there is none"
