@@ -20,6 +20,7 @@ import gymrecipe
 from gymrecipe import plugins
 from gymrecipe.experiments import environment
 from gymrecipe.recipe.finding import shared_folder
+from gymrecipe.rollouts import cached
 from tests.full import FULL
 
 # A shell in the background lets Ctrl-C be ignored, and nohup a lost terminal; the commands of the
@@ -65,6 +66,13 @@ def real() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real rollouts at {folder}")
     return folder
+
+
+@pytest.fixture
+def every_scan_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of small files too, and files that were just written are settled."""
+    for least in ("WORTH_BYTES", "LEAST_BYTES", "SETTLED_NS"):
+        monkeypatch.setattr(cached, least, 0)
 
 
 @pytest.fixture(scope="session")

@@ -31,10 +31,7 @@ RECIPES: tuple[tuple[str, dict[str, Any]], ...] = (
 
 
 @pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cached, "WORTH_BYTES", 0)
-    monkeypatch.setattr(cached, "LEAST_BYTES", 0)
-    monkeypatch.setattr(cached, "SETTLED_NS", 0)
+def _small(every_scan_is_kept: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table, "SLICE_BYTES", 100_000)
     monkeypatch.setattr(slices, "SLICE_BYTES", 50_000)
 

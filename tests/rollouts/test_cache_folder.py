@@ -10,12 +10,7 @@ import pytest
 from gymrecipe.rollouts import cache_folder, cached
 from tests.rollouts.conftest import Write, read, rollout
 
-
-@pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cached, "WORTH_BYTES", 0)
-    monkeypatch.setattr(cached, "LEAST_BYTES", 0)
-    monkeypatch.setattr(cached, "SETTLED_NS", 0)
+pytestmark = pytest.mark.usefixtures("every_scan_is_kept")
 
 
 def keep(jsonl: Write, cache: Path, count: int) -> list[Path]:

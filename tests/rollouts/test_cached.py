@@ -53,11 +53,8 @@ class Watched:
 
 
 @pytest.fixture(autouse=True)
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small files are kept too, in many slices, and files that were just written are settled."""
-    monkeypatch.setattr(cached, "WORTH_BYTES", 0)
-    monkeypatch.setattr(cached, "LEAST_BYTES", 0)
-    monkeypatch.setattr(cached, "SETTLED_NS", 0)
+def _small(every_scan_is_kept: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slices are many."""
     monkeypatch.setattr(digests, "BLOCK_BYTES", 500)
     monkeypatch.setattr(table, "SLICE_BYTES", 1000)
     monkeypatch.setattr(table, "FRAME_ROWS", 7)

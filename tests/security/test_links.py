@@ -14,7 +14,6 @@ import pytest
 from gymrecipe.errors import GymrecipeError, InputError, RecipeError
 from gymrecipe.experiments import disk, ledger, references
 from gymrecipe.experiments.verify import verify
-from gymrecipe.rollouts import cached
 from tests.experiments.conftest import graded, run, save
 from tests.full import FULL, often
 
@@ -167,12 +166,11 @@ def test_a_link_in_the_place_of_a_half_copy_is_not_written_through(
     assert state(canary) == before
 
 
+@pytest.mark.usefixtures("every_scan_is_kept")
 @pytest.mark.parametrize("name", [".gymrecipe", ".gymrecipe/ENTRY", ".gymrecipe/.gitignore"])
 def test_a_cache_that_is_a_link_leads_to_nothing_that_is_changed(
-    name: str, canary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, canary: Path, tmp_path: Path
 ) -> None:
-    for least in ("WORTH_BYTES", "LEAST_BYTES", "SETTLED_NS"):
-        monkeypatch.setattr(cached, least, 0)
     source = save(tmp_path / "a.jsonl", graded(2))
     status = source.stat()
     entry = f"{status.st_dev:x}-{status.st_ino:x}.table"
